@@ -1,0 +1,40 @@
+# Each target does its own set-up: a fresh machine needs only Python 3.11+ and make.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint types unit format clean setup help
+
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[cli,dev]'
+	@touch $@
+
+setup: $(STAMP)  ## Make the virtual environment that all targets use
+
+demo: $(STAMP)  ## Walk one real image from archive to snapshots and back to nothing
+	$(BIN)/python examples/demo.py
+
+test: lint types unit  ## Run everything that must pass: lint, types, tests
+
+lint: $(STAMP)  ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(STAMP)  ## Check the types, strictly
+	$(BIN)/mypy
+
+unit: $(STAMP)  ## Run the tests
+	$(BIN)/pytest --numprocesses auto
+
+format: $(STAMP)  ## Mend style and formatting
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## Remove what these targets made
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

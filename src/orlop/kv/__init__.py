@@ -1,0 +1,46 @@
+"""The contract of a key-value engine: what Orlop needs of the database below it.
+
+An engine holds nested buckets of sorted byte keys behind transactions: many readers, one
+writer. Everything above this floor sees only these protocols, so that another engine can
+stand where `orlop.bolt` stands today.
+"""
+
+from orlop.kv.contract import Bucket, Cursor, Engine, Item, Transaction
+from orlop.kv.errors import (
+    BucketExistsError,
+    BucketNotFoundError,
+    CorruptError,
+    EngineClosedError,
+    EngineError,
+    EnginePoisonedError,
+    IncompatibleValueError,
+    KeyRequiredError,
+    KeyTooLargeError,
+    LockedError,
+    ReadOnlyError,
+    StaleReadError,
+    TransactionClosedError,
+    ValueTooLargeError,
+)
+
+__all__ = [
+    "Bucket",
+    "BucketExistsError",
+    "BucketNotFoundError",
+    "CorruptError",
+    "Cursor",
+    "Engine",
+    "EngineClosedError",
+    "EngineError",
+    "EnginePoisonedError",
+    "IncompatibleValueError",
+    "Item",
+    "KeyRequiredError",
+    "KeyTooLargeError",
+    "LockedError",
+    "ReadOnlyError",
+    "StaleReadError",
+    "Transaction",
+    "TransactionClosedError",
+    "ValueTooLargeError",
+]

@@ -1,0 +1,193 @@
+"""The protocols that an engine fulfils.
+
+Keys and values are bytes; keys are ordered bytewise. A name in a bucket stands either for
+a value or for a nested bucket, never for both. What a reading transaction sees is one
+committed version and never changes; a writing transaction sees its own changes.
+
+Handles (buckets, cursors, iterators) belong to their transaction and end with it. They
+are not to be shared between threads; two transactions in two threads are fine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+Item: TypeAlias = "tuple[bytes, bytes | None]"
+"""A key with its value; the value is `None` where the key names a nested bucket."""
+
+
+class Cursor(Protocol):
+    """A position among the items of one bucket.
+
+    Every move returns the item it lands on, or `None` past either end. The bucket may be
+    changed while a cursor stands in it: the next move goes to the nearest key that then
+    lies in its direction.
+    """
+
+    def first(self) -> Item | None:
+        """Move to the first item."""
+
+    def last(self) -> Item | None:
+        """Move to the last item."""
+
+    def seek(self, key: bytes) -> Item | None:
+        """Move to the first item whose key is `key` or greater."""
+
+    def next(self) -> Item | None:
+        """Move to the next item."""
+
+    def previous(self) -> Item | None:
+        """Move to the previous item."""
+
+    def delete(self) -> None:
+        """Delete the value that the cursor stands on; `next` then goes to its follower.
+
+        Raises:
+            IncompatibleValueError: the cursor stands on a bucket.
+            ReadOnlyError: the transaction only reads.
+        """
+
+
+class Bucket(Protocol):
+    """A sorted map of keys to values and nested buckets, with a counter of its own."""
+
+    @property
+    def sequence(self) -> int:
+        """The counter of this bucket: an unsigned 64-bit integer, 0 in a new bucket."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under `key`; `None` where there is none or where a bucket is."""
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Set the value under `key`.
+
+        Raises:
+            KeyRequiredError, KeyTooLargeError, ValueTooLargeError: out of bounds.
+            IncompatibleValueError: a bucket has that name.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def delete(self, key: bytes) -> None:
+        """Delete the value under `key`; nothing happens where there is none.
+
+        Raises:
+            IncompatibleValueError: a bucket has that name.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def bucket(self, name: bytes) -> Bucket | None:
+        """Return the nested bucket `name`; `None` where there is none or a value is."""
+
+    def create_bucket(self, name: bytes) -> Bucket:
+        """Create the nested bucket `name`.
+
+        Raises:
+            KeyRequiredError, KeyTooLargeError: out of bounds.
+            BucketExistsError: it is there already.
+            IncompatibleValueError: a plain value has that name.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def create_bucket_if_absent(self, name: bytes) -> Bucket:
+        """Return the nested bucket `name`, created first where it is missing.
+
+        Raises: as `create_bucket`, but for BucketExistsError.
+        """
+
+    def delete_bucket(self, name: bytes) -> None:
+        """Delete the nested bucket `name` with all that it holds.
+
+        Raises:
+            BucketNotFoundError: there is nothing of that name.
+            IncompatibleValueError: a plain value has that name.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def cursor(self) -> Cursor:
+        """Return a cursor that stands nowhere yet."""
+
+    def items(self, start: bytes = b"") -> Iterator[Item]:
+        """Iterate over the items in key order, from the first key that is `start` or greater.
+
+        The bucket may be changed meanwhile, as with a cursor.
+        """
+
+    def set_sequence(self, value: int) -> None:
+        """Set the counter to `value`."""
+
+    def next_sequence(self) -> int:
+        """Raise the counter by one and return it."""
+
+
+class Transaction(Protocol):
+    """One consistent view of the database; a writing one ends in `commit` or `rollback`.
+
+    As a context manager it commits (writing) or ends (reading) on a clean exit, and rolls
+    back when an exception leaves the block.
+    """
+
+    @property
+    def id(self) -> int:
+        """The number of the version seen: for a writer, that of the version it makes."""
+
+    @property
+    def writable(self) -> bool:
+        """Whether this transaction may write."""
+
+    @property
+    def root(self) -> Bucket:
+        """The outermost bucket. It holds buckets only: `put` on it is refused."""
+
+    def commit(self) -> None:
+        """Make every change durable; when this returns, a power loss cannot undo it.
+
+        Raises:
+            EnginePoisonedError: this or an earlier write failed; nothing was acknowledged.
+            TransactionClosedError: it had ended already.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def rollback(self) -> None:
+        """End the transaction without any change; ending it twice is allowed.
+
+        Raises:
+            StaleReadError: on a reading transaction of a file that others write, what was
+                read does not count: the file changed meanwhile. Read again.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """An open database."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this handle only reads. Such a handle takes no lock."""
+
+    def begin(self, *, writable: bool = False, timeout: float | None = None) -> Transaction:
+        """Begin a transaction.
+
+        A writer waits for the writer before it, `timeout` seconds at most (`None`: without
+        end). Readers wait for nobody.
+
+        Raises:
+            LockedError: the writer before it did not end in time.
+            ReadOnlyError: a writer was asked of a handle that only reads.
+            EngineClosedError, EnginePoisonedError: the handle is of no use any more.
+        """
+
+    def close(self) -> None:
+        """Release the file and the lock; closing twice is allowed. Open readers end first."""

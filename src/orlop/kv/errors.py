@@ -1,0 +1,62 @@
+"""What an engine may raise. Each class is one thing that a caller may want to tell apart.
+
+A refused operation (a wrong key, a missing bucket) leaves the transaction as it was.
+"""
+
+from __future__ import annotations
+
+
+class EngineError(Exception):
+    """Base of all errors of an engine."""
+
+
+class KeyRequiredError(EngineError):
+    """A key or a bucket name is empty."""
+
+
+class KeyTooLargeError(EngineError):
+    """A key or a bucket name is longer than the engine's limit (bbolt: 32,768 bytes)."""
+
+
+class ValueTooLargeError(EngineError):
+    """A value is longer than the engine's limit (bbolt: 2,147,483,646 bytes)."""
+
+
+class IncompatibleValueError(EngineError):
+    """A bucket was asked for where a plain value stands, or the other way round."""
+
+
+class BucketExistsError(EngineError):
+    """The bucket to be created is there already."""
+
+
+class BucketNotFoundError(EngineError):
+    """The bucket to be deleted is not there, or was deleted while a handle on it was kept."""
+
+
+class TransactionClosedError(EngineError):
+    """The transaction has been committed or rolled back."""
+
+
+class ReadOnlyError(EngineError):
+    """A write was asked of a reading transaction or of an engine opened for reading."""
+
+
+class EngineClosedError(EngineError):
+    """The engine has been closed."""
+
+
+class EnginePoisonedError(EngineError):
+    """An earlier write or sync failed: nothing is accepted until the engine is opened again."""
+
+
+class LockedError(EngineError):
+    """Another holder has the engine's lock, and the timeout has passed."""
+
+
+class StaleReadError(EngineError):
+    """The file was changed by another process while it was read: what was read does not count."""
+
+
+class CorruptError(EngineError):
+    """The stored bytes break the engine's format."""

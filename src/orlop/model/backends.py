@@ -1,0 +1,126 @@
+"""The contracts of what keeps the data: a content backend and a snapshot backend.
+
+The stores name data by namespace; a backend knows nothing of namespaces. Its references
+and keys are the backend names `<namespace>/<sequence>/<key>` that the stores make up.
+All errors are those of `orlop.model.errors`, or an `OSError` of the system.
+
+Source: github.com/containerd/containerd, core/content and core/snapshots.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orlop.model.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
+
+
+class BackendWriter(Protocol):
+    """A blob in writing. Exactly one writer holds a reference at a time."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append `data`; return how many bytes that was."""
+
+    def status(self) -> IngestStatus:
+        """Return how far the blob has come."""
+
+    def digest(self) -> str:
+        """Return the digest (sha256) of what has been written so far."""
+
+    def truncate(self, size: int) -> None:
+        """Start over. Only a `size` of 0 is supported; else InvalidArgumentError."""
+
+    def sync(self) -> None:
+        """Make the data written so far durable."""
+
+    def commit(self, *, size: int = 0, expected: str = "") -> None:
+        """Make the blob part of the store under its digest, durably, and close the writer.
+
+        Args:
+            size: what the size must be, in bytes; 0 for any.
+            expected: what the digest must be; empty for any.
+
+        Raises:
+            FailedPreconditionError: size or digest differ (the ingest stays), or the
+                writer is closed.
+            AlreadyExistsError: the blob is there already (the ingest goes).
+        """
+
+    def close(self) -> None:
+        """Let go of the reference and keep what was written, for a later resume."""
+
+
+class ContentBackend(Protocol):
+    """Where blobs lie, by digest."""
+
+    def info(self, digest: str) -> ContentInfo:
+        """Return size and times of a blob; NotFoundError where there is none."""
+
+    def walk(self) -> Iterator[ContentInfo]:
+        """Iterate over all blobs."""
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for (seekable) reading; NotFoundError where there is none."""
+
+    def delete(self, digest: str) -> None:
+        """Delete a blob; NotFoundError where there is none."""
+
+    def writer(self, ref: str, *, size: int = 0, expected: str = "") -> BackendWriter:
+        """Open the ingest `ref` for writing: a new one, or an old one where it stopped.
+
+        Raises:
+            UnavailableError: another writer holds `ref`.
+            AlreadyExistsError: a blob with the `expected` digest is there already.
+        """
+
+    def status(self, ref: str) -> IngestStatus:
+        """Return how far `ref` has come; NotFoundError where it is unknown."""
+
+    def statuses(self) -> Iterator[IngestStatus]:
+        """Iterate over all ingests."""
+
+    def abort(self, ref: str) -> None:
+        """Drop the ingest `ref` with its data; NotFoundError where it is unknown."""
+
+
+class SnapshotBackend(Protocol):
+    """Where the files of snapshots lie, by key; committed snapshots are parents of others."""
+
+    def stat(self, key: str) -> SnapshotInfo:
+        """Return what is known of a snapshot; NotFoundError where there is none."""
+
+    def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
+        """Change labels: all of them, or those that `paths` (`labels`, `labels.<key>`) name."""
+
+    def usage(self, key: str) -> SnapshotUsage:
+        """Return what a snapshot takes on disk beyond its parent."""
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """Return how to mount an active snapshot or a view."""
+
+    def prepare(
+        self, key: str, parent: str, labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create an active snapshot on `parent` (empty: on nothing) and return its mounts."""
+
+    def view(
+        self, key: str, parent: str, labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create a read-only snapshot on `parent` and return its mounts."""
+
+    def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
+        """Turn the active snapshot `key` into the committed snapshot `name`."""
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot; FailedPreconditionError where others stand on it."""
+
+    def walk(self) -> Iterator[SnapshotInfo]:
+        """Iterate over all snapshots."""
+
+    def cleanup(self) -> None:
+        """Delete what removed snapshots left on disk."""
+
+    def close(self) -> None:
+        """Release what the backend holds; closing twice is allowed."""

@@ -1,0 +1,123 @@
+"""The kinds of errors, as containerd's errdefs package has them.
+
+Each kind is declared here once and mapped once to an exit code (`orlop.cli.errors`) and
+later once to a gRPC code. A message reads `<context>: <text of the kind>`, as containerd's.
+
+Source: github.com/containerd/errdefs.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class OrlopError(Exception):
+    """Base of every error that Orlop raises on purpose.
+
+    Attributes:
+        context: what was being done to what, and where one exists, what to do next.
+        kind: the text that containerd uses for this kind of error.
+    """
+
+    kind: ClassVar[str] = "unknown"
+
+    def __init__(self, context: str = "") -> None:
+        super().__init__(context)
+        self.context = context
+
+    def __str__(self) -> str:
+        return f"{self.context}: {self.kind}" if self.context else self.kind
+
+
+class UnknownError(OrlopError):
+    """An error without a kind of its own."""
+
+
+class InvalidArgumentError(OrlopError):
+    """The caller named something that can never be valid."""
+
+    kind = "invalid argument"
+
+
+class NotFoundError(OrlopError):
+    """What was named does not exist."""
+
+    kind = "not found"
+
+
+class AlreadyExistsError(OrlopError):
+    """What should be created exists."""
+
+    kind = "already exists"
+
+
+class PermissionDeniedError(OrlopError):
+    """The caller may not do this."""
+
+    kind = "permission denied"
+
+
+class ResourceExhaustedError(OrlopError):
+    """Space, memory or a quota has run out."""
+
+    kind = "resource exhausted"
+
+
+class FailedPreconditionError(OrlopError):
+    """The state of the database does not allow it, and a retry without a change will not help."""
+
+    kind = "failed precondition"
+
+
+class ConflictError(OrlopError):
+    """Another change came in between."""
+
+    kind = "conflict"
+
+
+class NotModifiedError(OrlopError):
+    """There was nothing to change."""
+
+    kind = "not modified"
+
+
+class AbortedError(OrlopError):
+    """The operation was given up."""
+
+    kind = "aborted"
+
+
+class OutOfRangeError(OrlopError):
+    """An offset or a size lies outside what exists."""
+
+    kind = "out of range"
+
+
+class UnimplementedError(OrlopError):
+    """This is not supported (errdefs: NotImplemented)."""
+
+    kind = "not implemented"
+
+
+class InternalError(OrlopError):
+    """Something that must always hold did not."""
+
+    kind = "internal"
+
+
+class UnavailableError(OrlopError):
+    """It cannot be had now: it is locked or busy; a retry may help."""
+
+    kind = "unavailable"
+
+
+class DataLossError(OrlopError):
+    """Stored data is damaged or gone."""
+
+    kind = "data loss"
+
+
+class UnauthenticatedError(OrlopError):
+    """The caller did not say who they are."""
+
+    kind = "unauthorized"
