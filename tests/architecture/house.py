@@ -1,0 +1,106 @@
+"""The house as a table: which part lives on which floor, and what a module imports.
+
+A part is a package or module directly below `orlop`. Imports point down only, whatever
+form they take: at the top of a module, inside a function, for the type checker alone.
+"""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PACKAGE = REPOSITORY / "src" / "orlop"
+
+FLOORS: tuple[frozenset[str], ...] = (
+    frozenset({"kv"}),
+    frozenset({"bolt", "model"}),
+    frozenset({"schema"}),
+    frozenset({"stores", "backends"}),
+    frozenset({"collect"}),
+    frozenset({"database"}),
+    frozenset({"inspect", "oci"}),
+    frozenset({"cli", "report", "server"}),
+)
+
+DATABASE_MODULES = frozenset({"ambient", "database", "namespace"})
+"""The modules of floor 5: one part, in several files because one would be too long."""
+
+FACADE = "orlop"
+"""The package's own `__init__`: what users see. It stands above floor 6, below the faces."""
+
+FACADE_FLOOR = 6.5
+
+BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
+"""Who may name the engine; everybody else sees `orlop.kv`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One import of one module of ours by another."""
+
+    importer: str
+    imported: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.importer}:{self.line} imports {self.imported}"
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package with its file, packages under their own name."""
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def part_of(module: str) -> str:
+    """Return the part that a module belongs to: `orlop.stores.images` is of `stores`."""
+    names = module.split(".")
+    if len(names) == 1:
+        return FACADE
+    return "database" if names[1] in DATABASE_MODULES else names[1]
+
+
+def floor_of(part: str) -> float | None:
+    """Return the floor of a part, None where the table does not know it."""
+    if part == FACADE:
+        return FACADE_FLOOR
+    return next((number for number, parts in enumerate(FLOORS) if part in parts), None)
+
+
+def imports_of(module: str, source: str, known: frozenset[str]) -> Iterator[Import]:
+    """Yield what `source`, the text of `module`, imports of the modules in `known`."""
+    for node in ast.walk(ast.parse(source)):
+        for name in _names(node, known):
+            if name == FACADE or name.startswith(f"{FACADE}."):
+                yield Import(module, name, getattr(node, "lineno", 0))
+
+
+def _names(node: ast.AST, known: frozenset[str]) -> list[str]:
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    if isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        # `from orlop import kv` names a module, `from orlop.kv import Engine` something in one.
+        inner = [f"{base}.{alias.name}" for alias in node.names]
+        return [name if name in known else base for name in inner]
+    if isinstance(node, ast.Call):
+        return _dynamic(node)
+    return []
+
+
+def _dynamic(call: ast.Call) -> list[str]:
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else call.func
+    name = called.id if isinstance(called, ast.Name) else called
+    if name not in {"import_module", "__import__"} or not call.args:
+        return []
+    first = call.args[0]
+    return [first.value] if isinstance(first, ast.Constant) and isinstance(first.value, str) else []
