@@ -1,0 +1,65 @@
+"""The way to a bucket, where any part of it may be missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.schema import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def find(transaction: Transaction, namespace: str, *path: bytes) -> Bucket | None:
+    """Return the bucket at `path` in a namespace, `None` where any part is missing."""
+    bucket: Bucket | None = transaction.root.bucket(names.SCHEMA)
+    for name in (names.to_bytes(namespace), *path):
+        if bucket is None:
+            return None
+        bucket = bucket.bucket(name)
+    return bucket
+
+
+def create(transaction: Transaction, namespace: str, *path: bytes) -> Bucket:
+    """Return the bucket at `path` in a namespace; what is missing is made."""
+    bucket = transaction.root.create_bucket_if_absent(names.SCHEMA)
+    for name in (names.to_bytes(namespace), *path):
+        bucket = bucket.create_bucket_if_absent(name)
+    return bucket
+
+
+def child(bucket: Bucket | None, name: str) -> Bucket | None:
+    """Return the nested bucket `name` of a bucket that may itself be missing."""
+    return None if bucket is None else bucket.bucket(names.to_bytes(name))
+
+
+def nested(bucket: Bucket | None) -> Iterator[str]:
+    """Iterate over the names of nested buckets, in byte order; plain keys are passed over."""
+    if bucket is None:
+        return
+    for key, value in bucket.items():
+        if value is None:
+            yield names.to_text(key)
+
+
+def plain(bucket: Bucket | None) -> Iterator[str]:
+    """Iterate over the names of plain keys, in byte order; nested buckets are passed over."""
+    if bucket is None:
+        return
+    for key, value in bucket.items():
+        if value is not None:
+            yield names.to_text(key)
+
+
+def delete(bucket: Bucket | None, name: str) -> None:
+    """Delete the nested bucket `name` where there is one."""
+    key = names.to_bytes(name)
+    if bucket is not None and bucket.bucket(key) is not None:
+        bucket.delete_bucket(key)
+
+
+def is_empty(bucket: Bucket | None) -> bool:
+    """Tell whether a bucket holds nothing or is not there."""
+    return bucket is None or bucket.cursor().first() is None

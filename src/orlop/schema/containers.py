@@ -1,0 +1,98 @@
+"""Containers: `v1/<namespace>/containers/<id>`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from orlop.model.records import Container
+from orlop.schema import buckets, names, runtimes, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's containers, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.CONTAINERS)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's containers, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.CONTAINERS)
+
+
+def all_names(containers: Bucket | None) -> Iterator[str]:
+    """Iterate over the ids of containers, in byte order."""
+    return buckets.nested(containers)
+
+
+def exists(containers: Bucket | None, container_id: str) -> bool:
+    """Tell whether there is a container of that id."""
+    return buckets.child(containers, container_id) is not None
+
+
+def labels(containers: Bucket | None, container_id: str) -> dict[str, str]:
+    """Return the labels of a container, without the rest of it."""
+    return values.read_map(buckets.child(containers, container_id), names.LABELS)
+
+
+def snapshot(containers: Bucket | None, container_id: str) -> tuple[str, str]:
+    """Return snapshotter and key of a container's snapshot, without the rest of it."""
+    container = buckets.child(containers, container_id)
+    if container is None:
+        return "", ""
+    return (
+        values.read_text(container, names.SNAPSHOTTER),
+        values.read_text(container, names.SNAPSHOT_KEY),
+    )
+
+
+def read(containers: Bucket | None, container_id: str) -> Container | None:
+    """Return a container, `None` where there is none.
+
+    Raises:
+        DataLossError: a stored time or Any cannot be read.
+    """
+    bucket = buckets.child(containers, container_id)
+    if bucket is None:
+        return None
+    return Container(
+        id=container_id,
+        labels=values.read_map(bucket, names.LABELS),
+        image=values.read_text(bucket, names.IMAGE),
+        runtime=runtimes.read(bucket),
+        spec=values.read_any(bucket, names.SPEC),
+        snapshot_key=values.read_text(bucket, names.SNAPSHOT_KEY),
+        snapshotter=values.read_text(bucket, names.SNAPSHOTTER),
+        sandbox_id=values.read_text(bucket, names.SANDBOX_ID),
+        extensions=values.read_any_map(bucket, names.EXTENSIONS),
+        created_at=values.read_time(bucket, names.CREATED_AT),
+        updated_at=values.read_time(bucket, names.UPDATED_AT),
+    )
+
+
+def write(containers: Bucket, container: Container) -> Container:
+    """Store a container; return it without the empty labels, which are dropped.
+
+    Stored extensions are never deleted, only replaced one by one, as containerd does.
+    """
+    bucket = containers.create_bucket_if_absent(names.to_bytes(container.id))
+    values.write_time(bucket, names.CREATED_AT, container.created_at)
+    values.write_time(bucket, names.UPDATED_AT, container.updated_at)
+    values.write_any(bucket, names.SPEC, container.spec)
+    values.write_text(bucket, names.IMAGE, container.image)
+    values.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
+    values.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
+    values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
+    runtimes.replace(bucket, container.runtime)
+    values.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
+    stored_labels = values.write_map(bucket, names.LABELS, container.labels)
+    return dataclasses.replace(container, labels=stored_labels)
+
+
+def delete(containers: Bucket | None, container_id: str) -> None:
+    """Delete a container; nothing happens where there is none."""
+    buckets.delete(containers, container_id)

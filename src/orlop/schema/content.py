@@ -1,0 +1,78 @@
+"""Blobs: `v1/<namespace>/content/blob/<digest>`. Ingests lie beside them: `ingests.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from orlop.model.records import ContentInfo
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's blobs, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.CONTENT, names.BLOBS)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's blobs, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.CONTENT, names.BLOBS)
+
+
+def all_names(blobs: Bucket | None) -> Iterator[str]:
+    """Iterate over the digests of blobs, in byte order."""
+    return buckets.nested(blobs)
+
+
+def exists(blobs: Bucket | None, digest: str) -> bool:
+    """Tell whether there is a blob of that digest."""
+    return buckets.child(blobs, digest) is not None
+
+
+def labels(blobs: Bucket | None, digest: str) -> dict[str, str]:
+    """Return the labels of a blob, without the rest of it."""
+    return values.read_map(buckets.child(blobs, digest), names.LABELS)
+
+
+def size(blobs: Bucket | None, digest: str) -> int:
+    """Return the size of a blob in bytes, without the rest of it; 0 where it is unknown."""
+    blob = buckets.child(blobs, digest)
+    return 0 if blob is None else values.read_size(blob, names.SIZE)
+
+
+def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
+    """Return what is known of a blob, `None` where there is none.
+
+    Raises:
+        DataLossError: a stored time cannot be read.
+    """
+    blob = buckets.child(blobs, digest)
+    if blob is None:
+        return None
+    return ContentInfo(
+        digest=digest,
+        size=values.read_size(blob, names.SIZE),
+        labels=values.read_map(blob, names.LABELS),
+        created_at=values.read_time(blob, names.CREATED_AT),
+        updated_at=values.read_time(blob, names.UPDATED_AT),
+    )
+
+
+def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
+    """Store what is known of a blob; return it without the empty labels, which are dropped."""
+    blob = blobs.create_bucket_if_absent(names.to_bytes(info.digest))
+    values.write_time(blob, names.CREATED_AT, info.created_at)
+    values.write_time(blob, names.UPDATED_AT, info.updated_at)
+    stored_labels = values.write_map(blob, names.LABELS, info.labels)
+    values.write_size(blob, names.SIZE, info.size)
+    return dataclasses.replace(info, labels=stored_labels)
+
+
+def delete(blobs: Bucket | None, digest: str) -> None:
+    """Delete a blob; nothing happens where there is none."""
+    buckets.delete(blobs, digest)

@@ -1,0 +1,86 @@
+"""Images: `v1/<namespace>/images/<name>`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from orlop.model.records import Descriptor, Image
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's images, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.IMAGES)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's images, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.IMAGES)
+
+
+def all_names(images: Bucket | None) -> Iterator[str]:
+    """Iterate over the names of images, in byte order."""
+    return buckets.nested(images)
+
+
+def exists(images: Bucket | None, name: str) -> bool:
+    """Tell whether there is an image of that name."""
+    return buckets.child(images, name) is not None
+
+
+def labels(images: Bucket | None, name: str) -> dict[str, str]:
+    """Return the labels of an image, without the rest of it."""
+    return values.read_map(buckets.child(images, name), names.LABELS)
+
+
+def read(images: Bucket | None, name: str) -> Image | None:
+    """Return an image, `None` where there is none.
+
+    Raises:
+        DataLossError: a stored time cannot be read.
+    """
+    image = buckets.child(images, name)
+    if image is None:
+        return None
+    target = image.bucket(names.TARGET)
+    return Image(
+        name=name,
+        target=Descriptor(
+            media_type="" if target is None else values.read_text(target, names.MEDIA_TYPE),
+            digest="" if target is None else values.read_text(target, names.DIGEST),
+            size=0 if target is None else values.read_size(target, names.SIZE),
+            annotations=values.read_map(image, names.ANNOTATIONS),
+        ),
+        labels=values.read_map(image, names.LABELS),
+        created_at=values.read_time(image, names.CREATED_AT),
+        updated_at=values.read_time(image, names.UPDATED_AT),
+    )
+
+
+def write(images: Bucket, image: Image) -> Image:
+    """Store an image; return it without the empty labels and annotations, which are dropped."""
+    bucket = images.create_bucket_if_absent(names.to_bytes(image.name))
+    values.write_time(bucket, names.CREATED_AT, image.created_at)
+    values.write_time(bucket, names.UPDATED_AT, image.updated_at)
+    stored_labels = values.write_map(bucket, names.LABELS, image.labels)
+    annotations = values.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
+    target = bucket.create_bucket_if_absent(names.TARGET)
+    values.write_text(target, names.DIGEST, image.target.digest)
+    values.write_text(target, names.MEDIA_TYPE, image.target.media_type)
+    values.write_size(target, names.SIZE, image.target.size)
+    return dataclasses.replace(
+        image,
+        labels=stored_labels,
+        target=dataclasses.replace(image.target, annotations=annotations),
+    )
+
+
+def delete(images: Bucket | None, name: str) -> None:
+    """Delete an image; nothing happens where there is none."""
+    buckets.delete(images, name)

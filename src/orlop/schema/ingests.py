@@ -1,0 +1,91 @@
+"""Ingests, the blobs in writing: `v1/<namespace>/content/ingests/<ref>`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whenever import Instant
+
+    from orlop.kv import Bucket, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ingest:
+    """A blob in writing.
+
+    Attributes:
+        ref: how the user calls it.
+        backend_ref: how the content backend calls it; empty in damaged records.
+        expire_at: until when it is kept without a lease; `None`: only a lease keeps it.
+        expected: the digest that it will have, if it shares another namespace's blob.
+    """
+
+    ref: str
+    backend_ref: str
+    expire_at: Instant | None = None
+    expected: str = ""
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's ingests, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.CONTENT, names.INGESTS)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's ingests, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.CONTENT, names.INGESTS)
+
+
+def all_names(ingests: Bucket | None) -> Iterator[str]:
+    """Iterate over the references of ingests, in byte order."""
+    return buckets.nested(ingests)
+
+
+def read(ingests: Bucket | None, ref: str) -> Ingest | None:
+    """Return an ingest, `None` where there is none.
+
+    Raises:
+        DataLossError: the stored time cannot be read.
+    """
+    ingest = buckets.child(ingests, ref)
+    if ingest is None:
+        return None
+    return Ingest(
+        ref=ref,
+        backend_ref=values.read_text(ingest, names.REF),
+        expire_at=values.read_time(ingest, names.EXPIRE_AT),
+        expected=values.read_text(ingest, names.EXPECTED),
+    )
+
+
+def open_ingest(ingests: Bucket, namespace: str, ref: str) -> str:
+    """Return the backend reference of an ingest; both are made where they are missing."""
+    ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
+    backend_ref = values.read_text(ingest, names.REF)
+    if not backend_ref:
+        backend_ref = f"{namespace}/{ingest.next_sequence()}/{ref}"
+        values.write_text(ingest, names.REF, backend_ref)
+    return backend_ref
+
+
+def set_expiry(ingests: Bucket, ref: str, expire_at: Instant) -> None:
+    """Keep an ingest until `expire_at`, without a lease."""
+    ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
+    values.write_time(ingest, names.EXPIRE_AT, expire_at)
+
+
+def set_expected(ingests: Bucket, ref: str, digest: str) -> None:
+    """Make an ingest a shared one: it stands for the blob `digest` of another namespace."""
+    ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
+    values.write_text(ingest, names.EXPECTED, digest)
+
+
+def delete(ingests: Bucket | None, ref: str) -> None:
+    """Delete an ingest; nothing happens where there is none."""
+    buckets.delete(ingests, ref)

@@ -1,0 +1,118 @@
+"""Leases: `v1/<namespace>/leases/<id>`, with what each of them holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Final
+
+from orlop.model.errors import InternalError
+from orlop.model.records import Lease, LeaseResource
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+CONTENT: Final = "content"
+IMAGES: Final = "images"
+INGESTS: Final = "ingests"
+SNAPSHOTS: Final = "snapshots"
+
+_FLAT_TYPES: Final = (CONTENT, IMAGES, INGESTS)
+"""The types whose buckets lie directly in the lease, in the order of a listing."""
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's leases, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.LEASES)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's leases, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.LEASES)
+
+
+def all_names(leases: Bucket | None) -> Iterator[str]:
+    """Iterate over the ids of leases, in byte order."""
+    return buckets.nested(leases)
+
+
+def exists(leases: Bucket | None, lease_id: str) -> bool:
+    """Tell whether there is a lease of that id."""
+    return buckets.child(leases, lease_id) is not None
+
+
+def labels(leases: Bucket | None, lease_id: str) -> dict[str, str]:
+    """Return the labels of a lease, without the rest of it."""
+    return values.read_map(buckets.child(leases, lease_id), names.LABELS)
+
+
+def read(leases: Bucket | None, lease_id: str) -> Lease | None:
+    """Return a lease, `None` where there is none.
+
+    Raises:
+        DataLossError: the stored time cannot be read.
+    """
+    lease = buckets.child(leases, lease_id)
+    if lease is None:
+        return None
+    return Lease(
+        id=lease_id,
+        labels=values.read_map(lease, names.LABELS),
+        created_at=values.read_time(lease, names.CREATED_AT),
+    )
+
+
+def write(leases: Bucket, lease: Lease) -> Lease:
+    """Store a lease; return it without the empty labels, which are dropped."""
+    bucket = leases.create_bucket_if_absent(names.to_bytes(lease.id))
+    values.write_time(bucket, names.CREATED_AT, lease.created_at)
+    stored_labels = values.write_map(bucket, names.LABELS, lease.labels)
+    return dataclasses.replace(lease, labels=stored_labels)
+
+
+def delete(leases: Bucket | None, lease_id: str) -> None:
+    """Delete a lease; what it held is not touched. Nothing happens where there is none."""
+    buckets.delete(leases, lease_id)
+
+
+def resources(leases: Bucket | None, lease_id: str) -> Iterator[LeaseResource]:
+    """Iterate over what a lease holds: content, images, ingests, then snapshots."""
+    lease = buckets.child(leases, lease_id)
+    if lease is None:
+        return
+    for kind in _FLAT_TYPES:
+        for held in buckets.plain(lease.bucket(names.to_bytes(kind))):
+            yield LeaseResource(id=held, type=kind)
+    snapshots = lease.bucket(names.SNAPSHOTS)
+    for snapshotter in buckets.nested(snapshots):
+        for held in buckets.plain(buckets.child(snapshots, snapshotter)):
+            yield LeaseResource(id=held, type=f"{SNAPSHOTS}/{snapshotter}")
+
+
+def add_resource(leases: Bucket, lease_id: str, resource: LeaseResource) -> None:
+    """Note that a lease, which must be there, holds a resource; adding it twice is allowed."""
+    bucket = leases.create_bucket_if_absent(names.to_bytes(lease_id))
+    for name in _path(resource):
+        bucket = bucket.create_bucket_if_absent(name)
+    bucket.put(names.to_bytes(resource.id), b"")
+
+
+def remove_resource(leases: Bucket | None, lease_id: str, resource: LeaseResource) -> None:
+    """Undo `add_resource`; nothing happens where there is no such lease or note."""
+    bucket = buckets.child(leases, lease_id)
+    for name in _path(resource):
+        bucket = None if bucket is None else bucket.bucket(name)
+    key = names.to_bytes(resource.id)
+    if bucket is not None and bucket.bucket(key) is None:
+        bucket.delete(key)
+
+
+def _path(resource: LeaseResource) -> tuple[bytes, ...]:
+    if resource.type in _FLAT_TYPES:
+        return (names.to_bytes(resource.type),)
+    kind, _, snapshotter = resource.type.partition("/")
+    if kind != SNAPSHOTS or not snapshotter:
+        raise InternalError(f"lease resource of the unchecked type {resource.type!r}")
+    return (names.SNAPSHOTS, names.to_bytes(snapshotter))

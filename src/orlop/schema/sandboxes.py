@@ -1,0 +1,92 @@
+"""Sandboxes: `v1/<namespace>/sandboxes/<id>`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import DataLossError
+from orlop.model.records import Sandbox
+from orlop.schema import buckets, names, runtimes, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def find(transaction: Transaction, namespace: str) -> Bucket | None:
+    """Return the bucket of a namespace's sandboxes, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.SANDBOXES)
+
+
+def create(transaction: Transaction, namespace: str) -> Bucket:
+    """Return the bucket of a namespace's sandboxes, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.SANDBOXES)
+
+
+def all_names(sandboxes: Bucket | None) -> Iterator[str]:
+    """Iterate over the ids of sandboxes, in byte order."""
+    return buckets.nested(sandboxes)
+
+
+def refuse_plain_keys(sandboxes: Bucket | None) -> None:
+    """Fail where something other than a sandbox lies among them, as containerd's list does.
+
+    Raises:
+        DataLossError: a plain key lies where only buckets belong.
+    """
+    for key in buckets.plain(sandboxes):
+        raise DataLossError(f"sandbox {key!r} is a plain key where a bucket belongs")
+
+
+def exists(sandboxes: Bucket | None, sandbox_id: str) -> bool:
+    """Tell whether there is a sandbox of that id."""
+    return buckets.child(sandboxes, sandbox_id) is not None
+
+
+def labels(sandboxes: Bucket | None, sandbox_id: str) -> dict[str, str]:
+    """Return the labels of a sandbox, without the rest of it."""
+    return values.read_map(buckets.child(sandboxes, sandbox_id), names.LABELS)
+
+
+def read(sandboxes: Bucket | None, sandbox_id: str) -> Sandbox | None:
+    """Return a sandbox, `None` where there is none.
+
+    Raises:
+        DataLossError: a stored time or Any cannot be read.
+    """
+    bucket = buckets.child(sandboxes, sandbox_id)
+    if bucket is None:
+        return None
+    return Sandbox(
+        id=sandbox_id,
+        labels=values.read_map(bucket, names.LABELS),
+        runtime=runtimes.read(bucket),
+        spec=values.read_any(bucket, names.SPEC),
+        sandboxer=values.read_text(bucket, names.SANDBOXER),
+        extensions=values.read_any_map(bucket, names.EXTENSIONS),
+        created_at=values.read_time(bucket, names.CREATED_AT),
+        updated_at=values.read_time(bucket, names.UPDATED_AT),
+    )
+
+
+def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
+    """Store a sandbox; return it without the empty labels, which are dropped.
+
+    A spec, options or an extension that is not given leaves the stored one, as in containerd.
+    """
+    bucket = sandboxes.create_bucket_if_absent(names.to_bytes(sandbox.id))
+    values.write_time(bucket, names.CREATED_AT, sandbox.created_at)
+    values.write_time(bucket, names.UPDATED_AT, sandbox.updated_at)
+    values.write_any(bucket, names.SPEC, sandbox.spec)
+    values.write_text(bucket, names.SANDBOXER, sandbox.sandboxer)
+    runtimes.merge(bucket, sandbox.runtime)
+    values.merge_any_map(bucket, names.EXTENSIONS, sandbox.extensions)
+    stored_labels = values.write_map(bucket, names.LABELS, sandbox.labels)
+    return dataclasses.replace(sandbox, labels=stored_labels)
+
+
+def delete(sandboxes: Bucket | None, sandbox_id: str) -> None:
+    """Delete a sandbox; nothing happens where there is none."""
+    buckets.delete(sandboxes, sandbox_id)

@@ -1,0 +1,166 @@
+"""Snapshots: `v1/<namespace>/snapshots/<snapshotter>/<key>`.
+
+Kind and data belong to the backend, which knows a snapshot by its backend name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from whenever import Instant
+
+    from orlop.kv import Bucket, Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRecord:
+    """A snapshot as `meta.db` has it.
+
+    Attributes:
+        key: how the user calls it; the name of a committed snapshot is one too.
+        backend_name: how the backend calls it: `<namespace>/<sequence>/<key>`.
+        parent: the key of the snapshot it stands on; empty where it stands on nothing.
+    """
+
+    key: str
+    backend_name: str
+    parent: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    created_at: Instant | None = None
+    updated_at: Instant | None = None
+
+
+def find(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket | None:
+    """Return the bucket of a snapshotter's snapshots, `None` where there is none."""
+    return buckets.find(transaction, namespace, names.SNAPSHOTS, names.to_bytes(snapshotter))
+
+
+def create(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket:
+    """Return the bucket of a snapshotter's snapshots, made first where it is missing."""
+    return buckets.create(transaction, namespace, names.SNAPSHOTS, names.to_bytes(snapshotter))
+
+
+def snapshotters(transaction: Transaction, namespace: str) -> list[str]:
+    """Return the names of the snapshotters that a namespace has used, in byte order."""
+    return list(buckets.nested(buckets.find(transaction, namespace, names.SNAPSHOTS)))
+
+
+def all_names(snapshots: Bucket | None) -> Iterator[str]:
+    """Iterate over the keys of snapshots, in byte order."""
+    return buckets.nested(snapshots)
+
+
+def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[SnapshotRecord]:
+    """Return at most `limit` snapshots in byte order of their keys, those behind `after`.
+
+    Raises:
+        DataLossError: a stored time cannot be read.
+    """
+    records: list[SnapshotRecord] = []
+    if snapshots is None:
+        return records
+    # The least key that is greater than another is that key with a zero byte behind it.
+    start = b"" if after is None else names.to_bytes(after) + b"\x00"
+    for key, value in snapshots.items(start):
+        if value is not None:
+            continue
+        record = read(snapshots, names.to_text(key))
+        if record is not None:
+            records.append(record)
+        if len(records) == limit:
+            break
+    return records
+
+
+def exists(snapshots: Bucket | None, key: str) -> bool:
+    """Tell whether there is a snapshot of that key."""
+    return buckets.child(snapshots, key) is not None
+
+
+def labels(snapshots: Bucket | None, key: str) -> dict[str, str]:
+    """Return the labels of a snapshot, without the rest of it."""
+    return values.read_map(buckets.child(snapshots, key), names.LABELS)
+
+
+def parent(snapshots: Bucket | None, key: str) -> str:
+    """Return the key of a snapshot's parent, without the rest of it; empty where it has none."""
+    snapshot = buckets.child(snapshots, key)
+    return "" if snapshot is None else values.read_text(snapshot, names.PARENT)
+
+
+def backend_name(snapshots: Bucket | None, key: str) -> str:
+    """Return how the backend calls a snapshot, without the rest of it."""
+    snapshot = buckets.child(snapshots, key)
+    return "" if snapshot is None else values.read_text(snapshot, names.NAME)
+
+
+def children(snapshots: Bucket | None, key: str) -> list[str]:
+    """Return the keys of the snapshots that are noted as standing on this one."""
+    snapshot = buckets.child(snapshots, key)
+    links = None if snapshot is None else snapshot.bucket(names.CHILDREN)
+    return list(buckets.plain(links))
+
+
+def read(snapshots: Bucket | None, key: str) -> SnapshotRecord | None:
+    """Return a snapshot, `None` where there is none.
+
+    Raises:
+        DataLossError: a stored time cannot be read.
+    """
+    snapshot = buckets.child(snapshots, key)
+    if snapshot is None:
+        return None
+    return SnapshotRecord(
+        key=key,
+        backend_name=values.read_text(snapshot, names.NAME),
+        parent=values.read_text(snapshot, names.PARENT),
+        labels=values.read_map(snapshot, names.LABELS),
+        created_at=values.read_time(snapshot, names.CREATED_AT),
+        updated_at=values.read_time(snapshot, names.UPDATED_AT),
+    )
+
+
+def new_backend_name(snapshots: Bucket, namespace: str, key: str) -> str:
+    """Return a backend name that no snapshot had before; it takes the bucket's next number."""
+    return f"{namespace}/{snapshots.next_sequence()}/{key}"
+
+
+def write(snapshots: Bucket, record: SnapshotRecord) -> SnapshotRecord:
+    """Store a snapshot; return it without the empty labels, which are dropped.
+
+    The link in its parent is a matter of its own: `add_child`.
+    """
+    snapshot = snapshots.create_bucket_if_absent(names.to_bytes(record.key))
+    values.write_time(snapshot, names.CREATED_AT, record.created_at)
+    values.write_time(snapshot, names.UPDATED_AT, record.updated_at)
+    values.write_text(snapshot, names.NAME, record.backend_name)
+    if record.parent:
+        values.write_text(snapshot, names.PARENT, record.parent)
+    stored_labels = values.write_map(snapshot, names.LABELS, record.labels)
+    return dataclasses.replace(record, labels=stored_labels)
+
+
+def add_child(snapshots: Bucket, key: str, child: str) -> None:
+    """Note in the snapshot `key`, which must be there, that `child` stands on it."""
+    snapshot = snapshots.create_bucket_if_absent(names.to_bytes(key))
+    snapshot.create_bucket_if_absent(names.CHILDREN).put(names.to_bytes(child), b"")
+
+
+def remove_child(snapshots: Bucket | None, key: str, child: str) -> None:
+    """Undo `add_child`; nothing happens where there is no such snapshot or note."""
+    snapshot = buckets.child(snapshots, key)
+    links = None if snapshot is None else snapshot.bucket(names.CHILDREN)
+    if links is not None and links.bucket(names.to_bytes(child)) is None:
+        links.delete(names.to_bytes(child))
+
+
+def delete(snapshots: Bucket | None, key: str) -> None:
+    """Delete a snapshot; nothing happens where there is none."""
+    buckets.delete(snapshots, key)

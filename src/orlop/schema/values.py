@@ -1,0 +1,168 @@
+"""The values of records: text, times, sizes, maps and the Any envelope.
+
+A value that is written as it stands already is left alone, bit for bit: a time keeps the
+zone it was stored with.
+
+Source: containerd, core/metadata/boltutil; spec/metadata.md 0 (maps) and 1.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from whenever import Instant
+
+from orlop.model import encoding
+from orlop.model.errors import DataLossError
+from orlop.schema import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orlop.kv import Bucket
+    from orlop.model.any import ProtoAny
+
+_ZERO_TIME: Final = Instant.from_utc(1, 1, 1)
+"""Go's zero time, which stands for a time that is not set."""
+
+
+def read_text(bucket: Bucket, key: bytes) -> str:
+    """Return a text; empty where there is none."""
+    value = bucket.get(key)
+    return "" if value is None else names.to_text(value)
+
+
+def write_text(bucket: Bucket, key: bytes, text: str) -> None:
+    """Store a text, an empty one too."""
+    bucket.put(key, names.to_bytes(text))
+
+
+def read_size(bucket: Bucket, key: bytes) -> int:
+    """Return a size in bytes; 0 where there is none or where it cannot be read."""
+    value = bucket.get(key)
+    if value is None:
+        return 0
+    try:
+        return encoding.decode_varint(value)
+    except (ValueError, DataLossError):
+        return 0  # containerd passes over it too: a listing must not end at one bad number
+
+
+def write_size(bucket: Bucket, key: bytes, size: int) -> None:
+    """Store a size in bytes."""
+    bucket.put(key, encoding.encode_varint(size))
+
+
+def read_time(bucket: Bucket, key: bytes) -> Instant | None:
+    """Return a time; `None` where there is none.
+
+    Raises:
+        DataLossError: the stored bytes are no time.
+    """
+    value = bucket.get(key)
+    if value is None:
+        return None
+    try:
+        instant = encoding.decode_time(value)
+    except (ValueError, DataLossError) as error:
+        raise DataLossError(
+            f"{names.to_text(key)} cannot be read as a time: {value.hex()}"
+        ) from error
+    return None if instant == _ZERO_TIME else instant
+
+
+def write_time(bucket: Bucket, key: bytes, instant: Instant | None) -> None:
+    """Store a time, unless it stands there already; `None` leaves what is stored."""
+    if instant is not None and not _holds_time(bucket, key, instant):
+        bucket.put(key, encoding.encode_time(instant))
+
+
+def read_map(bucket: Bucket | None, key: bytes) -> dict[str, str]:
+    """Return a map of texts; an empty one where there is none."""
+    entries = None if bucket is None else bucket.bucket(key)
+    if entries is None:
+        return {}
+    return {
+        names.to_text(name): names.to_text(value)
+        for name, value in entries.items()
+        if value is not None
+    }
+
+
+def write_map(bucket: Bucket, key: bytes, entries: Mapping[str, str]) -> dict[str, str]:
+    """Store a map in place of the one before; return it as it will be read.
+
+    Entries without a value are dropped. A map of nothing else leaves an empty bucket, an
+    empty map leaves none.
+    """
+    if bucket.bucket(key) is not None:
+        bucket.delete_bucket(key)
+    if not entries:
+        return {}
+    stored = {name: value for name, value in entries.items() if value}
+    nested = bucket.create_bucket(key)
+    for name, value in stored.items():
+        nested.put(names.to_bytes(name), names.to_bytes(value))
+    return stored
+
+
+def read_any(bucket: Bucket, key: bytes) -> ProtoAny | None:
+    """Return an Any; `None` where there is none.
+
+    Raises:
+        DataLossError: the stored bytes are no Any.
+    """
+    value = bucket.get(key)
+    return None if value is None else decode_any(key, value)
+
+
+def write_any(bucket: Bucket, key: bytes, value: ProtoAny | None) -> None:
+    """Store an Any; `None` leaves what is stored."""
+    if value is not None:
+        bucket.put(key, encoding.encode_any(value))
+
+
+def read_any_map(bucket: Bucket, key: bytes) -> dict[str, ProtoAny]:
+    """Return a map of Any; an empty one where there is none.
+
+    Raises:
+        DataLossError: the stored bytes of one are no Any.
+    """
+    entries = bucket.bucket(key)
+    if entries is None:
+        return {}
+    return {
+        names.to_text(name): decode_any(name, value)
+        for name, value in entries.items()
+        if value is not None
+    }
+
+
+def merge_any_map(bucket: Bucket, key: bytes, entries: Mapping[str, ProtoAny]) -> None:
+    """Store a map of Any over the one before: entries are put, none is deleted."""
+    if not entries:
+        return
+    nested = bucket.create_bucket_if_absent(key)
+    for name, value in entries.items():
+        nested.put(names.to_bytes(name), encoding.encode_any(value))
+
+
+def decode_any(key: bytes, value: bytes) -> ProtoAny:
+    """Return the Any in `value`, which is stored under `key`.
+
+    Raises:
+        DataLossError: the bytes are no Any.
+    """
+    try:
+        return encoding.decode_any(value)
+    except (ValueError, DataLossError) as error:
+        raise DataLossError(
+            f"{names.to_text(key)} cannot be read as a google.protobuf.Any of {len(value)} bytes"
+        ) from error
+
+
+def _holds_time(bucket: Bucket, key: bytes, instant: Instant) -> bool:
+    try:
+        return read_time(bucket, key) == instant
+    except DataLossError:
+        return False
