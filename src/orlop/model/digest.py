@@ -1,0 +1,119 @@
+"""Names of data by its hash: `<algorithm>:<hash in lower-case hexadecimal digits>`.
+
+Source: OCI image spec, descriptor.md; github.com/opencontainers/go-digest, which knows the
+same three algorithms.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, Protocol
+
+from orlop.model.errors import InvalidArgumentError
+
+# Length of the hash in hexadecimal digits.
+_LENGTHS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
+_HEXADECIMAL: Final = frozenset("0123456789abcdef")
+_SHOWN: Final = 160
+
+
+class Hash(Protocol):
+    """A hash in the making, as hashlib has it."""
+
+    @property
+    def name(self) -> str:
+        """The algorithm's name."""
+
+    def update(self, data: bytes | bytearray | memoryview, /) -> None:
+        """Append `data` to what is hashed."""
+
+    def hexdigest(self) -> str:
+        """Return the hash of what was appended so far, in hexadecimal digits."""
+
+    def copy(self) -> Hash:
+        """Return an independent hash in the same state."""
+
+
+def validate(text: str) -> str:
+    """Return `text` if it is a digest.
+
+    Raises:
+        InvalidArgumentError: it is none; the message says why.
+    """
+    reason = _fault(text)
+    if reason:
+        raise InvalidArgumentError(f"digest {_shown(text)}: {reason}")
+    return text
+
+
+def is_valid(text: str) -> bool:
+    """Return whether `text` is a digest of a known algorithm."""
+    return not _fault(text)
+
+
+def algorithm(text: str) -> str:
+    """Return the algorithm of a digest, `sha256` for example.
+
+    Raises:
+        InvalidArgumentError: `text` is no digest.
+    """
+    return validate(text).partition(":")[0]
+
+
+def encoded(text: str) -> str:
+    """Return the hash of a digest, in hexadecimal digits.
+
+    Raises:
+        InvalidArgumentError: `text` is no digest.
+    """
+    return validate(text).partition(":")[2]
+
+
+def from_bytes(data: bytes, algorithm: str = "sha256") -> str:
+    """Return the digest of `data`.
+
+    Raises:
+        InvalidArgumentError: the algorithm is unknown.
+    """
+    running = new_hash(algorithm)
+    running.update(data)
+    return of_hash(running)
+
+
+def new_hash(algorithm: str = "sha256") -> Hash:
+    """Return an empty hash.
+
+    Raises:
+        InvalidArgumentError: the algorithm is unknown.
+    """
+    if algorithm not in _LENGTHS:
+        raise InvalidArgumentError(_unsupported(algorithm))
+    return hashlib.new(algorithm)
+
+
+def of_hash(running: Hash) -> str:
+    """Return the digest of what a hash was given so far."""
+    return f"{running.name}:{running.hexdigest()}"
+
+
+def _fault(text: str) -> str:
+    """Return what is wrong with a digest; nothing if it is right."""
+    name, colon, hexadecimal = text.partition(":")
+    if not colon:
+        return "expected <algorithm>:<hash>"
+    length = _LENGTHS.get(name)
+    if length is None:
+        return _unsupported(name)
+    if len(hexadecimal) != length:
+        return f"a hash of {name} has {length} digits, not {len(hexadecimal)}"
+    if not _HEXADECIMAL.issuperset(hexadecimal):
+        return "the hash must be written in lower-case hexadecimal digits"
+    return ""
+
+
+def _unsupported(name: str) -> str:
+    return f"algorithm {_shown(name)} is not supported; known are {', '.join(_LENGTHS)}"
+
+
+def _shown(text: str) -> str:
+    return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")

@@ -1,0 +1,126 @@
+"""How single values stand in the database: integers, times and the Any envelope.
+
+Source: Go's encoding/binary and time packages, google/protobuf/any.proto; containerd,
+core/metadata/boltutil.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from whenever import Instant
+
+from orlop.model.any import ProtoAny
+from orlop.model.errors import DataLossError, InvalidArgumentError
+from orlop.model.varint import decode_uvarint, decode_varint, encode_uvarint, encode_varint
+from orlop.model.wire import WireError, WireType, encode_length_field, read_fields
+
+__all__ = [
+    "decode_any",
+    "decode_time",
+    "decode_uvarint",
+    "decode_varint",
+    "encode_any",
+    "encode_time",
+    "encode_uvarint",
+    "encode_varint",
+]
+
+_NANOSECONDS: Final = 10**9
+_TIME: Final = struct.Struct(">Bqih")
+_TIME_V1: Final = 1
+_TIME_V2: Final = 2
+# The second version ends with the seconds of the zone's offset, which no instant needs.
+_TIME_LENGTHS: Final = {_TIME_V1: _TIME.size, _TIME_V2: _TIME.size + 1}
+_UTC: Final = -1
+# Seconds from Go's zero time, 0001-01-01T00:00:00Z, to 1970; and to the end of year 9999.
+_EPOCH: Final = 62_135_596_800
+_SECONDS_END: Final = 315_537_897_600
+_SHOWN: Final = 32
+_TYPE_URL: Final = 1
+_VALUE: Final = 2
+
+
+def encode_time(instant: Instant) -> bytes:
+    """Encode an instant as Go's Time.MarshalBinary does for a time in UTC: 15 bytes."""
+    seconds, nanoseconds = divmod(instant.timestamp(unit="nanosecond"), _NANOSECONDS)
+    return _TIME.pack(_TIME_V1, seconds + _EPOCH, nanoseconds, _UTC)
+
+
+def decode_time(data: bytes) -> Instant:
+    """Decode what Go's Time.MarshalBinary wrote, in either version and any time zone.
+
+    Go's zero time is `Instant.MIN`.
+
+    Raises:
+        DataLossError: the bytes are no time, or it lies outside the years 1 to 9999.
+    """
+    version = data[0] if data else 0
+    length = _TIME_LENGTHS.get(version)
+    if length is None:
+        raise _no_time(data, f"version {version} is unknown" if data else "nothing is stored")
+    if len(data) != length:
+        raise _no_time(data, f"version {version} has {length} bytes, here are {len(data)}")
+    _, seconds, nanoseconds, _ = _TIME.unpack_from(data)
+    if not 0 <= nanoseconds < _NANOSECONDS:
+        raise _no_time(data, f"{nanoseconds} is no number of nanoseconds in a second")
+    if not 0 <= seconds < _SECONDS_END:
+        raise _no_time(data, f"{seconds} seconds after year 1 is outside the years 1 to 9999")
+    return Instant.from_timestamp(
+        (seconds - _EPOCH) * _NANOSECONDS + nanoseconds, unit="nanosecond"
+    )
+
+
+def encode_any(envelope: ProtoAny) -> bytes:
+    """Serialize a google.protobuf.Any; an empty one is no bytes at all.
+
+    Raises:
+        InvalidArgumentError: the type URL cannot be written as UTF-8.
+    """
+    try:
+        type_url = envelope.type_url.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgumentError(
+            f"type URL {envelope.type_url!a} cannot be written as UTF-8"
+        ) from error
+    known = ((_TYPE_URL, type_url), (_VALUE, envelope.value))
+    return (
+        b"".join(encode_length_field(number, value) for number, value in known if value)
+        + envelope.unknown
+    )
+
+
+def decode_any(data: bytes) -> ProtoAny:
+    """Parse a serialized google.protobuf.Any.
+
+    Fields may stand in any order, of a repeated one the last counts, and unknown ones (or
+    known ones of another wire type) are kept.
+
+    Raises:
+        DataLossError: the bytes are no such message.
+    """
+    type_url, value, unknown = "", b"", bytearray()
+    try:
+        for field in read_fields(data):
+            if field.type is WireType.LENGTH and field.number == _TYPE_URL:
+                type_url = field.value.decode()
+            elif field.type is WireType.LENGTH and field.number == _VALUE:
+                value = field.value
+            else:
+                unknown += field.encoded
+    except (WireError, UnicodeDecodeError) as error:
+        raise DataLossError(
+            f"{_shown(data)} is no serialized google.protobuf.Any ({error})"
+        ) from error
+    return ProtoAny(type_url, value, bytes(unknown))
+
+
+def _no_time(data: bytes, reason: str) -> DataLossError:
+    return DataLossError(f"{_shown(data)} is no binary time of Go's ({reason})")
+
+
+def _shown(data: bytes) -> str:
+    if len(data) > _SHOWN:
+        return f"{data[:_SHOWN].hex()}... ({len(data)} bytes)"
+    return data.hex() or "an empty value"
