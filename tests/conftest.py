@@ -1,0 +1,90 @@
+"""What all tests share: which real parts this machine has, and what is skipped without them.
+
+A test that needs a real part says which: `@pytest.mark.real("containerd", "ctr")`. Where one
+is missing it is skipped, and the reason names the Debian package that brings it. With
+ORLOP_REQUIRE_REAL_PARTS=1 in the environment such a skip is a failure: continuous integration
+must not pass because something was not installed.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+REQUIRE_REAL_PARTS = "ORLOP_REQUIRE_REAL_PARTS"
+
+GOPATH_SOURCES = Path("/usr/share/gocode/src")
+
+PACKAGES = {
+    "bbolt": "golang-github-coreos-bbolt-dev",
+    "busybox": "busybox-static",
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "debootstrap": "debootstrap",
+    "go": "golang-go",
+    "runc": "runc",
+    "skopeo": "skopeo",
+    "strace": "strace",
+    "umoci": "umoci",
+}
+"""The parts that a test may ask for, each with the Debian package that brings it."""
+
+SOURCES = {"bbolt": GOPATH_SOURCES / "go.etcd.io/bbolt"}
+"""The parts that are Go source and not a program on PATH."""
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """Return the folder of golden databases; its files are for reading only."""
+    return Path(__file__).parent / "data"
+
+
+def is_missing(part: str) -> bool:
+    """Tell whether this machine lacks a part."""
+    if part in SOURCES:
+        return not SOURCES[part].is_dir()
+    return shutil.which(part) is None
+
+
+def reason_to_skip(item: pytest.Item) -> str | None:
+    """Return why a test cannot run on this machine, None when it can."""
+    parts = {part for mark in item.iter_markers("real") for part in mark.args}
+    lacking = sorted(part for part in parts if is_missing(part))
+    if lacking:
+        packages = " ".join(sorted({PACKAGES[part] for part in lacking}))
+        return f"needs {', '.join(lacking)}: apt-get install {packages}"
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
+        return "needs root"
+    return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs something that is not here."""
+    for item in items:
+        unknown = {part for mark in item.iter_markers("real") for part in mark.args} - set(PACKAGES)
+        if unknown:
+            raise pytest.UsageError(f"{item.nodeid} needs {unknown}, which no package here brings")
+        if reason := reason_to_skip(item):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn a skip of a real or root test into a failure where all parts must be there."""
+    report = yield
+    required = os.environ.get(REQUIRE_REAL_PARTS) == "1"
+    marked = any(item.get_closest_marker(name) for name in ("real", "root"))
+    if required and marked and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{REQUIRE_REAL_PARTS}=1 forbids this skip: {reason}"
+    return report

@@ -1,0 +1,153 @@
+"""The same long random script through Orlop's engine and through bbolt: the same database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from real.players import dump, play
+from real.scripts import Operation, Script
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from oracle.client import Oracle
+
+pytestmark = pytest.mark.real("bbolt", "go")
+
+OPERATIONS = 10_000
+SHIFT = 500
+"""Operations, at least, that one side plays on a shared file before the other takes over."""
+
+GROWTH_BYTES_MAX = 16 << 20
+"""A file grows in steps of this size: one step more is no leak."""
+
+FORMS = [
+    pytest.param(0, False, 1, id="no-freelist"),
+    pytest.param(0, True, 2, id="freelist"),
+    pytest.param(1024, True, 3, id="freelist-1KiB-pages"),
+    pytest.param(1024, False, 4, id="no-freelist-1KiB-pages"),
+    pytest.param(16_384, False, 5, id="no-freelist-16KiB-pages"),
+    pytest.param(65_536, True, 6, id="freelist-64KiB-pages"),
+]
+
+
+def shifts(operations: list[Operation]) -> list[list[Operation]]:
+    """Cut a script where a transaction ends, into pieces of `SHIFT` operations or more."""
+    pieces: list[list[Operation]] = [[]]
+    between = True
+    for operation in operations:
+        if between and len(pieces[-1]) >= SHIFT:
+            pieces.append([])
+        pieces[-1].append(operation)
+        between = operation.kind in {"commit", "rollback", "reopen"}
+    return pieces
+
+
+def make_empty(oracle: Oracle, path: Path) -> None:
+    """Make a new file: a page size is chosen once, and Orlop only ever chooses its own."""
+    oracle.run(path, [])
+
+
+@pytest.mark.parametrize(("page_size", "freelist_sync", "seed"), FORMS)
+def test_both_engines_make_the_same_database(
+    bbolt: Oracle, tmp_path: Path, *, page_size: int, freelist_sync: bool, seed: int
+) -> None:
+    ours, theirs = tmp_path / "orlop.db", tmp_path / "bbolt.db"
+    oracle = bbolt.with_options(page_size=page_size, freelist_sync=freelist_sync, sync=False)
+    script = Script(seed, OPERATIONS)
+    operations = list(script)
+    if page_size:
+        make_empty(oracle, ours)
+
+    expected = oracle.run(theirs, [operation.as_json() for operation in operations])
+    results = play(ours, operations, freelist_sync=freelist_sync)
+
+    assert len(operations) > OPERATIONS
+    for place, (operation, result, wanted) in enumerate(
+        zip(operations, results, expected, strict=True)
+    ):
+        assert result == wanted, f"operation {place} of seed {seed}: {operation}"
+    assert oracle.check(theirs) == []
+    assert oracle.check(ours) == []
+    wanted_dump = script.contents.dump()
+    assert oracle.dump(theirs) == wanted_dump
+    assert oracle.dump(ours) == wanted_dump
+    assert dump(theirs) == wanted_dump
+    assert dump(ours) == wanted_dump
+
+
+@pytest.mark.parametrize(("page_size", "freelist_sync", "seed"), FORMS)
+def test_both_engines_work_on_one_file_in_turns(
+    bbolt: Oracle, tmp_path: Path, *, page_size: int, freelist_sync: bool, seed: int
+) -> None:
+    path = tmp_path / "shared.db"
+    oracle = bbolt.with_options(page_size=page_size, freelist_sync=freelist_sync, sync=False)
+    script = Script(seed + 100, OPERATIONS)
+    operations = list(script)
+    make_empty(oracle, path)
+
+    for turn, piece in enumerate(shifts(operations)):
+        if turn % 2:
+            oracle.run(path, [operation.as_json() for operation in piece])
+        else:
+            # Left to itself, Orlop keeps the form of freelist that it finds.
+            play(path, piece)
+        assert oracle.check(path) == [], f"seed {seed + 100}, turn {turn}"
+
+    assert oracle.dump(path) == script.contents.dump()
+    assert dump(path) == script.contents.dump()
+
+
+def test_the_form_of_the_freelist_may_change_hands(bbolt: Oracle, tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    script = Script(301, OPERATIONS)
+
+    for turn, piece in enumerate(shifts(list(script))):
+        synced = turn % 4 < 2
+        if turn % 2:
+            oracle = bbolt.with_options(freelist_sync=synced, sync=False)
+            oracle.run(path, [operation.as_json() for operation in piece])
+        else:
+            play(path, piece, freelist_sync=synced)
+        assert bbolt.check(path) == [], f"turn {turn}"
+
+    assert bbolt.dump(path) == script.contents.dump()
+    assert dump(path) == script.contents.dump()
+
+
+@pytest.mark.parametrize("freelist_sync", [True, False])
+def test_a_freelist_of_more_than_65535_pages(
+    bbolt: Oracle, tmp_path: Path, *, freelist_sync: bool
+) -> None:
+    # The page header counts to 65,534; above that the count moves into the page's body.
+    page_size, blobs, blob_bytes = 1024, 70, 1 << 20
+    path = tmp_path / "wide.db"
+    oracle = bbolt.with_options(page_size=page_size, freelist_sync=freelist_sync, sync=False)
+    bucket = (b"wide",)
+    keys = [place.to_bytes(2, "big") for place in range(blobs)]
+    fill = [
+        Operation("begin"),
+        Operation("create_bucket", (), *bucket),
+        *(Operation("put", bucket, key, bytes(blob_bytes)) for key in keys),
+        Operation("commit"),
+    ]
+    empty = [
+        Operation("begin"),
+        *(Operation("delete", bucket, key) for key in keys),
+        Operation("commit"),
+    ]
+    small = [Operation("begin"), Operation("put", bucket, b"k", b"v"), Operation("commit")]
+    assert blobs * blob_bytes // page_size > 0xFFFF
+    make_empty(oracle, path)
+
+    play(path, [*fill, *empty])
+    assert oracle.check(path) == []
+    size = path.stat().st_size
+    oracle.run(path, [operation.as_json() for operation in small])
+    play(path, [Operation("begin"), *fill[2:]])
+
+    assert oracle.check(path) == []
+    assert path.stat().st_size <= size + GROWTH_BYTES_MAX, "the free pages were not used again"
+    assert dump(path) == oracle.dump(path)
