@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from oracle.client import Oracle
+from real.daemon import Daemon
+from real.images import RealImage, make_image
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -29,3 +32,17 @@ def bbolt(session_folder: Path) -> Oracle:
         built = session_folder / "oracle"
         oracle = Oracle(built) if built.exists() else Oracle.build(session_folder)
     return oracle.with_options(sync=False)
+
+
+@pytest.fixture(scope="session")
+def image(tmp_path_factory: pytest.TempPathFactory) -> RealImage:
+    """Return a small image that umoci made of files of ours."""
+    return make_image(tmp_path_factory.mktemp("image"))
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    """Return a containerd that has not been started, on a root that does not exist yet."""
+    daemon = Daemon(tmp_path / "root")
+    yield daemon
+    daemon.stop()
