@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NUMBER_END: Final = 1 << 29
+# Within groups Go is more generous.
+_NESTED_NUMBER_END: Final = 1 << 31
 _NESTING_LIMIT: Final = 10_000
 
 
@@ -60,7 +62,7 @@ def read_fields(data: bytes) -> Iterator[Field]:
     try:
         offset = 0
         while offset < len(data):
-            number, kind, value_at = _read_tag(data, offset)
+            number, kind, value_at = _read_tag(data, offset, _NUMBER_END)
             offset = _skip(data, value_at, number, kind)
             value = data[value_at:offset]
             encoded = _tag(number, kind) + value
@@ -75,10 +77,10 @@ def _tag(number: int, kind: WireType) -> bytes:
     return encode_uvarint(number << 3 | kind)
 
 
-def _read_tag(data: bytes, offset: int) -> tuple[int, WireType, int]:
+def _read_tag(data: bytes, offset: int, number_end: int) -> tuple[int, WireType, int]:
     tag, behind = read_uvarint(data, offset)
     number, kind = tag >> 3, tag & 7
-    if not 0 < number < _NUMBER_END or kind > WireType.FIXED32:
+    if not 0 < number < number_end or kind > WireType.FIXED32:
         raise WireError(f"the bytes at {offset} name no field: number {number}, type {kind}")
     return number, WireType(kind), behind
 
@@ -98,7 +100,7 @@ def _skip(data: bytes, offset: int, number: int, kind: WireType) -> int:
             offset = _skip_plain(data, offset, kind)
         if not open_groups:
             return offset
-        number, kind, offset = _read_tag(data, offset)
+        number, kind, offset = _read_tag(data, offset, _NESTED_NUMBER_END)
 
 
 def _skip_plain(data: bytes, offset: int, kind: WireType) -> int:
