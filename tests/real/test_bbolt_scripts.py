@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from real.scripts import Operation, Script
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from _pytest.mark import ParameterSet
+
     from oracle.client import Oracle
 
 pytestmark = pytest.mark.real("bbolt", "go")
@@ -19,6 +22,22 @@ pytestmark = pytest.mark.real("bbolt", "go")
 OPERATIONS = 10_000
 SHIFT = 500
 """Operations, at least, that one side plays on a shared file before the other takes over."""
+
+
+def campaign(wish: str) -> list[ParameterSet]:
+    """Return one more form a seed for `ORLOP_CAMPAIGN=FIRST:COUNT`, none without a wish."""
+    first, _, count = wish.partition(":")
+    return [
+        pytest.param(
+            (0, 1024, 2048, 8192, 32_768)[seed % 5],
+            seed % 2 == 0,
+            seed,
+            id=f"campaign-{seed}",
+            marks=pytest.mark.slow,
+        )
+        for seed in range(int(first or 0), int(first or 0) + int(count or 0))
+    ]
+
 
 GROWTH_BYTES_MAX = 16 << 20
 """A file grows in steps of this size: one step more is no leak."""
@@ -30,6 +49,7 @@ FORMS = [
     pytest.param(1024, False, 4, id="no-freelist-1KiB-pages"),
     pytest.param(16_384, False, 5, id="no-freelist-16KiB-pages"),
     pytest.param(65_536, True, 6, id="freelist-64KiB-pages"),
+    *campaign(os.environ.get("ORLOP_CAMPAIGN", "")),
 ]
 
 
