@@ -1,0 +1,18 @@
+"""bbolt's file format in Python: pages, nodes, buckets and transactions.
+
+This package knows pages and nothing of containers. It implements the contract of
+`orlop.kv` and would stand alone as a library.
+
+The idea: a file is a tree of pages that no transaction ever changes in place. Nodes in
+memory follow the same rule: a node belongs to the transaction that made it and is frozen
+when that transaction ends, so a later one may build on it before it has reached the disk,
+and rolling back is forgetting. What makes a transaction real is one meta page, written
+after everything that it points to is durable.
+
+Source: go.etcd.io/bbolt.
+"""
+
+from orlop.bolt.disk import Disk, FileDisk
+from orlop.bolt.engine import BoltEngine, open_engine
+
+__all__ = ["BoltEngine", "Disk", "FileDisk", "open_engine"]

@@ -1,0 +1,169 @@
+"""Cursors: a way from the root to one element, kept so that the next move is short.
+
+A cursor that finds its bucket changed looks its key up again. So deleting and inserting
+while iterating is safe, whatever splits and merges follow.
+
+Source: go.etcd.io/bbolt, cursor.go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
+from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.bolt.bucket import BoltBucket
+    from orlop.bolt.node import Node
+    from orlop.kv.contract import Item
+
+
+class BoltCursor:
+    """A position among the items of one bucket; see the contract for its moves."""
+
+    __slots__ = ("_bucket", "_index", "_key", "_leaf", "_path", "_revision")
+
+    def __init__(self, bucket: BoltBucket) -> None:
+        """Stand nowhere in `bucket`."""
+        self._bucket = bucket
+        self._path: list[tuple[Branch, int]] = []
+        self._leaf: Leaf | None = None
+        self._index = 0
+        self._key: bytes | None = None
+        self._revision = -1
+
+    def first(self) -> Item | None:
+        """Move to the first item."""
+        return self.seek(b"")
+
+    def last(self) -> Item | None:
+        """Move to the last item."""
+        self._descend(None)
+        return self._settle_backward()
+
+    def seek(self, key: bytes) -> Item | None:
+        """Move to the first item whose key is `key` or greater."""
+        self._descend(key)
+        return self._settle_forward()
+
+    def next(self) -> Item | None:
+        """Move to the next item."""
+        if self._key is None:
+            return None
+        if self._revision != self._bucket.revision:
+            key = self._key
+            self._descend(key)
+            # What stood here may be gone; then its follower is here already.
+            at, found = position(self._here(), key)
+            self._index = at + 1 if found else at
+        else:
+            self._bucket.transaction.require_open()
+            self._index += 1
+        return self._settle_forward()
+
+    def previous(self) -> Item | None:
+        """Move to the previous item."""
+        if self._key is None:
+            return None
+        if self._revision != self._bucket.revision:
+            self._descend(self._key)
+        else:
+            self._bucket.transaction.require_open()
+        self._index -= 1
+        return self._settle_backward()
+
+    def delete(self) -> None:
+        """Delete the value that the cursor stands on; `next` then goes to its follower."""
+        self._bucket.transaction.require_writable()
+        if self._key is not None:
+            self._bucket.delete(self._key)
+
+    def _here(self) -> Leaf:
+        if self._leaf is None:
+            raise CorruptError("a cursor has no leaf")
+        return self._leaf
+
+    def _descend(self, key: bytes | None) -> None:
+        """Go to the leaf of `key`, or to the end of the last one."""
+        self._path = []
+        node = self._bucket.root
+        self._revision = self._bucket.revision
+        while isinstance(node, Branch):
+            index = len(node.keys) - 1 if key is None else child_index(node, key)
+            node = self._enter(node, index)
+        self._leaf = node
+        self._index = len(node.keys) - 1 if key is None else position(node, key)[0]
+
+    def _enter(self, branch: Branch, index: int) -> Node:
+        if len(self._path) == DEPTH_MAX:
+            raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+        self._path.append((branch, index))
+        child = branch.children[index]
+        return self._bucket.transaction.load(child) if isinstance(child, int) else child
+
+    def _settle_forward(self) -> Item | None:
+        while self._index >= len(self._here().keys):
+            if not self._turn(1):
+                self._key = None
+                return None
+        return self._item()
+
+    def _settle_backward(self) -> Item | None:
+        while self._index < 0:
+            if not self._turn(-1):
+                self._key = None
+                return None
+        return self._item()
+
+    def _turn(self, step: int) -> bool:
+        """Go to the first or last place of the neighbouring leaf, if there is one."""
+        while self._path:
+            branch, index = self._path.pop()
+            if 0 <= index + step < len(branch.children):
+                node = self._enter(branch, index + step)
+                while isinstance(node, Branch):
+                    node = self._enter(node, 0 if step > 0 else len(node.keys) - 1)
+                self._leaf = node
+                self._index = 0 if step > 0 else len(node.keys) - 1
+                return True
+        return False
+
+    def _item(self) -> Item:
+        leaf, index = self._here(), self._index
+        self._key = leaf.keys[index]
+        return self._key, visible_value(leaf, index)
+
+
+def visible_value(leaf: Leaf, index: int) -> bytes | None:
+    """Return the value at `index` as users see it: None for a nested bucket."""
+    if leaf.flags[index] & BUCKET_FLAG:
+        return None
+    value = leaf.values[index]
+    return value if isinstance(value, bytes) else None
+
+
+def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
+    """Iterate over a bucket's items; where the bucket may change meanwhile, by a cursor."""
+    if bucket.transaction.writable:
+        yield from _items_by_cursor(bucket, start)
+        return
+    transaction = bucket.transaction
+    first = True
+    for leaf in leaves(transaction.load, bucket.root, start):
+        begin = position(leaf, start)[0] if first else 0
+        first = False
+        for index in range(begin, len(leaf.keys)):
+            yield leaf.keys[index], visible_value(leaf, index)
+            transaction.require_open()
+
+
+def _items_by_cursor(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
+    cursor = bucket.cursor()
+    item = cursor.seek(start)
+    while item is not None:
+        yield item
+        item = cursor.next()

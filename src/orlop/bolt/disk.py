@@ -1,0 +1,185 @@
+"""The seam to the disk: every byte that the engine reads or writes passes here.
+
+Tests put a simulated disk in the file's place. There is no memory map: an I/O error or a
+truncation under a mapping would kill the process and pass by this seam.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+from orlop.bolt.lock import lock_exclusively
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+_CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
+
+
+class Disk(Protocol):
+    """A file: random reads and writes, and the moment when writes are durable.
+
+    Every method raises OSError where the system refuses.
+    """
+
+    def size(self) -> int:
+        """Return the size of the file in bytes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on: fewer only where the file ends."""
+
+    def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+        """Write the chunks one after the other from `offset` on; durable after `sync`."""
+
+    def grow(self, size: int) -> None:
+        """Make the file `size` bytes long, with the space taken, so that writes find room."""
+
+    def sync(self) -> None:
+        """Make everything written so far durable (fdatasync)."""
+
+    def identity(self) -> object:
+        """Return what changes when another file takes this one's place under its name."""
+
+    def close(self) -> None:
+        """Let go of the file, and of its lock."""
+
+
+class FileDisk:
+    """A real file."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        """Take over an open descriptor of the file at `path`."""
+        self._path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def for_reading(cls, path: Path) -> FileDisk:
+        """Open an existing file; no lock is taken."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        return cls(path, _refuse_irregular(path, descriptor))
+
+    @classmethod
+    def for_writing(cls, path: Path, *, timeout: float | None) -> FileDisk:
+        """Open an existing file and take its lock, waiting `timeout` seconds at most.
+
+        Raises:
+            LockedError: another process kept the lock; the message names it.
+        """
+        while True:
+            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+            disk = cls(path, _refuse_irregular(path, descriptor))
+            try:
+                lock_exclusively(descriptor, path, timeout)
+                # The lock counts only if the file is still the one of that name: a
+                # compaction may have put another in its place while we waited.
+                if disk._is_current():
+                    return disk
+            except BaseException:
+                disk.close()
+                raise
+            disk.close()
+
+    def size(self) -> int:
+        """Return the size of the file in bytes."""
+        return os.fstat(self._descriptor).st_size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on: fewer only where the file ends."""
+        data = os.pread(self._descriptor, length, offset)
+        if len(data) == length or not data:
+            return data
+        pieces = [data]
+        missing = length - len(data)
+        while missing and data:
+            data = os.pread(self._descriptor, missing, offset + length - missing)
+            pieces.append(data)
+            missing -= len(data)
+        return b"".join(pieces)
+
+    def write(self, offset: int, chunks: Sequence[bytes]) -> None:
+        """Write the chunks one after the other from `offset` on."""
+        pending = [memoryview(chunk) for chunk in chunks if chunk]
+        first = 0
+        while first < len(pending):
+            batch = pending[first : first + _CHUNKS_MAX]
+            written = os.pwritev(self._descriptor, batch, offset)
+            if not written:
+                raise OSError(errno.EIO, "the system wrote nothing", str(self._path))
+            offset += written
+            while first < len(pending) and written >= len(pending[first]):
+                written -= len(pending[first])
+                first += 1
+            if written:
+                pending[first] = pending[first][written:]
+
+    def grow(self, size: int) -> None:
+        """Make the file `size` bytes long, with the space taken."""
+        current = self.size()
+        if size > current:
+            # Takes the space, so that a full disk is found before a page is written.
+            os.posix_fallocate(self._descriptor, current, size - current)
+
+    def sync(self) -> None:
+        """Make everything written so far durable."""
+        os.fdatasync(self._descriptor)
+
+    def identity(self) -> object:
+        """Return device and inode of the file that has the name now; None where there is none."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 (the pair with fstat below)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+    def close(self) -> None:
+        """Let go of the file, and of its lock."""
+        if self._descriptor >= 0:
+            # No explicit unlock: in a forked child that would release the parent's lock.
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _is_current(self) -> bool:
+        mine = os.fstat(self._descriptor)
+        return self.identity() == (mine.st_dev, mine.st_ino)
+
+
+def _refuse_irregular(path: Path, descriptor: int) -> int:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise CorruptError(f"{path} is no regular file, so no database")
+    return descriptor
+
+
+def create_file(path: Path, contents: bytes, mode: int) -> None:
+    """Create the file at `path`, whole and durable or not at all; leave an existing one alone."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        try:
+            FileDisk(temporary, descriptor).write(0, [contents])
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        # A link, not a rename: it never takes the place of a file that another process
+        # has created, and perhaps locked, meanwhile.
+        with contextlib.suppress(FileExistsError):
+            os.link(temporary, path)
+    finally:
+        temporary.unlink()
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""What one writing transaction does to nodes: which are its own, and which it has replaced.
+
+Source: the ownership of nodes is that of transient persistent trees (Clojure); the list of
+freed pages is bbolt's.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.bolt.node import Branch, BucketState
+from orlop.bolt.page import decode_bucket
+from orlop.bolt.tree import nested_buckets
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.bolt.node import Node
+    from orlop.bolt.pager import Pager
+
+
+class Edit:
+    """Owns the nodes that a transaction makes, until it ends."""
+
+    def __init__(self, pager: Pager) -> None:
+        """Begin an edit of the file behind `pager`."""
+        self.page_size = pager.page_size
+        self._pager = pager
+        self._freed: list[tuple[int, int]] = []
+        self._replaced: list[Node] = []
+
+    def resolve(self, child: int | Node) -> Node:
+        """Return the node that a branch or a bucket names by its page or holds itself."""
+        return self._pager.load(child) if isinstance(child, int) else child
+
+    def own(self, node: Node) -> Node:
+        """Return the node, or a copy of it that this edit may change, in its place."""
+        if node.owner is self:
+            return node
+        self.release(node)
+        return node.copy(self)
+
+    def release(self, node: Node) -> None:
+        """Let go of a node that is no longer part of the tree."""
+        if node.page:
+            self._freed.append((node.page, node.span))
+        elif node.owner is not self:
+            # Made by a transaction that is still being written: it gets its page by then.
+            self._replaced.append(node)
+
+    def release_bucket(self, tree: int | Node) -> None:
+        """Let go of a whole tree, with the buckets nested in it.
+
+        Raises:
+            CorruptError: a page is damaged, or one is part of the tree twice.
+        """
+        pending: list[int | Node] = [tree]
+        seen: set[int] = set()
+        while pending:
+            node = self.resolve(pending.pop())
+            if node.page in seen:
+                raise CorruptError(f"page {node.page} is part of a bucket twice")
+            if node.page:
+                seen.add(node.page)
+            self.release(node)
+            if isinstance(node, Branch):
+                pending += node.children
+            else:
+                for value in nested_buckets(node):
+                    nested = bucket_tree(value)
+                    if nested is not None:
+                        pending.append(nested)
+
+    def freed_pages(self) -> Iterator[int]:
+        """Iterate over the pages that the version before still needs and this one does not."""
+        for page, span in self._freed:
+            yield from range(page, page + span)
+        for node in self._replaced:
+            if node.page:
+                yield from range(node.page, node.page + node.span)
+
+
+def bucket_tree(value: bytes | BucketState) -> int | Node | None:
+    """Return a nested bucket's tree as its value names it; None where it has no page."""
+    if isinstance(value, BucketState):
+        return None if value.inline else value.tree
+    header, _ = decode_bucket(value)
+    return header.root or None

@@ -1,0 +1,215 @@
+"""The engine: an open file, its versions, its readers and its one writer.
+
+A transaction becomes real in four steps: data pages, sync, meta, sync. The writer's state
+(`head`) and the durable version (`meta`) are kept apart, though today a commit makes one
+out of the other before the next writer begins.
+
+Source: go.etcd.io/bbolt, db.go and tx.go.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+from orlop.bolt.disk import FileDisk, create_file
+from orlop.bolt.edit import Edit
+from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
+from orlop.bolt.node import BucketState
+from orlop.bolt.page import HEADER, LEAF_PAGE
+from orlop.bolt.pager import Pager
+from orlop.bolt.reader import ReadingEngine
+from orlop.bolt.transaction import BoltTransaction
+from orlop.bolt.writeout import Layout, write_version
+from orlop.kv.errors import (
+    CorruptError,
+    EngineClosedError,
+    EnginePoisonedError,
+    LockedError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orlop.bolt.disk import Disk
+
+_EMPTY_ROOT_PAGE = 3
+_NEW_HIGH_WATER = 4
+
+
+class BoltEngine:
+    """A file that is open for writing. It holds the lock until it is closed."""
+
+    read_only = False
+
+    def __init__(self, disk: Disk, *, freelist_sync: bool | None = None) -> None:
+        """Take over `disk`, whose lock is held.
+
+        Args:
+            disk: a database; an empty one is filled first.
+            freelist_sync: whether to keep a freelist in the file; None: as the file does.
+
+        Raises:
+            CorruptError: it is no database, or damaged.
+            OSError: it cannot be read or written.
+        """
+        self._disk = disk
+        if not disk.size():
+            disk.write(0, [empty_database()])
+        meta = newest_meta(read_metas(disk.read))
+        if meta.high_water * meta.page_size > disk.size():
+            raise CorruptError(
+                f"the file is cut short: {disk.size()} bytes, "
+                f"{meta.high_water * meta.page_size} are in use"
+            )
+        # After a failed or interrupted sync the system may show a version that the disk
+        # does not have. Nothing may be built on it before it is durable.
+        disk.write(meta.transaction % 2 * meta.page_size, [meta.encode()])
+        disk.sync()
+        keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
+        self._pager = Pager(disk, meta.page_size)
+        self._layout = Layout(disk, self._pager, keep_freelist=keep)
+        self._meta = meta
+        self._head = _root_state(meta)
+        self._readers: dict[int, int] = {}
+        self._state_lock = threading.Lock()
+        self._writer_lock = threading.Lock()
+        self._process = os.getpid()
+        self._failure: str | None = None
+        self._closed = False
+
+    def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
+        """Begin a transaction; see the contract."""
+        self._require_usable()
+        if writable:
+            return self._begin_writer(timeout)
+        with self._state_lock:
+            meta = self._meta
+            self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
+        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, self._end_reader)
+
+    def close(self) -> None:
+        """Wait for the writer to end, then release file and lock."""
+        if self._closed:
+            return
+        if os.getpid() == self._process:
+            with self._writer_lock:
+                self._closed = True
+        self._closed = True
+        self._disk.close()
+
+    def _require_usable(self) -> None:
+        if self._closed:
+            raise EngineClosedError("the database is closed")
+        if os.getpid() != self._process:
+            raise EngineClosedError(
+                f"the database belongs to process {self._process}, which was forked: "
+                "open it in the new process"
+            )
+        if self._failure is not None:
+            raise EnginePoisonedError(self._failure)
+
+    def _begin_writer(self, timeout: float | None) -> BoltTransaction:
+        if not self._writer_lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+            raise LockedError(f"another transaction is writing; waited {timeout} seconds")
+        try:
+            self._require_usable()
+            return BoltTransaction(
+                self._meta.transaction + 1,
+                self._head,
+                self._pager,
+                self._end_writer,
+                edit=Edit(self._pager),
+            )
+        except BaseException:
+            self._writer_lock.release()
+            raise
+
+    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> None:
+        with self._state_lock:
+            left = self._readers[transaction.id] - 1
+            if left:
+                self._readers[transaction.id] = left
+            else:
+                del self._readers[transaction.id]
+
+    def _end_writer(self, transaction: BoltTransaction, state: BucketState | None) -> None:
+        try:
+            if state is not None:
+                self._make_durable(transaction, state)
+        finally:
+            self._writer_lock.release()
+
+    def _make_durable(self, transaction: BoltTransaction, state: BucketState) -> None:
+        with self._state_lock:
+            oldest = min(self._readers, default=self._meta.transaction)
+        try:
+            meta = write_version(
+                self._layout, self._meta, state, transaction.edit, oldest_reader=oldest
+            )
+        except BaseException as error:
+            # Whether the disk has it is not known: nothing may be built on either answer.
+            self._failure = (
+                f"a commit failed ({str(error) or type(error).__name__}): nothing of it was "
+                "acknowledged; open the database again to go on"
+            )
+            if isinstance(error, Exception):
+                raise EnginePoisonedError(self._failure) from error
+            raise
+        with self._state_lock:
+            self._meta = meta
+            self._head = _root_state(meta)
+
+
+def _root_state(meta: Meta) -> BucketState:
+    return BucketState(meta.root, meta.sequence, meta.page_size)
+
+
+def empty_database(page_size: int | None = None) -> bytes:
+    """Return the bytes of a new file: two metas, a free page and an empty root bucket.
+
+    As containerd's are: no freelist is kept. Page 2 is free.
+    """
+    size = page_size or os.sysconf("SC_PAGE_SIZE")
+    root = _EMPTY_ROOT_PAGE
+    metas = [Meta(size, 0, root, 0, NO_FREELIST, _NEW_HIGH_WATER, number) for number in (0, 1)]
+    pages = [meta.encode().ljust(size, b"\0") for meta in metas]
+    leaf = HEADER.pack(root, LEAF_PAGE, 0, 0)
+    return b"".join([*pages, bytes(size), leaf.ljust(size, b"\0")])
+
+
+def open_engine(
+    path: Path,
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    timeout: float | None = None,
+    mode: int = 0o644,
+    freelist_sync: bool | None = None,
+) -> BoltEngine | ReadingEngine:
+    """Open the database at `path`.
+
+    Args:
+        path: the file.
+        read_only: take no lock and write nothing; other processes may write meanwhile.
+        create: make the file where it is missing.
+        timeout: seconds to wait for the lock; None: without end.
+        mode: the permissions of a new file.
+        freelist_sync: whether to keep a freelist in the file; None: as the file does.
+
+    Raises:
+        LockedError: another process has the lock; the message names it.
+        CorruptError: it is no database, or damaged.
+        OSError: the system refuses, or the file is missing.
+    """
+    if read_only:
+        return ReadingEngine(FileDisk.for_reading(path))
+    if create and not path.exists():
+        create_file(path, empty_database(), mode)
+    disk = FileDisk.for_writing(path, timeout=timeout)
+    try:
+        return BoltEngine(disk, freelist_sync=freelist_sync)
+    except BaseException:
+        disk.close()
+        raise

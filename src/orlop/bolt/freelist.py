@@ -1,0 +1,84 @@
+"""Which pages may be written: the free ones, and those that become free later.
+
+A page that transaction N freed is still part of every version before N. It is released
+when N's meta is durable and no reader of a version before N is left.
+
+Source: go.etcd.io/bbolt, freelist.go and freelist_hmap.go (the maps by size, start and end).
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Freelist:
+    """Runs of free pages, found by their length and joined with their neighbours."""
+
+    def __init__(self, free: Iterable[int] = ()) -> None:
+        """Begin with the pages `free`, in any order."""
+        self._length_of: dict[int, int] = {}
+        self._start_of: dict[int, int] = {}
+        self._by_length: dict[int, dict[int, None]] = {}
+        self._pending: dict[int, list[int]] = {}
+        for page in free:
+            self._add(page, 1)
+
+    def allocate(self, count: int) -> int | None:
+        """Take `count` pages in a row and return the first; None where there is no such run."""
+        length = count if self._by_length.get(count) else self._shortest(count)
+        if length is None:
+            return None
+        start = next(iter(self._by_length[length]))
+        self._remove(start, length)
+        if length > count:
+            self._add(start + count, length - count)
+        return start
+
+    def free(self, transaction: int, pages: Iterable[int]) -> None:
+        """Keep `pages` as freed by `transaction`, not to be used before `release`."""
+        self._pending.setdefault(transaction, []).extend(pages)
+
+    def release(self, transaction: int) -> None:
+        """Make available what was freed by `transaction` and by those before it."""
+        for number in [number for number in self._pending if number <= transaction]:
+            for page in self._pending.pop(number):
+                self._add(page, 1)
+
+    def count(self) -> int:
+        """Return how many pages are free or will be."""
+        return sum(self._length_of.values()) + sum(map(len, self._pending.values()))
+
+    def ids(self) -> list[int]:
+        """Return all pages that are free or will be, in ascending order."""
+        runs = (range(start, start + length) for start, length in self._length_of.items())
+        return sorted(chain(*runs, *self._pending.values()))
+
+    def _shortest(self, count: int) -> int | None:
+        fitting = [length for length in self._by_length if length >= count]
+        return min(fitting, default=None)
+
+    def _add(self, start: int, length: int) -> None:
+        before = self._start_of.get(start - 1)
+        if before is not None:
+            length += self._length_of[before]
+            self._remove(before, self._length_of[before])
+            start = before
+        after = self._length_of.get(start + length)
+        if after is not None:
+            self._remove(start + length, after)
+            length += after
+        self._length_of[start] = length
+        self._start_of[start + length - 1] = start
+        self._by_length.setdefault(length, {})[start] = None
+
+    def _remove(self, start: int, length: int) -> None:
+        del self._length_of[start]
+        del self._start_of[start + length - 1]
+        starts = self._by_length[length]
+        del starts[start]
+        if not starts:
+            del self._by_length[length]

@@ -1,0 +1,139 @@
+"""The meta pages: where the tree begins, and which version of it counts.
+
+There are two, on pages 0 and 1, and transaction N writes page N % 2; so the one that is
+being written is never the one that the last durable version stands on.
+
+Source: go.etcd.io/bbolt, db.go (type meta); spec/metadata.md 1.4.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from orlop.bolt.page import HEADER, HEADER_SIZE, META_PAGE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAGIC = 0xED0CDAED
+VERSION = 2
+NO_FREELIST = 0xFFFFFFFFFFFFFFFF
+"""Stands in a meta for: no freelist is kept; what is not reachable is free."""
+
+_FIELDS = struct.Struct("<IIIIQQQQQ")
+_CHECKSUM = struct.Struct("<Q")
+META_SIZE = HEADER_SIZE + _FIELDS.size + _CHECKSUM.size
+
+_FNV_OFFSET = 0xCBF29CE484222325
+_FNV_PRIME = 0x100000001B3
+
+
+class Meta(NamedTuple):
+    """One version of the database.
+
+    Attributes:
+        page_size: in bytes.
+        flags: unused by bbolt; kept.
+        root: the page of the root bucket's tree.
+        sequence: the root bucket's counter.
+        freelist: the page of the freelist, or `NO_FREELIST`.
+        high_water: the first page id that has never been used.
+        transaction: the number of the transaction that wrote this.
+    """
+
+    page_size: int
+    flags: int
+    root: int
+    sequence: int
+    freelist: int
+    high_water: int
+    transaction: int
+
+    def encode(self) -> bytes:
+        """Return the meta page's contents, header and checksum included, without padding."""
+        fields = _FIELDS.pack(MAGIC, VERSION, *self)
+        header = HEADER.pack(self.transaction % 2, META_PAGE, 0, 0)
+        return header + fields + _CHECKSUM.pack(checksum(fields))
+
+
+def checksum(fields: bytes) -> int:
+    """Return the FNV-1a hash (64 bits) that protects a meta."""
+    value = _FNV_OFFSET
+    for byte in fields:
+        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    return value
+
+
+def decode_meta(page: bytes) -> Meta:
+    """Read a meta page.
+
+    Raises:
+        CorruptError: it is no meta of this format, or its checksum is wrong.
+    """
+    if len(page) < META_SIZE:
+        raise CorruptError(f"a meta page of {len(page)} bytes is cut short")
+    fields = page[HEADER_SIZE : HEADER_SIZE + _FIELDS.size]
+    magic, version, *rest = _FIELDS.unpack(fields)
+    if magic != MAGIC:
+        raise CorruptError(f"no meta page: magic {magic:#010x} instead of {MAGIC:#010x}")
+    if version != VERSION:
+        raise CorruptError(f"file format {version}; only {VERSION} is known")
+    (stored,) = _CHECKSUM.unpack_from(page, HEADER_SIZE + _FIELDS.size)
+    if stored != checksum(fields):
+        raise CorruptError("wrong checksum of a meta page")
+    meta = Meta(*rest)
+    if not _is_page_size(meta.page_size):
+        raise CorruptError(f"a page size of {meta.page_size} bytes")
+    return meta
+
+
+def _is_page_size(size: int) -> bool:
+    return PAGE_SIZE_MIN <= size <= PAGE_SIZE_MAX and size & (size - 1) == 0
+
+
+def read_metas(read: Callable[[int, int], bytes]) -> tuple[Meta | CorruptError, ...]:
+    """Return what stands in the places of the two metas: a sound one, or what is wrong.
+
+    The first one tells where the second is; where it is damaged, every page size that the
+    format knows is tried.
+
+    Args:
+        read: returns so many bytes from an offset on.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    first = _meta_or_error(read(0, META_SIZE), 0)
+    if isinstance(first, Meta):
+        second = _meta_or_error(read(first.page_size, META_SIZE), 1)
+        if isinstance(second, Meta) and second.page_size != first.page_size:
+            second = CorruptError("the two metas name different page sizes")
+        return first, second
+    size = PAGE_SIZE_MIN
+    while size <= PAGE_SIZE_MAX:
+        second = _meta_or_error(read(size, META_SIZE), 1)
+        if isinstance(second, Meta) and second.page_size == size:
+            return first, second
+        size *= 2
+    return first, CorruptError("no second meta page was found at any page size")
+
+
+def _meta_or_error(page: bytes, slot: int) -> Meta | CorruptError:
+    try:
+        return decode_meta(page)
+    except CorruptError as error:
+        return CorruptError(f"meta page {slot}: {error}")
+
+
+def newest_meta(metas: tuple[Meta | CorruptError, ...]) -> Meta:
+    """Return the sound meta of the latest transaction.
+
+    Raises:
+        CorruptError: neither is sound.
+    """
+    sound = [meta for meta in metas if isinstance(meta, Meta)]
+    if not sound:
+        raise CorruptError("no bolt database: " + "; ".join(str(meta) for meta in metas))
+    return max(sound, key=lambda meta: meta.transaction)

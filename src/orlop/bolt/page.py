@@ -1,0 +1,215 @@
+"""The page codec: how nodes, free pages and bucket headers stand in the file.
+
+A page begins with a header (id, kind, count, overflow) and, for a node, a table of
+elements; keys and values follow the table. All integers are little-endian: bbolt uses the
+host's order, and every host that runs containerd today is little-endian.
+
+Decoding trusts nothing: whatever the bytes say, the result is a node or a CorruptError.
+
+Source: go.etcd.io/bbolt, page.go; spec/metadata.md 1.4.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+from orlop.bolt.node import Branch, Leaf, Node
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+HEADER = struct.Struct("<QHHI")
+HEADER_SIZE = HEADER.size
+BRANCH_ELEMENT = struct.Struct("<IIQ")
+LEAF_ELEMENT = struct.Struct("<IIII")
+BUCKET_HEADER = struct.Struct("<QQ")
+
+BRANCH_PAGE = 0x01
+LEAF_PAGE = 0x02
+META_PAGE = 0x04
+FREELIST_PAGE = 0x10
+
+PAGE_SIZE_MIN = 1024
+PAGE_SIZE_MAX = 64 * 1024
+
+_COUNT_MAX = 0xFFFF
+"""From this many ids on, a freelist page keeps its count in the first id's place."""
+
+
+class Header(NamedTuple):
+    """The first 16 bytes of a page. `overflow` counts the pages that follow as part of it."""
+
+    id: int
+    kind: int
+    elements: int
+    overflow: int
+
+
+def decode_header(page: bytes) -> Header:
+    """Read the header of a page.
+
+    Raises:
+        CorruptError: there are fewer than 16 bytes.
+    """
+    if len(page) < HEADER_SIZE:
+        raise CorruptError(f"a page of {len(page)} bytes is too short for its header")
+    return Header(*HEADER.unpack_from(page))
+
+
+def decode_node(page: bytes, header: Header) -> Node:
+    """Read the node on a leaf or branch page; `page` holds it whole, overflow included.
+
+    Raises:
+        CorruptError: the page is of another kind, or an element lies outside of it.
+    """
+    if header.kind == LEAF_PAGE:
+        node: Node = _decode_leaf(page, header)
+    elif header.kind == BRANCH_PAGE:
+        node = _decode_branch(page, header)
+    else:
+        raise CorruptError(f"page {header.id} is neither leaf nor branch (kind {header.kind:#x})")
+    node.page = header.id
+    node.span = header.overflow + 1
+    return node
+
+
+def _table(page: bytes, header: Header, element: struct.Struct) -> bytes:
+    end = HEADER_SIZE + header.elements * element.size
+    if end > len(page):
+        raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
+    return page[HEADER_SIZE:end]
+
+
+def _decode_leaf(page: bytes, header: Header) -> Leaf:
+    keys: list[bytes] = []
+    values: list[bytes] = []
+    flags: list[int] = []
+    size, limit, element = HEADER_SIZE, len(page), HEADER_SIZE
+    for flag, position, key_size, value_size in LEAF_ELEMENT.iter_unpack(
+        _table(page, header, LEAF_ELEMENT)
+    ):
+        start = element + position
+        middle = start + key_size
+        end = middle + value_size
+        if end > limit or not key_size:
+            raise CorruptError(f"element {len(keys)} of leaf page {header.id} is out of bounds")
+        keys.append(page[start:middle])
+        values.append(page[middle:end])
+        flags.append(flag)
+        size += LEAF_ELEMENT.size + key_size + value_size
+        element += LEAF_ELEMENT.size
+    return Leaf(keys, list(values), flags, size)
+
+
+def _decode_branch(page: bytes, header: Header) -> Branch:
+    keys: list[bytes] = []
+    children: list[int | Node] = []
+    size, limit, element = HEADER_SIZE, len(page), HEADER_SIZE
+    for position, key_size, child in BRANCH_ELEMENT.iter_unpack(
+        _table(page, header, BRANCH_ELEMENT)
+    ):
+        start = element + position
+        if start + key_size > limit:
+            raise CorruptError(f"element {len(keys)} of branch page {header.id} is out of bounds")
+        keys.append(page[start : start + key_size])
+        children.append(child)
+        size += BRANCH_ELEMENT.size + key_size
+        element += BRANCH_ELEMENT.size
+    if not keys:
+        raise CorruptError(f"branch page {header.id} has no children")
+    return Branch(keys, children, size)
+
+
+def encode_leaf(node: Leaf, page: int, overflow: int) -> list[bytes]:
+    """Write a leaf as a sequence of chunks; its nested buckets are bytes by now.
+
+    Raises:
+        TypeError: a nested bucket has not been laid out.
+    """
+    count = len(node.keys)
+    values = [value for value in node.values if isinstance(value, bytes)]
+    if len(values) != count:
+        raise TypeError("a nested bucket has no bytes yet")
+    table: list[int] = []
+    distance = count * LEAF_ELEMENT.size
+    for flag, key, value in zip(node.flags, node.keys, values, strict=True):
+        table += (flag, distance, len(key), len(value))
+        distance += len(key) + len(value) - LEAF_ELEMENT.size
+    chunks = [
+        HEADER.pack(page, LEAF_PAGE, count, overflow),
+        struct.pack(f"<{len(table)}I", *table),
+    ]
+    for key, value in zip(node.keys, values, strict=True):
+        chunks += (key, value)
+    return chunks
+
+
+def encode_branch(node: Branch, page: int, overflow: int, children: Sequence[int]) -> list[bytes]:
+    """Write a branch as a sequence of chunks; `children` are the page ids below it."""
+    count = len(node.keys)
+    table: list[bytes] = []
+    distance = count * BRANCH_ELEMENT.size
+    for key, child in zip(node.keys, children, strict=True):
+        table.append(BRANCH_ELEMENT.pack(distance, len(key), child))
+        distance += len(key) - BRANCH_ELEMENT.size
+    return [HEADER.pack(page, BRANCH_PAGE, count, overflow), *table, *node.keys]
+
+
+def encode_freelist(page: int, overflow: int, ids: Sequence[int]) -> bytes:
+    """Write a freelist page with all `ids`, which are in ascending order."""
+    count = len(ids)
+    words = struct.pack(f"<{count}Q", *ids)
+    if count < _COUNT_MAX:
+        return HEADER.pack(page, FREELIST_PAGE, count, overflow) + words
+    return HEADER.pack(page, FREELIST_PAGE, _COUNT_MAX, overflow) + struct.pack("<Q", count) + words
+
+
+def freelist_size(count: int) -> int:
+    """Return how many bytes a freelist page of `count` ids takes."""
+    return HEADER_SIZE + 8 * (count if count < _COUNT_MAX else count + 1)
+
+
+def decode_freelist(page: bytes, header: Header) -> tuple[int, ...]:
+    """Read the ids on a freelist page.
+
+    Raises:
+        CorruptError: the page is of another kind, or shorter than its count says.
+    """
+    if header.kind != FREELIST_PAGE:
+        raise CorruptError(f"page {header.id} is no freelist (kind {header.kind:#x})")
+    start, count = HEADER_SIZE, header.elements
+    if count == _COUNT_MAX:
+        if len(page) < HEADER_SIZE + 8:
+            raise CorruptError(f"freelist page {header.id} is cut short")
+        (count,) = struct.unpack_from("<Q", page, HEADER_SIZE)
+        start += 8
+    if start + 8 * count > len(page):
+        raise CorruptError(f"freelist page {header.id} has no room for the {count} ids it names")
+    return struct.unpack_from(f"<{count}Q", page, start)
+
+
+class BucketHeader(NamedTuple):
+    """The head of a bucket's value. A `root` of 0: the one leaf follows inline."""
+
+    root: int
+    sequence: int
+
+
+def decode_bucket(value: bytes) -> tuple[BucketHeader, Leaf | None]:
+    """Read a bucket's value: its header and, where it is inline, its leaf.
+
+    Raises:
+        CorruptError: the value is too short, or what follows inline is no leaf.
+    """
+    if len(value) < BUCKET_HEADER.size:
+        raise CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
+    header = BucketHeader(*BUCKET_HEADER.unpack_from(value))
+    if header.root:
+        return header, None
+    page = value[BUCKET_HEADER.size :]
+    inline = decode_header(page)
+    if inline.kind != LEAF_PAGE:
+        raise CorruptError(f"an inline bucket holds no leaf (kind {inline.kind:#x})")
+    return header, _decode_leaf(page, inline)

@@ -1,0 +1,88 @@
+"""From page ids to nodes, through a cache of decoded pages.
+
+Within one version a page never changes, and a page is written again only when no reader
+of an older version is left; so a decoded node stays right until its page is written, and
+the writer puts the new node in its place.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.bolt.page import Header, decode_header, decode_node
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from orlop.bolt.disk import Disk
+    from orlop.bolt.node import Node
+
+FIRST_NODE_PAGE = 2
+"""Pages 0 and 1 are metas; no node is ever there."""
+
+_GENERATION_BYTES = 32 * 1024 * 1024
+
+
+class Pager:
+    """Reads pages of one file.
+
+    The cache has two generations: what is read goes into the young one; when that is
+    full, it becomes the old one, and what was in the old one and not asked for goes.
+    That needs no lock and no bookkeeping on a hit.
+    """
+
+    def __init__(self, disk: Disk, page_size: int) -> None:
+        """Read from `disk` in pages of `page_size` bytes."""
+        self.page_size = page_size
+        self._disk = disk
+        self._young: dict[int, Node] = {}
+        self._old: dict[int, Node] = {}
+        self._young_bytes = 0
+
+    def load(self, page: int) -> Node:
+        """Return the node on `page`. It is shared and frozen.
+
+        Raises:
+            CorruptError: there is no sound node.
+            OSError: the page cannot be read.
+        """
+        node = self._young.get(page)
+        if node is None:
+            node = self._old.get(page)
+            if node is None:
+                if page < FIRST_NODE_PAGE:
+                    raise CorruptError(f"page {page} is referred to as a node")
+                node = decode_node(*self.read(page))
+            self.keep(node)
+        return node
+
+    def keep(self, node: Node) -> None:
+        """Remember the node under its page, in place of what was there."""
+        self._young[node.page] = node
+        self._young_bytes += node.span * self.page_size
+        if self._young_bytes > _GENERATION_BYTES:
+            self._old, self._young, self._young_bytes = self._young, {}, 0
+
+    def forget(self) -> None:
+        """Empty the cache: another process has changed the file."""
+        self._old, self._young, self._young_bytes = {}, {}, 0
+
+    def read(self, page: int) -> tuple[bytes, Header]:
+        """Return a page's bytes, overflow included, with its header.
+
+        Raises:
+            CorruptError: the file ends before the page does, or another id stands on it.
+            OSError: the page cannot be read.
+        """
+        data = self._disk.read(page * self.page_size, self.page_size)
+        if len(data) < self.page_size:
+            raise CorruptError(f"page {page} lies behind the end of the file")
+        header = decode_header(data)
+        if header.id != page:
+            raise CorruptError(f"page {page} carries the id {header.id}")
+        if header.overflow:
+            length = (header.overflow + 1) * self.page_size
+            # Asked of the file's size first: an absurd count must not take memory.
+            if page * self.page_size + length > self._disk.size():
+                raise CorruptError(f"page {page} overflows behind the end of the file")
+            data = self._disk.read(page * self.page_size, length)
+        return data, header

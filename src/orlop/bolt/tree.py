@@ -1,0 +1,229 @@
+"""A bucket's tree: search, insert and delete, with nodes that split and merge at once.
+
+bbolt leaves a node whole until commit, so that n puts in one transaction cost n squared.
+Here a node is split as soon as it is larger than a page, and joined with a neighbour as
+soon as it is smaller than a quarter; what a put costs does not depend on those before it.
+
+Source: go.etcd.io/bbolt, node.go (the rules of split and merge), cursor.go (the search).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from typing import TYPE_CHECKING
+
+from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from orlop.bolt.edit import Edit
+    from orlop.bolt.node import BucketState, Node
+
+DEPTH_MAX = 64
+"""No sound tree is deeper: with two keys a branch it would have 2 ** 64 leaves."""
+
+_BRANCH_CHILDREN_MIN = 2
+
+
+def child_index(branch: Branch, key: bytes) -> int:
+    """Return the place of the child in which `key` belongs."""
+    return max(bisect_right(branch.keys, key) - 1, 0)
+
+
+def find_leaf(load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
+    """Return the leaf below `node` in which `key` belongs.
+
+    Raises:
+        CorruptError: the tree has a cycle, or a page is damaged.
+    """
+    for _ in range(DEPTH_MAX):
+        if isinstance(node, Leaf):
+            return node
+        child = node.children[child_index(node, key)]
+        node = load(child) if isinstance(child, int) else child
+    raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+
+
+def position(leaf: Leaf, key: bytes) -> tuple[int, bool]:
+    """Return where `key` is or would be in the leaf, and whether it is there."""
+    index = bisect_left(leaf.keys, key)
+    return index, index < len(leaf.keys) and leaf.keys[index] == key
+
+
+def put(edit: Edit, root: Node, key: bytes, value: bytes | BucketState, flag: int) -> Node:
+    """Set a value or a nested bucket under `key`; return the tree's new root."""
+    root = edit.own(root)
+    path, leaf = _descend(edit, root, key, inserting=True)
+    index, found = position(leaf, key)
+    if found:
+        leaf.replace(index, value)
+        leaf.flags[index] = flag
+    else:
+        leaf.insert(index, key, value, flag)
+    if leaf.size <= edit.page_size:
+        return root
+    if index == len(leaf.keys) - 1 and all(at == len(up.keys) - 1 for up, at in path):
+        # Keys that come in order fill a page before the next one begins.
+        return _restore_after_append(edit, path, leaf)
+    return _restore(edit, path, leaf, shrinking=False)
+
+
+def delete(edit: Edit, root: Node, key: bytes) -> Node:
+    """Remove the element under `key`, which is there; return the tree's new root."""
+    root = edit.own(root)
+    path, leaf = _descend(edit, root, key, inserting=False)
+    leaf.remove(position(leaf, key)[0])
+    return _restore(edit, path, leaf, shrinking=True)
+
+
+def _descend(
+    edit: Edit, root: Node, key: bytes, *, inserting: bool
+) -> tuple[list[tuple[Branch, int]], Leaf]:
+    """Make every node on the way to `key` the edit's own; return the way and the leaf."""
+    path: list[tuple[Branch, int]] = []
+    node = root
+    while isinstance(node, Branch):
+        if len(path) == DEPTH_MAX:
+            raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+        index = child_index(node, key)
+        if inserting and key < node.keys[index]:
+            node.set_key(index, key)
+        child = edit.own(edit.resolve(node.children[index]))
+        node.children[index] = child
+        path.append((node, index))
+        node = child
+    return path, node
+
+
+def _restore_after_append(edit: Edit, path: list[tuple[Branch, int]], leaf: Leaf) -> Node:
+    pieces: list[Node] = [leaf]
+    if len(leaf.keys) > 1:
+        pieces.append(leaf.split(len(leaf.keys) - 1))
+    if not path:
+        return _restore_root(edit, leaf, pieces)
+    parent, index = path.pop()
+    _set_children(parent, index, 1, pieces)
+    return _restore(edit, path, parent, shrinking=False)
+
+
+def _restore(edit: Edit, path: list[tuple[Branch, int]], node: Node, *, shrinking: bool) -> Node:
+    """Bring every node on the way up to a lawful size and the keys beside them up to date."""
+    while path:
+        parent, index = path.pop()
+        if not node.keys:
+            parent.remove(index)
+        elif node.size > edit.page_size:
+            _set_children(parent, index, 1, _split(node, edit.page_size))
+        elif shrinking and _is_small(node, edit.page_size) and len(parent.children) > 1:
+            _merge(edit, parent, index)
+        elif parent.keys[index] != node.keys[0]:
+            parent.set_key(index, node.keys[0])
+        node = parent
+    return _restore_root(edit, node, _split(node, edit.page_size))
+
+
+def _restore_root(edit: Edit, root: Node, pieces: list[Node]) -> Node:
+    while len(pieces) > 1:
+        root = Branch([], [], EMPTY_SIZE, edit)
+        _set_children(root, 0, 0, pieces)
+        pieces = _split(root, edit.page_size)
+    while isinstance(root, Branch) and len(root.children) == 1:
+        only = root.children[0]
+        edit.release(root)
+        root = edit.resolve(only)
+    if isinstance(root, Branch) and not root.children:
+        return Leaf([], [], [], EMPTY_SIZE, edit)
+    return root
+
+
+def _is_small(node: Node, page_size: int) -> bool:
+    if isinstance(node, Branch) and len(node.children) < _BRANCH_CHILDREN_MIN:
+        return True
+    return node.size < page_size // 4
+
+
+def _merge(edit: Edit, parent: Branch, index: int) -> None:
+    """Join the child at `index` with a neighbour; split the two again where they are too large."""
+    first = max(index - 1, 0)
+    left = edit.own(edit.resolve(parent.children[first]))
+    right = edit.resolve(parent.children[first + 1])
+    if isinstance(left, Leaf) and isinstance(right, Leaf):  # noqa: SIM114 (narrows both)
+        left.absorb(right)
+    elif isinstance(left, Branch) and isinstance(right, Branch):
+        left.absorb(right)
+    else:
+        raise CorruptError("a leaf and a branch stand side by side in one branch")
+    edit.release(right)
+    _set_children(parent, first, 2, _split(left, edit.page_size))
+
+
+def _set_children(parent: Branch, index: int, count: int, pieces: list[Node]) -> None:
+    """Put `pieces` in the place of `count` children from `index` on."""
+    for _ in range(count):
+        parent.remove(index)
+    for offset, piece in enumerate(pieces):
+        parent.insert(index + offset, piece)
+
+
+def _split(node: Node, page_size: int) -> list[Node]:
+    """Cut a node until each piece fits a page or cannot be cut any further."""
+    pieces: list[Node] = [node]
+    index = 0
+    while index < len(pieces):
+        piece = pieces[index]
+        place = _split_place(piece) if piece.size > page_size else 0
+        if place:
+            pieces.insert(index + 1, piece.split(place))
+        else:
+            index += 1
+    return pieces
+
+
+def _split_place(node: Node) -> int:
+    """Return where to cut in halves: 0 where there are too few elements for two pieces."""
+    least = _BRANCH_CHILDREN_MIN if isinstance(node, Branch) else 1
+    count = len(node.keys)
+    if count < 2 * least:
+        return 0
+    half, place = EMPTY_SIZE, 0
+    while place < count - least and (place < least or half < node.size // 2):
+        half += node.element_size(place)
+        place += 1
+    return place
+
+
+def leaves(load: Callable[[int], Node], root: Node, start: bytes) -> Iterator[Leaf]:
+    """Iterate over the leaves of a tree that does not change, from the one of `start` on.
+
+    Raises:
+        CorruptError: the tree has a cycle, or a page is damaged.
+    """
+    path: list[tuple[Branch, int]] = []
+    node = root
+    while True:
+        while isinstance(node, Branch):
+            if len(path) == DEPTH_MAX:
+                raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+            index = child_index(node, start)
+            path.append((node, index))
+            child = node.children[index]
+            node = load(child) if isinstance(child, int) else child
+        yield node
+        start = b""
+        while path and path[-1][1] + 1 == len(path[-1][0].children):
+            path.pop()
+        if not path:
+            return
+        branch, index = path.pop()
+        path.append((branch, index + 1))
+        child = branch.children[index + 1]
+        node = load(child) if isinstance(child, int) else child
+
+
+def nested_buckets(leaf: Leaf) -> Iterator[bytes | BucketState]:
+    """Iterate over the values of a leaf that are nested buckets."""
+    for flag, value in zip(leaf.flags, leaf.values, strict=True):
+        if flag & BUCKET_FLAG:
+            yield value
