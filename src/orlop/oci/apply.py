@@ -1,0 +1,216 @@
+"""Applies a layer, an archive of changes, to the directory of a snapshot.
+
+Source: OCI image spec, layer.md; behaviour of containerd's archive package.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
+from orlop.oci import attributes, whiteouts
+from orlop.oci.copy_up import ensure_written
+from orlop.oci.directories import Directory, Path, open_directory, remove, shown, status
+from orlop.oci.safe_path import SnapshotTree, parts_of
+from orlop.oci.tar_entry import EntryKind
+from orlop.oci.tar_stream import TarReader
+
+if TYPE_CHECKING:
+    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_stream import Readable
+
+_REFUSED = {
+    errno.EEXIST,
+    errno.EFBIG,
+    errno.EINVAL,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.EMLINK,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.ENOTDIR,
+}
+"""What the system answers to entries that cannot be: the layer is at fault, not the machine."""
+
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def apply_layer(stream: Readable, tree: SnapshotTree, *, label: str = "layer") -> None:
+    """Apply the uncompressed layer `stream` to a snapshot, to the end of the archive.
+
+    What follows the end is left in the stream. After an error the snapshot holds a part of
+    the layer and is of no use.
+
+    Args:
+        stream: the layer, an archive read front to back.
+        tree: the directories of the snapshot.
+        label: what to call the layer in errors.
+
+    Raises:
+        DataLossError: the archive is cut off or damaged.
+        InvalidArgumentError: an entry cannot be, or would lead outside.
+        PermissionDeniedError: an entry needs rights that this process has not.
+        OSError: the system refused (space, input and output).
+    """
+    _Application(TarReader(stream, label=label), tree, label).run()
+
+
+class _Application:
+    """One layer on its way into one snapshot."""
+
+    def __init__(self, reader: TarReader, tree: SnapshotTree, label: str) -> None:
+        self._reader = reader
+        self._tree = tree
+        self._label = label
+        self._directories: dict[Path, TarEntry] = {}
+        self._whiteouts: whiteouts.Whiteouts = (
+            whiteouts.OverlayWhiteouts(tree) if tree.layered else whiteouts.RemovingWhiteouts()
+        )
+
+    def run(self) -> None:
+        for entry in self._reader:
+            try:
+                self._apply(entry)
+            except PermissionError as error:
+                raise PermissionDeniedError(f"{self._name(entry)}: {error.strerror}") from error
+            except OSError as error:
+                if error.errno in _REFUSED:
+                    raise InvalidArgumentError(f"{self._name(entry)}: {error.strerror}") from error
+                raise
+        self._finish_directories()
+
+    def _name(self, entry: TarEntry) -> str:
+        return f"{self._label}: entry {shown((entry.name,))[1:]!r}"
+
+    def _apply(self, entry: TarEntry) -> None:
+        path = parts_of(entry.name)
+        if not path:
+            # The root belongs to the snapshotter, as in containerd.
+            return
+        if entry.kind is EntryKind.HARD_LINK:
+            ensure_written(self._tree, parts_of(entry.link))
+        directory = self._tree.directory(path[:-1])
+        name = path[-1]
+        if name == whiteouts.OPAQUE:
+            self._whiteouts.hide_all(directory, entry)
+        elif name.startswith(whiteouts.PREFIX):
+            self._whiteouts.hide(directory, whiteouts.hidden_name(name), entry)
+        else:
+            self._place(directory, name, entry)
+            self._whiteouts.brought((*directory.path, name))
+
+    def _place(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        """Put an entry under its name; only a directory joins what is there."""
+        state = status(directory.writable, name)
+        joins = state is not None and stat.S_ISDIR(state.st_mode)
+        if state is not None and not (joins and entry.kind is EntryKind.DIRECTORY):
+            remove(directory.writable, name)
+            self._whiteouts.dropped((*directory.path, name))
+        if entry.kind is EntryKind.DIRECTORY:
+            self._place_directory(directory, name, entry, joins=joins, hides=state is not None)
+        elif entry.kind is EntryKind.FILE:
+            self._place_file(directory, name, entry)
+        elif entry.kind is EntryKind.HARD_LINK:
+            self._place_link(directory, name, entry)
+        else:
+            self._place_special(directory, name, entry)
+            attributes.set_all_by_name(directory.writable, name, entry)
+
+    def _place_directory(
+        self, directory: Directory, name: bytes, entry: TarEntry, *, joins: bool, hides: bool
+    ) -> None:
+        """Make a directory, or let it join the one that is there.
+
+        Its mode and times come last: what is still to be put inside would change the one
+        and may be forbidden by the other.
+        """
+        path = (*directory.path, name)
+        if joins:
+            made = open_directory(directory.writable, name)
+        else:
+            made = self._tree.make(directory, name, hides=hides)
+        with Directory(path, made) as inner:
+            if hides and not joins and self._tree.layered:
+                self._tree.hide_parents(inner)
+            attributes.set_owner(made, entry)
+            attributes.replace_attributes(made, entry)
+            os.fchmod(made, 0o700)
+        self._directories[path] = entry
+
+    def _place_file(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory.writable)
+        try:
+            for offset, chunk in self._reader.data():
+                _write(descriptor, chunk, offset)
+            if entry.extents is not None:
+                os.ftruncate(descriptor, entry.size)
+            attributes.set_owner(descriptor, entry)
+            attributes.set_attributes(descriptor, entry)
+            attributes.set_mode(descriptor, entry)
+            attributes.set_times(descriptor, entry)
+        finally:
+            os.close(descriptor)
+
+    def _place_link(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        """Give a file a second name. Its attributes came with its own entry."""
+        target = parts_of(entry.link)
+        with self._tree.existing(target[:-1]) as source:
+            os.link(
+                target[-1],
+                name,
+                src_dir_fd=source.writable,
+                dst_dir_fd=directory.writable,
+                follow_symlinks=False,
+            )
+
+    def _place_special(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        where = directory.writable
+        if entry.kind is EntryKind.SYMBOLIC_LINK:
+            os.symlink(entry.link, name, dir_fd=where)
+        elif entry.kind is EntryKind.FIFO:
+            os.mkfifo(name, 0o600, dir_fd=where)
+        elif entry.kind is EntryKind.OTHER:
+            raise InvalidArgumentError(f"{self._name(entry)}: unknown type {entry.flag!r}")
+        elif attributes.privileged():
+            character = entry.kind is EntryKind.CHARACTER_DEVICE
+            kind = stat.S_IFCHR if character else stat.S_IFBLK
+            os.mknod(name, kind | 0o600, _device(entry), dir_fd=where)
+        else:
+            raise PermissionDeniedError(f"{self._name(entry)}: making a device needs root")
+
+    def _finish_directories(self) -> None:
+        """Set mode and times of directories, innermost first."""
+        self._tree.forget()
+        for path, entry in sorted(self._directories.items(), reverse=True):
+            with self._tree.existing(path[:-1]) as parent:
+                state = None if parent.upper is None else status(parent.upper, path[-1])
+                if state is None or not stat.S_ISDIR(state.st_mode):
+                    # A later entry of the layer took its place.
+                    continue
+                with Directory(path, open_directory(parent.writable, path[-1])) as inner:
+                    attributes.set_mode(inner.writable, entry)
+                    attributes.set_times(inner.writable, entry)
+
+
+def _device(entry: TarEntry) -> int:
+    """Return the number of a device.
+
+    Raises:
+        InvalidArgumentError: the system has no such numbers.
+    """
+    major, minor = entry.device
+    if not (0 <= major < 1 << 12 and 0 <= minor < 1 << 20):
+        raise InvalidArgumentError(f"there is no device {major}:{minor}")
+    return os.makedev(major, minor)
+
+
+def _write(descriptor: int, data: bytes, offset: int) -> None:
+    """Write all of `data` at `offset`."""
+    view = memoryview(data)
+    while view:
+        written = os.pwrite(descriptor, view, offset)
+        view = view[written:]
+        offset += written

@@ -1,0 +1,139 @@
+"""Owner, mode, times and extended attributes of what a layer brings.
+
+An ordinary user can give files only to themselves: owners and privileged attributes are
+then left out, as other tools do without root.
+
+Source: behaviour of containerd's archive package.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orlop.oci.tar_entry import TarEntry
+
+_LATEST = (1 << 63) - 1
+_NEVER = ("trusted.", "user.overlay.")
+"""Attributes that steer the file system that holds the snapshot: no archive may set them."""
+_KEPT = ("trusted.", "user.overlay.", "system.", "security.selinux")
+"""Attributes that stay when a layer replaces those of a directory."""
+_USER = "user."
+
+
+def privileged() -> bool:
+    """Whether this process may give files away and make devices."""
+    return os.geteuid() == 0
+
+
+def set_owner(descriptor: int, entry: TarEntry) -> None:
+    """Give an open file or directory to the entry's owner."""
+    if privileged():
+        os.fchown(descriptor, entry.owner, entry.group)
+
+
+def set_mode(descriptor: int, entry: TarEntry) -> None:
+    """Set the mode of an open file or directory; after the owner, which may reset it."""
+    os.fchmod(descriptor, entry.mode)
+
+
+def set_times(descriptor: int, entry: TarEntry) -> None:
+    """Set the times of an open file or directory."""
+    os.utime(descriptor, ns=times_of(entry))
+
+
+def set_attributes(descriptor: int, entry: TarEntry) -> None:
+    """Set the extended attributes of an open file or directory."""
+    _write_attributes(descriptor, entry.attributes, plain=True)
+
+
+def replace_attributes(descriptor: int, entry: TarEntry) -> None:
+    """Set the extended attributes of a directory that was there, and drop its others."""
+    for name in _names(descriptor):
+        if name not in entry.attributes and not name.startswith(_KEPT):
+            _drop(descriptor, name)
+    set_attributes(descriptor, entry)
+
+
+def set_all_by_name(directory: int, name: bytes, entry: TarEntry) -> None:
+    """Set everything on what cannot be opened: a link, a device, a fifo.
+
+    Args:
+        directory: the open directory that holds it.
+        name: its name there; it is not followed.
+        entry: what to set.
+    """
+    if privileged():
+        os.chown(name, entry.owner, entry.group, dir_fd=directory, follow_symlinks=False)
+    mode = os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode
+    if entry.attributes:
+        # There is no call that takes a directory's descriptor; this name stands for one.
+        path = b"/proc/self/fd/%d/%s" % (directory, name)
+        _write_attributes(path, entry.attributes, plain=stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+    if not stat.S_ISLNK(mode):
+        os.chmod(name, entry.mode, dir_fd=directory)
+    os.utime(name, ns=times_of(entry), dir_fd=directory, follow_symlinks=False)
+
+
+def times_of(entry: TarEntry) -> tuple[int, int]:
+    """Return time of access and of modification, in nanoseconds since the epoch.
+
+    A time that the system cannot keep becomes the epoch; the access is never the earlier.
+    """
+    accessed = entry.modified if entry.accessed is None else max(entry.accessed, entry.modified)
+    return _bound(accessed), _bound(entry.modified)
+
+
+def copy_attributes(source: int, target: int) -> None:
+    """Give one open file or directory owner, attributes, mode and times of another."""
+    state = os.fstat(source)
+    if privileged():
+        os.fchown(target, state.st_uid, state.st_gid)
+    for name in _names(source):
+        if not name.startswith(_NEVER):
+            _write_attributes(target, {name: os.getxattr(source, name)}, plain=True)
+    os.fchmod(target, stat.S_IMODE(state.st_mode))
+    os.utime(target, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+
+def _bound(time: int) -> int:
+    return time if 0 <= time <= _LATEST else 0
+
+
+def _names(descriptor: int) -> list[str]:
+    try:
+        return os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:
+            return []
+        raise
+
+
+def _drop(descriptor: int, name: str) -> None:
+    try:
+        os.removexattr(descriptor, name)
+    except PermissionError:
+        if privileged():
+            raise
+
+
+def _write_attributes(file: int | bytes, attributes: Mapping[str, bytes], *, plain: bool) -> None:
+    """Set extended attributes; `plain` is whether it is a regular file or a directory."""
+    for name, value in attributes.items():
+        if name.startswith(_NEVER):
+            continue
+        try:
+            os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
+        except OSError as error:
+            unsupported = error.errno == errno.ENOTSUP
+            # The user namespace is for files and directories only (xattr(7)).
+            refused = error.errno == errno.EPERM and (
+                not privileged() or (name.startswith(_USER) and not plain)
+            )
+            if not unsupported and not refused:
+                raise

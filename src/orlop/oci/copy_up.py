@@ -1,0 +1,92 @@
+"""Brings a file of a parent snapshot into the upper directory of an overlay.
+
+The kernel does this when a file of a lower directory gets a second name; a layer that is
+applied without a mount has to do it itself.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.oci.attributes import copy_attributes, privileged
+from orlop.oci.directories import shown, status
+from orlop.oci.whiteouts import marks_nothing
+
+if TYPE_CHECKING:
+    from orlop.oci.directories import Path
+    from orlop.oci.safe_path import SnapshotTree
+
+_CHUNK = 1 << 20
+
+
+def ensure_written(tree: SnapshotTree, path: Path) -> None:
+    """See to it that what stands at `path` stands in the part of the snapshot that is written.
+
+    Raises:
+        InvalidArgumentError: there is nothing, or a directory.
+    """
+    missing = InvalidArgumentError(f"a hard link to {shown(path)}, which is not in the snapshot")
+    if not path:
+        raise missing
+    try:
+        parent = tree.existing(path[:-1])
+    except NotFoundError:
+        raise missing from None
+    name = path[-1]
+    with parent:
+        if parent.upper is not None and (state := status(parent.upper, name)) is not None:
+            if marks_nothing(state, layered=tree.layered):
+                raise missing
+            _require_no_directory(state, path)
+            return
+        for lower in parent.lowers:
+            state = status(lower, name)
+            if state is None:
+                continue
+            if marks_nothing(state, layered=True):
+                break
+            _require_no_directory(state, path)
+            _copy(lower, tree.directory(parent.path).writable, name, state)
+            return
+    raise missing
+
+
+def _require_no_directory(state: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(state.st_mode):
+        raise InvalidArgumentError(f"a hard link to {shown(path)}, which is a directory")
+
+
+def _copy(source: int, target: int, name: bytes, state: os.stat_result) -> None:
+    """Copy `name` from one open directory into another."""
+    if stat.S_ISREG(state.st_mode):
+        _copy_file(source, target, name)
+        return
+    if stat.S_ISLNK(state.st_mode):
+        os.symlink(os.readlink(name, dir_fd=source), name, dir_fd=target)
+    else:
+        os.mknod(name, state.st_mode, state.st_rdev, dir_fd=target)
+    if privileged():
+        os.chown(name, state.st_uid, state.st_gid, dir_fd=target, follow_symlinks=False)
+    if not stat.S_ISLNK(state.st_mode):
+        os.chmod(name, stat.S_IMODE(state.st_mode), dir_fd=target)
+    times = (state.st_atime_ns, state.st_mtime_ns)
+    os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
+
+
+def _copy_file(source: int, target: int, name: bytes) -> None:
+    """Copy data and attributes of a regular file."""
+    reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    try:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        writing = os.open(name, flags, 0o600, dir_fd=target)
+        try:
+            while os.sendfile(writing, reading, None, _CHUNK):
+                pass
+            copy_attributes(reading, writing)
+        finally:
+            os.close(writing)
+    finally:
+        os.close(reading)

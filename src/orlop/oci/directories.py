@@ -1,0 +1,137 @@
+"""A directory of a snapshot, held open, so that nothing can be reached but through it.
+
+Every step goes by file descriptor and one plain name, and never follows a link: a path
+that the archive, or somebody else at the same time, has bent cannot lead anywhere.
+
+A snapshot may be a stack: the directory that is written (the upper one) over those of its
+parents (the lower ones, nearest first), in the form that the kernel's overlay file system
+gives them. A snapshot with files of its own has no lower ones.
+
+Source: Documentation/filesystems/overlayfs.rst of the Linux kernel.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Self
+
+_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+Path = tuple[bytes, ...]
+"""The names that lead from the root of a snapshot to something in it."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """An open directory of a snapshot.
+
+    Attributes:
+        path: where it is.
+        upper: descriptor of its part that is written; `None` where only parents have it.
+        lowers: descriptors of its parts in the parents, nearest first.
+    """
+
+    path: Path
+    upper: int | None
+    lowers: tuple[int, ...] = ()
+
+    @property
+    def writable(self) -> int:
+        """The descriptor of the part that is written."""
+        if self.upper is None:
+            raise InvalidArgumentError(f"directory {shown(self.path)} is only in a parent snapshot")
+        return self.upper
+
+    def forget_lowers(self) -> None:
+        """Close the parts in the parents: this directory now hides them."""
+        for descriptor in self.lowers:
+            os.close(descriptor)
+        self.lowers = ()
+
+    def close(self) -> None:
+        """Close every part."""
+        self.forget_lowers()
+        if self.upper is not None:
+            os.close(self.upper)
+            self.upper = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def shown(path: Path) -> str:
+    """Return a path as errors show it."""
+    return ascii("/" + b"/".join(path).decode("utf-8", "backslashreplace"))[1:-1]
+
+
+def status(directory: int, name: bytes) -> os.stat_result | None:
+    """Return what `name` is, itself and not where it points; `None` where there is nothing."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def names_in(directory: int) -> list[bytes]:
+    """Return the names in an open directory, in order."""
+    with os.scandir(directory) as entries:
+        return sorted(os.fsencode(entry.name) for entry in entries)
+
+
+def open_directory(directory: int, name: bytes) -> int:
+    """Open the directory `name`, which must not be a link.
+
+    Raises:
+        OSError: it is missing, a link, or no directory.
+    """
+    return os.open(name, _OPEN, dir_fd=directory)
+
+
+def is_whiteout(found: os.stat_result) -> bool:
+    """Whether this is overlay's mark for a name that is gone: a character device 0/0."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def is_opaque(descriptor: int, attribute: str) -> bool:
+    """Whether a directory hides all that its parents have in it; `attribute` says so."""
+    try:
+        return os.getxattr(descriptor, attribute) == b"y"
+    except OSError as error:
+        # A file system without extended attributes has no opaque directories.
+        if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return False
+        raise
+
+
+def remove(directory: int, name: bytes) -> None:
+    """Remove `name` with all that is below it; nothing happens where there is nothing."""
+    found = status(directory, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=directory)
+        return
+    inner = open_directory(directory, name)
+    try:
+        for child in names_in(inner):
+            remove(inner, child)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=directory)

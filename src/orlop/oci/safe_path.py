@@ -1,0 +1,317 @@
+"""Finds the place of an archive's entry inside a snapshot, whatever its name says.
+
+`..` and absolute names stay inside: the root of the snapshot is its own parent. Links on
+the way are followed as the kernel would follow them inside a container, seen from the
+root of the snapshot and through the parents' directories.
+
+Source: behaviour of containerd's fs.RootPath; path_resolution(7).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
+from orlop.oci.attributes import copy_attributes
+from orlop.oci.directories import (
+    Directory,
+    Path,
+    is_opaque,
+    is_whiteout,
+    open_directory,
+    shown,
+    status,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path as FilePath
+    from types import TracebackType
+    from typing import Self
+
+MOST_LINKS = 255
+"""How many symbolic links may lie on the way to one entry, as in containerd."""
+
+DEEPEST = 256
+"""How many directories may lie inside each other."""
+
+_ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def parts_of(name: bytes) -> Path:
+    """Return the names of a path as seen from the root, `.` and `..` worked in.
+
+    Raises:
+        InvalidArgumentError: the path is nested deeper than `DEEPEST`.
+    """
+    parts: list[bytes] = []
+    for part in name.split(b"/"):
+        if part == b"..":
+            del parts[-1:]
+        elif part not in {b"", b"."}:
+            parts.append(part)
+    if len(parts) > DEEPEST:
+        raise InvalidArgumentError(f"a path of {len(parts)} directories: {DEEPEST} are allowed")
+    return tuple(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """Nothing of that name; `hidden` where the snapshot hides what its parents have."""
+
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Link:
+    """A symbolic link."""
+
+    target: bytes
+
+
+class SnapshotTree:
+    """The directories of a snapshot, found by path; a context manager that closes them.
+
+    Args:
+        root: the directory that is written; it must exist.
+        lowers: the directories of the parents in overlay form, nearest first.
+        opaque: the extended attribute that makes a directory hide those of its parents.
+
+    Raises:
+        OSError: a directory cannot be opened.
+    """
+
+    def __init__(
+        self,
+        root: FilePath,
+        lowers: Sequence[FilePath] = (),
+        *,
+        opaque: str = "trusted.overlay.opaque",
+    ) -> None:
+        self._root = Directory((), os.open(root, _ROOT))
+        self._last: tuple[Path, Directory] | None = None
+        try:
+            for lower in lowers:
+                self._root.lowers += (os.open(lower, _ROOT),)
+        except BaseException:
+            self._root.close()
+            raise
+        self.layered = bool(lowers)
+        self._opaque = opaque
+
+    def directory(self, path: Path) -> Directory:
+        """Return the directory at `path`, made with its parents where it is missing.
+
+        It belongs to this tree and is good until the next call of any method.
+
+        Raises:
+            InvalidArgumentError: something on the way is no directory, or there are too
+                many links or levels.
+        """
+        if self._last is not None and self._last[0] == path:
+            return self._last[1]
+        self.forget()
+        found = self._walk(path, make=True)
+        self._last = (path, found)
+        return found
+
+    def existing(self, path: Path) -> Directory:
+        """Return the directory at `path`; the caller closes it.
+
+        Raises:
+            NotFoundError: it, or something on the way, is missing.
+            InvalidArgumentError: as `directory`.
+        """
+        return self._walk(path, make=False)
+
+    def forget(self) -> None:
+        """Drop what is remembered of the last path: something on it may have changed."""
+        if self._last is not None:
+            self._last[1].close()
+            self._last = None
+
+    def make(self, directory: Directory, name: bytes, *, hides: bool) -> int:
+        """Make a directory with the attributes that it has in a parent; return its descriptor.
+
+        Args:
+            directory: where.
+            name: its name, under which there is nothing.
+            hides: whether what the parents have under this name stays hidden.
+        """
+        os.mkdir(name, 0o700, dir_fd=directory.writable)
+        made = open_directory(directory.writable, name)
+        try:
+            source = None if hides else self._nearest(directory, name)
+            if source is None:
+                os.fchmod(made, 0o755)
+            else:
+                try:
+                    copy_attributes(source, made)
+                finally:
+                    os.close(source)
+        except BaseException:
+            os.close(made)
+            raise
+        return made
+
+    def hide_parents(self, directory: Directory) -> None:
+        """Let a directory hide all that the parents have in it.
+
+        Raises:
+            PermissionDeniedError: the system does not let this user say so.
+        """
+        try:
+            os.setxattr(directory.writable, self._opaque, b"y")
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"marking {shown(directory.path)} as opaque needs root; use the native snapshotter"
+            ) from error
+        directory.forget_lowers()
+
+    def close(self) -> None:
+        """Close every directory."""
+        self.forget()
+        self._root.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _walk(self, path: Path, *, make: bool) -> Directory:
+        """Go from the root to `path`, one name at a time."""
+        pending = deque(path)
+        here = self._start()
+        links = 0
+        try:
+            while pending:
+                name = pending.popleft()
+                if name in {b"", b"."}:
+                    continue
+                if name == b"..":
+                    pending.extendleft(reversed(here.path[:-1]))
+                    here.close()
+                    here = self._start()
+                    continue
+                found = self._look(here, name)
+                if isinstance(found, _Link):
+                    links = _one_more(links, path)
+                    pending.extendleft(reversed(found.target.split(b"/")))
+                    if found.target.startswith(b"/"):
+                        here.close()
+                        here = self._start()
+                    continue
+                inner = self._step(here, name, found, make=make)
+                here.close()
+                here = inner
+        except BaseException:
+            here.close()
+            raise
+        return here
+
+    def _start(self) -> Directory:
+        """Return the root, with descriptors of its own."""
+        start = Directory((), os.dup(self._root.writable))
+        for lower in self._root.lowers:
+            start.lowers += (os.dup(lower),)
+        return start
+
+    def _step(
+        self, here: Directory, name: bytes, found: Directory | _Missing, *, make: bool
+    ) -> Directory:
+        """Turn what was found into a directory, made where that is wanted."""
+        path = (*here.path, name)
+        if len(path) > DEEPEST:
+            if isinstance(found, Directory):
+                found.close()
+            raise InvalidArgumentError(f"more than {DEEPEST} directories inside each other")
+        if isinstance(found, Directory):
+            if make and found.upper is None:
+                try:
+                    found.upper = self.make(here, name, hides=False)
+                except BaseException:
+                    found.close()
+                    raise
+            return found
+        if not make:
+            raise NotFoundError(f"{shown(path)} in the snapshot")
+        if found.hidden:
+            os.unlink(name, dir_fd=here.writable)
+        made = Directory(path, self.make(here, name, hides=found.hidden))
+        if found.hidden:
+            self.hide_parents(made)
+        return made
+
+    def _look(self, here: Directory, name: bytes) -> Directory | _Missing | _Link:
+        """Return what lies under a name, through all layers of the snapshot."""
+        path = (*here.path, name)
+        result = Directory(path, None)
+        if here.upper is not None and (state := status(here.upper, name)) is not None:
+            if self.layered and is_whiteout(state):
+                return _Missing(hidden=True)
+            if stat.S_ISLNK(state.st_mode):
+                return _Link(os.readlink(name, dir_fd=here.upper))
+            _require_directory(state, path)
+            result.upper = open_directory(here.upper, name)
+        try:
+            if not self.layered or result.upper is None or not self._hides(result.upper):
+                link = self._look_below(here, name, result)
+                if link is not None:
+                    return link
+        except BaseException:
+            result.close()
+            raise
+        return result if result.upper is not None or result.lowers else _Missing()
+
+    def _look_below(self, here: Directory, name: bytes, result: Directory) -> _Link | None:
+        """Gather the parents' directories of a name, down to the first that hides the others."""
+        for lower in here.lowers:
+            state = status(lower, name)
+            if state is None:
+                continue
+            if not stat.S_ISDIR(state.st_mode):
+                if result.upper is not None or result.lowers or is_whiteout(state):
+                    break
+                if stat.S_ISLNK(state.st_mode):
+                    return _Link(os.readlink(name, dir_fd=lower))
+                _require_directory(state, result.path)
+            result.lowers += (open_directory(lower, name),)
+            if self._hides(result.lowers[-1]):
+                break
+        return None
+
+    def _hides(self, directory: int) -> bool:
+        return is_opaque(directory, self._opaque)
+
+    def _nearest(self, directory: Directory, name: bytes) -> int | None:
+        """Open the nearest parent's directory `name`; `None` where no parent has one."""
+        for lower in directory.lowers:
+            state = status(lower, name)
+            if state is None:
+                continue
+            return open_directory(lower, name) if stat.S_ISDIR(state.st_mode) else None
+        return None
+
+
+def _one_more(links: int, path: Path) -> int:
+    """Count a symbolic link on the way to `path`."""
+    if links >= MOST_LINKS:
+        raise InvalidArgumentError(f"{shown(path)}: too many symbolic links on the way")
+    return links + 1
+
+
+def _require_directory(state: os.stat_result, path: Path) -> None:
+    if not stat.S_ISDIR(state.st_mode):
+        raise InvalidArgumentError(
+            f"{shown(path)} lies on the way to an entry, but is no directory"
+        )

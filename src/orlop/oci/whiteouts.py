@@ -1,0 +1,180 @@
+"""What a layer says is gone: `.wh.<name>` for one name, `.wh..wh..opq` for a directory.
+
+A whiteout speaks of the layers below only: what its own layer brings stays, wherever in
+the archive it stands (OCI image spec, layer.md, "Whiteouts").
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING, Protocol
+
+from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
+from orlop.oci.attributes import privileged
+from orlop.oci.directories import (
+    Directory,
+    Path,
+    is_whiteout,
+    names_in,
+    open_directory,
+    remove,
+    shown,
+    status,
+)
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from orlop.oci.safe_path import SnapshotTree
+    from orlop.oci.tar_entry import TarEntry
+
+PREFIX = b".wh."
+OPAQUE = b".wh..wh..opq"
+
+_Tree: TypeAlias = "dict[bytes, _Tree]"
+
+
+def hidden_name(name: bytes) -> bytes:
+    """Return the name that a whiteout hides.
+
+    Raises:
+        InvalidArgumentError: it would be the directory itself, or one outside.
+    """
+    hidden = name.removeprefix(PREFIX)
+    if hidden in {b"", b".", b".."}:
+        raise InvalidArgumentError(f"whiteout {shown((name,))} names no entry of its directory")
+    return hidden
+
+
+class Whiteouts(Protocol):
+    """How a snapshot keeps what is gone."""
+
+    def brought(self, path: Path) -> None:
+        """Note that the layer brings `path`, so that its whiteouts spare it."""
+
+    def dropped(self, path: Path) -> None:
+        """Note that an entry of the layer was replaced by a later one."""
+
+    def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        """Let `name` be gone, as far as the layers below brought it."""
+
+    def hide_all(self, directory: Directory, entry: TarEntry) -> None:
+        """Let everything in a directory be gone, as far as the layers below brought it."""
+
+
+class RemovingWhiteouts:
+    """For a snapshot with files of its own: what is gone is removed."""
+
+    def __init__(self) -> None:
+        self._brought: _Tree = {}
+
+    def brought(self, path: Path) -> None:
+        """Note the path with the directories that lead to it."""
+        node = self._brought
+        for name in path:
+            node = node.setdefault(name, {})
+
+    def dropped(self, path: Path) -> None:
+        """Forget the path with all below it."""
+        parent = self._find(path[:-1])
+        if parent is not None:
+            parent.pop(path[-1], None)
+
+    def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        """Remove what the layers below brought under `name`."""
+        del entry
+        self._remove(directory.writable, name, self._find((*directory.path, name)))
+
+    def hide_all(self, directory: Directory, entry: TarEntry) -> None:
+        """Remove what the layers below brought into the directory."""
+        del entry
+        self._remove_within(directory.writable, self._find(directory.path) or {})
+
+    def _find(self, path: Path) -> _Tree | None:
+        node = self._brought
+        for name in path:
+            if name not in node:
+                return None
+            node = node[name]
+        return node
+
+    def _remove(self, directory: int, name: bytes, brought: _Tree | None) -> None:
+        """Remove `name`, but for what the layer brought."""
+        if brought is None:
+            remove(directory, name)
+            return
+        found = status(directory, name)
+        if found is not None and stat.S_ISDIR(found.st_mode):
+            inner = open_directory(directory, name)
+            try:
+                self._remove_within(inner, brought)
+            finally:
+                os.close(inner)
+
+    def _remove_within(self, directory: int, brought: _Tree) -> None:
+        for child in names_in(directory):
+            self._remove(directory, child, brought.get(child))
+
+
+class OverlayWhiteouts:
+    """For the upper directory of an overlay: what is gone is marked, for the kernel to hide.
+
+    All that is in the upper directory was brought by the layer.
+
+    Source: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
+    """
+
+    def __init__(self, tree: SnapshotTree) -> None:
+        self._tree = tree
+
+    def brought(self, path: Path) -> None:
+        """Need nothing: the upper directory tells."""
+
+    def dropped(self, path: Path) -> None:
+        """Need nothing: the upper directory tells."""
+
+    def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
+        """Mark `name` as gone.
+
+        Raises:
+            PermissionDeniedError: the system does not let this user make the mark.
+        """
+        found = status(directory.writable, name)
+        if found is None:
+            self._mark(directory, name, entry)
+        elif stat.S_ISDIR(found.st_mode):
+            inner = open_directory(directory.writable, name)
+            with Directory((*directory.path, name), inner) as hiding:
+                self._tree.hide_parents(hiding)
+
+    def hide_all(self, directory: Directory, entry: TarEntry) -> None:
+        """Mark a directory as hiding those below it.
+
+        The kernel does not look for the mark on the root: there, every name is marked.
+        """
+        if directory.path:
+            self._tree.hide_parents(directory)
+            return
+        names = {name for lower in directory.lowers for name in names_in(lower)}
+        for name in sorted(names):
+            self.hide(directory, name, entry)
+
+    @staticmethod
+    def _mark(directory: Directory, name: bytes, entry: TarEntry) -> None:
+        try:
+            os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory.writable)
+        except PermissionError as error:
+            raise PermissionDeniedError(
+                f"marking {shown((*directory.path, name))} as gone needs root;"
+                " use the native snapshotter"
+            ) from error
+        if privileged():
+            os.chown(
+                name, entry.owner, entry.group, dir_fd=directory.writable, follow_symlinks=False
+            )
+
+
+def marks_nothing(state: os.stat_result | None, *, layered: bool) -> bool:
+    """Whether there is nothing under a name, or in an overlay only the mark that it is gone."""
+    return state is None or (layered and is_whiteout(state))
