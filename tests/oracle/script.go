@@ -54,7 +54,15 @@ func run(path string, options bolt.Options, in io.Reader, out *bufio.Writer) err
 	if err := p.open(); err != nil {
 		return err
 	}
-	defer p.close()
+	if err := p.playAll(in, out); err != nil {
+		p.close()
+		return err
+	}
+	// Not deferred: closing waits for the lock that a panic inside a commit leaves held.
+	return p.close()
+}
+
+func (p *player) playAll(in io.Reader, out *bufio.Writer) error {
 	lines, answers := json.NewDecoder(bufio.NewReader(in)), json.NewEncoder(out)
 	for number := 1; ; number++ {
 		var op operation

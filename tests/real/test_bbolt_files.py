@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orlop.bolt import open_engine
+from real.pages import Pages
 from real.players import dump, dump_bucket
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ pytestmark = pytest.mark.real("bbolt", "go")
 DATA = Path(__file__).resolve().parents[1] / "data"
 DATABASES = sorted(DATA.rglob("*.db"), key=lambda path: path.name)
 DUMPED = [path for path in (DATA / "meta-db").glob("*.db") if path.with_suffix(".json").exists()]
-
-FREELIST_ABSENT = b"\xff" * 8
-"""What stands in a meta page for the freelist's page where the file keeps none."""
 
 
 def name_of(path: Path) -> str:
@@ -39,15 +37,6 @@ def long_names(bucket: dict[str, Any]) -> dict[str, Any]:
         for item in bucket["items"]
     ]
     return {"sequence": bucket["seq"], "items": items}
-
-
-def keeps_freelist(path: Path) -> bool:
-    """Tell from the newest meta page whether the file keeps its freelist in a page."""
-    content = path.read_bytes()
-    page_size = int.from_bytes(content[24:28], "little")
-    metas = [content[start + 16 : start + 80] for start in (0, page_size)]
-    newest = max(metas, key=lambda meta: int.from_bytes(meta[48:56], "little"))
-    return newest[32:40] != FREELIST_ABSENT
 
 
 def change_everything(bucket: kv.Bucket, depth: int = 0) -> None:
@@ -96,8 +85,9 @@ def test_opening_for_writing_changes_nothing_that_is_stored(
     open_engine(copy).close()
 
     assert bbolt.check(copy) == []
+    assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == bbolt.dump(path)
-    assert keeps_freelist(copy) == keeps_freelist(path)
+    assert Pages(copy).keeps_freelist == Pages(path).keeps_freelist
 
 
 @pytest.mark.parametrize("path", DATABASES, ids=name_of)
@@ -115,8 +105,9 @@ def test_a_daemons_file_changed_by_orlop_is_sound(
         engine.close()
 
     assert bbolt.check(copy) == []
+    assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == written == dump(copy)
-    assert keeps_freelist(copy) == keeps_freelist(path)
+    assert Pages(copy).keeps_freelist == Pages(path).keeps_freelist
 
 
 @pytest.mark.parametrize("path", DATABASES, ids=name_of)
@@ -134,17 +125,37 @@ def test_a_daemons_file_emptied_by_orlop_is_sound(
         engine.close()
 
     assert bbolt.check(copy) == []
+    assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == {"sequence": 0, "items": []} == dump(copy)
 
 
-@pytest.mark.parametrize("freelist_sync", [None, True, False])
-def test_a_file_from_nothing(bbolt: Oracle, tmp_path: Path, *, freelist_sync: bool | None) -> None:
+def test_a_file_from_nothing(bbolt: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "new.db"
 
-    open_engine(path, freelist_sync=freelist_sync).close()
+    open_engine(path).close()
 
     assert bbolt.check(path) == []
     assert bbolt.dump(path) == {"sequence": 0, "items": []}
-    # Left to itself a new file is as containerd's main makes it.
-    assert keeps_freelist(path) is bool(freelist_sync)
+    # As containerd's main makes it.
+    assert not Pages(path).keeps_freelist
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("after", [None, True, False])
+def test_the_form_of_the_freelist_is_the_files_own_or_the_one_asked_for(
+    bbolt: Oracle, tmp_path: Path, *, before: bool, after: bool | None
+) -> None:
+    path = tmp_path / "formed.db"
+    bbolt.with_options(freelist_sync=before, sync=False).run(path, [])
+    assert Pages(path).keeps_freelist is before
+
+    engine = open_engine(path, freelist_sync=after)
+    try:
+        with engine.begin(writable=True) as transaction:
+            transaction.root.create_bucket(b"bucket")
+    finally:
+        engine.close()
+
+    assert bbolt.check(path) == []
+    assert Pages(path).keeps_freelist is (before if after is None else after)

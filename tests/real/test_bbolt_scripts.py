@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from real.pages import Pages
 from real.players import dump, play
 from real.scripts import Operation, Script
 
@@ -91,6 +92,7 @@ def test_both_engines_make_the_same_database(
         assert result == wanted, f"operation {place} of seed {seed}: {operation}"
     assert oracle.check(theirs) == []
     assert oracle.check(ours) == []
+    assert Pages(ours).lean_pages() == []
     wanted_dump = script.contents.dump()
     assert oracle.dump(theirs) == wanted_dump
     assert oracle.dump(ours) == wanted_dump
@@ -115,6 +117,7 @@ def test_both_engines_work_on_one_file_in_turns(
             # Left to itself, Orlop keeps the form of freelist that it finds.
             play(path, piece)
         assert oracle.check(path) == [], f"seed {seed + 100}, turn {turn}"
+        assert Pages(path).lean_pages() == [], f"seed {seed + 100}, turn {turn}"
 
     assert oracle.dump(path) == script.contents.dump()
     assert dump(path) == script.contents.dump()
@@ -132,6 +135,7 @@ def test_the_form_of_the_freelist_may_change_hands(bbolt: Oracle, tmp_path: Path
         else:
             play(path, piece, freelist_sync=synced)
         assert bbolt.check(path) == [], f"turn {turn}"
+        assert Pages(path).lean_pages() == [], f"turn {turn}"
 
     assert bbolt.dump(path) == script.contents.dump()
     assert dump(path) == script.contents.dump()
