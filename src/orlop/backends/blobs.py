@@ -1,0 +1,155 @@
+"""The finished blobs of a content store: `blobs/<algorithm>/<hash>`.
+
+Source: containerd, plugins/content/local.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from whenever import Instant
+
+from orlop.backends.files import directory, is_missing, list_names, make_directories
+from orlop.model import digest as digests
+from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.records import ContentInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BLOBS: Final = "blobs"
+_ALGORITHMS: Final = ("sha256", "sha384", "sha512")
+_DIRECTORY_MODE: Final = 0o755
+
+
+class Blobs:
+    """Blobs by digest. No file that is reached through a symbolic link counts as one."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._publishing = threading.Lock()
+
+    def info(self, digest: str) -> ContentInfo:
+        """Return size and times of a blob: created when it was modified, updated when read.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+            found = _info(descriptor, algorithm, name)
+        if found is None:
+            raise _missing(digest)
+        return found
+
+    def exists(self, digest: str) -> bool:
+        """Tell whether there is such a blob.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+        """
+        try:
+            self.info(digest)
+        except NotFoundError:
+            return False
+        return True
+
+    def walk(self) -> Iterator[ContentInfo]:
+        """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
+        for algorithm in _ALGORITHMS:
+            with contextlib.ExitStack() as stack:
+                try:
+                    place = directory(self._root, _BLOBS, algorithm)
+                    descriptor = stack.enter_context(place)
+                except (FileNotFoundError, NotADirectoryError):
+                    continue
+                yield from _walk(descriptor, algorithm)
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for reading.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        # Should it be a pipe in disguise, opening it must not wait for a writer.
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+            blob = os.open(name, flags, dir_fd=descriptor)
+        if not stat.S_ISREG(os.fstat(blob).st_mode):
+            os.close(blob)
+            raise _missing(digest)
+        return os.fdopen(blob, "rb")
+
+    def delete(self, digest: str) -> None:
+        """Delete a blob; whoever has it open keeps on reading it.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+            os.unlink(name, dir_fd=descriptor)
+
+    def publish(self, digest: str, data: str, source: int) -> None:
+        """Make the file `data` of the open directory `source` the blob `digest`, durably.
+
+        Raises:
+            AlreadyExistsError: the blob is there already, durably; `data` stays where it is.
+        """
+        algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        make_directories(self._root / _BLOBS / algorithm, _DIRECTORY_MODE)
+        with directory(self._root, _BLOBS, algorithm) as target:
+            with self._publishing:
+                exists = _info(target, algorithm, name) is not None
+                if not exists:
+                    os.rename(data, name, src_dir_fd=source, dst_dir_fd=target)
+            # An older blob too: whoever renamed it may have been killed before this sync.
+            os.fsync(target)
+        if exists:
+            raise AlreadyExistsError(f"content {digest}")
+
+
+@contextlib.contextmanager
+def _not_found(digest: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if is_missing(error):
+            raise _missing(digest) from error
+        raise
+
+
+def _missing(digest: str) -> NotFoundError:
+    return NotFoundError(f"content {digest}")
+
+
+def _walk(descriptor: int, algorithm: str) -> Iterator[ContentInfo]:
+    for name in sorted(list_names(descriptor)):
+        if digests.is_valid(f"{algorithm}:{name}"):
+            found = _info(descriptor, algorithm, name)
+            if found is not None:
+                yield found
+
+
+def _info(descriptor: int, algorithm: str, name: str) -> ContentInfo | None:
+    try:
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return ContentInfo(
+        digest=f"{algorithm}:{name}",
+        size=status.st_size,
+        created_at=Instant.from_timestamp(status.st_mtime_ns, unit="nanosecond"),
+        updated_at=Instant.from_timestamp(status.st_atime_ns, unit="nanosecond"),
+    )

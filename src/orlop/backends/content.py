@@ -1,0 +1,133 @@
+"""The content store on disk: blobs by digest, and ingests that become blobs.
+
+Source: containerd, plugins/content/local; the layout is the same to the byte.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, BinaryIO
+
+from orlop.backends.blobs import Blobs
+from orlop.backends.content_writer import ContentWriter
+from orlop.backends.ingests import Ingests
+from orlop.backends.locks import ReferenceLocks
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orlop.model.clock import Clock
+    from orlop.model.records import ContentInfo, IngestStatus
+
+
+class LocalContent:
+    """Blobs in a directory, which is made by the first write.
+
+    Every thread may use it. References are locked in the memory of this object: of two
+    processes, or two objects on one directory, only one may write.
+    """
+
+    def __init__(self, root: Path, *, clock: Clock) -> None:
+        self._clock = clock
+        self._blobs = Blobs(root)
+        self._ingests = Ingests(root, clock)
+        self._locks = ReferenceLocks(clock)
+        self._tidying = threading.Lock()
+        self._is_tidy = False
+
+    def info(self, digest: str) -> ContentInfo:
+        """Return size and times of a blob: created when it was modified, updated when read.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        return self._blobs.info(digest)
+
+    def walk(self) -> Iterator[ContentInfo]:
+        """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
+        return self._blobs.walk()
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for reading; it is seekable, and the caller closes it.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        return self._blobs.open(digest)
+
+    def delete(self, digest: str) -> None:
+        """Delete a blob; whoever has it open keeps on reading it.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        self._tidy_once()
+        self._blobs.delete(digest)
+
+    def writer(self, ref: str, *, size: int = 0, expected: str = "") -> ContentWriter:
+        """Open the ingest `ref` for writing: a new one, or an old one where it stopped.
+
+        To go on where it stopped, all that was written before is read again and hashed.
+
+        Args:
+            ref: the name of the ingest, any text.
+            size: how many bytes the blob will have; 0: not known. An ingest that was begun
+                for another size is begun again.
+            expected: a digest; where such a blob exists, nothing is opened.
+
+        Raises:
+            InvalidArgumentError: `ref` is empty, or `expected` is no digest.
+            UnavailableError: another writer holds `ref`.
+            AlreadyExistsError: a blob with the `expected` digest is there already.
+        """
+        if not ref:
+            raise InvalidArgumentError("ref must not be empty")
+        self._tidy_once()
+        self._locks.acquire(ref)
+        try:
+            self._refuse_existing(expected)
+            ingest = self._ingests.open(ref, size)
+        except BaseException:
+            self._locks.release(ref)
+            raise
+        return ContentWriter(ingest, self._ingests, self._blobs, self._locks, self._clock)
+
+    def status(self, ref: str) -> IngestStatus:
+        """Return how far `ref` has come.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        return self._ingests.status(ref)
+
+    def statuses(self) -> Iterator[IngestStatus]:
+        """Iterate over all ingests, in no order that means anything."""
+        return self._ingests.statuses()
+
+    def abort(self, ref: str) -> None:
+        """Drop the ingest `ref` with its data; a writer that holds it can only close then.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        self._tidy_once()
+        self._ingests.remove(ref)
+
+    def cleanup(self) -> None:
+        """Delete what killed processes left: ingests that were being made or removed."""
+        self._ingests.cleanup()
+
+    def _refuse_existing(self, expected: str) -> None:
+        if expected and self._blobs.exists(expected):
+            raise AlreadyExistsError(f"content {expected}")
+
+    def _tidy_once(self) -> None:
+        with self._tidying:
+            if not self._is_tidy:
+                self._ingests.cleanup()
+                self._is_tidy = True

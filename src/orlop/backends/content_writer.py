@@ -1,0 +1,217 @@
+"""One blob in writing, from its first byte to its commit.
+
+Source: containerd, plugins/content/local/writer.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends.ingests import DATA
+from orlop.model import digest as digests
+from orlop.model.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+if TYPE_CHECKING:
+    from orlop.backends.blobs import Blobs
+    from orlop.backends.ingests import Ingests, OpenIngest
+    from orlop.backends.locks import ReferenceLocks
+    from orlop.model.clock import Clock
+    from orlop.model.records import IngestStatus
+
+_READ_BYTES: Final = 1 << 20
+_READABLE: Final = 0o444
+
+
+class ContentWriter:
+    """Writes an ingest and makes a blob of it. One thread at a time may use it."""
+
+    def __init__(
+        self,
+        ingest: OpenIngest,
+        ingests: Ingests,
+        blobs: Blobs,
+        locks: ReferenceLocks,
+        clock: Clock,
+    ) -> None:
+        self._ingest = ingest
+        self._ingests = ingests
+        self._blobs = blobs
+        self._locks = locks
+        self._clock = clock
+        self._status = ingest.status
+        self._running = ingest.running
+        self._is_open = True
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append `data`; return how many bytes that was.
+
+        When it fails half-way (the disk is full), what was written counts, and the writer
+        can go on.
+
+        Raises:
+            FailedPreconditionError: the writer is closed.
+        """
+        descriptor = self._descriptor("write to")
+        remaining = memoryview(data).cast("B")
+        length = offset = len(remaining)
+        try:
+            while remaining:
+                written = os.write(descriptor, remaining)
+                self._running.update(remaining[:written])
+                remaining = remaining[written:]
+        finally:
+            offset = self._status.offset + length - len(remaining)
+            self._status = dataclasses.replace(
+                self._status, offset=offset, updated_at=self._clock.now()
+            )
+        return length
+
+    def status(self) -> IngestStatus:
+        """Return how far the blob has come; also of a closed writer."""
+        return self._status
+
+    def digest(self) -> str:
+        """Return the digest (sha256) of what has been written so far."""
+        return digests.of_hash(self._running)
+
+    def truncate(self, size: int) -> None:
+        """Start over.
+
+        Raises:
+            InvalidArgumentError: `size` is not 0.
+            FailedPreconditionError: the writer is closed.
+        """
+        if size != 0:
+            raise InvalidArgumentError(
+                f"ref {self._status.ref}: can only be truncated to 0 bytes, not to {size}"
+            )
+        descriptor = self._descriptor("truncate")
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        self._running = digests.new_hash()
+        self._status = dataclasses.replace(self._status, offset=0)
+
+    def sync(self) -> None:
+        """Make the data written so far durable.
+
+        Raises:
+            FailedPreconditionError: the writer is closed.
+        """
+        os.fsync(self._descriptor("sync"))
+
+    def commit(self, *, size: int = 0, expected: str = "") -> None:
+        """Make the blob part of the store under its digest, durably, and close the writer.
+
+        The blob is named by its sha256, or by the algorithm of `expected`.
+
+        Args:
+            size: what the size must be, in bytes; 0 for any.
+            expected: what the digest must be; empty for any.
+
+        Raises:
+            FailedPreconditionError: size or digest differ (the ingest stays), or the
+                writer is closed.
+            AlreadyExistsError: the blob is there already (the ingest goes).
+            InvalidArgumentError: `expected` is no digest (the ingest stays).
+            AbortedError: the ingest was aborted meanwhile.
+        """
+        descriptor = self._descriptor("commit")
+        try:
+            digest = self._verified(descriptor, size, expected)
+            self._seal(descriptor)
+            self._publish(digest)
+        finally:
+            self._release()
+
+    def close(self) -> None:
+        """Let go of the reference and keep what was written, durably, for a later resume.
+
+        Closing twice, or after a commit, is allowed.
+        """
+        if not self._is_open:
+            return
+        try:
+            os.fsync(self._ingest.descriptor)
+            updated_at = self._status.updated_at
+            if updated_at is not None:
+                self._ingests.set_updated(self._ingest, updated_at)
+        finally:
+            self._release()
+
+    def _descriptor(self, action: str) -> int:
+        if not self._is_open:
+            raise FailedPreconditionError(
+                f"cannot {action} on closed writer of ref {self._status.ref}"
+            )
+        return self._ingest.descriptor
+
+    def _release(self) -> None:
+        self._is_open = False
+        os.close(self._ingest.descriptor)
+        self._locks.release(self._status.ref)
+
+    def _verified(self, descriptor: int, size: int, expected: str) -> str:
+        """Return the digest to store the data under, once size and digest are as demanded."""
+        actual = os.fstat(descriptor).st_size
+        if size > 0 and size != actual:
+            raise FailedPreconditionError(
+                f"ref {self._status.ref}: unexpected commit size {actual}, expected {size}"
+            )
+        if actual != self._status.offset:
+            raise FailedPreconditionError(
+                f"ref {self._status.ref}: {self._status.offset} bytes were written, but the file "
+                f"has {actual}: somebody else changed it; write it again from the beginning"
+            )
+        digest = self.digest()
+        if expected and digests.algorithm(expected) != digests.algorithm(digest):
+            digest = _hash_again(descriptor, digests.algorithm(expected))
+        if expected and expected != digest:
+            raise FailedPreconditionError(
+                f"ref {self._status.ref}: unexpected commit digest {digest}, expected {expected}"
+            )
+        return digest
+
+    def _seal(self, descriptor: int) -> None:
+        """Make the data read-only and durable, as of now."""
+        now = self._clock.now().timestamp(unit="nanosecond")
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        os.fchmod(descriptor, mode & _READABLE)
+        os.utime(descriptor, ns=(now, now))
+        os.fsync(descriptor)
+
+    def _publish(self, digest: str) -> None:
+        with self._ingests.holding(self._ingest) as source:
+            if source is None:
+                raise AbortedError(
+                    f"ref {self._status.ref}: the ingest was removed; write it again"
+                )
+            try:
+                self._blobs.publish(digest, DATA, source)
+            except AlreadyExistsError:
+                self._forget()
+                raise
+        self._forget()
+
+    def _forget(self) -> None:
+        # Somebody who aborts at the same moment removes it as well.
+        with contextlib.suppress(NotFoundError):
+            self._ingests.remove(self._status.ref)
+
+
+def _hash_again(descriptor: int, algorithm: str) -> str:
+    running = digests.new_hash(algorithm)
+    offset = 0
+    while chunk := os.pread(descriptor, _READ_BYTES, offset):
+        running.update(chunk)
+        offset += len(chunk)
+    return digests.of_hash(running)

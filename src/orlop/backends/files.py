@@ -1,0 +1,135 @@
+"""Files and directories that survive a power loss, and that no symbolic link leads away from.
+
+A name is durable when its directory has been synced, data when its file has: a sync of one
+says nothing about the other.
+
+Source: fsync(2), syncfs(2), open(2), rename(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import secrets
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_TEMPORARY_SUFFIX: Final = ".tmp"
+_NAME_BYTES: Final = 6
+
+# os.syncfs does not exist; os.sync would flush every file system of the machine, and tells
+# nobody of an error.
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@contextlib.contextmanager
+def directory(root: Path, *names: str) -> Iterator[int]:
+    """Open `root` and go down through `names`; yield the file descriptor of the last one.
+
+    `root` may be reached through symbolic links (it is the administrator's), but none of
+    `names` may be one.
+
+    Raises:
+        FileNotFoundError: a part does not exist.
+        NotADirectoryError: a part is something else, a symbolic link among them.
+    """
+    descriptor = os.open(root, _DIRECTORY)
+    try:
+        for name in names:
+            below = os.open(name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def make_directories(path: Path, mode: int = 0o777) -> None:
+    """Create a directory with the parents that it lacks, durably; it may be there already.
+
+    `mode` is for all that is created, and the umask lowers it.
+    """
+    missing = []
+    while not path.is_dir():
+        missing.append(path)
+        path = path.parent
+    for wanted in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            wanted.mkdir(mode)
+        sync_directory(wanted.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    with directory(path) as descriptor:
+        os.fsync(descriptor)
+
+
+def sync_file_system(path: Path) -> None:
+    """Make everything durable that was written to the file system of `path` so far.
+
+    Raises:
+        OSError: what was written could not be stored, or `path` cannot be opened.
+    """
+    with directory(path) as descriptor:
+        if _LIBC.syncfs(descriptor) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+
+
+def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o666) -> None:
+    """Put a file with `data` in place of what has that name: a reader sees either whole.
+
+    The data is durable when this returns, the name when the directory is synced.
+    """
+    temporary = name + _TEMPORARY_SUFFIX
+    write_new(temporary, data, dir_fd=dir_fd, mode=mode, durable=True)
+    os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
+
+
+def write_new(
+    name: str, data: bytes, *, dir_fd: int, mode: int = 0o666, durable: bool = False
+) -> None:
+    """Write a file from its beginning; what had that name before is cut off."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, mode, dir_fd=dir_fd)
+    try:
+        remaining = memoryview(data)
+        while remaining:
+            remaining = remaining[os.write(descriptor, remaining) :]
+        if durable:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def list_names(descriptor: int) -> list[str]:
+    """Return the names in an open directory, in no order that means anything."""
+    with os.scandir(descriptor) as entries:
+        return [entry.name for entry in entries]
+
+
+def make_unique_directory(parent: Path, prefix: str, mode: int = 0o700) -> Path:
+    """Create a directory whose name begins with `prefix` and was never there."""
+    path = parent / unique_name(prefix)
+    path.mkdir(mode)
+    return path
+
+
+def unique_name(prefix: str) -> str:
+    """Return a name that nothing has: `prefix` with 48 random bits behind it."""
+    return prefix + secrets.token_hex(_NAME_BYTES)
+
+
+def is_missing(error: OSError) -> bool:
+    """Tell whether an error of opening says that there is no plain file of that name.
+
+    A symbolic link, where none is followed, counts as nothing.
+    """
+    return error.errno in {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}

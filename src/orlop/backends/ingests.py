@@ -1,0 +1,284 @@
+"""Blobs in writing: `ingest/<sha256 of the reference>/{ref,data,startedat,updatedat,total}`.
+
+An ingest appears and disappears whole, by a rename: what is being made or removed lies in
+the store's root under `.new-` or `.rm-`, where containerd does not look. (Its listing of
+ingests fails as a whole when one of them has no data.) `cleanup` deletes what a killed
+process left there.
+
+Source: containerd, plugins/content/local.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from whenever import Instant
+
+from orlop.backends import files
+from orlop.backends.removal import remove_tree
+from orlop.model import digest as digests
+from orlop.model import timestamps
+from orlop.model.errors import NotFoundError
+from orlop.model.records import IngestStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orlop.model.clock import Clock
+    from orlop.model.digest import Hash
+
+DATA: Final = "data"
+_INGEST: Final = "ingest"
+_REF: Final = "ref"
+_STARTED_AT: Final = "startedat"
+_UPDATED_AT: Final = "updatedat"
+_TOTAL: Final = "total"
+_NEW: Final = ".new-"
+_REMOVED: Final = ".rm-"
+_DIRECTORY_MODE: Final = 0o755
+_READ_BYTES: Final = 1 << 20
+_SMALL_FILE_BYTES: Final = 1 << 16
+_OWNER_WRITES: Final = stat.S_IWUSR
+
+
+@dataclass(slots=True)
+class OpenIngest:
+    """An ingest that somebody writes to.
+
+    Attributes:
+        name: of its directory in `ingest`.
+        descriptor: of its data, which stands at the end.
+        running: the sha256 of the data so far.
+        status: how far it had come when it was opened.
+    """
+
+    name: str
+    descriptor: int
+    running: Hash
+    status: IngestStatus
+
+
+class Ingests:
+    """The ingests of a content store. Locks on references are the caller's."""
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+        # Held while an ingest is put in place or taken away, so that cleanup sees neither.
+        self._changing = threading.Lock()
+
+    def open(self, ref: str, total: int) -> OpenIngest:
+        """Open the ingest of `ref` for writing, at its end; a missing one is made.
+
+        One that cannot be understood, or was begun for another `total`, is begun again.
+        """
+        name = _directory_name(ref)
+        with self._changing:
+            found = self._read(name)
+            if found is None or found.ref != ref or 0 < total != found.total > 0:
+                self._take_away(name)
+                found = self._create(name, ref, total)
+        with files.directory(self._root, _INGEST, name) as ingest:
+            descriptor = _open_for_writing(ingest)
+        try:
+            return self._resume(name, descriptor, found)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def status(self, ref: str) -> IngestStatus:
+        """Return how far `ref` has come.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        found = self._read(_directory_name(ref))
+        if found is None or found.ref != ref:
+            raise _missing(ref)
+        return found
+
+    def statuses(self) -> Iterator[IngestStatus]:
+        """Iterate over all ingests; what is none, or half of one, is passed over."""
+        for name in self._names():
+            found = self._read(name)
+            if found is not None and _directory_name(found.ref) == name:
+                yield found
+
+    def remove(self, ref: str) -> None:
+        """Delete the ingest of `ref` with its data.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        with self._changing:
+            removed = self._take_away(_directory_name(ref))
+        if removed is None:
+            raise _missing(ref)
+        remove_tree(removed)
+
+    def set_updated(self, ingest: OpenIngest, updated_at: Instant) -> None:
+        """Note when an ingest was written to last; nothing happens where it is gone."""
+        with self.holding(ingest) as descriptor:
+            if descriptor is not None:
+                text = timestamps.format_rfc3339_nano(updated_at).encode()
+                files.write_atomically(_UPDATED_AT, text, dir_fd=descriptor)
+
+    @contextlib.contextmanager
+    def holding(self, ingest: OpenIngest) -> Iterator[int | None]:
+        """Yield the directory of an open ingest, `None` where it was removed meanwhile."""
+        with contextlib.ExitStack() as stack:
+            try:
+                place = files.directory(self._root, _INGEST, ingest.name)
+                descriptor = stack.enter_context(place)
+                named = os.stat(DATA, dir_fd=descriptor, follow_symlinks=False)
+            except (FileNotFoundError, NotADirectoryError):
+                yield None
+                return
+            is_same = os.path.samestat(named, os.fstat(ingest.descriptor))
+            yield descriptor if is_same else None
+
+    def cleanup(self) -> None:
+        """Delete what killed processes left: half an ingest, or one that was being removed."""
+        if not self._root.is_dir():
+            return
+        with self._changing:
+            for name in self._names():
+                found = self._read(name)
+                if found is None or _directory_name(found.ref) != name:
+                    self._take_away(name)
+            with files.directory(self._root) as descriptor:
+                names = files.list_names(descriptor)
+            leftovers = [self._root / name for name in names if name.startswith((_NEW, _REMOVED))]
+        for leftover in leftovers:
+            remove_tree(leftover)
+
+    def _create(self, name: str, ref: str, total: int) -> IngestStatus:
+        now = self._clock.now()
+        text = timestamps.format_rfc3339_nano(now).encode()
+        contents = {_REF: _to_bytes(ref), DATA: b"", _STARTED_AT: text, _UPDATED_AT: text}
+        if total > 0:
+            contents[_TOTAL] = str(total).encode()
+        files.make_directories(self._root / _INGEST)
+        fresh = files.make_unique_directory(self._root, _NEW, _DIRECTORY_MODE)
+        try:
+            with files.directory(fresh) as descriptor:
+                for file, content in contents.items():
+                    files.write_new(file, content, dir_fd=descriptor)
+            with files.directory(self._root, _INGEST) as ingests:
+                os.rename(fresh, name, dst_dir_fd=ingests)
+        except BaseException:
+            remove_tree(fresh)
+            raise
+        return IngestStatus(ref=ref, offset=0, total=max(total, 0), started_at=now, updated_at=now)
+
+    def _resume(self, name: str, descriptor: int, found: IngestStatus) -> OpenIngest:
+        running = digests.new_hash()
+        offset = 0
+        while chunk := os.read(descriptor, _READ_BYTES):
+            running.update(chunk)
+            offset += len(chunk)
+        status = IngestStatus(
+            ref=found.ref,
+            offset=offset,
+            total=found.total,
+            started_at=found.started_at,
+            updated_at=found.updated_at,
+        )
+        return OpenIngest(name, descriptor, running, status)
+
+    def _take_away(self, name: str) -> Path | None:
+        """Move an ingest out of sight; return where it is, `None` where there was none."""
+        removed = files.unique_name(_REMOVED)
+        try:
+            with files.directory(self._root, _INGEST) as ingests:
+                os.rename(name, self._root / removed, src_dir_fd=ingests)
+                os.fsync(ingests)
+        except FileNotFoundError:
+            return None
+        return self._root / removed
+
+    def _names(self) -> list[str]:
+        try:
+            with files.directory(self._root, _INGEST) as ingests:
+                return sorted(files.list_names(ingests))
+        except FileNotFoundError:
+            return []
+
+    def _read(self, name: str) -> IngestStatus | None:
+        """Return the status of an ingest; `None` where there is none, or no whole one."""
+        try:
+            with files.directory(self._root, _INGEST, name) as descriptor:
+                return _read_status(descriptor)
+        except OSError as error:
+            if files.is_missing(error):
+                return None
+            raise
+        except ValueError:  # a time that was cut short
+            return None
+
+
+def _read_status(descriptor: int) -> IngestStatus | None:
+    data = os.stat(DATA, dir_fd=descriptor, follow_symlinks=False)
+    if not stat.S_ISREG(data.st_mode):
+        return None
+    modified = Instant.from_timestamp(data.st_mtime_ns, unit="nanosecond")
+    updated = _read_time(descriptor, _UPDATED_AT)
+    return IngestStatus(
+        ref=_read_small(descriptor, _REF).decode("utf-8", "surrogateescape"),
+        offset=data.st_size,
+        total=_read_total(descriptor),
+        started_at=_read_time(descriptor, _STARTED_AT),
+        # The file is only written when a writer closes: the data may be younger.
+        updated_at=modified if updated is None else max(updated, modified),
+    )
+
+
+def _read_time(descriptor: int, name: str) -> Instant | None:
+    instant = timestamps.parse_rfc3339(_read_small(descriptor, name).decode())
+    return None if instant == Instant.MIN else instant
+
+
+def _read_total(descriptor: int) -> int:
+    try:
+        return int(_read_small(descriptor, _TOTAL))
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
+def _read_small(descriptor: int, name: str) -> bytes:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    file = os.open(name, flags, dir_fd=descriptor)
+    with os.fdopen(file, "rb") as reader:
+        return reader.read(_SMALL_FILE_BYTES)
+
+
+def _open_for_writing(ingest: int) -> int:
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(DATA, flags, dir_fd=ingest)
+    except PermissionError:
+        # A commit makes the data read-only before it renames it, and may have died between.
+        reader = os.open(DATA, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=ingest)
+        try:
+            os.fchmod(reader, os.fstat(reader).st_mode | _OWNER_WRITES)
+        finally:
+            os.close(reader)
+        return os.open(DATA, flags, dir_fd=ingest)
+
+
+def _directory_name(ref: str) -> str:
+    return digests.encoded(digests.from_bytes(_to_bytes(ref)))
+
+
+def _to_bytes(ref: str) -> bytes:
+    return ref.encode("utf-8", "surrogateescape")
+
+
+def _missing(ref: str) -> NotFoundError:
+    return NotFoundError(f"ingest ref {ref!r}")

@@ -1,0 +1,124 @@
+"""The snapshots of one backend: their names, parents, labels and usage, in its `metadata.db`.
+
+The file is containerd's own: a daemon works on where we stopped. It is opened by the first
+call that needs it, and reading where it does not exist finds no snapshots and makes no file.
+
+Source: containerd, core/snapshots/storage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from orlop.backends.engine_errors import translated
+from orlop.backends.snapshot_records import SnapshotBuckets
+from orlop.backends.snapshots import Snapshots
+from orlop.kv.errors import StaleReadError
+from orlop.model.errors import FailedPreconditionError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from orlop.kv import Engine
+    from orlop.model.clock import Clock
+
+_Result = TypeVar("_Result")
+
+_ATTEMPTS: Final = 6
+_FIRST_PAUSE_SECONDS: Final = 0.005
+
+
+class Metastore:
+    """A backend's database; every thread may use it."""
+
+    def __init__(self, path: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
+        self.path = path
+        self._open_engine = open_engine
+        self._clock = clock
+        self._opening = threading.Lock()
+        self._engine: Engine | None = None
+        self._is_closed = False
+
+    def read(self, question: Callable[[Snapshots], _Result]) -> _Result:
+        """Answer `question` from one version of the database.
+
+        Where another process writes to the file meanwhile, the question is asked again: it
+        must change nothing.
+
+        Raises:
+            UnavailableError: the file is locked, or changes all the time.
+            DataLossError: the file is damaged.
+            FailedPreconditionError: this was closed.
+        """
+        pause = _FIRST_PAUSE_SECONDS
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(pause)
+                pause *= 2
+            with contextlib.suppress(StaleReadError), translated(self.path):
+                engine = self._existing_engine()
+                if engine is None:
+                    return question(Snapshots(SnapshotBuckets(None, None), self._clock))
+                with engine.begin() as transaction:
+                    return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
+        raise UnavailableError(f"{self.path} is written to all the time; try again later")
+
+    @contextlib.contextmanager
+    def update(self) -> Iterator[Snapshots]:
+        """Change snapshots: all that the block does is durable after it, or none of it is.
+
+        Raises:
+            UnavailableError: the file is locked by somebody else.
+            DataLossError: the file is damaged.
+            FailedPreconditionError: the database is only read, or this was closed.
+        """
+        with translated(self.path), self._engine_for_writing().begin(writable=True) as transaction:
+            yield Snapshots(SnapshotBuckets.create(transaction), self._clock)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Snapshots]:
+        """Look at the snapshots while nobody changes them; nor can the block.
+
+        Raises: as `update`.
+        """
+        with translated(self.path):
+            transaction = self._engine_for_writing().begin(writable=True)
+            try:
+                yield Snapshots(SnapshotBuckets.find(transaction), self._clock)
+            finally:
+                transaction.rollback()
+
+    def close(self) -> None:
+        """Close the database; closing twice is allowed."""
+        with self._opening:
+            self._is_closed = True
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
+
+    def exists(self) -> bool:
+        """Tell whether there is a database. A file that is empty counts as none."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return self.path.stat().st_size > 0
+        return False
+
+    def _existing_engine(self) -> Engine | None:
+        with self._opening:
+            if self._engine is None and not self._is_closed and not self.exists():
+                return None
+            return self._opened()
+
+    def _engine_for_writing(self) -> Engine:
+        with self._opening:
+            return self._opened()
+
+    def _opened(self) -> Engine:
+        if self._is_closed:
+            raise FailedPreconditionError(f"{self.path} was closed")
+        if self._engine is None:
+            self._engine = self._open_engine(self.path)
+        return self._engine

@@ -1,0 +1,50 @@
+"""The native snapshotter: every snapshot is a whole copy of its parent.
+
+It needs nothing of the file system, and mounts are plain bind mounts. Where the file system
+can share blocks (btrfs, xfs), a copy takes no space.
+
+Source: containerd, plugins/snapshots/native.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from orlop.backends import files
+from orlop.backends.copying import copy_tree
+from orlop.backends.snapshotter import DirectorySnapshotter
+from orlop.model.records import Mount, SnapshotKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orlop.backends.snapshots import Snapshot
+
+_ROOT_MODE: Final = 0o755
+
+
+class NativeSnapshotter(DirectorySnapshotter):
+    """Snapshots as copies, in `<root>/snapshots/<id>/`."""
+
+    _moves: ClassVar = False
+
+    def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
+        # A view shows the directory of its parent, which nobody changes.
+        return kind is SnapshotKind.ACTIVE or parent_id is None
+
+    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:  # noqa: ARG002 -- both kinds begin alike
+        if parent_id is None:
+            directory.chmod(_ROOT_MODE)
+            files.sync_directory(directory)
+        else:
+            copy_tree(self._data(parent_id), directory)
+            files.sync_file_system(directory)
+
+    def _data(self, number: str) -> Path:
+        return self._directory / number
+
+    def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
+        is_view = snapshot.kind is SnapshotKind.VIEW
+        number = snapshot.parent_ids[0] if is_view and snapshot.parent_ids else snapshot.id
+        options = ("rbind", "ro" if is_view else "rw")
+        return (Mount(type="bind", source=str(self._data(number)), options=options),)

@@ -1,0 +1,107 @@
+"""The overlay snapshotter: every snapshot is what it changes in its parent.
+
+It returns mounts and mounts nothing, so it works where overlay cannot be mounted.
+
+Source: containerd, plugins/snapshots/overlay.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from orlop.backends import files
+from orlop.backends.overlay_features import needs_userxattr, supports_index
+from orlop.backends.snapshotter import DirectorySnapshotter
+from orlop.model.records import Mount, SnapshotKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from orlop.backends.snapshots import Snapshot
+    from orlop.kv import Engine
+    from orlop.model.clock import Clock
+
+_UPPER: Final = "fs"
+_WORK: Final = "work"
+_UPPER_MODE: Final = 0o755
+_WORK_MODE: Final = 0o711
+
+
+class OverlaySnapshotter(DirectorySnapshotter):
+    """Snapshots as layers, in `<root>/snapshots/<id>/{fs,work}`; only active ones have `work`.
+
+    Args:
+        root: the directory of the snapshotter.
+        open_engine: opens its database.
+        clock: what times are taken from.
+        asynchronous_remove: leave the directories of removed snapshots to `cleanup`.
+        index_off: whether mounts have the option `index=off`; `None`: where the kernel knows it.
+        userxattr: whether mounts have that option; `None`: where they need it.
+    """
+
+    _moves: ClassVar = True
+
+    def __init__(
+        self,
+        root: Path,
+        open_engine: Callable[[Path], Engine],
+        *,
+        clock: Clock,
+        asynchronous_remove: bool = False,
+        index_off: bool | None = None,
+        userxattr: bool | None = None,
+    ) -> None:
+        super().__init__(root, open_engine, clock=clock)
+        self._removes_later = asynchronous_remove
+        self._index_off = index_off
+        self._userxattr = userxattr
+
+    def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:  # noqa: ARG002 -- all have one
+        return True
+
+    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:
+        upper = directory / _UPPER
+        upper.mkdir()
+        upper.chmod(_UPPER_MODE)
+        if parent_id is not None:
+            owner = self._data(parent_id).stat()
+            os.chown(upper, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        if kind is SnapshotKind.ACTIVE:
+            work = directory / _WORK
+            work.mkdir()
+            work.chmod(_WORK_MODE)
+            files.sync_directory(work)
+        files.sync_directory(upper)
+        files.sync_directory(directory)
+
+    def _data(self, number: str) -> Path:
+        return self._directory / number / _UPPER
+
+    def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
+        is_view = snapshot.kind is SnapshotKind.VIEW
+        if not snapshot.parent_ids:
+            return self._bind(snapshot.id, "ro" if is_view else "rw")
+        if is_view and len(snapshot.parent_ids) == 1:
+            return self._bind(snapshot.parent_ids[0], "ro")
+        options = list(self._options())
+        if not is_view:
+            work = self._directory / snapshot.id / _WORK
+            options += [f"workdir={work}", f"upperdir={self._data(snapshot.id)}"]
+        lower = ":".join(str(self._data(number)) for number in snapshot.parent_ids)
+        options.append(f"lowerdir={lower}")
+        return (Mount(type="overlay", source="overlay", options=tuple(options)),)
+
+    def _bind(self, number: str, access: str) -> tuple[Mount, ...]:
+        return (Mount(type="bind", source=str(self._data(number)), options=(access, "rbind")),)
+
+    def _options(self) -> list[str]:
+        index_off = supports_index() if self._index_off is None else self._index_off
+        userxattr = needs_userxattr(self._root) if self._userxattr is None else self._userxattr
+        chosen = (("index=off", index_off), ("userxattr", userxattr))
+        return [option for option, is_needed in chosen if is_needed]
+
+    def _discard(self, number: str) -> None:
+        if not self._removes_later:
+            super()._discard(number)

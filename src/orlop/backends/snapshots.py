@@ -1,0 +1,288 @@
+"""What may be done with the snapshots of one backend, within one transaction.
+
+Every method checks before it writes.
+
+Source: containerd, core/snapshots/storage/bolt.go.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends.snapshot_records import SnapshotRecord
+from orlop.model.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.schema import names
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from orlop.backends.snapshot_records import SnapshotBuckets
+    from orlop.model.clock import Clock
+
+_LABELS: Final = "labels"
+_LABEL_PREFIX: Final = "labels."
+_CREATABLE: Final = frozenset({SnapshotKind.ACTIVE, SnapshotKind.VIEW})
+_NO_USAGE: Final = SnapshotUsage(inodes=0, size=0)
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What it takes to mount an active snapshot or a view.
+
+    Attributes:
+        id: names its directory: a decimal number.
+        kind: active or view.
+        parent_ids: those it stands on, the nearest first.
+    """
+
+    id: str
+    kind: SnapshotKind
+    parent_ids: tuple[str, ...] = ()
+
+
+class Snapshots:
+    """The snapshots of a backend, seen in one transaction."""
+
+    def __init__(self, buckets: SnapshotBuckets, clock: Clock) -> None:
+        self._buckets = buckets
+        self._clock = clock
+
+    def info(self, key: str) -> tuple[str, SnapshotInfo, SnapshotUsage]:
+        """Return id, description and stored usage of a snapshot.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        record = self._read(key)
+        return str(record.id), record.info, record.usage
+
+    def walk(self) -> Iterator[SnapshotInfo]:
+        """Iterate over all snapshots, in byte order of their keys."""
+        for key in self._buckets.all_names():
+            yield self._read(key).info
+
+    def ids(self) -> dict[str, str]:
+        """Return the key of each snapshot by its id."""
+        links = ((key, self._buckets.link(key)) for key in self._buckets.all_names())
+        return {str(link[0]): key for key, link in links if link is not None}
+
+    def snapshot(self, key: str) -> Snapshot:
+        """Return how to mount an active snapshot or a view.
+
+        Raises:
+            NotFoundError: there is no such snapshot, or a parent is missing.
+            FailedPreconditionError: it is committed.
+        """
+        record = self._read(key)
+        if record.info.kind not in _CREATABLE:
+            raise FailedPreconditionError(
+                f"snapshot {key!r} is committed, not active or a view: prepare one on it"
+            )
+        return Snapshot(str(record.id), record.info.kind, self._chain(record.info.parent))
+
+    def parent_id(self, parent: str) -> str | None:
+        """Return the id of the snapshot that another is to stand on; `None`: on nothing.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            InvalidArgumentError: it is not committed.
+        """
+        if not parent:
+            return None
+        record = self._buckets.read(parent)
+        if record is None:
+            raise NotFoundError(f"parent snapshot {parent!r}")
+        if record.info.kind is not SnapshotKind.COMMITTED:
+            raise InvalidArgumentError(f"parent snapshot {parent!r} is not committed")
+        return str(record.id)
+
+    def refuse_existing(self, key: str) -> None:
+        """Check that `key` can be given to a new snapshot.
+
+        Raises:
+            AlreadyExistsError: it is taken.
+            InvalidArgumentError: it cannot be a key: empty or too long.
+        """
+        names.check_key(key, "key of a snapshot")
+        if self._buckets.link(key) is not None:
+            raise AlreadyExistsError(f"snapshot {key!r}")
+
+    def create(
+        self,
+        kind: SnapshotKind,
+        key: str,
+        parent: str = "",
+        labels: Mapping[str, str] | None = None,
+    ) -> Snapshot:
+        """Create an active snapshot or a view.
+
+        Raises:
+            InvalidArgumentError: of another kind, on a parent that is not committed, or
+                with a key that can be none.
+            NotFoundError: the parent does not exist.
+            AlreadyExistsError: the key is taken.
+        """
+        if kind not in _CREATABLE:
+            raise InvalidArgumentError(
+                f"snapshot {key!r}: only active snapshots and views can be created, not {kind.name}"
+            )
+        self.parent_id(parent)
+        self.refuse_existing(key)
+        parent_ids = self._chain(parent)
+        number = self._buckets.next_id()
+        now = self._clock.now()
+        info = SnapshotInfo(
+            kind=kind,
+            name=key,
+            parent=parent,
+            labels=labels or {},
+            created_at=now,
+            updated_at=now,
+        )
+        self._buckets.write(SnapshotRecord(number, info, _NO_USAGE))
+        if parent_ids:
+            self._buckets.add_child(int(parent_ids[0]), number, key)
+        return Snapshot(str(number), kind, parent_ids)
+
+    def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
+        """Change the labels of a snapshot: all, or those that `paths` name.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            InvalidArgumentError: a path is neither `labels` nor `labels.<key>`.
+        """
+        stored = self._read(info.name).info
+        labels = dict(stored.labels) if paths else dict(info.labels)
+        for path in paths:
+            if path == _LABELS:
+                labels = dict(info.labels)
+            elif path.startswith(_LABEL_PREFIX):
+                label = path.removeprefix(_LABEL_PREFIX)
+                labels[label] = info.labels.get(label, "")
+            else:
+                raise InvalidArgumentError(
+                    f"snapshot {info.name!r}: field {path!r} cannot be updated, only labels can"
+                )
+        updated = dataclasses.replace(stored, labels=labels, updated_at=self._clock.now())
+        return dataclasses.replace(updated, labels=self._buckets.write_labels(updated))
+
+    def commit_active(
+        self,
+        key: str,
+        name: str,
+        usage: SnapshotUsage,
+        labels: Mapping[str, str] | None = None,
+        *,
+        parent: str = "",
+    ) -> str:
+        """Turn the active snapshot `key` into the committed one `name`; its id stays.
+
+        Labels are replaced, not inherited, and both times are now.
+
+        Args:
+            key: of the active snapshot.
+            name: of the committed one.
+            usage: what it takes on disk.
+            labels: all that it will have.
+            parent: where not empty, what it shall stand on although it was prepared on
+                nothing.
+
+        Returns:
+            The id.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            NotFoundError: there is no such snapshot, or a parent is missing.
+            FailedPreconditionError: it is not active, or `parent` is not committed.
+            InvalidArgumentError: it has another parent already, or the name can be none.
+        """
+        self.refuse_existing(name)
+        record = self._read(key)
+        if record.info.kind is not SnapshotKind.ACTIVE:
+            raise FailedPreconditionError(
+                f"snapshot {key!r} is {record.info.kind.name.lower()}: only active ones can be "
+                "committed"
+            )
+        parent = self._rebased(record.info, parent)
+        chain = self._chain(parent)
+        now = self._clock.now()
+        info = dataclasses.replace(
+            record.info,
+            kind=SnapshotKind.COMMITTED,
+            name=name,
+            parent=parent,
+            labels=labels or {},
+            created_at=now,
+            updated_at=now,
+        )
+        self._buckets.write(SnapshotRecord(record.id, info, usage))
+        self._buckets.delete(key)
+        if chain:
+            self._buckets.add_child(int(chain[0]), record.id, name)
+        return str(record.id)
+
+    def remove(self, key: str) -> tuple[str, SnapshotKind]:
+        """Remove a snapshot; return the id and the kind that it had.
+
+        Raises:
+            NotFoundError: there is no such snapshot, or its parent is missing.
+            FailedPreconditionError: others stand on it; the message names them.
+        """
+        record = self._read(key)
+        children = self._buckets.children(record.id)
+        if children:
+            shown = ", ".join(repr(child) for child in children[:_SHOWN])
+            more = f" and {len(children) - _SHOWN} more" if len(children) > _SHOWN else ""
+            raise FailedPreconditionError(
+                f"snapshot {key!r} cannot be removed before its children: {shown}{more}"
+            )
+        chain = self._chain(record.info.parent)
+        if chain:
+            self._buckets.remove_child(int(chain[0]), record.id)
+        self._buckets.delete(key)
+        return str(record.id), record.info.kind
+
+    def _read(self, key: str) -> SnapshotRecord:
+        record = self._buckets.read(key)
+        if record is None:
+            raise NotFoundError(f"snapshot {key!r}")
+        return record
+
+    def _rebased(self, info: SnapshotInfo, parent: str) -> str:
+        if not parent or parent == info.parent:
+            return info.parent
+        if info.parent:
+            raise InvalidArgumentError(
+                f"snapshot {info.name!r} stands on {info.parent!r}, it cannot be moved to "
+                f"{parent!r}"
+            )
+        try:
+            self.parent_id(parent)
+        except InvalidArgumentError as error:
+            raise FailedPreconditionError(error.context) from error
+        return parent
+
+    def _chain(self, parent: str) -> tuple[str, ...]:
+        """Return the ids of a parent and of all that it stands on, the nearest first."""
+        chain: dict[int, None] = {}
+        while parent:
+            link = self._buckets.link(parent)
+            if link is None:
+                raise NotFoundError(f"parent snapshot {parent!r}")
+            if link[0] in chain:
+                raise DataLossError(
+                    f"snapshot {parent!r} stands on itself: its database is damaged"
+                )
+            chain[link[0]] = None
+            parent = link[1]
+        return tuple(str(number) for number in chain)

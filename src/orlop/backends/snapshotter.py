@@ -1,0 +1,317 @@
+"""What the snapshotters that keep each snapshot in a directory have in common.
+
+`<root>/metadata.db` names the snapshots, `<root>/snapshots/<id>` holds them. A directory
+is complete and durable before the database names it, and is deleted only after the database
+durably names it no more: a process killed at any point leaves at most directories that
+nothing names, which `cleanup` deletes.
+
+Durable means a sync of the whole file system (syncfs): a snapshot has thousands of files,
+and a sync of each costs a write of the journal each, one after the other.
+
+Source: containerd, plugins/snapshots/{native,overlay}.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from orlop.backends import files
+from orlop.backends.metastore import Metastore
+from orlop.backends.removal import remove_tree
+from orlop.backends.usage import disk_usage
+from orlop.model.errors import ConflictError, FailedPreconditionError, UnimplementedError
+from orlop.model.records import SnapshotKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from orlop.backends.snapshots import Snapshot, Snapshots
+    from orlop.kv import Engine
+    from orlop.model.clock import Clock
+    from orlop.model.records import Mount, SnapshotInfo, SnapshotUsage
+
+_LOG: Final = logging.getLogger(__name__)
+_DATABASE: Final = "metadata.db"
+_SNAPSHOTS: Final = "snapshots"
+_NEW: Final = "new-"
+_REMOVED: Final = "rm-"
+_DIRECTORY_MODE: Final = 0o700
+
+
+class DirectorySnapshotter(abc.ABC):
+    """A snapshot backend over directories. Every thread may use it."""
+
+    _moves: ClassVar[bool]
+    """Whether a snapshot that was prepared on nothing can be committed onto a parent."""
+
+    def __init__(self, root: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
+        self._root = root.absolute()  # mounts are made from any working directory
+        self._directory = self._root / _SNAPSHOTS
+        self._metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
+        self._mutex = threading.Lock()
+        self._in_making: set[str] = set()
+
+    @abc.abstractmethod
+    def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
+        """Tell whether a new snapshot gets a directory of its own."""
+
+    @abc.abstractmethod
+    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:
+        """Make what a new snapshot begins with, durably, in its empty directory."""
+
+    @abc.abstractmethod
+    def _data(self, number: str) -> Path:
+        """Return where the files of the snapshot with that id are."""
+
+    @abc.abstractmethod
+    def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
+        """Return how to mount an active snapshot or a view."""
+
+    def stat(self, key: str) -> SnapshotInfo:
+        """Return what is known of a snapshot.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        return self._metastore.read(lambda snapshots: snapshots.info(key))[1]
+
+    def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
+        """Change labels: all of them, or those that `paths` (`labels`, `labels.<key>`) name.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            InvalidArgumentError: a path names something else.
+        """
+        with self._changing() as snapshots:
+            return snapshots.update(info, paths)
+
+    def usage(self, key: str) -> SnapshotUsage:
+        """Return what a snapshot takes on disk beyond its parent.
+
+        That of an active one is counted now, that of a committed one was at its commit.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
+        return disk_usage(self._data(number)) if info.kind is SnapshotKind.ACTIVE else usage
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """Return how to mount an active snapshot or a view.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            FailedPreconditionError: it is committed.
+        """
+        return self._mounts(self._metastore.read(lambda snapshots: snapshots.snapshot(key)))
+
+    def prepare(
+        self, key: str, parent: str, labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create an active snapshot on `parent` (empty: on nothing) and return its mounts.
+
+        Raises:
+            NotFoundError: the parent does not exist.
+            InvalidArgumentError: it is not committed, or the key can be none.
+            AlreadyExistsError: the key is taken.
+        """
+        return self._create(SnapshotKind.ACTIVE, key, parent, labels)
+
+    def view(
+        self, key: str, parent: str, labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create a read-only snapshot on `parent` and return its mounts.
+
+        Raises: as `prepare`.
+        """
+        return self._create(SnapshotKind.VIEW, key, parent, labels)
+
+    def commit(
+        self,
+        name: str,
+        key: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        parent: str = "",
+    ) -> None:
+        """Turn the active snapshot `key` into the committed snapshot `name`, durably.
+
+        All that was written to the file system before is durable when this returns.
+
+        Args:
+            name: of the committed snapshot.
+            key: of the active one; it is gone then.
+            labels: all that the committed one has; none are inherited.
+            parent: what it shall stand on, where it was prepared on nothing.
+
+        Raises:
+            AlreadyExistsError: the name is taken.
+            NotFoundError: there is no such active snapshot.
+            FailedPreconditionError: it is not active.
+            ConflictError: it was removed and made again meanwhile.
+            UnimplementedError: it would have to be moved onto `parent`, and cannot.
+        """
+        number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
+        if parent and parent != info.parent and not self._moves:
+            raise UnimplementedError(f"snapshot {key!r} cannot be moved onto {parent!r}")
+        if info.kind is SnapshotKind.ACTIVE:
+            # Before the transaction, so that no other writer waits for the disk.
+            usage = disk_usage(self._data(number))
+            files.sync_file_system(self._data(number))
+        with self._changing() as snapshots:
+            committed = snapshots.commit_active(key, name, usage, labels, parent=parent)
+            if committed != number:
+                raise ConflictError(f"snapshot {key!r} was made again while it was committed")
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot, and then its directory.
+
+        What cannot be deleted is left to `cleanup`, with a warning: the snapshot is gone.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            FailedPreconditionError: others stand on it.
+        """
+        with self._changing() as snapshots:
+            number, _ = snapshots.remove(key)
+        self._discard(number)
+
+    def walk(self) -> Iterator[SnapshotInfo]:
+        """Iterate over all snapshots in byte order of their keys, as they are at one moment."""
+        yield from self._metastore.read(lambda snapshots: list(snapshots.walk()))
+
+    def cleanup(self) -> None:
+        """Delete what removed snapshots and killed processes left on disk.
+
+        Raises:
+            OSError: something could not be deleted; all the rest was.
+            FailedPreconditionError: there are snapshots on disk, but no database: it was lost,
+                and nobody knows what is in use.
+        """
+        errors = []
+        for path in self._unnamed():
+            try:
+                remove_tree(path)
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
+
+    def close(self) -> None:
+        """Close the database; closing twice is allowed."""
+        self._metastore.close()
+
+    def _changing(self) -> contextlib.AbstractContextManager[Snapshots]:
+        files.make_directories(self._root, _DIRECTORY_MODE)
+        return self._metastore.update()
+
+    def _create(
+        self, kind: SnapshotKind, key: str, parent: str, labels: Mapping[str, str] | None
+    ) -> tuple[Mount, ...]:
+        def check(snapshots: Snapshots) -> str | None:
+            found = snapshots.parent_id(parent)
+            snapshots.refuse_existing(key)
+            return found
+
+        parent_id = self._metastore.read(check)
+        try:
+            # Filled before the transaction, so that no other writer waits for a copy.
+            with (
+                self._new_directory(kind, parent_id) as directory,
+                self._changing() as snapshots,
+            ):
+                snapshot = snapshots.create(kind, key, parent, labels)
+                if snapshot.parent_ids[:1] != (() if parent_id is None else (parent_id,)):
+                    raise ConflictError(f"parent snapshot {parent!r} was made again meanwhile")
+                if directory is not None:
+                    self._put_in_place(directory, snapshot.id)
+        except FileNotFoundError:
+            self._metastore.read(check)  # the parent may have been removed during the copy
+            raise
+        return self._mounts(snapshot)
+
+    @contextlib.contextmanager
+    def _new_directory(self, kind: SnapshotKind, parent_id: str | None) -> Iterator[Path | None]:
+        """Yield the filled directory of a new snapshot; what is not put in place is deleted."""
+        if not self._has_directory(kind, parent_id):
+            yield None
+            return
+        files.make_directories(self._directory, _DIRECTORY_MODE)
+        directory = self._directory / files.unique_name(_NEW)
+        with self._mutex:
+            self._in_making.add(directory.name)
+        try:
+            directory.mkdir(_DIRECTORY_MODE)
+            self._fill(directory, kind, parent_id)
+            yield directory
+        finally:
+            with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                remove_tree(directory)
+            with self._mutex:
+                self._in_making.discard(directory.name)
+
+    def _put_in_place(self, directory: Path, number: str) -> None:
+        """Give a new directory its name, durably, before the database names it."""
+        place = self._directory / number
+        if os.path.lexists(place):
+            # Left by a commit that failed: the same number is given out again.
+            place.rename(self._directory / files.unique_name(f"{_REMOVED}{number}-"))
+        directory.rename(place)
+        files.sync_directory(self._directory)
+
+    def _discard(self, number: str) -> None:
+        """Delete the directory of a snapshot that is removed."""
+        removed = self._directory / f"{_REMOVED}{number}"
+        try:
+            with contextlib.suppress(FileNotFoundError):  # a view may have none
+                (self._directory / number).rename(removed)
+            remove_tree(removed)
+        except OSError as error:
+            _LOG.warning("%s is left to the next cleanup: %s", removed, error)
+
+    def _unnamed(self) -> list[Path]:
+        """Rename all that no snapshot needs, so that it stays so, and return it."""
+        if not self._names():
+            return []
+        if not self._metastore.exists():
+            return self._unnumbered()
+        unnamed = []
+        with self._metastore.hold() as snapshots:
+            known = snapshots.ids()
+            names = self._names()
+            with self._mutex:
+                names -= self._in_making
+            for name in sorted(names - known.keys()):
+                path = self._directory / name
+                number = name.removeprefix(_REMOVED)
+                if number in known and number not in names:
+                    # A daemon renames before its commit, and died between the two.
+                    path.rename(self._directory / number)
+                    continue
+                if not name.startswith(_REMOVED):
+                    path = path.rename(self._directory / files.unique_name(f"{_REMOVED}{name}-"))
+                unnamed.append(path)
+        return unnamed
+
+    def _unnumbered(self) -> list[Path]:
+        with self._mutex:
+            names = sorted(self._names() - self._in_making)
+        if any(name.isdecimal() for name in names):
+            raise FailedPreconditionError(
+                f"{self._directory} holds snapshots, but {self._metastore.path} does not exist: "
+                "restore it, or delete the directory if nothing in it is needed"
+            )
+        return [self._directory / name for name in names]
+
+    def _names(self) -> set[str]:
+        try:
+            with files.directory(self._directory) as descriptor:
+                return set(files.list_names(descriptor))
+        except FileNotFoundError:
+            return set()

@@ -1,0 +1,53 @@
+"""What a directory takes on disk.
+
+Source: github.com/containerd/continuity, fs.DiskUsage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from typing import TYPE_CHECKING, Final
+
+from orlop.model.records import SnapshotUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_BLOCK_BYTES: Final = 512
+"""The unit of st_blocks, whatever the file system's own block is (stat(2))."""
+
+
+def disk_usage(root: Path) -> SnapshotUsage:
+    """Count the inodes below `root`, itself among them, and the bytes of their blocks.
+
+    An inode with several names counts once. What vanishes during the walk is passed over.
+
+    Raises:
+        OSError: `root` does not exist, or a directory below it cannot be read.
+    """
+    own = root.lstat()
+    inodes, blocks = 1, own.st_blocks
+    linked: set[tuple[int, int]] = set()
+    waiting = [str(root)] if stat.S_ISDIR(own.st_mode) else []
+    while waiting:
+        for status, path in _entries(waiting.pop()):
+            if stat.S_ISDIR(status.st_mode):
+                waiting.append(path)
+            elif status.st_nlink > 1:
+                inode = (status.st_dev, status.st_ino)
+                if inode in linked:
+                    continue
+                linked.add(inode)
+            inodes += 1
+            blocks += status.st_blocks
+    return SnapshotUsage(inodes=inodes, size=blocks * _BLOCK_BYTES)
+
+
+def _entries(path: str) -> Iterator[tuple[os.stat_result, str]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):
+                yield entry.stat(follow_symlinks=False), entry.path
