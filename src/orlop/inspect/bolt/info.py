@@ -1,0 +1,56 @@
+"""What a database file says of itself, without reading its tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.bolt.disk import FileDisk
+from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileInfo:
+    """A file at a glance.
+
+    Attributes:
+        size: bytes of the file.
+        page_size: bytes of a page.
+        transaction: the number of the newest durable transaction.
+        pages: pages that have ever been used.
+        freelist_kept: whether the file keeps a list of its free pages.
+        faulty_metas: what is wrong with the metas that are not sound.
+    """
+
+    size: int
+    page_size: int
+    transaction: int
+    pages: int
+    freelist_kept: bool
+    faulty_metas: tuple[str, ...]
+
+
+def file_info(path: Path) -> FileInfo:
+    """Read the metas of a file. No lock is taken.
+
+    Raises:
+        CorruptError: neither meta is sound.
+        OSError: the file cannot be read.
+    """
+    disk = FileDisk.for_reading(path)
+    try:
+        metas = read_metas(disk.read)
+        meta = newest_meta(metas)
+        return FileInfo(
+            size=disk.size(),
+            page_size=meta.page_size,
+            transaction=meta.transaction,
+            pages=meta.high_water,
+            freelist_kept=meta.freelist != NO_FREELIST,
+            faulty_metas=tuple(str(each) for each in metas if not isinstance(each, Meta)),
+        )
+    finally:
+        disk.close()

@@ -1,0 +1,38 @@
+"""The canonical dump: all that a database says, in one form whatever its pages look like.
+
+`{"sequence": n, "items": [{"key": hex, "bucket": {...}} | {"key": hex, "value": hex}]}`,
+items in key order. Two databases are equal exactly when their dumps are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+
+
+def dump(transaction: Transaction) -> Iterator[str]:
+    """Iterate over the pieces of the dump's JSON text, so that it is never whole in memory.
+
+    Raises: what the engine raises where the file is damaged.
+    """
+    return _dump_bucket(transaction.root)
+
+
+def _dump_bucket(bucket: Bucket) -> Iterator[str]:
+    yield f'{{"sequence": {bucket.sequence}, "items": ['
+    separator = ""
+    for key, value in bucket.items():
+        if value is not None:
+            yield f'{separator}{{"key": "{key.hex()}", "value": "{value.hex()}"}}'
+        else:
+            yield f'{separator}{{"key": "{key.hex()}", "bucket": '
+            nested = bucket.bucket(key)
+            if nested is not None:
+                yield from _dump_bucket(nested)
+            yield "}"
+        separator = ", "
+    yield "]}"
