@@ -110,8 +110,13 @@ class SnapshotBackend(Protocol):
     ) -> tuple[Mount, ...]:
         """Create a read-only snapshot on `parent` and return its mounts."""
 
-    def commit(self, name: str, key: str, labels: Mapping[str, str] | None = None) -> None:
-        """Turn the active snapshot `key` into the committed snapshot `name`."""
+    def commit(
+        self, name: str, key: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
+    ) -> None:
+        """Turn the active snapshot `key` into the committed snapshot `name`.
+
+        A `parent` that is not empty is what it shall stand on, though it was prepared on nothing.
+        """
 
     def remove(self, key: str) -> None:
         """Remove a snapshot; FailedPreconditionError where others stand on it."""

@@ -117,8 +117,6 @@ class Scanner:
         return TokenKind.OTHER
 
     def _next(self) -> str:
-        if self._start >= len(self.text):
-            return END
         self._start = self.end
         if self.end == len(self.text):
             return END
