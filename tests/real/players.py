@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from oracle.client import Oracle
     from real.scripts import Operation
 
 KINDS: dict[type[kv.EngineError], str] = {
@@ -137,3 +138,11 @@ def dump_bucket(bucket: kv.Bucket) -> dict[str, Any]:
         assert inner is not None, f"the item {key!r} reads as a bucket and is none"
         items.append({"key": key.hex(), "bucket": dump_bucket(inner)})
     return {"sequence": bucket.sequence, "items": items}
+
+
+def make_empty(oracle: Oracle, path: Path) -> None:
+    """Make a file with bbolt: it chooses the page size, which Orlop takes as it finds it.
+
+    The commit brings the freelist into the form that was asked for; bbolt's new files have one.
+    """
+    oracle.run(path, [{"op": "begin"}, {"op": "commit"}])

@@ -11,7 +11,7 @@ import pytest
 
 from orlop.bolt import open_engine
 from real.pages import Pages
-from real.players import dump, dump_bucket
+from real.players import dump, dump_bucket, make_empty
 
 if TYPE_CHECKING:
     from oracle.client import Oracle
@@ -147,7 +147,7 @@ def test_the_form_of_the_freelist_is_the_files_own_or_the_one_asked_for(
     bbolt: Oracle, tmp_path: Path, *, before: bool, after: bool | None
 ) -> None:
     path = tmp_path / "formed.db"
-    bbolt.with_options(freelist_sync=before, sync=False).run(path, [])
+    make_empty(bbolt.with_options(freelist_sync=before, sync=False), path)
     assert Pages(path).keeps_freelist is before
 
     engine = open_engine(path, freelist_sync=after)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from real.pages import Pages
-from real.players import dump, play
+from real.players import dump, make_empty, play
 from real.scripts import Operation, Script
 
 if TYPE_CHECKING:
@@ -64,11 +64,6 @@ def shifts(operations: list[Operation]) -> list[list[Operation]]:
         pieces[-1].append(operation)
         between = operation.kind in {"commit", "rollback", "reopen"}
     return pieces
-
-
-def make_empty(oracle: Oracle, path: Path) -> None:
-    """Make a new file: a page size is chosen once, and Orlop only ever chooses its own."""
-    oracle.run(path, [])
 
 
 @pytest.mark.parametrize(("page_size", "freelist_sync", "seed"), FORMS)
