@@ -1,3 +1,54 @@
-"""containerd's metadata layer: the same meta.db, with a collector that can be questioned."""
+"""containerd's metadata layer: the same meta.db, with a collector that can be questioned.
+
+```python
+import orlop
+
+with orlop.open("/var/lib/orlop") as db:
+    for image in db.namespace("default").images.list():
+        print(image.name)
+```
+"""
+
+from orlop.database import Database
+from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open
+from orlop.model.any import ProtoAny
+from orlop.model.errors import OrlopError
+from orlop.model.records import (
+    Container,
+    ContentInfo,
+    Descriptor,
+    Image,
+    IngestStatus,
+    Lease,
+    LeaseResource,
+    Mount,
+    Runtime,
+    Sandbox,
+    SnapshotInfo,
+    SnapshotKind,
+    SnapshotUsage,
+)
+from orlop.namespace import Namespace
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Container",
+    "ContentInfo",
+    "Database",
+    "Descriptor",
+    "Image",
+    "IngestStatus",
+    "Lease",
+    "LeaseResource",
+    "Mount",
+    "Namespace",
+    "OrlopError",
+    "ProtoAny",
+    "Runtime",
+    "Sandbox",
+    "SnapshotInfo",
+    "SnapshotKind",
+    "SnapshotUsage",
+    "open",
+]

@@ -79,6 +79,7 @@ def write(containers: Bucket, container: Container) -> Container:
 
     Stored extensions are never deleted, only replaced one by one, as containerd does.
     """
+    is_new = not exists(containers, container.id)
     bucket = containers.create_bucket_if_absent(names.to_bytes(container.id))
     values.write_time(bucket, names.CREATED_AT, container.created_at)
     values.write_time(bucket, names.UPDATED_AT, container.updated_at)
@@ -86,7 +87,9 @@ def write(containers: Bucket, container: Container) -> Container:
     values.write_text(bucket, names.IMAGE, container.image)
     values.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
     values.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
-    values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
+    if is_new or container.sandbox_id:
+        # Older daemons do not know the field: what they stored does not grow by an empty one.
+        values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
     runtimes.replace(bucket, container.runtime)
     values.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
     stored_labels = values.write_map(bucket, names.LABELS, container.labels)

@@ -64,14 +64,21 @@ def read(ingests: Bucket | None, ref: str) -> Ingest | None:
     )
 
 
-def open_ingest(ingests: Bucket, namespace: str, ref: str) -> str:
-    """Return the backend reference of an ingest; both are made where they are missing."""
+def backend_ref(ingests: Bucket | None, namespace: str, ref: str) -> str:
+    """Return how the backend calls an ingest, or will call one that is still to be opened."""
+    ingest = buckets.child(ingests, ref)
+    if ingest is None:
+        return _backend_ref(namespace, 1, ref)
+    stored = values.read_text(ingest, names.REF)
+    return stored or _backend_ref(namespace, ingest.sequence + 1, ref)
+
+
+def open_ingest(ingests: Bucket, namespace: str, ref: str) -> None:
+    """Make an ingest, and its backend reference, where they are missing."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
-    backend_ref = values.read_text(ingest, names.REF)
-    if not backend_ref:
-        backend_ref = f"{namespace}/{ingest.next_sequence()}/{ref}"
-        values.write_text(ingest, names.REF, backend_ref)
-    return backend_ref
+    if not values.read_text(ingest, names.REF):
+        number = ingest.next_sequence()
+        values.write_text(ingest, names.REF, _backend_ref(namespace, number, ref))
 
 
 def set_expiry(ingests: Bucket, ref: str, expire_at: Instant) -> None:
@@ -89,3 +96,7 @@ def set_expected(ingests: Bucket, ref: str, digest: str) -> None:
 def delete(ingests: Bucket | None, ref: str) -> None:
     """Delete an ingest; nothing happens where there is none."""
     buckets.delete(ingests, ref)
+
+
+def _backend_ref(namespace: str, number: int, ref: str) -> str:
+    return f"{namespace}/{number}/{ref}"

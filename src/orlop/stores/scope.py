@@ -7,31 +7,50 @@ tested, without the database above it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from orlop.model.events import Event
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from orlop.kv import Transaction
     from orlop.model.clock import Clock
-    from orlop.model.events import Event
+    from orlop.stores.locks import SharedLock
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
 class Changes:
-    """What an outermost update has done, for those who follow: told after its commit.
+    """What an outermost update has done, for those who follow: told when it has ended.
 
     Attributes:
         events: in the order in which they happened.
         deletions: how many deletions may have made garbage.
         content: whether the content backend may now hold unnamed data.
         snapshotters: the backends that may now hold unnamed data.
+        content_made: whether the content backend got data that only this update names.
+        snapshots_made: the backends that got data that only this update names.
+        committed: whether the update is durable, and not rolled back.
     """
 
     events: list[Event] = field(default_factory=list)
     deletions: int = 0
     content: bool = False
     snapshotters: set[str] = field(default_factory=set)
+    content_made: bool = False
+    snapshots_made: set[str] = field(default_factory=set)
+    committed: bool = True
+
+    def undone(self) -> Changes:
+        """Return what is left of it after a rollback: data in backends that nothing names."""
+        return Changes(
+            content=self.content_made,
+            snapshotters=set(self.snapshots_made),
+            committed=False,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +68,20 @@ class Transactor(Protocol):
     def clock(self) -> Clock:
         """Where the time comes from."""
 
-    @property
-    def lease(self) -> str | None:
-        """The lease that is in force in this context: what is made now is held by it."""
+    def lease(self, namespace: str) -> str | None:
+        """Return the lease that is in force here: what is made in `namespace` is held by it."""
 
     def view(self) -> AbstractContextManager[Transaction]:
         """Read: in the transaction of this context where there is one, else in a new one."""
 
-    def update(self) -> AbstractContextManager[Update]:
+    def read(self, function: Callable[[Transaction], _T]) -> _T:
+        """Return what `function` reads; it is called again where the file changed meanwhile."""
+
+    def update(self, *, holding: SharedLock | None = None) -> AbstractContextManager[Update]:
         """Write: joins the update of this context, else commits when the block ends.
+
+        Args:
+            holding: a lock of which to hold a share until the outermost update has ended.
 
         Raises:
             FailedPreconditionError: this context has a reading transaction open.
@@ -70,3 +94,14 @@ class Scope:
 
     namespace: str
     transactor: Transactor
+
+    def tell(self, update: Update, topic: str, **fields: object) -> None:
+        """Note an event, which is delivered once the update is durable."""
+        update.changes.events.append(
+            Event(
+                topic=topic,
+                namespace=self.namespace,
+                timestamp=self.transactor.clock.now(),
+                fields=fields,
+            )
+        )

@@ -1,0 +1,377 @@
+"""The database: a root directory as containerd lays it out, or a bare `meta.db`.
+
+This is the one place that chooses an engine and backends and hands them on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from orlop import opening
+from orlop.ambient import Transactions
+from orlop.backends.content import LocalContent
+from orlop.backends.native import NativeSnapshotter
+from orlop.backends.overlay import OverlaySnapshotter
+from orlop.bolt import open_engine
+from orlop.model.clock import SystemClock
+from orlop.model.errors import FailedPreconditionError, InvalidArgumentError
+from orlop.namespace import Namespace
+from orlop.schema import version
+from orlop.stores.content import ISOLATED, SHARED
+from orlop.stores.locks import SharedLock
+from orlop.stores.namespaces import NamespaceStore, check_name
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import Self
+
+    from orlop.kv import Engine, Transaction
+    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.model.clock import Clock
+    from orlop.model.events import Event
+    from orlop.stores.scope import Changes, Update
+
+_T = TypeVar("_T")
+
+_SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
+
+
+class Database:
+    """An open database. Every thread may use it; as a context manager it closes at the end.
+
+    Open one with `orlop.open` or `Database.open_file`.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        path: Path,
+        *,
+        root: Path | None = None,
+        clock: Clock | None = None,
+        timeout: float | None = None,
+        sharing: str = SHARED,
+    ) -> None:
+        """Take over an open engine.
+
+        Args:
+            engine: the database; it is closed with this.
+            path: its file.
+            root: the directory that holds content and snapshots too; `None`: metadata only.
+            clock: where the time comes from; `None`: from the system.
+            timeout: seconds that an update waits for its turn; `None`: without end.
+            sharing: how namespaces share content: `shared` or `isolated`.
+        """
+        self._engine = engine
+        self._path = path
+        self._root = root
+        self._clock = clock or SystemClock()
+        self._timeout = timeout
+        self._sharing = sharing
+        self._gate = SharedLock("the gate between updates and the collector")
+        self._content_lock = SharedLock("the content store")
+        self._snapshot_locks: dict[str, SharedLock] = {}
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._followers: list[Callable[[Changes], None]] = []
+        self._mutex = Lock()
+        self._transactions = Transactions(
+            engine,
+            path,
+            clock=self._clock,
+            gate=self._gate,
+            timeout=timeout,
+            ended=self._update_ended,
+        )
+        self._content: ContentBackend | None = None
+        self._snapshotters: dict[str, SnapshotBackend] = {}
+        if root is not None:
+            self._content = LocalContent(root / opening.CONTENT_DIRECTORY, clock=self._clock)
+            self._snapshotters = {
+                name: snapshotter(
+                    root / f"{opening.SNAPSHOTTER_DIRECTORY}{name}",
+                    self._open_metastore,
+                    clock=self._clock,
+                )
+                for name, snapshotter in _SNAPSHOTTERS.items()
+            }
+
+    @classmethod
+    def open_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        read_only: bool = False,
+        create: bool = True,
+        timeout: float | None = None,
+        migrate: bool = False,
+        clock: Clock | None = None,
+        force: bool = False,
+    ) -> Self:
+        """Open a bare `meta.db`: metadata only, without content and snapshots on disk.
+
+        For arguments and errors see `orlop.open`.
+        """
+        file = Path(path)
+        engine = _open(
+            file, read_only=read_only, create=create, timeout=timeout, migrate=migrate, force=force
+        )
+        return cls(engine, file, clock=clock, timeout=timeout)
+
+    @property
+    def path(self) -> Path:
+        """The file that holds the metadata."""
+        return self._path
+
+    @property
+    def root(self) -> Path | None:
+        """The root directory; `None` for a bare file."""
+        return self._root
+
+    @property
+    def read_only(self) -> bool:
+        """Whether this handle only reads. Such a handle takes no lock."""
+        return self._engine.read_only
+
+    @property
+    def engine(self) -> Engine:
+        """The engine below, for those who ask the file itself."""
+        return self._engine
+
+    @property
+    def clock(self) -> Clock:
+        """Where the time comes from."""
+        return self._clock
+
+    @property
+    def sharing(self) -> str:
+        """How namespaces share content: `shared` or `isolated`."""
+        return self._sharing
+
+    @property
+    def gate(self) -> SharedLock:
+        """The gate: updates hold a share of it, the collector's sweep has it alone."""
+        return self._gate
+
+    @property
+    def content_lock(self) -> SharedLock:
+        """Shared by those who use the content backend; its cleanup has it alone."""
+        return self._content_lock
+
+    def snapshot_lock(self, snapshotter: str) -> SharedLock:
+        """Return what those who use a snapshot backend share; its cleanup has it alone."""
+        with self._mutex:
+            return self._snapshot_locks.setdefault(
+                snapshotter, SharedLock(f"the snapshotter {snapshotter}")
+            )
+
+    @property
+    def content_backend(self) -> ContentBackend:
+        """What keeps the blobs.
+
+        Raises:
+            FailedPreconditionError: this is a bare file.
+        """
+        if self._content is None:
+            raise FailedPreconditionError(
+                f"{self._path} was opened without its root directory: it has no content on disk"
+            )
+        return self._content
+
+    @property
+    def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
+        """What keeps the snapshots, by the name of the snapshotter; empty for a bare file."""
+        return self._snapshotters
+
+    @property
+    def namespaces(self) -> NamespaceStore:
+        """The namespaces."""
+        return NamespaceStore(self._transactions)
+
+    def namespace(self, name: str) -> Namespace:
+        """Return a namespace, whether it exists or not.
+
+        Raises:
+            FailedPreconditionError: the name is empty.
+            InvalidArgumentError: it is no identifier, or it is `version`.
+        """
+        check_name(name)
+        return Namespace(self, self._transactions, name)
+
+    def view(self) -> AbstractContextManager[Transaction]:
+        """Let all that the block reads be of one version; joins what is open already.
+
+        Raises:
+            UnavailableError: the file was changed by another process while it was read.
+        """
+        return self._transactions.view()
+
+    def update(self) -> AbstractContextManager[Update]:
+        """Let all that the block writes be one commit; joins the update that is open already.
+
+        Raises:
+            FailedPreconditionError: a view is open here, or the database is only read.
+            UnavailableError: it was not this update's turn in time, or a write failed.
+            AbortedError: a call inside the block failed half-way; all was rolled back.
+        """
+        return self._transactions.update()
+
+    @property
+    def version(self) -> int | None:
+        """The version of the schema; 0 where none is written, `None` without a schema."""
+        return self._transactions.read(version.read)
+
+    def init(self) -> bool:
+        """Bring the schema to the current version, as containerd does at its start.
+
+        Returns:
+            Whether anything was written.
+
+        Raises: as `migrate`.
+        """
+        return self.migrate()
+
+    def migrate(self) -> bool:
+        """Bring the schema to the current version: all or nothing.
+
+        Going to version 4 deletes what older daemons keep beside the schema. No way leads back:
+        copy the file first.
+
+        Returns:
+            Whether anything was written.
+
+        Raises:
+            DataLossError: what is stored does not have the form that a migration reads.
+            FailedPreconditionError: the database is only read, or an update is open here.
+        """
+        with self._gate.exclusive(self._timeout), opening.refusals(self._path):
+            return opening.migrate_schema(self._engine, self._timeout)
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
+        """Have every event delivered, after its commit, in the thread that committed.
+
+        Returns:
+            What ends the subscription.
+        """
+        return self._register(self._subscribers, subscriber)
+
+    def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
+        """Be told what each outermost update has done, and what a rollback left in backends.
+
+        Returns:
+            What ends it.
+        """
+        return self._register(self._followers, follower)
+
+    def close(self) -> None:
+        """Release the files and the lock; closing twice is allowed."""
+        for backend in self._snapshotters.values():
+            backend.close()
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _open_metastore(self, path: Path) -> Engine:
+        return open_engine(
+            path,
+            read_only=self.read_only,
+            create=not self.read_only,
+            timeout=self._timeout,
+            mode=opening.METASTORE_MODE,
+        )
+
+    def _register(self, registry: list[_T], entry: _T) -> Callable[[], None]:
+        with self._mutex:
+            registry.append(entry)
+
+        def end() -> None:
+            with self._mutex:
+                if entry in registry:
+                    registry.remove(entry)
+
+        return end
+
+    def _update_ended(self, changes: Changes) -> None:
+        if not (changes.committed or changes.content or changes.snapshotters):
+            return
+        with self._mutex:
+            followers, subscribers = list(self._followers), list(self._subscribers)
+        for follower in followers:
+            follower(changes)
+        for event in changes.events:
+            for subscriber in subscribers:
+                subscriber(event)
+
+
+def open_database(
+    root: str | os.PathLike[str],
+    *,
+    read_only: bool = False,
+    create: bool = True,
+    timeout: float | None = None,
+    migrate: bool = False,
+    clock: Clock | None = None,
+    force: bool = False,
+    sharing: str = SHARED,
+) -> Database:
+    """Open a root directory, as containerd lays it out.
+
+    Args:
+        root: the directory; it is made where it is missing.
+        read_only: take no lock and write nothing; a daemon may work on it meanwhile.
+        create: make what is missing.
+        timeout: seconds to wait for a lock or for one's turn; `None`: without end.
+        migrate: bring an older schema to the current version. Copy the file first.
+        clock: where the time comes from; `None`: from the system.
+        force: write to a database although its schema is newer than this code.
+        sharing: how namespaces share content: `shared` (whoever knows a digest may name the
+            blob) or `isolated` (unless the namespace that has it is marked as shareable).
+
+    Raises:
+        NotFoundError: there is no database, and none may be made.
+        UnavailableError: somebody else holds the lock; the message says who.
+        DataLossError: the file is no database, or damaged.
+        FailedPreconditionError: the schema is too old or too new to be written.
+        PermissionDeniedError: the system does not let us.
+    """
+    if sharing not in {SHARED, ISOLATED}:
+        raise InvalidArgumentError(
+            f'the content sharing policy is "{SHARED}" or "{ISOLATED}", not "{sharing}"'
+        )
+    directory = Path(root)
+    file = directory / opening.METADATA_DIRECTORY / opening.FILE_NAME
+    may_create = create and not read_only
+    if may_create:
+        opening.make_layout(directory, _SNAPSHOTTERS)
+    engine = _open(
+        file, read_only=read_only, create=may_create, timeout=timeout, migrate=migrate, force=force
+    )
+    return Database(engine, file, root=directory, clock=clock, timeout=timeout, sharing=sharing)
+
+
+def _open(
+    path: Path,
+    *,
+    read_only: bool,
+    create: bool,
+    timeout: float | None,
+    migrate: bool,
+    force: bool,
+) -> Engine:
+    with opening.refusals(path):
+        engine = open_engine(
+            path, read_only=read_only, create=create, timeout=timeout, mode=opening.FILE_MODE
+        )
+        try:
+            opening.settle_schema(engine, path, migrate=migrate, force=force)
+        except BaseException:
+            engine.close()
+            raise
+    return engine

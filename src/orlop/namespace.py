@@ -1,0 +1,189 @@
+"""A namespace of a database: its stores, and the leases that are in force in a block."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from orlop.model.errors import InvalidArgumentError, NotFoundError, OrlopError
+from orlop.stores.checks import check_key
+from orlop.stores.containers import ContainerStore
+from orlop.stores.content import ContentStore
+from orlop.stores.images import ImageStore
+from orlop.stores.leases import LeaseStore
+from orlop.stores.sandboxes import SandboxStore
+from orlop.stores.scope import Scope
+from orlop.stores.snapshots import SnapshotStore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Self
+
+    from orlop.ambient import Transactions
+    from orlop.database import Database
+    from orlop.model.records import Lease
+
+_DEFAULT_LEASE: Final = timedelta(hours=24)
+_RENEWALS_A_LEASE: Final = 3
+_STOP_SECONDS: Final = 1.0
+
+_logger = logging.getLogger(__name__)
+
+
+class Namespace:
+    """The objects of one namespace. It need not exist: the first object makes it."""
+
+    def __init__(self, database: Database, transactions: Transactions, name: str) -> None:
+        """Bind `name`, which has been checked, to `database`."""
+        self._database = database
+        self._transactions = transactions
+        self._scope = Scope(name, transactions)
+
+    @property
+    def name(self) -> str:
+        """The name of this namespace."""
+        return self._scope.namespace
+
+    @property
+    def database(self) -> Database:
+        """The database that this namespace is part of."""
+        return self._database
+
+    @property
+    def images(self) -> ImageStore:
+        """The images."""
+        return ImageStore(self._scope)
+
+    @property
+    def containers(self) -> ContainerStore:
+        """The containers."""
+        return ContainerStore(self._scope)
+
+    @property
+    def sandboxes(self) -> SandboxStore:
+        """The sandboxes."""
+        return SandboxStore(self._scope)
+
+    @property
+    def leases(self) -> LeaseStore:
+        """The leases: for those that outlive a block."""
+        return LeaseStore(self._scope)
+
+    @property
+    def content(self) -> ContentStore:
+        """The blobs."""
+        database = self._database
+        backend = database.content_backend if database.root else None
+        return ContentStore(self._scope, backend, database.content_lock, database.sharing)
+
+    def snapshots(self, snapshotter: str) -> SnapshotStore:
+        """Return the snapshots that `snapshotter` keeps.
+
+        Of a snapshotter that is not one of ours, what the metadata says can be read.
+
+        Raises:
+            InvalidArgumentError: the name is empty or too long.
+        """
+        check_key(snapshotter, "the name of a snapshotter")
+        return SnapshotStore(
+            self._scope,
+            snapshotter,
+            self._database.snapshot_backends.get(snapshotter),
+            self._database.snapshot_lock(snapshotter),
+        )
+
+    @contextmanager
+    def lease(
+        self,
+        lease_id: str | None = None,
+        *,
+        expires: timedelta | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> Iterator[Lease]:
+        """Create a lease that holds what the block makes here, and delete it at the end.
+
+        While the block runs the lease is renewed, on the clock of the system, so that it ends
+        soon if the process dies and never while it works.
+
+        Args:
+            lease_id: its id; `None` for a random one.
+            expires: how long after its last renewal it ends by itself; `None`: 24 hours.
+            labels: its labels.
+
+        Raises:
+            AlreadyExistsError: there is a lease of that id.
+            InvalidArgumentError: the id or a label is invalid, or `expires` is not positive.
+        """
+        duration = _DEFAULT_LEASE if expires is None else expires
+        if duration <= timedelta():
+            raise InvalidArgumentError(f"a lease cannot expire after {duration}")
+        lease = self.leases.create(lease_id, labels=labels, expires=duration)
+        try:
+            with (
+                _Renewal(self.leases, lease.id, duration),
+                self._transactions.leased(self.name, lease.id),
+            ):
+                yield lease
+        except BaseException:
+            try:
+                self._end(lease)
+            except OrlopError:
+                # It ends by itself; what went wrong in the block matters more.
+                _logger.exception("lease %r could not be deleted", lease.id)
+            raise
+        self._end(lease)
+
+    @contextmanager
+    def using_lease(self, lease_id: str) -> Iterator[None]:
+        """Let a lease that exists hold what the block makes here.
+
+        Where it does not exist, whatever would be held by it is refused with NotFoundError.
+        """
+        check_key(lease_id, "the id of a lease")
+        with self._transactions.leased(self.name, lease_id):
+            yield
+
+    def _end(self, lease: Lease) -> None:
+        try:
+            self.leases.delete(lease.id)
+        except NotFoundError:
+            _logger.debug("lease %r was deleted while its block ran", lease.id)
+
+
+class _Renewal:
+    """Renews a lease in a thread of its own while a block runs."""
+
+    def __init__(self, leases: LeaseStore, lease_id: str, expires: timedelta) -> None:
+        self._leases = leases
+        self._lease_id = lease_id
+        self._expires = expires
+        self._stopped = threading.Event()
+        # The thread must not see the transaction of this context, whatever threads inherit.
+        self._thread = threading.Thread(
+            target=contextvars.Context().run,
+            args=(self._renew,),
+            name=f"renewal of lease {lease_id}",
+            daemon=True,
+        )
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopped.set()
+        # No longer: it may wait for the update that this thread has open. It ends after it.
+        self._thread.join(_STOP_SECONDS)
+
+    def _renew(self) -> None:
+        pause_seconds = self._expires.total_seconds() / _RENEWALS_A_LEASE
+        while not self._stopped.wait(pause_seconds):
+            try:
+                self._leases.renew(self._lease_id, self._expires)
+            except OrlopError as error:
+                if not self._stopped.is_set():
+                    _logger.warning("lease %r was not renewed: %s", self._lease_id, error)

@@ -1,0 +1,135 @@
+"""What stands between a path and an open database: the layout, refusals, the schema's version.
+
+Source: containerd, cmd/containerd and plugins/metadata (directories and their modes);
+spec/metadata.md 1.3.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final
+
+from orlop.ambient import translated
+from orlop.kv import EngineError
+from orlop.model.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    ResourceExhaustedError,
+)
+from orlop.schema import migrations, version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from orlop.kv import Engine
+
+METADATA_DIRECTORY: Final = "io.containerd.metadata.v1.bolt"
+CONTENT_DIRECTORY: Final = "io.containerd.content.v1.content"
+SNAPSHOTTER_DIRECTORY: Final = "io.containerd.snapshotter.v1."
+FILE_NAME: Final = "meta.db"
+
+FILE_MODE: Final = 0o644
+METASTORE_MODE: Final = 0o600
+_ROOT_MODE: Final = 0o711
+_CONTENT_MODE: Final = 0o755
+_SNAPSHOTTER_MODE: Final = 0o700
+
+_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+_MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+@contextmanager
+def refusals(path: Path) -> Iterator[None]:
+    """Turn what engine and system say at the opening of `path` into errors of the model.
+
+    Raises:
+        NotFoundError, PermissionDeniedError, InvalidArgumentError, ResourceExhaustedError,
+        UnavailableError, DataLossError: see `orlop.open`.
+    """
+    try:
+        yield
+    except EngineError as error:
+        raise translated(error, path) from error
+    except OSError as error:
+        at, reason = error.filename or path, error.strerror
+        if error.errno == errno.ENOENT:
+            raise NotFoundError(f"no database at {path}: is this a root directory?") from error
+        if error.errno in _REFUSED:
+            raise PermissionDeniedError(
+                f"{at}: {reason}; open it read-only, or as a user who may write there"
+            ) from error
+        if error.errno in _MISPLACED:
+            raise InvalidArgumentError(
+                f"{at}: {reason}; give the root directory of a database, or the file itself"
+            ) from error
+        if error.errno in _FULL:
+            raise ResourceExhaustedError(f"{at}: {reason}; make space first") from error
+        raise
+
+
+def make_layout(root: Path, snapshotters: Iterable[str]) -> None:
+    """Make the directories of a root where they are missing, with containerd's modes.
+
+    Raises: as `refusals`.
+    """
+    with refusals(root):
+        _make_directory(root, _ROOT_MODE)
+        _make_directory(root / METADATA_DIRECTORY, _ROOT_MODE)
+        _make_directory(root / CONTENT_DIRECTORY, _CONTENT_MODE)
+        for name in snapshotters:
+            _make_directory(root / f"{SNAPSHOTTER_DIRECTORY}{name}", _SNAPSHOTTER_MODE)
+
+
+def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> None:
+    """See to it that the schema may be worked on: a new file gets one, others are checked.
+
+    Raises:
+        FailedPreconditionError: it is too old or too new, or the file is another program's.
+    """
+    if engine.read_only:
+        if migrate:
+            raise InvalidArgumentError(f"{path}: what is opened read-only cannot be migrated")
+        return
+    with engine.begin() as transaction:
+        stored = version.read(transaction)
+        is_empty = transaction.root.cursor().first() is None
+    if stored is None and not is_empty and not migrate:
+        raise FailedPreconditionError(
+            f"{path} is a database, but none of containerd's: it has no bucket v1. "
+            "To make it one, migrate it"
+        )
+    if stored is not None and stored > version.CURRENT and not force:
+        raise FailedPreconditionError(
+            f"{path} has a schema of version {stored}, newer than {version.CURRENT}: open it "
+            "read-only, or force it at the risk of breaking what the newer version added"
+        )
+    if migrate or stored is None:
+        migrate_schema(engine)
+    elif stored < version.OLDEST_WRITABLE:
+        raise FailedPreconditionError(
+            f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}: "
+            "open it read-only, or copy it and migrate it"
+        )
+
+
+def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:
+    """Bring the schema to the current version: all or nothing; return whether it changed."""
+    with engine.begin() as reading:
+        stored = version.read(reading)
+    if stored is not None and stored >= version.CURRENT:
+        return False  # nothing to write, and so no need of the writer's turn
+    with engine.begin(writable=True, timeout=timeout) as transaction:
+        return migrations.migrate(transaction)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    """Make a directory; one that is there keeps its mode."""
+    if path.is_dir():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)  # past the umask, as containerd's directories are

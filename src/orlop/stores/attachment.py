@@ -1,0 +1,55 @@
+"""How what a store makes comes to be held by the lease in force, and how it is let go.
+
+Only the lease in force is touched: other leases that hold the same thing go on holding it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import NotFoundError
+from orlop.model.records import LeaseResource
+from orlop.schema import leases
+
+if TYPE_CHECKING:
+    from orlop.kv import Transaction
+    from orlop.stores.scope import Scope, Update
+
+
+def check_lease(scope: Scope, transaction: Transaction) -> bool:
+    """Return whether a lease is in force.
+
+    Raises:
+        NotFoundError: one is, and it does not exist (any more).
+    """
+    lease_id = scope.transactor.lease(scope.namespace)
+    if lease_id is None:
+        return False
+    if not leases.exists(leases.find(transaction, scope.namespace), lease_id):
+        raise NotFoundError(
+            f'lease "{lease_id}" in namespace "{scope.namespace}" does not exist (any more): '
+            "nothing can be held by it"
+        )
+    return True
+
+
+def attach(scope: Scope, update: Update, kind: str, resource_id: str) -> bool:
+    """Let the lease in force hold a resource; return whether there is such a lease.
+
+    Raises:
+        NotFoundError: the lease does not exist (any more).
+    """
+    lease_id = scope.transactor.lease(scope.namespace)
+    if lease_id is None or not check_lease(scope, update.transaction):
+        return False
+    bucket = leases.create(update.transaction, scope.namespace)
+    leases.add_resource(bucket, lease_id, LeaseResource(id=resource_id, type=kind))
+    return True
+
+
+def detach(scope: Scope, update: Update, kind: str, resource_id: str) -> None:
+    """Let the lease in force, if there is one, hold a resource no longer."""
+    lease_id = scope.transactor.lease(scope.namespace)
+    if lease_id is not None:
+        bucket = leases.find(update.transaction, scope.namespace)
+        leases.remove_resource(bucket, lease_id, LeaseResource(id=resource_id, type=kind))

@@ -1,0 +1,70 @@
+"""Checks that come before anything is written.
+
+What the file cannot hold is refused here, as an invalid argument: a fault that shows only
+in the middle of a write would leave half a record in the transaction.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from orlop.model import labels
+from orlop.model.errors import InvalidArgumentError
+from orlop.schema.names import check_key, to_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_SIZE_MAX: Final = 2**63 - 1
+
+__all__ = ["check_key", "check_keys", "check_labels", "check_map", "check_size", "check_texts"]
+
+
+def check_keys(keys: Iterable[str], what: str) -> None:
+    """Refuse keys that are empty or longer than the file takes.
+
+    Raises:
+        InvalidArgumentError: one of them is.
+    """
+    for key in keys:
+        check_key(key, f"a key of {what}")
+
+
+def check_map(entries: Mapping[str, str], what: str) -> None:
+    """Refuse a map that the file cannot hold.
+
+    Raises:
+        InvalidArgumentError: a key is empty or too long, or something is no text.
+    """
+    check_keys(entries, what)
+    check_texts(*entries.values())
+
+
+def check_labels(entries: Mapping[str, str], what: str) -> None:
+    """Refuse labels that break containerd's rule of length, or that the file cannot hold.
+
+    Raises:
+        InvalidArgumentError: one of them does.
+    """
+    check_map(entries, what)
+    labels.validate(entries, what)
+
+
+def check_texts(*texts: str) -> None:
+    """Refuse text that cannot be written as UTF-8.
+
+    Raises:
+        InvalidArgumentError: one of them is such a text.
+    """
+    for text in texts:
+        to_bytes(text)
+
+
+def check_size(size: int, what: str) -> None:
+    """Refuse a size, in bytes, that is not positive or does not fit into 64 bits.
+
+    Raises:
+        InvalidArgumentError: it is so.
+    """
+    if not 0 < size <= _SIZE_MAX:
+        raise InvalidArgumentError(f"{what} must be greater than zero, it is {size}")

@@ -1,0 +1,185 @@
+"""The store of containers.
+
+Source: containerd, core/metadata/containers.go; spec/metadata.md 2.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from orlop.model import filters, identifiers
+from orlop.model.any import ProtoAny
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.schema import containers
+from orlop.stores import adaptors
+from orlop.stores.checks import check_keys, check_labels, check_texts
+from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Sequence
+
+    from orlop.kv import Transaction
+    from orlop.model.records import Container
+    from orlop.stores.scope import Scope
+
+_MUTABLE: Final = ("labels", "spec", "extensions", "image", "snapshotkey")
+"""What an update without paths replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStore:
+    """The containers of a namespace."""
+
+    scope: Scope
+
+    def get(self, container_id: str) -> Container:
+        """Return a container.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return self.scope.transactor.read(lambda transaction: self._get(transaction, container_id))
+
+    def list(self, *filters_: str) -> builtins.list[Container]:
+        """Return the containers that any of the filters matches, in byte order of their ids.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        wanted = filters.parse(filters_)
+
+        def read(transaction: Transaction) -> builtins.list[Container]:
+            bucket = containers.find(transaction, self.scope.namespace)
+            found = (containers.read(bucket, one) for one in containers.all_names(bucket))
+            return [one for one in found if one and wanted.matches(adaptors.container(one))]
+
+        return self.scope.transactor.read(read)
+
+    def create(self, container: Container) -> Container:
+        """Create a container; its times are set here.
+
+        Raises:
+            AlreadyExistsError: there is one of that id.
+            InvalidArgumentError: a field is invalid.
+        """
+        _check(container)
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update() as update:
+            bucket = containers.find(update.transaction, self.scope.namespace)
+            if containers.exists(bucket, container.id):
+                raise AlreadyExistsError(f'container "{container.id}"')
+            return containers.write(
+                containers.create(update.transaction, self.scope.namespace),
+                replace(container, created_at=now, updated_at=now),
+            )
+
+    def update(self, container: Container, paths: Sequence[str] = ()) -> Container:
+        """Change a container.
+
+        What may change is `labels`, `extensions`, an entry of either, `spec`, `image` and
+        `snapshotkey`.
+
+        Extensions are added and replaced; containerd never deletes one from the file, and so
+        do we. What is returned has the extensions that were asked for.
+
+        Args:
+            container: the id of the container, and what the paths are taken from.
+            paths: which fields to change; none: all of the above are replaced, and snapshotter
+                and name of the runtime must be the stored ones.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            InvalidArgumentError: a path or a field is invalid.
+        """
+        if not container.id:
+            raise InvalidArgumentError("the id of a container is needed to update it")
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update() as update:
+            stored = self._get(update.transaction, container.id)
+            if not paths:
+                _refuse_immutable(stored, container)
+            changed = stored
+            for path in paths or _MUTABLE:
+                changed = _masked(changed, container, path)
+            _check(changed)
+            return containers.write(
+                containers.create(update.transaction, self.scope.namespace),
+                replace(changed, updated_at=now),
+            )
+
+    def delete(self, container_id: str) -> None:
+        """Delete a container; what it held goes with the next collection.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        with self.scope.transactor.update() as update:
+            bucket = containers.find(update.transaction, self.scope.namespace)
+            if not containers.exists(bucket, container_id):
+                raise self._missing(container_id)
+            containers.delete(bucket, container_id)
+            update.changes.deletions += 1
+
+    def _get(self, transaction: Transaction, container_id: str) -> Container:
+        bucket = containers.find(transaction, self.scope.namespace)
+        container = containers.read(bucket, container_id)
+        if container is None:
+            raise self._missing(container_id)
+        return container
+
+    def _missing(self, container_id: str) -> NotFoundError:
+        return NotFoundError(f'container "{container_id}" in namespace "{self.scope.namespace}"')
+
+
+def _refuse_immutable(stored: Container, given: Container) -> None:
+    if stored.snapshotter != given.snapshotter:
+        raise InvalidArgumentError(
+            f'container.Snapshotter of "{stored.id}" is immutable: it is "{stored.snapshotter}"'
+        )
+    if stored.runtime.name != given.runtime.name:
+        raise InvalidArgumentError(
+            f'container.Runtime.Name of "{stored.id}" is immutable: it is "{stored.runtime.name}"'
+        )
+
+
+def _masked(stored: Container, given: Container, path: str) -> Container:
+    labels = masked_map(stored.labels, given.labels, path, "labels")
+    if labels is not None:
+        return replace(stored, labels=labels)
+    extension = key_of(path, "extensions")
+    if extension is not None:
+        extensions = with_entry(stored.extensions, given.extensions, extension, ProtoAny())
+        return replace(stored, extensions=extensions)
+    match path:
+        case "spec":
+            return replace(stored, spec=given.spec)
+        case "extensions":
+            return replace(stored, extensions=given.extensions)
+        case "image":
+            return replace(stored, image=given.image)
+        case "snapshotkey":
+            return replace(stored, snapshot_key=given.snapshot_key)
+    raise refusal(path, f'container "{stored.id}"')
+
+
+def _check(container: Container) -> None:
+    identifiers.validate(container.id)
+    check_keys(container.extensions, "container.Extensions")
+    check_labels(container.labels, "container.Labels")
+    if not container.runtime.name:
+        raise InvalidArgumentError(f'container.Runtime.Name of "{container.id}" must be set')
+    if container.spec is None:
+        raise InvalidArgumentError(f'container.Spec of "{container.id}" must be set')
+    if container.snapshot_key and not container.snapshotter:
+        raise InvalidArgumentError(
+            f'container.Snapshotter of "{container.id}" must be set if container.SnapshotKey is'
+        )
+    check_texts(
+        container.image,
+        container.runtime.name,
+        container.snapshot_key,
+        container.snapshotter,
+        container.sandbox_id,
+    )

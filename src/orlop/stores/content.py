@@ -1,0 +1,264 @@
+"""The store of blobs, which names by namespace what the content backend keeps by digest.
+
+A blob lies once on disk and may be named in many namespaces. Deleting it here takes only the
+name away; the data goes with the collection after the last name.
+
+Source: containerd, core/metadata/content.go; spec/metadata.md 2.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from orlop.model import digest as digests
+from orlop.model import filters
+from orlop.model import labels as label_names
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+)
+from orlop.schema import content, ingests, leases, namespaces
+from orlop.stores import adaptors, attachment
+from orlop.stores.checks import check_key, check_labels
+from orlop.stores.content_writer import ContentWriter, Opening
+from orlop.stores.masks import masked_labels
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Iterator, Sequence
+
+    from orlop.kv import Transaction
+    from orlop.model.backends import ContentBackend
+    from orlop.model.records import ContentInfo, IngestStatus
+    from orlop.schema.ingests import Ingest
+    from orlop.stores.locks import SharedLock
+    from orlop.stores.scope import Scope, Update
+
+SHARED: Final = "shared"
+"""The sharing policy in which whoever knows a digest may name the blob that has it."""
+
+ISOLATED: Final = "isolated"
+"""The sharing policy in which a namespace must be given all of a blob before it names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContentStore:
+    """The blobs of a namespace.
+
+    Attributes:
+        scope: the namespace, over a source of transactions.
+        backend: what keeps the data; `None` for a bare database, whose metadata can be read.
+        lock: shared by those who use the backend, held alone by its cleanup.
+        sharing: `SHARED` or `ISOLATED`.
+    """
+
+    scope: Scope
+    backend: ContentBackend | None
+    lock: SharedLock
+    sharing: str = SHARED
+
+    def info(self, digest: str) -> ContentInfo:
+        """Return what is known of a blob.
+
+        Raises:
+            NotFoundError: this namespace has none of that digest.
+        """
+        return self.scope.transactor.read(lambda transaction: self._get(transaction, digest))
+
+    def walk(self, *filters_: str) -> Iterator[ContentInfo]:
+        """Iterate over the blobs that any of the filters matches, in byte order of digests.
+
+        All are read before the first is handed out.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        wanted = filters.parse(filters_)
+
+        def read(transaction: Transaction) -> builtins.list[ContentInfo]:
+            bucket = content.find(transaction, self.scope.namespace)
+            found = (
+                content.read(bucket, one)
+                for one in content.all_names(bucket)
+                if digests.is_valid(one)
+            )
+            return [one for one in found if one and wanted.matches(adaptors.content(one))]
+
+        return iter(self.scope.transactor.read(read))
+
+    def update(self, info: ContentInfo, paths: Sequence[str] = ()) -> ContentInfo:
+        """Change the labels of a blob: all of them, or those that `paths` name.
+
+        Raises:
+            NotFoundError: this namespace has none of that digest.
+            InvalidArgumentError: a path or a label is invalid.
+        """
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update(holding=self.lock) as update:
+            stored = self._get(update.transaction, info.digest)
+            labels = masked_labels(stored.labels, info.labels, paths, f"content {info.digest}")
+            check_labels(labels, "info.Labels")
+            return content.write(
+                content.create(update.transaction, self.scope.namespace),
+                replace(stored, labels=labels, updated_at=now),
+            )
+
+    def delete(self, digest: str) -> None:
+        """Take the name of a blob away; the data goes with the next collection.
+
+        Raises:
+            NotFoundError: this namespace has none of that digest.
+        """
+        with self.scope.transactor.update(holding=self.lock) as update:
+            self._get(update.transaction, digest)
+            content.delete(content.find(update.transaction, self.scope.namespace), digest)
+            attachment.detach(self.scope, update, leases.CONTENT, digest)
+            update.changes.deletions += 1
+            update.changes.content = True
+            self.scope.tell(update, "/content/delete", digest=digest)
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob for (seekable) reading.
+
+        Raises:
+            NotFoundError: this namespace has none of that digest, or the data is missing.
+        """
+        self.info(digest)
+        return self._backend().open(digest)
+
+    def status(self, ref: str) -> IngestStatus:
+        """Return how far the writing of a blob has come.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        ingest = self.scope.transactor.read(lambda transaction: self._ingest(transaction, ref))
+        return replace(self._backend().status(ingest.backend_ref), ref=ref)
+
+    def statuses(self, *filters_: str) -> builtins.list[IngestStatus]:
+        """Return how far each ingest that any of the filters matches has come.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        wanted = filters.parse(filters_)
+
+        def read(transaction: Transaction) -> builtins.list[Ingest]:
+            bucket = ingests.find(transaction, self.scope.namespace)
+            found = (ingests.read(bucket, ref) for ref in ingests.all_names(bucket))
+            return [one for one in found if one]
+
+        statuses = []
+        for ingest in self.scope.transactor.read(read):
+            try:
+                status = self._backend().status(ingest.backend_ref)
+            except NotFoundError:
+                continue  # a shared ingest has no data of its own
+            statuses.append(replace(status, ref=ingest.ref))
+        return [one for one in statuses if wanted.matches(adaptors.ingest(one))]
+
+    def abort(self, ref: str) -> None:
+        """Give up an ingest, and what was written of it.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        with self.scope.transactor.update(holding=self.lock) as update:
+            ingest = self._ingest(update.transaction, ref)
+            if not ingest.expected:
+                self._backend().abort(ingest.backend_ref)
+            ingests.delete(ingests.find(update.transaction, self.scope.namespace), ref)
+            attachment.detach(self.scope, update, leases.INGESTS, ref)
+
+    def writer(
+        self, ref: str, *, size: int = 0, expected: str = "", media_type: str = ""
+    ) -> ContentWriter:
+        """Open the ingest `ref`: a new one, or an old one where it stopped.
+
+        Where the backend has the expected blob already, and the sharing policy allows it, the
+        ingest stands for that blob: it is complete, and only needs to be committed.
+
+        Without a lease in force an ingest is kept for 24 hours from now.
+
+        Args:
+            ref: what to call it.
+            size: what the size will be, in bytes; 0: not known.
+            expected: what the digest will be; empty: not known.
+            media_type: of the blob, for the event that tells of it.
+
+        Raises:
+            AlreadyExistsError: this namespace has the expected blob. The lease in force, if
+                there is one, holds it now.
+            UnavailableError: another writer has that ingest.
+            InvalidArgumentError: `ref` is empty or too long.
+            NotFoundError: the lease in force does not exist.
+        """
+        check_key(ref, "the reference of an ingest")
+        opening = Opening(
+            scope=self.scope,
+            backend=self._backend(),
+            lock=self.lock,
+            ref=ref,
+            size=size,
+            expected=expected,
+            media_type=media_type,
+        )
+        exists, writer = False, None
+        try:
+            with self.scope.transactor.update(holding=self.lock) as update:
+                attachment.check_lease(self.scope, update.transaction)
+                exists = content.exists(
+                    content.find(update.transaction, self.scope.namespace), expected
+                )
+                if exists:
+                    attachment.attach(self.scope, update, leases.CONTENT, expected)
+                else:
+                    writer = opening.open(update, shared_size=self._shared_size(update, opening))
+        except BaseException:
+            if writer is not None:
+                writer.close()
+            raise
+        if exists or writer is None:
+            raise AlreadyExistsError(f"content {expected}")
+        return writer
+
+    def _shared_size(self, update: Update, opening: Opening) -> int | None:
+        """Return the size of the blob that an ingest may share, `None` where it may not."""
+        if not opening.expected or not self._may_share(update.transaction, opening.expected):
+            return None
+        try:
+            found = self._backend().info(opening.expected)
+        except OrlopError:
+            return None  # the backend does not have it, or it is no digest: it will be written
+        return found.size if opening.size in (0, found.size) else None
+
+    def _may_share(self, transaction: Transaction, digest: str) -> bool:
+        if self.sharing == SHARED:
+            return True
+        return any(
+            namespaces.labels(transaction, name).get(label_names.SHAREABLE) == "true"
+            and content.exists(content.find(transaction, name), digest)
+            for name in namespaces.all_names(transaction)
+        )
+
+    def _get(self, transaction: Transaction, digest: str) -> ContentInfo:
+        info = content.read(content.find(transaction, self.scope.namespace), digest)
+        if info is None:
+            raise NotFoundError(f'content {digest} in namespace "{self.scope.namespace}"')
+        return info
+
+    def _ingest(self, transaction: Transaction, ref: str) -> Ingest:
+        ingest = ingests.read(ingests.find(transaction, self.scope.namespace), ref)
+        if ingest is None or not ingest.backend_ref:
+            raise NotFoundError(f'reference "{ref}" in namespace "{self.scope.namespace}"')
+        return ingest
+
+    def _backend(self) -> ContentBackend:
+        if self.backend is None:
+            raise FailedPreconditionError(
+                "a bare database has no content on disk: open the root directory instead"
+            )
+        return self.backend

@@ -1,0 +1,266 @@
+"""A blob in writing, under the name that its namespace gave it.
+
+Source: containerd, core/metadata/content.go (namespacedWriter); spec/metadata.md 2.5.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from whenever import TimeDelta
+
+from orlop.model.errors import AlreadyExistsError, FailedPreconditionError
+from orlop.model.records import ContentInfo, IngestStatus
+from orlop.schema import content, ingests, leases
+from orlop.stores import attachment
+from orlop.stores.checks import check_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import TracebackType
+    from typing import Self
+
+    from whenever import Instant
+
+    from orlop.model.backends import BackendWriter, ContentBackend
+    from orlop.stores.locks import SharedLock
+    from orlop.stores.scope import Scope, Update
+
+_KEPT_UNLEASED: Final = TimeDelta(hours=24)
+_COPY_BYTES: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opening:
+    """What is known of a blob when its writing begins.
+
+    Attributes:
+        scope: the namespace, over a source of transactions.
+        backend: what keeps the data.
+        lock: shared by those who use the backend, held alone by its cleanup.
+        ref: how the user calls the ingest.
+        size: what the size will be, in bytes; 0: not known.
+        expected: what the digest will be; empty: not known.
+        media_type: for the event that tells of the blob.
+    """
+
+    scope: Scope
+    backend: ContentBackend
+    lock: SharedLock
+    ref: str
+    size: int = 0
+    expected: str = ""
+    media_type: str = ""
+
+    def open(self, update: Update, *, shared_size: int | None) -> ContentWriter:
+        """Note the ingest and return its writer.
+
+        Args:
+            update: the transaction in which to note it; a lease in force is there.
+            shared_size: the size in bytes of the blob that the ingest stands for; `None`: it
+                stands for none and is to be written.
+        """
+        namespace = self.scope.namespace
+        bucket = ingests.find(update.transaction, namespace)
+        backend_ref = ingests.backend_ref(bucket, namespace, self.ref)
+        started = self.scope.transactor.clock.now()
+        if shared_size is not None:
+            shared = replace(self, size=shared_size)
+            self._note(update, started, expected=self.expected)
+            return ContentWriter(shared, backend_ref, started)
+        # The expected digest is not passed on. It was checked against this namespace; what
+        # others have must be written here before it is seen here.
+        backend_writer = self.backend.writer(backend_ref, size=self.size)
+        try:
+            self._note(update, started)
+        except BaseException:
+            backend_writer.close()
+            raise
+        update.changes.content_made = True
+        return ContentWriter(self, backend_ref, started, backend_writer)
+
+    def _note(self, update: Update, now: Instant, *, expected: str = "") -> None:
+        bucket = ingests.create(update.transaction, self.scope.namespace)
+        ingests.open_ingest(bucket, self.scope.namespace, self.ref)
+        if not attachment.attach(self.scope, update, leases.INGESTS, self.ref):
+            ingests.set_expiry(bucket, self.ref, now + _KEPT_UNLEASED)
+        if expected:
+            ingests.set_expected(bucket, self.ref, expected)
+
+
+class ContentWriter:
+    """Writes a blob and makes it part of its namespace. Not to be shared between threads.
+
+    As a context manager it closes at the end; what was written but not committed is kept,
+    for a later resume. A writer that stands for a blob of another namespace is complete from
+    the start; it copies the blob first if more is written.
+    """
+
+    def __init__(
+        self,
+        opening: Opening,
+        backend_ref: str,
+        started: Instant,
+        backend_writer: BackendWriter | None = None,
+    ) -> None:
+        """Make a writer; without a `backend_writer` it stands for the expected blob."""
+        self._opening = opening
+        self._backend_ref = backend_ref
+        self._started = started
+        self._backend_writer = backend_writer
+
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        """Append `data`; return how many bytes that was."""
+        if self._backend_writer is None:
+            if not data:
+                return 0
+            self._backend_writer = self._copied(self._opening.size)
+        return self._backend_writer.write(data)
+
+    def digest(self) -> str:
+        """Return the digest of what has been written so far."""
+        if self._backend_writer is None:
+            return self._opening.expected
+        return self._backend_writer.digest()
+
+    def status(self) -> IngestStatus:
+        """Return how far the blob has come."""
+        if self._backend_writer is not None:
+            return replace(self._backend_writer.status(), ref=self._opening.ref)
+        return IngestStatus(
+            ref=self._opening.ref,
+            offset=self._opening.size,
+            total=self._opening.size,
+            expected=self._opening.expected,
+            started_at=self._started,
+            updated_at=self._started,
+        )
+
+    def truncate(self, size: int) -> None:
+        """Start over.
+
+        Args:
+            size: how many bytes to keep: 0, but for a blob of another namespace that nothing
+                was added to yet.
+
+        Raises:
+            InvalidArgumentError: another `size` was asked for.
+        """
+        if self._backend_writer is None:
+            self._backend_writer = self._copied(size)
+        else:
+            self._backend_writer.truncate(size)
+
+    def commit(
+        self, *, size: int = 0, expected: str = "", labels: Mapping[str, str] | None = None
+    ) -> None:
+        """Make the blob part of the namespace, durably; the ingest ends.
+
+        Args:
+            size: what the size must be, in bytes; 0 for any.
+            expected: what the digest must be; empty for any.
+            labels: of the blob.
+
+        Raises:
+            AlreadyExistsError: the namespace has that blob already. The ingest has ended, and
+                the lease in force, if there is one, holds the blob now.
+            FailedPreconditionError: size or digest differ; the ingest stays.
+            InvalidArgumentError: a label is invalid.
+            NotFoundError: the lease in force does not exist.
+        """
+        if self._backend_writer is not None:
+            self._backend_writer.sync()
+        with self._opening.scope.transactor.update(holding=self._opening.lock) as update:
+            attachment.check_lease(self._opening.scope, update.transaction)
+            info = self._commit_data(update, size, expected, labels or {})
+            exists = self._note(update, info)
+        if exists:
+            raise AlreadyExistsError(f"content {info.digest}")
+
+    def close(self) -> None:
+        """Let go of the ingest and keep what was written, for a later resume."""
+        if self._backend_writer is not None:
+            self._backend_writer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _commit_data(
+        self, update: Update, size: int, expected: str, labels: Mapping[str, str]
+    ) -> ContentInfo:
+        """Commit in the backend; nothing is written to the metadata yet."""
+        opening, writer = self._opening, self._backend_writer
+        try:
+            check_labels(labels, "info.Labels")
+            actual_size = self._checked_size(size)
+        except BaseException:
+            self.close()
+            raise
+        if writer is None:
+            if expected and expected != opening.expected:
+                raise FailedPreconditionError(
+                    f'"{opening.ref}" unexpected digest: {opening.expected} != {expected}'
+                )
+            actual = opening.expected
+        else:
+            update.changes.content_made = True
+            # Another namespace may have it, or had it until the next collection.
+            with contextlib.suppress(AlreadyExistsError):
+                writer.commit(size=actual_size, expected=expected)
+            actual = writer.digest()
+        now = opening.scope.transactor.clock.now()
+        return ContentInfo(
+            digest=actual, size=actual_size, labels=labels, created_at=now, updated_at=now
+        )
+
+    def _checked_size(self, size: int) -> int:
+        actual = self.status().offset
+        if size and size != actual:
+            raise FailedPreconditionError(
+                f'"{self._opening.ref}" failed size validation: {actual} != {size}'
+            )
+        return actual
+
+    def _note(self, update: Update, info: ContentInfo) -> bool:
+        """Name the blob, end the ingest; return whether the blob was named already."""
+        scope, ref = self._opening.scope, self._opening.ref
+        blobs = content.create(update.transaction, scope.namespace)
+        exists = content.exists(blobs, info.digest)
+        if not exists:
+            content.write(blobs, info)
+            scope.tell(
+                update,
+                "/content/create",
+                digest=info.digest,
+                size=info.size,
+                media_type=self._opening.media_type,
+            )
+        ingests.delete(ingests.find(update.transaction, scope.namespace), ref)
+        attachment.detach(scope, update, leases.INGESTS, ref)
+        attachment.attach(scope, update, leases.CONTENT, info.digest)
+        return exists
+
+    def _copied(self, size: int) -> BackendWriter:
+        """Return a writer of an own ingest that begins with `size` bytes of the shared blob."""
+        opening = self._opening
+        writer = opening.backend.writer(self._backend_ref, size=size)
+        try:
+            offset = writer.status().offset
+            with opening.backend.open(opening.expected) as blob:
+                blob.seek(offset)
+                while offset < size and (data := blob.read(min(_COPY_BYTES, size - offset))):
+                    offset += writer.write(data)
+        except BaseException:
+            writer.close()
+            raise
+        return writer

@@ -1,0 +1,211 @@
+"""The store of leases.
+
+Source: containerd, core/metadata/leases.go; spec/metadata.md 2.8.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from whenever import TimeDelta
+
+from orlop.model import digest, filters, timestamps
+from orlop.model import labels as label_names
+from orlop.model.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnimplementedError,
+)
+from orlop.model.records import Lease, LeaseResource
+from orlop.schema import leases
+from orlop.stores import adaptors
+from orlop.stores.checks import check_key, check_map
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Mapping
+    from datetime import timedelta
+
+    from whenever import Instant
+
+    from orlop.kv import Bucket, Transaction
+    from orlop.stores.scope import Scope
+
+_RANDOM_BYTES: Final = 3
+_NANOSECONDS_A_SECOND: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseStore:
+    """The leases of a namespace."""
+
+    scope: Scope
+
+    def get(self, lease_id: str) -> Lease:
+        """Return a lease.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+
+        def read(transaction: Transaction) -> Lease:
+            lease = leases.read(leases.find(transaction, self.scope.namespace), lease_id)
+            if lease is None:
+                raise self._missing(lease_id)
+            return lease
+
+        return self.scope.transactor.read(read)
+
+    def list(self, *filters_: str) -> builtins.list[Lease]:
+        """Return the leases that any of the filters matches, in byte order of their ids.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        wanted = filters.parse(filters_)
+
+        def read(transaction: Transaction) -> builtins.list[Lease]:
+            bucket = leases.find(transaction, self.scope.namespace)
+            found = (leases.read(bucket, one) for one in leases.all_names(bucket))
+            return [one for one in found if one and wanted.matches(adaptors.lease(one))]
+
+        return self.scope.transactor.read(read)
+
+    def create(
+        self,
+        lease_id: str | None = None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        expires: timedelta | None = None,
+    ) -> Lease:
+        """Create a lease.
+
+        Args:
+            lease_id: its id; `None` for a random one.
+            labels: its labels; containerd does not limit their length, and so do we.
+            expires: after what time it ends by itself; `None`: never, unless a label says so.
+
+        Raises:
+            AlreadyExistsError: there is one of that id.
+            InvalidArgumentError: the id or a label is empty.
+        """
+        now = self.scope.transactor.clock.now()
+        if lease_id is None:
+            lease_id = _random_id(now)
+        stored_labels = dict(labels or {})
+        if expires is not None:
+            stored_labels[label_names.GC_EXPIRE] = expiry(now, expires)
+        check_key(lease_id, "the id of a lease")
+        check_map(stored_labels, "lease.Labels")
+        with self.scope.transactor.update() as update:
+            if leases.exists(leases.find(update.transaction, self.scope.namespace), lease_id):
+                raise AlreadyExistsError(f'lease "{lease_id}"')
+            return leases.write(
+                leases.create(update.transaction, self.scope.namespace),
+                Lease(id=lease_id, labels=stored_labels, created_at=now),
+            )
+
+    def delete(self, lease_id: str) -> None:
+        """Delete a lease; what only it held goes with the next collection.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        with self.scope.transactor.update() as update:
+            leases.delete(self._find(update.transaction, lease_id), lease_id)
+            update.changes.deletions += 1
+
+    def renew(self, lease_id: str, expires: timedelta) -> None:
+        """Let a lease end by itself `expires` from now, whatever was set before.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update() as update:
+            bucket = self._find(update.transaction, lease_id)
+            labels = leases.labels(bucket, lease_id)
+            labels[label_names.GC_EXPIRE] = expiry(now, expires)
+            leases.write(bucket, Lease(id=lease_id, labels=labels))
+
+    def add_resource(self, lease_id: str, resource: LeaseResource) -> None:
+        """Let a lease hold something, whether that exists or not; twice is once.
+
+        Raises:
+            NotFoundError: there is no such lease.
+            InvalidArgumentError: type or id of the resource are malformed.
+            UnimplementedError: a lease cannot hold this type.
+        """
+        with self.scope.transactor.update() as update:
+            bucket = self._find(update.transaction, lease_id)
+            _check(resource)
+            leases.add_resource(bucket, lease_id, resource)
+
+    def delete_resource(self, lease_id: str, resource: LeaseResource) -> None:
+        """Let a lease hold something no longer, whether it did or not.
+
+        Raises:
+            NotFoundError: there is no such lease.
+            InvalidArgumentError: type or id of the resource are malformed.
+            UnimplementedError: a lease cannot hold this type.
+        """
+        with self.scope.transactor.update() as update:
+            bucket = self._find(update.transaction, lease_id)
+            _check(resource)
+            leases.remove_resource(bucket, lease_id, resource)
+            update.changes.deletions += 1
+
+    def resources(self, lease_id: str) -> builtins.list[LeaseResource]:
+        """Return what a lease holds: content, images, ingests, then snapshots.
+
+        Raises:
+            NotFoundError: there is no such lease.
+        """
+
+        def read(transaction: Transaction) -> builtins.list[LeaseResource]:
+            return [*leases.resources(self._find(transaction, lease_id), lease_id)]
+
+        return self.scope.transactor.read(read)
+
+    def _find(self, transaction: Transaction, lease_id: str) -> Bucket:
+        bucket = leases.find(transaction, self.scope.namespace)
+        if bucket is None or not leases.exists(bucket, lease_id):
+            raise self._missing(lease_id)
+        return bucket
+
+    def _missing(self, lease_id: str) -> NotFoundError:
+        return NotFoundError(f'lease "{lease_id}" in namespace "{self.scope.namespace}"')
+
+
+def expiry(now: Instant, expires: timedelta) -> str:
+    """Return the value of the label that ends a lease `expires` from now."""
+    return timestamps.format_rfc3339(now + TimeDelta(seconds=expires.total_seconds()))
+
+
+def _random_id(now: Instant) -> str:
+    nanosecond = now.timestamp(unit="nanosecond") % _NANOSECONDS_A_SECOND
+    random = base64.urlsafe_b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()
+    return f"{nanosecond}-{random}"
+
+
+def _check(resource: LeaseResource) -> None:
+    kind, *rest = resource.type.split("/")
+    match kind, rest:
+        case leases.CONTENT, []:
+            digest.validate(resource.id)
+        case leases.IMAGES | leases.INGESTS, []:
+            check_key(resource.id, f"the id of a resource of type {kind}")
+        case leases.SNAPSHOTS, [snapshotter]:
+            check_key(snapshotter, "the name of a snapshotter")
+            check_key(resource.id, "the key of a snapshot")
+        case leases.CONTENT | leases.IMAGES | leases.INGESTS | leases.SNAPSHOTS, _:
+            raise InvalidArgumentError(
+                f'invalid resource type "{resource.type}": content, images, ingests and '
+                "snapshots/<snapshotter> are the types that a lease can hold"
+            )
+        case _:
+            raise UnimplementedError(f'resource type "{resource.type}" in a lease')

@@ -1,0 +1,160 @@
+"""The store of sandboxes.
+
+Source: containerd, core/metadata/sandbox.go; spec/metadata.md 2.9.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+from orlop.model import filters, identifiers
+from orlop.model.any import ProtoAny
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.schema import sandboxes
+from orlop.stores import adaptors
+from orlop.stores.checks import check_keys, check_map, check_texts
+from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Sequence
+
+    from orlop.kv import Transaction
+    from orlop.model.records import Sandbox
+    from orlop.stores.scope import Scope
+
+_MUTABLE: Final = ("labels", "extensions", "spec", "runtime")
+"""What an update without paths replaces."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxStore:
+    """The sandboxes of a namespace."""
+
+    scope: Scope
+
+    def get(self, sandbox_id: str) -> Sandbox:
+        """Return a sandbox.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        return self.scope.transactor.read(lambda transaction: self._get(transaction, sandbox_id))
+
+    def list(self, *filters_: str) -> builtins.list[Sandbox]:
+        """Return the sandboxes that any of the filters matches, in byte order of their ids.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+            DataLossError: something else lies among the sandboxes.
+        """
+        wanted = filters.parse(filters_)
+
+        def read(transaction: Transaction) -> builtins.list[Sandbox]:
+            bucket = sandboxes.find(transaction, self.scope.namespace)
+            sandboxes.refuse_plain_keys(bucket)
+            found = (sandboxes.read(bucket, one) for one in sandboxes.all_names(bucket))
+            return [one for one in found if one and wanted.matches(adaptors.sandbox(one))]
+
+        return self.scope.transactor.read(read)
+
+    def create(self, sandbox: Sandbox) -> Sandbox:
+        """Create a sandbox; its times are set here.
+
+        Raises:
+            AlreadyExistsError: there is one of that id.
+            InvalidArgumentError: a field is invalid.
+        """
+        _check(sandbox)
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update() as update:
+            bucket = sandboxes.find(update.transaction, self.scope.namespace)
+            if sandboxes.exists(bucket, sandbox.id):
+                raise AlreadyExistsError(f'sandbox "{sandbox.id}"')
+            return sandboxes.write(
+                sandboxes.create(update.transaction, self.scope.namespace),
+                replace(sandbox, created_at=now, updated_at=now),
+            )
+
+    def update(self, sandbox: Sandbox, paths: Sequence[str] = ()) -> Sandbox:
+        """Change a sandbox: `labels`, `extensions`, an entry of either, `runtime`, `spec`.
+
+        Extensions are added and replaced, never deleted; a spec or options that are not given
+        leave the stored ones: containerd's file keeps them too.
+
+        Args:
+            sandbox: the id of the sandbox, and what the paths are taken from.
+            paths: which fields to change; none: all of the above are replaced, and the name of
+                the runtime must be the stored one.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            InvalidArgumentError: a path or a field is invalid.
+        """
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update() as update:
+            stored = self._get(update.transaction, sandbox.id)
+            if not paths and stored.runtime.name != sandbox.runtime.name:
+                raise InvalidArgumentError(
+                    f'sandbox.Runtime.Name of "{stored.id}" is immutable: '
+                    f'it is "{stored.runtime.name}"'
+                )
+            changed = stored
+            for path in paths or _MUTABLE:
+                changed = _masked(changed, sandbox, path)
+            _check(changed)
+            if changed.created_at is None:
+                raise InvalidArgumentError(f'sandbox "{stored.id}" has no time of creation')
+            return sandboxes.write(
+                sandboxes.create(update.transaction, self.scope.namespace),
+                replace(changed, updated_at=now),
+            )
+
+    def delete(self, sandbox_id: str) -> None:
+        """Delete a sandbox.
+
+        Raises:
+            NotFoundError: there is none of that id.
+        """
+        with self.scope.transactor.update() as update:
+            bucket = sandboxes.find(update.transaction, self.scope.namespace)
+            if not sandboxes.exists(bucket, sandbox_id):
+                raise self._missing(sandbox_id)
+            sandboxes.delete(bucket, sandbox_id)
+
+    def _get(self, transaction: Transaction, sandbox_id: str) -> Sandbox:
+        bucket = sandboxes.find(transaction, self.scope.namespace)
+        sandbox = sandboxes.read(bucket, sandbox_id)
+        if sandbox is None:
+            raise self._missing(sandbox_id)
+        return sandbox
+
+    def _missing(self, sandbox_id: str) -> NotFoundError:
+        return NotFoundError(f'sandbox "{sandbox_id}" in namespace "{self.scope.namespace}"')
+
+
+def _masked(stored: Sandbox, given: Sandbox, path: str) -> Sandbox:
+    labels = masked_map(stored.labels, given.labels, path, "labels")
+    if labels is not None:
+        return replace(stored, labels=labels)
+    extension = key_of(path, "extensions")
+    if extension is not None:
+        extensions = with_entry(stored.extensions, given.extensions, extension, ProtoAny())
+        return replace(stored, extensions=extensions)
+    match path:
+        case "extensions":
+            return replace(stored, extensions=given.extensions)
+        case "runtime":
+            return replace(stored, runtime=given.runtime)
+        case "spec":
+            return replace(stored, spec=given.spec)
+    raise refusal(path, f'sandbox "{stored.id}"')
+
+
+def _check(sandbox: Sandbox) -> None:
+    identifiers.validate(sandbox.id)
+    # The length of labels is not limited here: containerd does not limit it either.
+    check_map(sandbox.labels, "sandbox.Labels")
+    check_keys(sandbox.extensions, "sandbox.Extensions")
+    check_texts(sandbox.runtime.name, sandbox.sandboxer)

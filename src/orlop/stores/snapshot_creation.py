@@ -1,0 +1,199 @@
+"""How a snapshot comes to be, in three phases: reserve a name, make it, note it.
+
+The backend works between two transactions, because it may take long. What it made and
+nobody noted is removed at once, or else by the next cleanup.
+
+A backend may have the snapshot already, from a registry for example: the caller names it in
+the label `containerd.io/snapshot.ref`, the backend answers that it exists, and it is noted
+under that name, with the same answer to the caller (containerd's remote snapshots).
+
+Source: containerd, core/metadata/snapshot.go; spec/metadata.md 2.6.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from orlop.model import labels as label_names
+from orlop.model.errors import (
+    AlreadyExistsError,
+    InvalidArgumentError,
+    NotFoundError,
+    OrlopError,
+    UnknownError,
+)
+from orlop.model.records import SnapshotKind
+from orlop.schema import leases, snapshots
+from orlop.schema.snapshots import SnapshotRecord
+from orlop.stores import attachment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orlop.kv import Bucket
+    from orlop.model.backends import SnapshotBackend
+    from orlop.model.records import Mount, SnapshotInfo
+    from orlop.stores.locks import SharedLock
+    from orlop.stores.scope import Scope, Update
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reservation:
+    """What the backend is asked for: a name of its own, over one of its own."""
+
+    backend_name: str
+    backend_parent: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Creation:
+    """A snapshot that is to be created, with where and how."""
+
+    scope: Scope
+    snapshotter: str
+    backend: SnapshotBackend
+    lock: SharedLock
+    key: str
+    parent: str
+    labels: Mapping[str, str] | None
+    is_view: bool
+
+    def run(self) -> tuple[Mount, ...]:
+        """Create the snapshot and return its mounts; for the errors see the store."""
+        with self.lock.shared():
+            reserved = self._reserve()
+            try:
+                mounts = self._make(reserved)
+            except AlreadyExistsError as error:
+                self._adopt(reserved, error)
+            now = self.scope.transactor.clock.now()
+            record = SnapshotRecord(
+                key=self.key,
+                backend_name=reserved.backend_name,
+                parent=self.parent,
+                labels=self.labels or {},
+                created_at=now,
+                updated_at=now,
+            )
+            try:
+                noted = self._note(record, reserved.backend_parent)
+            except (InvalidArgumentError, NotFoundError):
+                # Refused, and so surely not noted. After a failed commit nobody knows: then the
+                # files stay for the next cleanup, which looks at what is durable.
+                self._remove_made(reserved.backend_name)
+                raise
+            if not noted:
+                self._remove_made(reserved.backend_name)
+                raise AlreadyExistsError(f'snapshot "{self.key}"')
+            return mounts
+
+    @property
+    def _target(self) -> str:
+        return (self.labels or {}).get(label_names.SNAPSHOT_REF, "")
+
+    def _reserve(self) -> _Reservation:
+        """Phase 1: check, and take a name for the backend."""
+        with self.scope.transactor.update(holding=self.lock) as update:
+            attachment.check_lease(self.scope, update.transaction)
+            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            existing = next(
+                (one for one in (self._target, self.key) if one and snapshots.exists(bucket, one)),
+                None,
+            )
+            if existing is not None:
+                self._attach(update, existing)
+            else:
+                self._check_parent(bucket)
+                bucket = snapshots.create(
+                    update.transaction, self.scope.namespace, self.snapshotter
+                )
+                return _Reservation(
+                    backend_name=snapshots.new_backend_name(bucket, self.scope.namespace, self.key),
+                    backend_parent=snapshots.backend_name(bucket, self.parent),
+                )
+        raise AlreadyExistsError(
+            f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
+        )
+
+    def _make(self, reserved: _Reservation) -> tuple[Mount, ...]:
+        """Phase 2: the backend creates it, outside of any transaction of ours."""
+        make = self.backend.view if self.is_view else self.backend.prepare
+        inherited = label_names.inheritable(self.labels)
+        return make(reserved.backend_name, reserved.backend_parent, inherited)
+
+    def _note(self, record: SnapshotRecord, backend_parent: str, *, adopted: bool = False) -> bool:
+        """Phase 3: note it; return whether it was, or whether somebody else had been faster."""
+        with self.scope.transactor.update(holding=self.lock) as update:
+            update.changes.snapshots_made.add(self.snapshotter)
+            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            if bucket is None:
+                raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
+            attachment.check_lease(self.scope, update.transaction)
+            exists = snapshots.exists(bucket, record.key)
+            if not exists:
+                self._check_parent(bucket)
+                if self.parent and snapshots.backend_name(bucket, self.parent) != backend_parent:
+                    raise InvalidArgumentError(
+                        f'mismatched parent "{self.parent}" from target "{self._target}"'
+                    )
+                snapshots.write(bucket, record)
+                if self.parent:
+                    snapshots.add_child(bucket, self.parent, record.key)
+            self._attach(update, record.key)
+            if not exists and not adopted and not self.is_view:
+                self.scope.tell(
+                    update,
+                    "/snapshot/prepare",
+                    key=record.key,
+                    parent=self.parent,
+                    snapshotter=self.snapshotter,
+                )
+        return not exists
+
+    def _adopt(self, reserved: _Reservation, error: AlreadyExistsError) -> NoReturn:
+        """Note the snapshot that the backend had already; the answer is an error all the same."""
+        if not self._target:
+            # The name was new: to pass the answer on would tell the caller that it was not.
+            raise UnknownError(f"unexpected error from snapshotter: {error}") from error
+        found = self._find_target(reserved.backend_parent)
+        record = SnapshotRecord(
+            key=self._target,
+            backend_name=found.name,
+            parent=self.parent,
+            labels={**found.labels, **(self.labels or {})},
+            created_at=found.created_at,
+            updated_at=found.updated_at,
+        )
+        self._note(record, found.parent, adopted=True)
+        raise AlreadyExistsError(f'target snapshot "{self._target}" from snapshotter') from error
+
+    def _find_target(self, backend_parent: str) -> SnapshotInfo:
+        for info in self.backend.walk():
+            if (
+                info.kind is SnapshotKind.COMMITTED
+                and info.labels.get(label_names.SNAPSHOT_REF) == self._target
+                and info.parent == backend_parent
+            ):
+                return info
+        raise NotFoundError(f'target snapshot "{self._target}" in backend')
+
+    def _check_parent(self, bucket: Bucket | None) -> None:
+        if self.parent and not snapshots.exists(bucket, self.parent):
+            raise NotFoundError(f'parent snapshot "{self.parent}"')
+
+    def _attach(self, update: Update, key: str) -> None:
+        attachment.attach(self.scope, update, f"{leases.SNAPSHOTS}/{self.snapshotter}", key)
+
+    def _remove_made(self, backend_name: str) -> None:
+        try:
+            self.backend.remove(backend_name)
+        except (OrlopError, OSError):
+            _logger.exception(
+                "snapshot %r of %s could not be removed; the next cleanup will",
+                backend_name,
+                self.snapshotter,
+            )

@@ -1,0 +1,366 @@
+"""The store of snapshots, which names by namespace what a snapshot backend keeps.
+
+Removing a snapshot here takes only the name away, and the key is free at once; the files go
+with the next collection.
+
+Source: containerd, core/metadata/snapshot.go; spec/metadata.md 2.6.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from orlop.model import filters
+from orlop.model import labels as label_names
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.schema import leases, snapshots
+from orlop.schema.snapshots import SnapshotRecord
+from orlop.stores import adaptors, attachment
+from orlop.stores.checks import check_key, check_labels
+from orlop.stores.masks import masked_labels
+from orlop.stores.snapshot_creation import Creation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orlop.kv import Bucket, Transaction
+    from orlop.model.backends import SnapshotBackend
+    from orlop.model.filters import Filter
+    from orlop.model.records import Mount, SnapshotUsage
+    from orlop.stores.locks import SharedLock
+    from orlop.stores.scope import Scope, Update
+
+_T = TypeVar("_T")
+
+_WALK_BATCH: Final = 100
+_NAMED_MAX: Final = 10
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SnapshotStore:
+    """The snapshots of a namespace that one snapshotter keeps.
+
+    Attributes:
+        scope: the namespace, over a source of transactions.
+        snapshotter: the name of the snapshotter.
+        backend: what keeps the files; `None` where it is not ours or not there: then what the
+            metadata says can be read, and kinds are unknown.
+        lock: shared by those who use the backend, held alone by its cleanup.
+    """
+
+    scope: Scope
+    snapshotter: str
+    backend: SnapshotBackend | None
+    lock: SharedLock
+
+    def stat(self, key: str) -> SnapshotInfo:
+        """Return what is known of a snapshot.
+
+        Raises:
+            NotFoundError: there is none of that key, or the backend does not have it.
+        """
+        record = self.scope.transactor.read(lambda transaction: self._get(transaction, key))
+        return self._overlaid(record)
+
+    def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
+        """Change the labels of a snapshot: all of them, or those that `paths` name.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            InvalidArgumentError: the name is empty, or a path or a label is invalid.
+        """
+        if not info.name:
+            raise InvalidArgumentError("the name of a snapshot is needed to update it")
+        now = self.scope.transactor.clock.now()
+        with self.scope.transactor.update(holding=self.lock) as update:
+            stored = self._get(update.transaction, info.name)
+            labels = masked_labels(stored.labels, info.labels, paths, f'snapshot "{info.name}"')
+            check_labels(labels, "info.Labels")
+            # Inside the transaction, so that the two do not part; backends do it fast.
+            told = self._backend().update(
+                SnapshotInfo(
+                    kind=SnapshotKind.UNKNOWN,
+                    name=stored.backend_name,
+                    labels=label_names.inheritable(labels),
+                ),
+                paths,
+            )
+            written = snapshots.write(
+                self._create(update.transaction), replace(stored, labels=labels, updated_at=now)
+            )
+        return _overlay(told, written)
+
+    def usage(self, key: str) -> SnapshotUsage:
+        """Return what a snapshot takes on disk beyond its parent.
+
+        Raises:
+            NotFoundError: there is none of that key.
+        """
+        return self._backend().usage(self._backend_name(key))
+
+    def mounts(self, key: str) -> tuple[Mount, ...]:
+        """Return how to mount an active snapshot or a view.
+
+        Raises:
+            NotFoundError: there is none of that key.
+            FailedPreconditionError: it is committed.
+        """
+        return self._backend().mounts(self._backend_name(key))
+
+    def prepare(
+        self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create an active snapshot and return its mounts.
+
+        The label `containerd.io/snapshot.ref` names a committed snapshot that the backend may
+        know already: then that one gets the name, and AlreadyExistsError tells of it.
+
+        Args:
+            key: what to call it.
+            parent: the committed snapshot to stand on; empty: none.
+            labels: of the snapshot; the backend is told those that are meant for it.
+
+        Raises:
+            AlreadyExistsError: there is a snapshot of that key, or of the name in the label.
+                The lease in force, if there is one, holds it now.
+            NotFoundError: there is no such parent, or the lease in force does not exist.
+            InvalidArgumentError: a key or a label is invalid.
+        """
+        return self._creation(key, parent, labels, is_view=False).run()
+
+    def view(
+        self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
+    ) -> tuple[Mount, ...]:
+        """Create a read-only snapshot and return its mounts; otherwise as `prepare`."""
+        return self._creation(key, parent, labels, is_view=True).run()
+
+    def commit(
+        self,
+        name: str,
+        key: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        parent: str | None = None,
+    ) -> None:
+        """Turn the active snapshot `key` into the committed snapshot `name`.
+
+        Args:
+            name: what to call it from now on.
+            key: the active snapshot; the key is free afterwards.
+            labels: all that it will have; those of the active one are not kept.
+            parent: what it shall stand on, if it was prepared on nothing.
+
+        Raises:
+            AlreadyExistsError: there is a snapshot of that name. The lease in force, if there
+                is one, holds it now.
+            NotFoundError: there is no such key or parent, or the lease in force does not exist.
+            InvalidArgumentError: a name or a label is invalid.
+        """
+        check_key(name, "the name of a snapshot")
+        check_labels(labels or {}, "info.Labels")
+        with self.scope.transactor.update(holding=self.lock) as update:
+            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            if bucket is None:
+                raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
+            attachment.check_lease(self.scope, update.transaction)
+            exists = snapshots.exists(bucket, name)
+            if exists:
+                attachment.attach(self.scope, update, self._resource_type, name)
+            else:
+                self._commit(
+                    update, bucket, name, self._get(update.transaction, key), labels, parent
+                )
+        if exists:
+            raise AlreadyExistsError(f'snapshot "{name}"')
+
+    def remove(self, key: str) -> None:
+        """Remove a snapshot; its files go with the next collection.
+
+        Raises:
+            NotFoundError: there is none of that key, or its parent is missing.
+            FailedPreconditionError: others stand on it; the message names them.
+        """
+        with self.scope.transactor.update(holding=self.lock) as update:
+            record = self._get(update.transaction, key)
+            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            # A note of a child that is gone, as older daemons left them, holds nothing.
+            children = [
+                one for one in snapshots.children(bucket, key) if snapshots.exists(bucket, one)
+            ]
+            if children:
+                raise FailedPreconditionError(
+                    f'cannot remove snapshot "{key}" with child: {_named(children)}; '
+                    "remove what stands on it first"
+                )
+            if record.parent and not snapshots.exists(bucket, record.parent):
+                raise NotFoundError(f'parent snapshot "{record.parent}" of "{key}"')
+            if record.parent:
+                snapshots.remove_child(bucket, record.parent, key)
+            snapshots.delete(bucket, key)
+            attachment.detach(self.scope, update, self._resource_type, key)
+            update.changes.deletions += 1
+            update.changes.snapshotters.add(self.snapshotter)
+            self.scope.tell(update, "/snapshot/remove", key=key, snapshotter=self.snapshotter)
+
+    def walk(self, *filters_: str) -> Iterator[SnapshotInfo]:
+        """Iterate over the snapshots that any of the filters matches, in byte order of keys.
+
+        They are read in batches, and none is open while one is handed out: the store may be
+        used meanwhile. A snapshot that the backend does not have is passed over.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        return self._walk(filters.parse(filters_))
+
+    @property
+    def _resource_type(self) -> str:
+        return f"{leases.SNAPSHOTS}/{self.snapshotter}"
+
+    def _walk(self, wanted: Filter) -> Iterator[SnapshotInfo]:
+        after: str | None = None
+        while batch := self._read(_page(after)):
+            for record in batch:
+                try:
+                    info = self._overlaid(record)
+                except NotFoundError:
+                    continue
+                if wanted.matches(adaptors.snapshot(info)):
+                    yield info
+            after = batch[-1].key
+
+    def _creation(
+        self, key: str, parent: str, labels: Mapping[str, str] | None, *, is_view: bool
+    ) -> Creation:
+        check_key(key, "the key of a snapshot")
+        check_labels(labels or {}, "info.Labels")
+        return Creation(
+            scope=self.scope,
+            snapshotter=self.snapshotter,
+            backend=self._backend(),
+            lock=self.lock,
+            key=key,
+            parent=parent,
+            labels=labels,
+            is_view=is_view,
+        )
+
+    def _commit(
+        self,
+        update: Update,
+        bucket: Bucket,
+        name: str,
+        active: SnapshotRecord,
+        labels: Mapping[str, str] | None,
+        new_parent: str | None,
+    ) -> None:
+        parent = active.parent or new_parent or ""
+        if parent and not snapshots.exists(bucket, parent):
+            raise NotFoundError(f'parent snapshot "{parent}" of "{active.key}"')
+        rebased_on = "" if active.parent else snapshots.backend_name(bucket, parent)
+        now = self.scope.transactor.clock.now()
+        backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
+        # The backend first: if it refuses, nothing is written here. If the transaction fails
+        # after it, the backend has a snapshot that nothing names, and the next cleanup takes it.
+        update.changes.snapshots_made.add(self.snapshotter)
+        try:
+            self._backend().commit(
+                backend_name,
+                active.backend_name,
+                label_names.inheritable(labels),
+                parent=rebased_on,
+            )
+        except NotFoundError:
+            _logger.exception(
+                "snapshot %r of %s cannot be committed: the backend does not have it; remove it",
+                active.key,
+                self.snapshotter,
+            )
+            raise
+        committed = SnapshotRecord(
+            key=name,
+            backend_name=backend_name,
+            parent=parent,
+            labels=labels or {},
+            created_at=now,
+            updated_at=now,
+        )
+        snapshots.write(bucket, committed)
+        if parent:
+            snapshots.remove_child(bucket, parent, active.key)
+            snapshots.add_child(bucket, parent, name)
+        snapshots.delete(bucket, active.key)
+        attachment.attach(self.scope, update, self._resource_type, name)
+        attachment.detach(self.scope, update, self._resource_type, active.key)
+        self.scope.tell(
+            update, "/snapshot/commit", key=active.key, name=name, snapshotter=self.snapshotter
+        )
+
+    def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
+        def read(transaction: Transaction) -> _T:
+            return function(snapshots.find(transaction, self.scope.namespace, self.snapshotter))
+
+        return self.scope.transactor.read(read)
+
+    def _get(self, transaction: Transaction, key: str) -> SnapshotRecord:
+        bucket = snapshots.find(transaction, self.scope.namespace, self.snapshotter)
+        record = snapshots.read(bucket, key)
+        if record is None:
+            raise NotFoundError(
+                f'snapshot "{key}" of {self.snapshotter} in namespace "{self.scope.namespace}"'
+            )
+        return record
+
+    def _create(self, transaction: Transaction) -> Bucket:
+        return snapshots.create(transaction, self.scope.namespace, self.snapshotter)
+
+    def _backend_name(self, key: str) -> str:
+        record = self.scope.transactor.read(lambda transaction: self._get(transaction, key))
+        if not record.backend_name:
+            raise NotFoundError(f'snapshot "{key}" has no name in its backend')
+        return record.backend_name
+
+    def _overlaid(self, record: SnapshotRecord) -> SnapshotInfo:
+        if self.backend is None:
+            return _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
+        return _overlay(self.backend.stat(record.backend_name), record)
+
+    def _backend(self) -> SnapshotBackend:
+        if self.backend is None:
+            raise FailedPreconditionError(
+                f'the snapshotter "{self.snapshotter}" is not available here: only what the '
+                "metadata says of its snapshots can be read"
+            )
+        return self.backend
+
+
+def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
+    return lambda bucket: snapshots.page(bucket, after, _WALK_BATCH)
+
+
+def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
+    """Return what the backend knows, under what the metadata knows better."""
+    return replace(
+        info,
+        name=record.key,
+        parent=record.parent,
+        labels={**info.labels, **record.labels},
+        created_at=record.created_at,
+        updated_at=record.updated_at,
+    )
+
+
+def _named(keys: list[str]) -> str:
+    shown = ", ".join(f'"{key}"' for key in keys[:_NAMED_MAX])
+    more = len(keys) - _NAMED_MAX
+    return f"{shown} and {more} more" if more > 0 else shown
