@@ -13,11 +13,11 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
+from orlop.bolt.birth import empty_database, give_birth, is_unborn
 from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
-from orlop.bolt.page import HEADER, LEAF_PAGE
 from orlop.bolt.pager import Pager
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.transaction import BoltTransaction
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.disk import Disk
-
-_EMPTY_ROOT_PAGE = 3
-_NEW_HIGH_WATER = 4
 
 
 class BoltEngine:
@@ -55,8 +52,8 @@ class BoltEngine:
             OSError: it cannot be read or written.
         """
         self._disk = disk
-        if not disk.size():
-            disk.write(0, [empty_database()])
+        if is_unborn(disk):
+            give_birth(disk)
         meta = newest_meta(read_metas(disk.read))
         if meta.high_water * meta.page_size > disk.size():
             raise CorruptError(
@@ -164,19 +161,6 @@ class BoltEngine:
 
 def _root_state(meta: Meta) -> BucketState:
     return BucketState(meta.root, meta.sequence, meta.page_size)
-
-
-def empty_database(page_size: int | None = None) -> bytes:
-    """Return the bytes of a new file: two metas, a free page and an empty root bucket.
-
-    As containerd's are: no freelist is kept. Page 2 is free.
-    """
-    size = page_size or os.sysconf("SC_PAGE_SIZE")
-    root = _EMPTY_ROOT_PAGE
-    metas = [Meta(size, 0, root, 0, NO_FREELIST, _NEW_HIGH_WATER, number) for number in (0, 1)]
-    pages = [meta.encode().ljust(size, b"\0") for meta in metas]
-    leaf = HEADER.pack(root, LEAF_PAGE, 0, 0)
-    return b"".join([*pages, bytes(size), leaf.ljust(size, b"\0")])
 
 
 def open_engine(
