@@ -1,0 +1,77 @@
+"""Kills a process before each of the calls by which it changes the disk, one after the other."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+CALLS = (
+    "fchmod",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "link",
+    "mkdir",
+    "pwrite",
+    "pwritev",
+    "rename",
+    "rmdir",
+    "unlink",
+    "utime",
+    "write",
+)
+"""What changes the disk, and the syncs: the process dies before the call, never within it."""
+
+KILLED = 77
+STEPS_MAX = 500
+
+
+def steps(scenario: Callable[[], None]) -> Iterator[int]:
+    """Yield after each death of a process that ran `scenario`: first before the first call.
+
+    The scenario runs in a fork, so that nothing of it lives on; it ends when it is finished
+    once without being killed, after which the last step is yielded too.
+    """
+    for step in range(STEPS_MAX):
+        code = _run(scenario, step)
+        yield step
+        if code == 0:
+            return
+        assert code == KILLED, f"the scenario failed by itself in step {step}"
+    pytest.fail(f"the scenario did not end in {STEPS_MAX} steps")
+
+
+def _run(scenario: Callable[[], None], step: int) -> int:
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            _arm(step)
+            scenario()
+            code = 0
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def _arm(step: int) -> None:
+    remaining = step
+
+    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal remaining
+            if remaining == 0:
+                os._exit(KILLED)
+            remaining -= 1
+            return original(*arguments, **options)
+
+        return call
+
+    for name in CALLS:
+        setattr(os, name, wrapped(getattr(os, name)))
