@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from orlop import kv
 from orlop.bolt import open_engine
+from orlop.inspect.bolt import check_file
+from orlop.inspect.dump import dump as canonical_dump
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -117,27 +120,25 @@ def play(
         return [player.play(operation) for operation in operations]
 
 
+def check(path: Path) -> list[str]:
+    """Return what Orlop's own check finds in the file."""
+    return [str(fault) for fault in check_file(path).faults]
+
+
 def dump(path: Path) -> dict[str, Any]:
-    """Return the canonical dump of a file as Orlop's engine reads it."""
+    """Return the canonical dump of a file that Orlop's engine reads."""
     engine = open_engine(path, read_only=True)
     try:
         with engine.begin() as transaction:
-            return dump_bucket(transaction.root)
+            return canonical(transaction)
     finally:
         engine.close()
 
 
-def dump_bucket(bucket: kv.Bucket) -> dict[str, Any]:
-    """Return the canonical dump of one bucket."""
-    items: list[dict[str, Any]] = []
-    for key, value in bucket.items():
-        if value is not None:
-            items.append({"key": key.hex(), "value": value.hex()})
-            continue
-        inner = bucket.bucket(key)
-        assert inner is not None, f"the item {key!r} reads as a bucket and is none"
-        items.append({"key": key.hex(), "bucket": dump_bucket(inner)})
-    return {"sequence": bucket.sequence, "items": items}
+def canonical(transaction: kv.Transaction) -> dict[str, Any]:
+    """Return the canonical dump of what a transaction sees."""
+    found: dict[str, Any] = json.loads("".join(canonical_dump(transaction)))
+    return found
 
 
 def make_empty(oracle: Oracle, path: Path) -> None:

@@ -90,7 +90,7 @@ class Script:
     """A script of `operations` steps, whole transactions, with a reopen now and then."""
 
     def __init__(self, seed: int, operations: int) -> None:
-        self._random = random.Random(seed)  # noqa: S311 -- repeatable, not secret
+        self._random = random.Random(seed)
         self._operations = operations
         self._counter = 0
         self.contents = Contents()

@@ -11,7 +11,7 @@ import pytest
 
 from orlop.bolt import open_engine
 from real.pages import Pages
-from real.players import dump, dump_bucket, make_empty
+from real.players import canonical, check, dump, make_empty
 
 if TYPE_CHECKING:
     from oracle.client import Oracle
@@ -84,7 +84,7 @@ def test_opening_for_writing_changes_nothing_that_is_stored(
 
     open_engine(copy).close()
 
-    assert bbolt.check(copy) == []
+    assert bbolt.check(copy) == check(copy) == []
     assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == bbolt.dump(path)
     assert Pages(copy).keeps_freelist == Pages(path).keeps_freelist
@@ -100,11 +100,11 @@ def test_a_daemons_file_changed_by_orlop_is_sound(
     try:
         with engine.begin(writable=True) as transaction:
             change_everything(transaction.root)
-            written = dump_bucket(transaction.root)
+            written = canonical(transaction)
     finally:
         engine.close()
 
-    assert bbolt.check(copy) == []
+    assert bbolt.check(copy) == check(copy) == []
     assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == written == dump(copy)
     assert Pages(copy).keeps_freelist == Pages(path).keeps_freelist
@@ -124,7 +124,7 @@ def test_a_daemons_file_emptied_by_orlop_is_sound(
     finally:
         engine.close()
 
-    assert bbolt.check(copy) == []
+    assert bbolt.check(copy) == check(copy) == []
     assert Pages(copy).lean_pages() == []
     assert bbolt.dump(copy) == {"sequence": 0, "items": []} == dump(copy)
 
@@ -134,7 +134,7 @@ def test_a_file_from_nothing(bbolt: Oracle, tmp_path: Path) -> None:
 
     open_engine(path).close()
 
-    assert bbolt.check(path) == []
+    assert bbolt.check(path) == check(path) == []
     assert bbolt.dump(path) == {"sequence": 0, "items": []}
     # As containerd's main makes it.
     assert not Pages(path).keeps_freelist
@@ -157,5 +157,5 @@ def test_the_form_of_the_freelist_is_the_files_own_or_the_one_asked_for(
     finally:
         engine.close()
 
-    assert bbolt.check(path) == []
+    assert bbolt.check(path) == check(path) == []
     assert Pages(path).keeps_freelist is (before if after is None else after)
