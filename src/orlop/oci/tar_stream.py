@@ -25,7 +25,7 @@ from orlop.oci.tar_header import (
 from orlop.oci.tar_sparse import gnu_extents, pax_extents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CHUNK = 1 << 20
 """How many bytes are copied at a time."""
@@ -55,13 +55,22 @@ class TarReader:
     Args:
         stream: the uncompressed archive.
         label: what to call the archive in errors.
+        skip: skips up to as many bytes of `stream` as it is told and returns how many it
+            was; without it what nobody asks for is read.
 
     Raises:
         DataLossError: while iterating or reading, the archive is cut off or damaged.
     """
 
-    def __init__(self, stream: Readable, *, label: str = "tar archive") -> None:
+    def __init__(
+        self,
+        stream: Readable,
+        *,
+        label: str = "tar archive",
+        skip: Callable[[int], int] | None = None,
+    ) -> None:
         self._stream = stream
+        self._skip = skip
         self._label = label
         self._offset = 0
         self._remaining = 0
@@ -137,6 +146,10 @@ class TarReader:
     def _header(self) -> TarHeader | None:
         """Skip what is left of the entry before, then read a header block."""
         self._entry = None
+        if self._skip is not None:
+            skipped = self._skip(self._remaining)
+            self._offset += skipped
+            self._remaining -= skipped
         while self._remaining:
             self._data(min(CHUNK, self._remaining))
         if len(self._read(self._padding)) < self._padding:

@@ -1,0 +1,151 @@
+"""A tar archive as a set of files: found once, read where they lie.
+
+Source: POSIX.1-2001 pax(1).
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import posixpath
+import stat
+from typing import TYPE_CHECKING, NamedTuple
+
+from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
+from orlop.oci import compression, documents
+from orlop.oci.section import Section
+from orlop.oci.tar_entry import EntryKind
+from orlop.oci.tar_header import BLOCK, parse_header
+from orlop.oci.tar_stream import TarReader
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from orlop.oci.tar_entry import TarEntry
+
+_MOST_FILES = 1_000_000
+_MOST_LINKS = 32
+
+
+class _Place(NamedTuple):
+    """Where a file lies in the archive, in bytes."""
+
+    offset: int
+    size: int
+
+
+class Archive:
+    """The files of an archive, by name; of files with the same name the last counts.
+
+    Raises:
+        InvalidArgumentError: it is no tar archive, or compressed as a whole.
+        DataLossError: it is cut off or damaged.
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.label = str(path)
+        self._files: dict[str, _Place] = {}
+        self._links: dict[str, str] = {}
+        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            size = self._require_tar()
+            self._find_files(size)
+        except BaseException:
+            self.close()
+            raise
+
+    def has(self, name: str) -> bool:
+        """Whether there is a file of that name."""
+        return self._resolve(name) in self._files
+
+    def size(self, name: str) -> int | None:
+        """Return the size of a file in bytes; `None` where there is none."""
+        place = self._files.get(self._resolve(name))
+        return None if place is None else place.size
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading; NotFoundError where there is none."""
+        place = self._files.get(self._resolve(name))
+        if place is None:
+            raise NotFoundError(f"{self.label}: file {name!r} in the archive")
+        label = f"{self.label}: {name}"
+        return io.BufferedReader(Section(self._descriptor, place.offset, place.size, label))
+
+    def read(self, name: str) -> bytes:
+        """Return a file that is small enough for a document.
+
+        Raises:
+            NotFoundError: there is none of that name.
+            InvalidArgumentError: it is larger than a document may be.
+        """
+        with self.open(name) as file:
+            data = file.read(documents.LARGEST + 1)
+        if len(data) > documents.LARGEST:
+            raise InvalidArgumentError(f"{self.label}: {name} is too large for a document")
+        return data
+
+    def close(self) -> None:
+        """Close the file; closing twice is allowed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _require_tar(self) -> int:
+        """Refuse what is no archive by its first block; return the size of the file in bytes."""
+        state = os.fstat(self._descriptor)
+        if not stat.S_ISREG(state.st_mode):
+            raise InvalidArgumentError(f"{self.label}: no plain file; an archive is read twice")
+        head = os.pread(self._descriptor, BLOCK, 0)
+        kind = compression.detect(head)
+        if kind is not compression.Compression.NONE:
+            raise InvalidArgumentError(
+                f"{self.label}: compressed with {kind.value} as a whole; decompress it first"
+            )
+        if len(head) < BLOCK:
+            raise InvalidArgumentError(f"{self.label}: too short for a tar archive")
+        try:
+            if any(head):
+                parse_header(head, self.label)
+        except DataLossError as error:
+            raise InvalidArgumentError(f"{self.label}: not a tar archive") from error
+        return state.st_size
+
+    def _find_files(self, end: int) -> None:
+        """Go through the headers once."""
+        with io.FileIO(self._descriptor, closefd=False) as raw:
+            stream = io.BufferedReader(raw)
+
+            def skip(count: int) -> int:
+                position = stream.tell()
+                return stream.seek(min(position + count, end)) - position
+
+            reader = TarReader(stream, label=self.label, skip=skip)
+            for entry in reader:
+                self._note(entry, reader.offset)
+                if len(self._files) + len(self._links) > _MOST_FILES:
+                    raise InvalidArgumentError(f"{self.label}: more than {_MOST_FILES} files")
+            stream.detach()
+
+    def _note(self, entry: TarEntry, offset: int) -> None:
+        name = _clean(os.fsdecode(entry.name))
+        if entry.kind is EntryKind.FILE and entry.extents is None:
+            self._files[name] = _Place(offset, entry.size)
+            self._links.pop(name, None)
+        elif entry.kind is EntryKind.SYMBOLIC_LINK:
+            # docker save has written a layer once, and links to it where it comes again.
+            target = posixpath.join(posixpath.dirname(name), os.fsdecode(entry.link))
+            self._links[name] = _clean(target)
+
+    def _resolve(self, name: str) -> str:
+        name = _clean(name)
+        for _ in range(_MOST_LINKS):
+            if name in self._files or name not in self._links:
+                break
+            name = self._links[name]
+        return name
+
+
+def _clean(name: str) -> str:
+    return posixpath.normpath(name)

@@ -1,0 +1,96 @@
+"""Reads the documents of an image that is in a namespace: for a platform, from the index down.
+
+Source: behaviour of containerd's images package.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.oci import documents, mediatypes
+from orlop.oci.platforms import ranking
+from orlop.oci.selection import read_document
+
+if TYPE_CHECKING:
+    from orlop.model.records import Descriptor
+    from orlop.oci.documents import Child, Config, Manifest
+    from orlop.oci.platforms import Platform
+    from orlop.stores.content import ContentStore
+
+_DEEPEST = 8
+
+
+def read(content: ContentStore, descriptor: Descriptor) -> bytes:
+    """Return a document of an image.
+
+    Raises:
+        NotFoundError: it is missing.
+        InvalidArgumentError: it is too large.
+        FailedPreconditionError: it is not what its digest says.
+    """
+    with content.open(descriptor.digest) as file:
+        return read_document(file, descriptor, "content")
+
+
+def manifest_for(content: ContentStore, target: Descriptor, platform: Platform) -> Manifest:
+    """Return the manifest of an image that fits `platform` best.
+
+    An image that is no index is taken as it is, whatever its platform.
+
+    Raises:
+        NotFoundError: a document is missing, or none fits.
+        InvalidArgumentError: a document is damaged, or the target is no image.
+    """
+    for _ in range(_DEEPEST):
+        where = f"document {target.digest}"
+        if mediatypes.is_manifest(target.media_type):
+            return documents.parse_manifest(read(content, target), where)
+        if not mediatypes.is_index(target.media_type):
+            raise InvalidArgumentError(f"{where} ({target.media_type}): neither manifest nor index")
+        entries = documents.parse_index(read(content, target), where).manifests
+        target = _best(content, entries, platform, where).descriptor
+    raise InvalidArgumentError(f"{target.digest}: below indexes nested deeper than {_DEEPEST}")
+
+
+def config_of(content: ContentStore, manifest: Manifest) -> Config:
+    """Return the config of an image.
+
+    Raises:
+        NotFoundError: it is missing.
+        InvalidArgumentError: it is damaged, or that of something else than an image.
+    """
+    descriptor = manifest.config
+    where = f"config {descriptor.digest}"
+    if not mediatypes.is_image_config(descriptor.media_type):
+        raise InvalidArgumentError(f"{where} ({descriptor.media_type}): not that of an image")
+    return documents.parse_config(read(content, descriptor), where)
+
+
+def _best(
+    content: ContentStore, entries: tuple[Child, ...], platform: Platform, where: str
+) -> Child:
+    """Return the entry that fits best; of equals the first, as in containerd."""
+    rank = ranking(platform)
+    best: tuple[int, Child] | None = None
+    for entry in entries:
+        found = rank(entry.platform)
+        if found is None or not _states_it(content, entry, platform):
+            continue
+        if best is None or found < best[0]:
+            best = (found, entry)
+    if best is None:
+        raise NotFoundError(f"{where}: an image for {platform}")
+    return best[1]
+
+
+def _states_it(content: ContentStore, entry: Child, platform: Platform) -> bool:
+    """Whether an entry without a platform has a config for `platform`."""
+    if entry.platform is not None or not mediatypes.is_manifest(entry.descriptor.media_type):
+        return True
+    manifest = documents.parse_manifest(
+        read(content, entry.descriptor), f"document {entry.descriptor.digest}"
+    )
+    if not mediatypes.is_image_config(manifest.config.media_type):
+        return False
+    return ranking(platform)(config_of(content, manifest).platform) is not None

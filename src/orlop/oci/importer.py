@@ -1,0 +1,204 @@
+"""Brings images from a file or a directory into a namespace.
+
+All is found and checked first; then blobs are copied, children before those that point at
+them, each document with the labels that hold its children; the images come last. A lease
+holds everything meanwhile, so that a collection may run between any two steps.
+
+Source: behaviour of containerd's import.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orlop.model import digest as digests
+from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.labels import UNCOMPRESSED
+from orlop.model.records import Descriptor, Image, LeaseResource
+from orlop.oci import documents, mediatypes
+from orlop.oci.children_labels import labels_for
+from orlop.oci.docker_archive import layer_type
+from orlop.oci.holding import held
+from orlop.oci.ingest import ingest
+from orlop.oci.naming import name_images
+from orlop.oci.platforms import ranking, this_platform
+from orlop.oci.progress import Silent
+from orlop.oci.selection import Selection
+from orlop.oci.source import Source, open_source
+from orlop.oci.unpacker import unpack_image
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+    from typing import BinaryIO
+
+    from orlop.namespace import Namespace
+    from orlop.oci.naming import NamedImage
+    from orlop.oci.platforms import Platform
+    from orlop.oci.progress import Progress
+    from orlop.oci.selection import Member
+    from orlop.stores.content import ContentStore
+
+_HEAD = 10
+
+
+def import_image(
+    namespace: Namespace,
+    path: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    unpack: str | None = None,
+    platform: Platform | None = None,
+    all_platforms: bool = False,
+    by_digest: bool = False,
+    index_name: str | None = None,
+    progress: Progress | None = None,
+) -> list[Image]:
+    """Import the images of an OCI layout, an OCI archive or an archive of `docker save`.
+
+    To import again changes nothing. Do not call it inside `Database.update`: it would hold
+    up all other writers while it copies.
+
+    Args:
+        namespace: where to.
+        path: the layout directory or the archive, which must be a plain file.
+        name: with a tag or digest, the name of the only image; without, what goes before
+            the tags that the archive knows (and images of other names are left out);
+            `None` for `import-<date>`.
+        unpack: the snapshotter to unpack with; `None` to leave the layers packed.
+        platform: whose images to take where there are several; `None` for this machine's.
+        all_platforms: take all of them; only that for `platform` is unpacked.
+        by_digest: also name each image `<name>@<digest>`.
+        index_name: keep the index of the archive itself as an image of this name.
+        progress: is told how far it is.
+
+    Returns:
+        The images, as they are stored.
+
+    Raises:
+        NotFoundError: the file, a blob, or an image for the platform is missing.
+        InvalidArgumentError: it is nothing of this kind, or a document or a layer is faulty.
+        FailedPreconditionError: a blob or a layer is not what its digest or size says.
+        DataLossError: the archive or a layer is cut off or damaged.
+        OSError: the system refused (space, permission, input and output).
+    """
+    wanted = platform or this_platform()
+    rank = ranking(wanted)
+    with (
+        held(namespace) as lease,
+        open_source(Path(path), lambda digest: _compressed(namespace, lease, digest)) as source,
+    ):
+        run = _Import(namespace.content, source, progress or Silent())
+        selection = Selection(
+            size=run.size,
+            opener=run.open,
+            wanted=lambda stated: all_platforms or rank(stated) is not None,
+            label=source.label,
+        )
+        entries = documents.parse_index(source.index, f"{source.label}: index").manifests
+        chosen = selection.choose(entries)
+        if entries and not chosen:
+            raise NotFoundError(f"{source.label}: an image for {wanted}; import all platforms")
+        named = name_images(chosen, name, now=namespace.database.clock.now(), by_digest=by_digest)
+        for one in named:
+            selection.add(one.child.descriptor)
+        for member in selection.members():
+            run.bring(member)
+        images = [_store(namespace, _image(one)) for one in named]
+        if index_name is not None:
+            children = [one.child.descriptor for one in named]
+            images.append(_store(namespace, run.bring_index(index_name, children)))
+        if unpack is not None:
+            for image in {image.target.digest: image for image in images}.values():
+                unpack_image(namespace, image, unpack, platform=wanted, progress=progress)
+    return images
+
+
+class _Import:
+    """One source on its way into one content store."""
+
+    def __init__(self, content: ContentStore, source: Source, progress: Progress) -> None:
+        self._content = content
+        self._source = source
+        self._progress = progress
+
+    def size(self, digest: str) -> int | None:
+        """Return the size of a blob in the source, else in the store."""
+        size = self._source.size(digest)
+        if size is not None:
+            return size
+        try:
+            return self._content.info(digest).size
+        except NotFoundError:
+            return None
+
+    def open(self, digest: str) -> BinaryIO:
+        """Open a blob in the source, else in the store."""
+        if self._source.size(digest) is not None:
+            return self._source.open(digest)
+        return self._content.open(digest)
+
+    def bring(self, member: Member) -> None:
+        """Bring a blob in."""
+        digest = member.descriptor.digest
+        ingest(
+            self._content,
+            member.descriptor,
+            lambda: self.open(digest),
+            labels=lambda existing: labels_for(member.children, existing),
+            progress=self._progress,
+        )
+
+    def bring_index(self, name: str, children: list[Descriptor]) -> Image:
+        """Bring in the index of the archive itself, as an image."""
+        data = self._source.index
+        target = Descriptor(
+            media_type=mediatypes.OCI_INDEX, digest=digests.from_bytes(data), size=len(data)
+        )
+        distinct = list({child.digest: child for child in children}.values())
+
+        def labels(existing: Mapping[str, str]) -> Mapping[str, str]:
+            return labels_for(distinct, existing)
+
+        ingest(
+            self._content,
+            target,
+            lambda: io.BytesIO(data),
+            labels=labels,
+            progress=self._progress,
+        )
+        return Image(name=name, target=target)
+
+
+def _image(named: NamedImage) -> Image:
+    return Image(name=named.name, target=named.child.descriptor)
+
+
+def _store(namespace: Namespace, image: Image) -> Image:
+    """Create an image, or point the one of that name at its target; its labels stay."""
+    while True:
+        try:
+            stored = namespace.images.get(image.name)
+            if stored.target == image.target:
+                return stored
+            return namespace.images.update(image, ["target"])
+        except NotFoundError:
+            with contextlib.suppress(AlreadyExistsError):
+                return namespace.images.create(image)
+
+
+def _compressed(namespace: Namespace, lease: str, digest: str) -> Descriptor | None:
+    """Return the compressed form of a layer that is in the store, held by the lease.
+
+    Of several it is the last, as in containerd, so that the manifests agree.
+    """
+    content = namespace.content
+    for info in reversed(list(content.walk(f'labels."{UNCOMPRESSED}"=={digest}'))):
+        namespace.leases.add_resource(lease, LeaseResource(id=info.digest, type="content"))
+        with contextlib.suppress(NotFoundError), content.open(info.digest) as blob:
+            head = blob.read(_HEAD)
+            return Descriptor(media_type=layer_type(head), digest=info.digest, size=info.size)
+    return None

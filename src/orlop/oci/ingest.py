@@ -1,0 +1,169 @@
+"""Brings one blob into a namespace: copied, checked, durable, and held by a lease."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING, Final
+
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+    UnavailableError,
+)
+from orlop.model.records import ContentInfo
+from orlop.oci.progress import Stage, Work
+from orlop.oci.tar_stream import CHUNK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import BinaryIO
+
+    from orlop.model.records import Descriptor
+    from orlop.oci.progress import Progress
+    from orlop.stores.content import ContentStore
+    from orlop.stores.content_writer import ContentWriter
+
+_FIRST_PAUSE: Final = 0.02
+_LONGEST_PAUSE: Final = 1.0
+_PATIENCE: Final = 60.0
+
+
+def ingest(
+    content: ContentStore,
+    descriptor: Descriptor,
+    opener: Callable[[], BinaryIO],
+    *,
+    labels: Callable[[Mapping[str, str]], Mapping[str, str]],
+    progress: Progress,
+) -> None:
+    """Bring a blob in, or only its labels where it is there already.
+
+    After an error nothing is left of it, but what the next collection deletes.
+
+    Args:
+        content: where to.
+        descriptor: what the blob must be.
+        opener: opens the data.
+        labels: returns the labels to add, given those that the blob has.
+        progress: is told.
+
+    Raises:
+        FailedPreconditionError: the data has another size or digest.
+        UnavailableError: somebody else has been writing the same blob for a minute without
+            getting on.
+        DataLossError: the data is cut off or damaged.
+    """
+    work = Work(
+        stage=Stage.IMPORT,
+        digest=descriptor.digest,
+        media_type=descriptor.media_type,
+        total=descriptor.size,
+    )
+    progress.started(work)
+    reused = False
+    try:
+        with _writer(content, descriptor) as writer:
+            _write(content, writer, descriptor, opener, labels({}), work, progress)
+    except AlreadyExistsError:
+        reused = True
+        add_labels(content, descriptor.digest, labels)
+    progress.finished(work, reused=reused)
+
+
+def add_labels(
+    content: ContentStore,
+    digest: str,
+    labels: Callable[[Mapping[str, str]], Mapping[str, str]],
+) -> None:
+    """Add labels to a blob that is there: those that `labels` returns, given what it has.
+
+    Raises:
+        NotFoundError: there is no such blob.
+    """
+    wanted = labels(content.info(digest).labels)
+    if wanted:
+        info = ContentInfo(digest=digest, size=0, labels=wanted)
+        content.update(info, [f"labels.{key}" for key in wanted])
+
+
+def reference(digest: str) -> str:
+    """Return the name of the ingest of a blob: the same for all who bring it."""
+    return f"import-{digest}"
+
+
+def _writer(content: ContentStore, descriptor: Descriptor) -> ContentWriter:
+    """Open the ingest; wait while another import is writing the same blob and gets on."""
+    ref = reference(descriptor.digest)
+    pause = _FIRST_PAUSE
+    seen, until = -1, time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return content.writer(
+                ref,
+                size=descriptor.size,
+                expected=descriptor.digest,
+                media_type=descriptor.media_type,
+            )
+        except UnavailableError:
+            with contextlib.suppress(NotFoundError):
+                offset = content.status(ref).offset
+                if offset != seen:
+                    seen, until = offset, time.monotonic() + _PATIENCE
+            if time.monotonic() > until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+
+
+def _write(
+    content: ContentStore,
+    writer: ContentWriter,
+    descriptor: Descriptor,
+    opener: Callable[[], BinaryIO],
+    labels: Mapping[str, str],
+    work: Work,
+    progress: Progress,
+) -> None:
+    """Write and commit; abort the ingest where that fails."""
+    try:
+        status = writer.status()
+        # A writer that knows its digest stands for a blob of another namespace: complete.
+        if status.expected != descriptor.digest:
+            if status.offset:
+                writer.truncate(0)
+            _copy(writer, opener, descriptor, work, progress)
+        writer.commit(size=descriptor.size, expected=descriptor.digest, labels=labels)
+    except AlreadyExistsError:
+        raise
+    except BaseException:
+        writer.close()
+        # The lease goes with the import, and the ingest with the next collection.
+        with contextlib.suppress(OrlopError):
+            content.abort(reference(descriptor.digest))
+        raise
+
+
+def _copy(
+    writer: ContentWriter,
+    opener: Callable[[], BinaryIO],
+    descriptor: Descriptor,
+    work: Work,
+    progress: Progress,
+) -> None:
+    done = 0
+    with opener() as data:
+        while chunk := data.read(CHUNK):
+            done += len(chunk)
+            if done > descriptor.size:
+                raise FailedPreconditionError(
+                    f"blob {descriptor.digest}: more than the {descriptor.size} bytes announced"
+                )
+            writer.write(chunk)
+            progress.advanced(work, done)
+    if done != descriptor.size:
+        raise FailedPreconditionError(
+            f"blob {descriptor.digest}: {done} bytes where {descriptor.size} were announced"
+        )

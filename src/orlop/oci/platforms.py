@@ -1,0 +1,109 @@
+"""Which platform an image is for, and which of several fits this machine.
+
+Source: github.com/containerd/platforms; OCI image spec, image-index.md.
+"""
+
+from __future__ import annotations
+
+import platform as machine
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orlop.model.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ARCHITECTURES = {
+    "i386": ("386", ""),
+    "i686": ("386", ""),
+    "x86_64": ("amd64", None),
+    "x86-64": ("amd64", None),
+    "aarch64": ("arm64", None),
+    "armhf": ("arm", "v7"),
+    "armel": ("arm", "v6"),
+    "armv7l": ("arm", "v7"),
+    "armv6l": ("arm", "v6"),
+}
+"""Other names of architectures, with the variant that they mean (`None`: that of the platform)."""
+
+_LEAST_ARM = 5
+_MOST_PARTS = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    """An operating system and a processor, in Go's words."""
+
+    os: str
+    architecture: str
+    variant: str = ""
+
+    def __str__(self) -> str:
+        return "/".join(filter(None, (self.os, self.architecture, self.variant)))
+
+    def normalized(self) -> Platform:
+        """Return the platform under its usual names: `linux/arm64` for `Linux/aarch64/v8`."""
+        system = self.os.lower() or machine.system().lower()
+        architecture, variant = self.architecture.lower(), self.variant.lower()
+        architecture, meant = _ARCHITECTURES.get(architecture, (architecture, None))
+        variant = variant if meant is None else meant
+        if (architecture, variant) in {("amd64", "v1"), ("arm64", "8"), ("arm64", "v8")}:
+            variant = ""
+        if architecture == "arm":
+            variant = variant or "v7"
+            variant = f"v{variant}" if variant.isdigit() else variant
+        return Platform(
+            os="darwin" if system == "macos" else system,
+            architecture=architecture,
+            variant=variant,
+        )
+
+
+def this_platform() -> Platform:
+    """Return the platform of this machine."""
+    return Platform(os=machine.system(), architecture=machine.machine()).normalized()
+
+
+def parse_platform(text: str) -> Platform:
+    """Read `os/architecture[/variant]`.
+
+    Raises:
+        InvalidArgumentError: it is something else.
+    """
+    parts = text.split("/")
+    if not 1 < len(parts) <= _MOST_PARTS or not all(parts):
+        raise InvalidArgumentError(f"platform {text!r}: write os/architecture, as in linux/amd64")
+    variant = parts[2] if len(parts) == _MOST_PARTS else ""
+    return Platform(os=parts[0], architecture=parts[1], variant=variant).normalized()
+
+
+def accepted(platform: Platform) -> tuple[Platform, ...]:
+    """Return the platforms whose images run on `platform`, the best first."""
+    first = platform.normalized()
+    found = [first]
+    number = int(first.variant[1:]) if first.variant[1:].isdigit() else 0
+    if first.architecture == "amd64":
+        found += [replace(first, variant=f"v{n}") for n in range(number - 1, 0, -1)]
+        found.append(replace(first, architecture="386", variant=""))
+    elif first.architecture == "arm":
+        found += [replace(first, variant=f"v{n}") for n in range(number - 1, _LEAST_ARM - 1, -1)]
+    elif first.architecture == "arm64":
+        found += accepted(replace(first, architecture="arm", variant=first.variant or "v8"))
+    return tuple(entry.normalized() for entry in found)
+
+
+def ranking(platform: Platform) -> Callable[[Platform | None], int | None]:
+    """Return a function that ranks platforms for `platform`, lower is better.
+
+    A platform that does not fit ranks `None`; one that is not stated (`None`) fits, last.
+    """
+    order = accepted(platform)
+
+    def rank(candidate: Platform | None) -> int | None:
+        if candidate is None:
+            return len(order)
+        usual = candidate.normalized()
+        return order.index(usual) if usual in order else None
+
+    return rank

@@ -1,0 +1,58 @@
+"""How import, unpacking and export tell how far they are."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Stage(enum.Enum):
+    """What is being done."""
+
+    IMPORT = "import"
+    UNPACK = "unpack"
+    EXPORT = "export"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """A piece of work: one blob or layer.
+
+    Attributes:
+        stage: what is being done.
+        digest: of the blob as it is stored.
+        media_type: of the blob.
+        total: how many bytes it has.
+    """
+
+    stage: Stage
+    digest: str
+    media_type: str
+    total: int
+
+
+class Progress(Protocol):
+    """Who is told. Every piece of work is started, and finished unless it fails."""
+
+    def started(self, work: Work) -> None:
+        """A piece of work begins."""
+
+    def advanced(self, work: Work, done: int) -> None:
+        """`done` of its bytes are read."""
+
+    def finished(self, work: Work, *, reused: bool) -> None:
+        """It is done; `reused` when it was there already and nothing had to be."""
+
+
+class Silent:
+    """Progress that tells nobody."""
+
+    def started(self, work: Work) -> None:
+        """Nothing."""
+
+    def advanced(self, work: Work, done: int) -> None:
+        """Nothing."""
+
+    def finished(self, work: Work, *, reused: bool) -> None:
+        """Nothing."""

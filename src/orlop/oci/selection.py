@@ -1,0 +1,119 @@
+"""Which blobs make up an image, from its top document down, for the platforms wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from orlop.model import digest as digests
+from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from orlop.oci import documents, mediatypes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import BinaryIO
+
+    from orlop.model.records import Descriptor
+    from orlop.oci.documents import Child
+    from orlop.oci.platforms import Platform
+
+_DEEPEST = 8
+_MOST_BLOBS = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """A blob of an image, with the children that it must hold."""
+
+    descriptor: Descriptor
+    children: tuple[Descriptor, ...] = ()
+
+
+@dataclass(slots=True)
+class Selection:
+    """Gathers the blobs of images: children before those that point at them.
+
+    Attributes:
+        size: returns the size of a blob in bytes; `None` where it is missing.
+        opener: opens a blob.
+        wanted: whether a platform is wanted; `None` for one that is not stated.
+        label: what to call where the images come from in errors.
+    """
+
+    size: Callable[[str], int | None]
+    opener: Callable[[str], BinaryIO]
+    wanted: Callable[[Platform | None], bool]
+    label: str
+    _members: dict[str, Member] = field(default_factory=dict)
+
+    def members(self) -> list[Member]:
+        """Return what was gathered, each blob once."""
+        return list(self._members.values())
+
+    def choose(self, children: Iterable[Child]) -> list[Child]:
+        """Return the children whose platform is wanted."""
+        return [child for child in children if self.wanted(child.platform)]
+
+    def add(self, descriptor: Descriptor, depth: int = 0) -> None:
+        """Gather a blob with all below it.
+
+        Raises:
+            NotFoundError: a blob is missing, or none below an index has a wanted platform.
+            FailedPreconditionError: a blob has another size or digest than announced.
+            InvalidArgumentError: a document is damaged, or they go too deep.
+        """
+        if descriptor.digest in self._members:
+            return
+        if depth > _DEEPEST or len(self._members) > _MOST_BLOBS:
+            raise InvalidArgumentError(f"{self.label}: an image nested too deep, or too large")
+        if not documents.is_followed(descriptor.media_type):
+            if self._is_there(descriptor):
+                self._members[descriptor.digest] = Member(descriptor=descriptor)
+            return
+        where = f"{self.label}: document {descriptor.digest}"
+        self._is_there(descriptor)
+        found = documents.children(descriptor.media_type, self._read(descriptor), where)
+        children = [child.descriptor for child in self.choose(found)]
+        if found and not children:
+            raise NotFoundError(f"{where}: an image for this platform; import all platforms")
+        for child in children:
+            self.add(child, depth + 1)
+        self._members[descriptor.digest] = Member(descriptor=descriptor, children=tuple(children))
+
+    def _is_there(self, descriptor: Descriptor) -> bool:
+        """Check the size of a blob; false for a layer that archives may leave out."""
+        size = self.size(descriptor.digest)
+        if size is None:
+            if mediatypes.is_foreign(descriptor.media_type):
+                return False
+            raise NotFoundError(f"{self.label}: blob {descriptor.digest} ({descriptor.media_type})")
+        if size != descriptor.size:
+            raise FailedPreconditionError(
+                f"{self.label}: blob {descriptor.digest} has {size} bytes where"
+                f" {descriptor.size} were announced"
+            )
+        return True
+
+    def _read(self, descriptor: Descriptor) -> bytes:
+        with self.opener(descriptor.digest) as file:
+            return read_document(file, descriptor, self.label)
+
+
+def read_document(file: BinaryIO, descriptor: Descriptor, label: str) -> bytes:
+    """Return a document, checked against its digest; `label` names where it comes from.
+
+    Raises:
+        InvalidArgumentError: it is larger than a document may be.
+        FailedPreconditionError: it is not what its digest says.
+    """
+    data = file.read(documents.LARGEST + 1)
+    if len(data) > documents.LARGEST:
+        raise InvalidArgumentError(
+            f"{label}: document {descriptor.digest} has more than {documents.LARGEST} bytes"
+        )
+    actual = digests.from_bytes(data, digests.algorithm(descriptor.digest))
+    if actual != descriptor.digest:
+        raise FailedPreconditionError(
+            f"{label}: document {descriptor.digest} has the digest {actual}"
+        )
+    return data

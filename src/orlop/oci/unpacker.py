@@ -1,0 +1,208 @@
+"""Unpacks the layers of an image into a chain of snapshots.
+
+Each layer becomes a committed snapshot, named by the chain of digests up to it, so that
+images that begin alike share them. Its files are checked against the digest that the
+config states and are on disk before the snapshot is committed. A lease holds all of it
+until the config has a label that does.
+
+Source: behaviour of containerd's rootfs package; OCI image spec, config.md, "Layer ChainID".
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.backends.files import sync_file_system
+from orlop.model import digest as digests
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+    UnimplementedError,
+)
+from orlop.model.labels import GC_REF_SNAPSHOT, UNCOMPRESSED
+from orlop.model.records import LeaseResource
+from orlop.oci import images, mediatypes
+from orlop.oci.apply import apply_layer
+from orlop.oci.holding import held
+from orlop.oci.ingest import add_labels
+from orlop.oci.layer_stream import LayerStream
+from orlop.oci.platforms import this_platform
+from orlop.oci.progress import Progress, Silent, Stage, Work
+from orlop.oci.targets import target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from orlop.model.records import Descriptor, Image, Mount
+    from orlop.namespace import Namespace
+    from orlop.oci.platforms import Platform
+
+_RANDOM_BYTES = 3
+_NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A layer, the digest that it has uncompressed, and its place in the chain."""
+
+    blob: Descriptor
+    diff_id: str
+    parent: str
+    chain_id: str
+
+
+def unpack_image(
+    namespace: Namespace,
+    image: Image,
+    snapshotter: str,
+    *,
+    platform: Platform | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Unpack an image; layers whose snapshots are there already are skipped.
+
+    Do not call it inside `Database.update`: it would hold up all other writers.
+
+    Args:
+        namespace: where the image is.
+        image: what to unpack.
+        snapshotter: what keeps the snapshots, `native` or `overlayfs`.
+        platform: whose image to take of several; `None` for this machine's.
+        progress: is told how far it is.
+
+    Returns:
+        The chain id: the name of the topmost snapshot; empty for an image without layers.
+
+    Raises:
+        NotFoundError: a blob is missing, or there is no image for the platform.
+        InvalidArgumentError: a document or a layer is faulty, or this is no image.
+        FailedPreconditionError: a layer is not what the config says.
+        DataLossError: a layer is cut off or damaged.
+        PermissionDeniedError: a layer needs rights that this process has not.
+        UnimplementedError: the snapshotter or a layer needs what Orlop does not do.
+        OSError: the system refused (space, input and output).
+    """
+    content = namespace.content
+    manifest = images.manifest_for(content, image.target, platform or this_platform())
+    config = images.config_of(content, manifest)
+    layers = chain(manifest.layers, config.diff_ids)
+    run = _Unpacking(namespace, snapshotter, progress or Silent())
+    with held(namespace) as lease:
+        for layer in layers:
+            # First held, then looked for: so it cannot be collected between the two.
+            namespace.leases.add_resource(
+                lease, LeaseResource(id=layer.chain_id, type=f"snapshots/{snapshotter}")
+            )
+        for layer in layers:
+            run.unpack(layer)
+        top = layers[-1].chain_id if layers else ""
+        if top:
+            label = {f"{GC_REF_SNAPSHOT}{snapshotter}": top}
+            add_labels(content, manifest.config.digest, lambda _: label)
+    return top
+
+
+def chain(blobs: Sequence[Descriptor], diff_ids: Sequence[str]) -> list[Layer]:
+    """Put the layers of a manifest and the digests of a config together.
+
+    Raises:
+        FailedPreconditionError: there are more of one than of the other.
+    """
+    if len(blobs) != len(diff_ids):
+        raise FailedPreconditionError(
+            f"the manifest has {len(blobs)} layers and the config {len(diff_ids)}"
+        )
+    layers: list[Layer] = []
+    parent = ""
+    for blob, diff_id in zip(blobs, diff_ids, strict=True):
+        below = f"{parent} {diff_id}".encode()
+        chain_id = digests.from_bytes(below) if parent else diff_id
+        layers.append(Layer(blob=blob, diff_id=diff_id, parent=parent, chain_id=chain_id))
+        parent = chain_id
+    return layers
+
+
+class _Unpacking:
+    """One image on its way into one snapshotter."""
+
+    def __init__(self, namespace: Namespace, snapshotter: str, progress: Progress) -> None:
+        self._content = namespace.content
+        self._snapshots = namespace.snapshots(snapshotter)
+        self._clock = namespace.database.clock
+        self._progress = progress
+
+    def unpack(self, layer: Layer) -> None:
+        """Make the snapshot of a layer, unless it is there."""
+        work = Work(
+            stage=Stage.UNPACK,
+            digest=layer.blob.digest,
+            media_type=layer.blob.media_type,
+            total=layer.blob.size,
+        )
+        self._progress.started(work)
+        reused = self._exists(layer.chain_id) or not self._make(layer, work)
+        if not reused:
+            add_labels(self._content, layer.blob.digest, lambda _: {UNCOMPRESSED: layer.diff_id})
+        self._progress.finished(work, reused=reused)
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._snapshots.stat(name)
+        except NotFoundError:
+            return False
+        return True
+
+    def _make(self, layer: Layer, work: Work) -> bool:
+        """Prepare, fill and commit; false where somebody else was faster."""
+        if mediatypes.is_encrypted(layer.blob.media_type):
+            raise UnimplementedError(f"layer {layer.blob.digest} is encrypted")
+        key, mounts = self._prepare(layer)
+        try:
+            self._fill(layer, mounts, work)
+            self._snapshots.commit(layer.chain_id, key)
+        except AlreadyExistsError:
+            self._remove(key)
+            return False
+        except BaseException:
+            self._remove(key)
+            raise
+        return True
+
+    def _prepare(self, layer: Layer) -> tuple[str, tuple[Mount, ...]]:
+        """Prepare a snapshot under a key that nobody else has."""
+        while True:
+            nanosecond = self._clock.now().timestamp(unit="nanosecond") % _NANOSECONDS
+            random = base64.urlsafe_b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()
+            key = f"extract-{nanosecond}-{random} {layer.chain_id}"
+            with contextlib.suppress(AlreadyExistsError):
+                return key, self._snapshots.prepare(key, layer.parent)
+
+    def _fill(self, layer: Layer, mounts: tuple[Mount, ...], work: Work) -> None:
+        """Apply a layer to the directory of its snapshot, check it, and bring it to disk."""
+        target = target_of(mounts)
+        label = f"layer {layer.blob.digest}"
+        with self._content.open(layer.blob.digest) as blob, target.open() as tree:
+            stream = LayerStream(
+                blob,
+                label=label,
+                algorithm=digests.algorithm(layer.diff_id),
+                advanced=lambda done: self._progress.advanced(work, done),
+            )
+            apply_layer(stream, tree, label=label)
+            actual = stream.finish()
+        if actual != layer.diff_id:
+            raise FailedPreconditionError(
+                f"{label} has uncompressed the digest {actual}, and the config says {layer.diff_id}"
+            )
+        sync_file_system(target.root)
+
+    def _remove(self, key: str) -> None:
+        """Remove what was begun; where that fails the lease goes, and a collection does it."""
+        with contextlib.suppress(OrlopError):
+            self._snapshots.remove(key)
