@@ -30,7 +30,9 @@ def contents(bucket: Bucket) -> Model:
 
 
 def assert_sound_trees(transaction: BoltTransaction) -> None:
-    """Every key beside a child is exactly the child's first: bbolt's writer relies on it."""
+    """What bbolt's writer takes for granted: no branch has fewer than two children, and every
+    key beside a child is exactly the child's first.
+    """
     _assert_bucket(transaction.root, transaction)
 
 
@@ -46,6 +48,7 @@ def _assert_bucket(bucket: BoltBucket, transaction: BoltTransaction) -> None:
 
 def _first_key(node: Node, transaction: BoltTransaction) -> bytes:
     if isinstance(node, Branch):
+        assert len(node.children) > 1
         for key, child in zip(node.keys, node.children, strict=True):
             below = transaction.load(child) if isinstance(child, int) else child
             assert _first_key(below, transaction) == key

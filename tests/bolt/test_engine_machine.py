@@ -24,6 +24,8 @@ paths = st.lists(names, max_size=2)
 keys = st.one_of(
     st.integers(0, 400).map(lambda number: b"key-%04d" % number),
     st.binary(min_size=1, max_size=40).map(lambda tail: b"k" + tail),
+    # Longer than a page of this test, so that branches overflow too.
+    st.integers(0, 30).map(lambda number: b"key-%04d" % (number * 13) + b"long" * 300),
 )
 values = st.one_of(
     st.binary(max_size=30),
@@ -68,6 +70,23 @@ class EngineMachine(RuleBasedStateMachine):
             key = b"key-%04d" % (number * 7919 % 1000)
             bucket.put(key, b"v" * size)
             inside[key] = b"v" * size
+
+    @rule(path=paths, step=st.integers(2, 5))
+    def delete_most(self, path: list[bytes], step: int) -> None:
+        bucket, inside = self.place(path)
+        for number, key in enumerate(sorted(inside)):
+            if number % step and isinstance(inside[key], bytes):
+                bucket.delete(key)
+                del inside[key]
+        assert_sound_trees(self.writer)
+
+    @rule(path=paths, count=st.integers(1, 40))
+    def put_long_keys(self, path: list[bytes], count: int) -> None:
+        bucket, inside = self.place(path)
+        for number in range(count):
+            key = b"key-%04d" % (number * 13) + b"long" * 300
+            bucket.put(key, b"v")
+            inside[key] = b"v"
 
     @rule(path=paths, key=keys)
     def delete(self, path: list[bytes], key: bytes) -> None:

@@ -114,10 +114,11 @@ def _restore(edit: Edit, path: list[tuple[Branch, int]], node: Node, *, shrinkin
         parent, index = path.pop()
         if not node.keys:
             parent.remove(index)
+        elif shrinking and _is_small(node, edit.page_size) and len(parent.children) > 1:
+            # First: a branch with one child may have a key larger than a page.
+            _merge(edit, parent, index)
         elif node.size > edit.page_size:
             _set_children(parent, index, 1, _split(node, edit.page_size))
-        elif shrinking and _is_small(node, edit.page_size) and len(parent.children) > 1:
-            _merge(edit, parent, index)
         elif parent.keys[index] != node.keys[0]:
             parent.set_key(index, node.keys[0])
         node = parent
