@@ -55,7 +55,8 @@ class DirectorySnapshotter(abc.ABC):
         self._directory = self._root / _SNAPSHOTS
         self._metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
         self._mutex = threading.Lock()
-        self._in_making: set[str] = set()
+        # Names of directories that a thread of ours is making or deleting.
+        self._claimed: set[str] = set()
 
     @abc.abstractmethod
     def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
@@ -196,10 +197,12 @@ class DirectorySnapshotter(abc.ABC):
         """
         errors = []
         for path in self._unnamed():
-            try:
-                remove_tree(path)
-            except OSError as error:
-                errors.append(error)
+            with self._claim(path.name) as is_ours:
+                try:
+                    if is_ours:
+                        remove_tree(path)
+                except OSError as error:
+                    errors.append(error)
         if errors:
             raise errors[0]
 
@@ -244,17 +247,14 @@ class DirectorySnapshotter(abc.ABC):
             return
         files.make_directories(self._directory, _DIRECTORY_MODE)
         directory = self._directory / files.unique_name(_NEW)
-        with self._mutex:
-            self._in_making.add(directory.name)
-        try:
-            directory.mkdir(_DIRECTORY_MODE)
-            self._fill(directory, kind, parent_id)
-            yield directory
-        finally:
-            with contextlib.suppress(OSError):  # the cleanup tries again, and tells
-                remove_tree(directory)
-            with self._mutex:
-                self._in_making.discard(directory.name)
+        with self._claim(directory.name):
+            try:
+                directory.mkdir(_DIRECTORY_MODE)
+                self._fill(directory, kind, parent_id)
+                yield directory
+            finally:
+                with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                    remove_tree(directory)
 
     def _put_in_place(self, directory: Path, number: str) -> None:
         """Give a new directory its name, durably, before the database names it."""
@@ -268,12 +268,13 @@ class DirectorySnapshotter(abc.ABC):
     def _discard(self, number: str) -> None:
         """Delete the directory of a snapshot that is removed."""
         removed = self._directory / f"{_REMOVED}{number}"
-        try:
-            with contextlib.suppress(FileNotFoundError):  # a view may have none
-                (self._directory / number).rename(removed)
-            remove_tree(removed)
-        except OSError as error:
-            _LOG.warning("%s is left to the next cleanup: %s", removed, error)
+        with self._claim(removed.name):
+            try:
+                with contextlib.suppress(FileNotFoundError):  # a view may have none
+                    (self._directory / number).rename(removed)
+                remove_tree(removed)
+            except OSError as error:
+                _LOG.warning("%s is left to the next cleanup: %s", removed, error)
 
     def _unnamed(self) -> list[Path]:
         """Rename all that no snapshot needs, so that it stays so, and return it."""
@@ -284,30 +285,47 @@ class DirectorySnapshotter(abc.ABC):
         unnamed = []
         with self._metastore.hold() as snapshots:
             known = snapshots.ids()
-            names = self._names()
-            with self._mutex:
-                names -= self._in_making
+            names = self._unclaimed()
             for name in sorted(names - known.keys()):
                 path = self._directory / name
                 number = name.removeprefix(_REMOVED)
                 if number in known and number not in names:
                     # A daemon renames before its commit, and died between the two.
                     path.rename(self._directory / number)
-                    continue
-                if not name.startswith(_REMOVED):
-                    path = path.rename(self._directory / files.unique_name(f"{_REMOVED}{name}-"))
-                unnamed.append(path)
+                elif name.startswith(_REMOVED):
+                    unnamed.append(path)
+                else:
+                    removed = self._directory / files.unique_name(f"{_REMOVED}{name}-")
+                    with contextlib.suppress(FileNotFoundError):  # whoever removed it was faster
+                        unnamed.append(path.rename(removed))
         return unnamed
 
     def _unnumbered(self) -> list[Path]:
-        with self._mutex:
-            names = sorted(self._names() - self._in_making)
+        names = sorted(self._unclaimed())
         if any(name.isdecimal() for name in names):
             raise FailedPreconditionError(
                 f"{self._directory} holds snapshots, but {self._metastore.path} does not exist: "
                 "restore it, or delete the directory if nothing in it is needed"
             )
         return [self._directory / name for name in names]
+
+    @contextlib.contextmanager
+    def _claim(self, name: str) -> Iterator[bool]:
+        """Keep other threads from deleting that directory; tell whether none does already."""
+        with self._mutex:
+            is_ours = name not in self._claimed
+            self._claimed.add(name)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                with self._mutex:
+                    self._claimed.discard(name)
+
+    def _unclaimed(self) -> set[str]:
+        # Listed under the mutex: what is claimed while it is listed is still claimed here.
+        with self._mutex:
+            return self._names() - self._claimed
 
     def _names(self) -> set[str]:
         try:
