@@ -15,6 +15,7 @@ from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
 from orlop.bolt import open_engine
+from orlop.collect import Collector, Domain
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, InvalidArgumentError
 from orlop.namespace import Namespace
@@ -98,6 +99,18 @@ class Database:
                 )
                 for name, snapshotter in _SNAPSHOTTERS.items()
             }
+        self._collector = Collector(
+            Domain(
+                transactor=self._transactions,
+                read_only=engine.read_only,
+                gate=self._gate,
+                content=self._content,
+                content_lock=self._content_lock,
+                snapshotters=self._snapshotters,
+                snapshot_lock=self.snapshot_lock,
+            )
+        )
+        self.follow(self._collector.note)
 
     @classmethod
     def open_file(
@@ -190,6 +203,11 @@ class Database:
     def namespaces(self) -> NamespaceStore:
         """The namespaces."""
         return NamespaceStore(self._transactions)
+
+    @property
+    def gc(self) -> Collector:
+        """The collector: what nothing holds any more, and why the rest is held."""
+        return self._collector
 
     def namespace(self, name: str) -> Namespace:
         """Return a namespace, whether it exists or not.

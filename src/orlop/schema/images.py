@@ -39,6 +39,13 @@ def labels(images: Bucket | None, name: str) -> dict[str, str]:
     return values.read_map(buckets.child(images, name), names.LABELS)
 
 
+def target_digest(images: Bucket | None, name: str) -> str:
+    """Return the digest of an image's target, without the rest of it; empty for none."""
+    image = buckets.child(images, name)
+    target = None if image is None else image.bucket(names.TARGET)
+    return "" if target is None else values.read_text(target, names.DIGEST)
+
+
 def read(images: Bucket | None, name: str) -> Image | None:
     """Return an image, `None` where there is none.
 

@@ -64,6 +64,22 @@ def read(ingests: Bucket | None, ref: str) -> Ingest | None:
     )
 
 
+def expected(ingests: Bucket | None, ref: str) -> str:
+    """Return the digest of the blob that an ingest shares, without the rest of it."""
+    ingest = buckets.child(ingests, ref)
+    return "" if ingest is None else values.read_text(ingest, names.EXPECTED)
+
+
+def expire_at(ingests: Bucket | None, ref: str) -> Instant | None:
+    """Return until when an ingest is kept without a lease, without the rest of it.
+
+    Raises:
+        DataLossError: the stored time cannot be read.
+    """
+    ingest = buckets.child(ingests, ref)
+    return None if ingest is None else values.read_time(ingest, names.EXPIRE_AT)
+
+
 def backend_ref(ingests: Bucket | None, namespace: str, ref: str) -> str:
     """Return how the backend calls an ingest, or will call one that is still to be opened."""
     ingest = buckets.child(ingests, ref)

@@ -1,0 +1,27 @@
+"""The collector: what is held, what is not, and the removal of the latter.
+
+It reads as a story: `facts` (what one record says, by the table in `rules`), `graph` (all of
+them), `mark` (what can be reached), `sweep` (the rest goes from the metadata), `cleanup` (and
+then from the backends). `plan` is the same without touching anything.
+"""
+
+from orlop.collect.collector import Collector
+from orlop.collect.domain import Domain
+from orlop.collect.marked import Path, Step
+from orlop.collect.node import Node
+from orlop.collect.plan import Plan, Removal
+from orlop.collect.resources import Collection, Resource
+from orlop.collect.statistics import Statistics
+
+__all__ = [
+    "Collection",
+    "Collector",
+    "Domain",
+    "Node",
+    "Path",
+    "Plan",
+    "Removal",
+    "Resource",
+    "Statistics",
+    "Step",
+]

@@ -1,0 +1,147 @@
+"""The collector of a database: removes what nothing holds, and says what holds the rest."""
+
+from __future__ import annotations
+
+import contextvars
+from typing import TYPE_CHECKING
+
+from orlop.collect import reasons
+from orlop.collect.dirt import Dirt
+from orlop.collect.node import BUILT_IN
+from orlop.collect.plan import Plan
+from orlop.collect.planning import orphans, removals, take_inventory
+from orlop.collect.run import cancel, collect, collections_begun, mark, mark_in
+from orlop.collect.survey import survey
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
+
+if TYPE_CHECKING:
+    from whenever import Instant
+
+    from orlop.collect.domain import Domain
+    from orlop.collect.marked import Marked, Path
+    from orlop.collect.node import Node
+    from orlop.collect.planning import Inventory
+    from orlop.collect.resources import Resource
+    from orlop.collect.statistics import Statistics
+    from orlop.kv import Transaction
+    from orlop.stores.scope import Changes
+
+
+class Collector:
+    """The collector of one database. Every thread may use it."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._dirt = Dirt(domain.snapshotters)
+
+    def note(self, changes: Changes) -> None:
+        """Take note of what an update has done; the database calls this when one has ended."""
+        self._dirt.note(changes)
+
+    def register(self, resource: Resource) -> None:
+        """Let a kind of resource take part in collections from now on.
+
+        Raises:
+            InvalidArgumentError: its type is one of the database's own, or empty.
+            AlreadyExistsError: its type is registered.
+        """
+        if not resource.type or resource.type in BUILT_IN:
+            raise InvalidArgumentError(f'resources cannot be registered as "{resource.type}"')
+        if resource.type in self._domain.resources:
+            raise AlreadyExistsError(f'resources of type "{resource.type}"')
+        self._domain.resources[resource.type] = resource
+
+    def run(self) -> Statistics:
+        """Remove what nothing holds; then delete the data that no metadata names any more.
+
+        What could not be deleted is in the statistics, and is tried again by the next run.
+
+        Raises:
+            FailedPreconditionError: the database was opened for reading, or this thread has
+                an update open.
+            UnavailableError: an earlier write failed, or a lock was not free in time.
+            DataLossError: the database is damaged.
+        """
+        return self._collect(None)
+
+    def plan(self, *, now: Instant | None = None) -> Plan:
+        """Return what `run` would remove; nothing is touched.
+
+        Args:
+            now: as of when; `None`: the present. A plan for another time only answers
+                questions, it cannot be applied.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        moment = now or self._domain.transactor.clock.now()
+        with collections_begun(self._domain) as collections:
+            # First the backends: what is written after this is no orphan, but not seen yet.
+            surveyed = survey(self._domain)
+
+            def read(transaction: Transaction) -> tuple[Marked, Inventory]:
+                marked = mark_in(self._domain, transaction, collections, moment)
+                return marked, take_inventory(transaction, marked)
+
+            marked, inventory = self._domain.transactor.read(read)
+            nodes = removals(marked, inventory, surveyed)
+            nodes += orphans(self._domain, inventory, surveyed)
+            cancel(collections)
+        return Plan(
+            nodes=tuple(nodes),
+            marked=marked,
+            is_hypothetical=now is not None,
+            failures=surveyed.failures,
+            _apply=self._collect,
+        )
+
+    def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[Path, ...]:
+        """Return for each root that holds a node one shortest path, the shortest first.
+
+        Args:
+            node: the node; whether it is flat does not matter.
+            now: as of when; `None`: the present.
+
+        Raises: as `plan`.
+        """
+        return self._marked(now).paths(node)
+
+    def explain(self, node: Node, *, now: Instant | None = None) -> str:
+        """Say who holds a node, or why nothing does.
+
+        Args:
+            node: the node; whether it is flat does not matter.
+            now: as of when; `None`: the present.
+
+        Raises:
+            NotFoundError: there is no such record, and nothing refers to one.
+        """
+        marked = self._marked(now)
+        paths = marked.paths(node)
+        if paths:
+            return reasons.describe(node, paths)
+        if node not in marked.graph:
+            raise NotFoundError(str(node))
+        return f"nothing holds {node}: {reasons.reasons(marked)[node.whole]}"
+
+    def _marked(self, now: Instant | None) -> Marked:
+        moment = now or self._domain.transactor.clock.now()
+        with collections_begun(self._domain) as collections:
+            marked = mark(self._domain, collections, moment)
+            cancel(collections)
+        return marked
+
+    def _collect(self, plan: Plan | None) -> Statistics:
+        if self._domain.read_only:
+            raise FailedPreconditionError(
+                "the database was opened for reading: open it for writing to collect"
+            )
+        # A view that is open here must not be taken for the present, and an update that is
+        # open here holds the gate: its own error says so.
+        return contextvars.Context().run(collect, self._domain, self._dirt, plan)

@@ -1,0 +1,47 @@
+"""Which backends may hold data that no metadata names."""
+
+from __future__ import annotations
+
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orlop.stores.scope import Changes
+
+CONTENT_BACKEND: Final = ""
+"""Stands for the content backend, among the names of snapshotters."""
+
+
+class Dirt:
+    """The backends that are to be cleaned. Every thread may use it.
+
+    After opening all are: what an earlier process left is found again without a note of it.
+    """
+
+    def __init__(self, snapshotters: Iterable[str]) -> None:
+        self._mutex = Lock()
+        self._dirty = {CONTENT_BACKEND, *snapshotters}
+
+    def note(self, changes: Changes) -> None:
+        """Take note of what an update has left, committed or not."""
+        with self._mutex:
+            self._dirty |= changes.snapshotters
+            if changes.content:
+                self._dirty.add(CONTENT_BACKEND)
+
+    def names(self) -> list[str]:
+        """Return the backends that are to be cleaned, the content backend first."""
+        with self._mutex:
+            return sorted(self._dirty)
+
+    def take(self, name: str) -> None:
+        """Count a backend as clean: its cleanup begins."""
+        with self._mutex:
+            self._dirty.discard(name)
+
+    def put_back(self, name: str) -> None:
+        """Count a backend as dirty again: its cleanup failed."""
+        with self._mutex:
+            self._dirty.add(name)

@@ -1,0 +1,275 @@
+"""What one record says to the collector: pure functions from records to facts.
+
+Facts do not depend on the time. Where time decides (an expiry, a condition), they say what
+it is compared with, so that the same facts answer for any moment.
+
+What is malformed or missing says nothing and is never an error; where a time cannot be read,
+the record counts as held, because nobody knows that it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.collect import conditions, rules
+from orlop.collect.node import (
+    CONTAINER,
+    CONTENT,
+    IMAGE,
+    INGEST,
+    LEASE,
+    SANDBOX,
+    Node,
+    snapshot_node,
+)
+from orlop.collect.rules import Effect
+from orlop.model.errors import DataLossError
+from orlop.model.timestamps import parse_rfc3339
+from orlop.schema import (
+    containers,
+    content,
+    images,
+    ingests,
+    leases,
+    namespaces,
+    sandboxes,
+    snapshots,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from whenever import Instant
+
+    from orlop.collect.conditions import Comparison
+    from orlop.collect.rules import FieldRule, Meaning, RuleBook
+    from orlop.kv import Bucket, Transaction
+
+
+class Edge(NamedTuple):
+    """A reference from one node to another.
+
+    Attributes:
+        target: what is referred to.
+        rule: the label or field that refers to it.
+        follows_flat: whether a flat node refers to it too.
+    """
+
+    target: Node
+    rule: str
+    follows_flat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalEdge:
+    """A reference to a snapshot that holds while any of the comparisons does."""
+
+    edge: Edge
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a record says.
+
+    Attributes:
+        node: the record, whole.
+        root: by what the record holds itself: its type, or a label; empty where it does not.
+        expires_at: after that moment it is no root, and as a lease holds nothing.
+        references: what it refers to, in the order of labels and fields.
+        parents: what refers to it because a label of its own says so (back references).
+        conditional: what it refers to under a condition.
+        used_at: when it was used last, in nanoseconds since 1970, for conditions of others;
+            several labels may say so.
+    """
+
+    node: Node
+    root: str = ""
+    expires_at: Instant | None = None
+    references: tuple[Edge, ...] = ()
+    parents: tuple[Edge, ...] = ()
+    conditional: tuple[ConditionalEdge, ...] = ()
+    used_at: tuple[int, ...] = ()
+
+    def has_expired(self, now: Instant) -> bool:
+        """Tell whether `now` is after its expiry."""
+        return self.expires_at is not None and now > self.expires_at
+
+
+_NO_LABELS: Final[dict[str, str]] = {}
+
+
+def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
+    """Iterate over the facts of all records: namespace by namespace, in the order of a sweep."""
+    for namespace in namespaces.all_names(transaction):
+        yield from _leases(transaction, namespace, book)
+        yield from _snapshots(transaction, namespace, book)
+        yield from _ingests(transaction, namespace)
+        yield from _blobs(transaction, namespace, book)
+        yield from _images(transaction, namespace, book)
+        yield from _containers(transaction, namespace, book)
+        yield from _sandboxes(transaction, namespace, book)
+
+
+def _leases(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    bucket = leases.find(transaction, namespace)
+    for name in leases.all_names(bucket):
+        said = book.meanings(LEASE, leases.labels(bucket, name))
+        is_flat = any(one.rule.effect is Effect.FLAT for one in said)
+        yield Facts(
+            Node(LEASE, namespace, name),
+            root=LEASE,
+            expires_at=_expiry(said),
+            references=tuple(_leased(bucket, namespace, name, is_flat=is_flat)),
+        )
+
+
+def _leased(bucket: Bucket | None, namespace: str, lease: str, *, is_flat: bool) -> Iterator[Edge]:
+    for resource in leases.resources(bucket, lease):
+        kind, _, snapshotter = resource.type.partition("/")
+        rule = _LEASED[kind]
+        key = f"{snapshotter}/{resource.id}" if snapshotter else resource.id
+        node = Node(rule.target, namespace, key)
+        yield Edge(node.flat if is_flat else node, rule.name)
+
+
+_LEASED: Final[dict[str, FieldRule]] = {
+    leases.CONTENT: rules.LEASED_CONTENT,
+    leases.SNAPSHOTS: rules.LEASED_SNAPSHOTS,
+    leases.INGESTS: rules.LEASED_INGESTS,
+    leases.IMAGES: rules.LEASED_IMAGES,
+}
+
+
+def _snapshots(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    for snapshotter in snapshots.snapshotters(transaction, namespace):
+        if "/" in snapshotter:
+            continue  # no node can name it: its key would be cut at the first slash
+        bucket = snapshots.find(transaction, namespace, snapshotter)
+        for key in snapshots.all_names(bucket):
+            parent = snapshots.parent(bucket, key)
+            fields: tuple[Edge, ...] = ()
+            if parent:
+                fields = (_field(rules.PARENT, snapshot_node(namespace, snapshotter, parent)),)
+            node = snapshot_node(namespace, snapshotter, key)
+            yield _labelled(node, snapshots.labels(bucket, key), book, fields)
+
+
+def _ingests(transaction: Transaction, namespace: str) -> Iterator[Facts]:
+    bucket = ingests.find(transaction, namespace)
+    for ref in ingests.all_names(bucket):
+        try:
+            expires_at = ingests.expire_at(bucket, ref)
+            is_root = expires_at is not None
+        except DataLossError:
+            expires_at, is_root = None, True
+        expected = ingests.expected(bucket, ref)
+        target = Node(CONTENT, namespace, expected)
+        yield Facts(
+            Node(INGEST, namespace, ref),
+            root=INGEST if is_root else "",
+            expires_at=expires_at,
+            references=(_field(rules.EXPECTED, target),) if expected else (),
+        )
+
+
+def _blobs(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    bucket = content.find(transaction, namespace)
+    for digest in content.all_names(bucket):
+        yield _labelled(Node(CONTENT, namespace, digest), content.labels(bucket, digest), book)
+
+
+def _images(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    bucket = images.find(transaction, namespace)
+    for name in images.all_names(bucket):
+        digest = images.target_digest(bucket, name)
+        fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
+        stored = images.labels(bucket, name)
+        yield _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+
+
+def _containers(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    bucket = containers.find(transaction, namespace)
+    for name in containers.all_names(bucket):
+        snapshotter, key = containers.snapshot(bucket, name)
+        fields: tuple[Edge, ...] = ()
+        if snapshotter:
+            target = snapshot_node(namespace, snapshotter, key)
+            fields = (_field(rules.ROOT_FILESYSTEM, target),)
+        stored = containers.labels(bucket, name)
+        yield _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
+
+
+def _sandboxes(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
+    bucket = sandboxes.find(transaction, namespace)
+    for name in sandboxes.all_names(bucket):
+        stored = sandboxes.labels(bucket, name)
+        yield _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)
+
+
+def _field(rule: FieldRule, target: Node) -> Edge:
+    return Edge(target, rule.name, rule.follows_flat)
+
+
+def _labelled(
+    node: Node,
+    stored: dict[str, str],
+    book: RuleBook,
+    fields: tuple[Edge, ...] = (),
+    *,
+    root: str = "",
+) -> Facts:
+    """Return the facts of a record with labels, in addition to its fields."""
+    said = book.meanings(node.type, stored) if stored else []
+    if not said:
+        return Facts(node, root=root, references=fields)
+    return Facts(
+        node,
+        root=root or next((one.label for one in said if one.rule.effect is Effect.ROOT), ""),
+        expires_at=_expiry(said),
+        references=fields + _edges(node.namespace, said, Effect.REFERENCE),
+        parents=_edges(node.namespace, said, Effect.BACK_REFERENCE),
+        conditional=tuple(_conditional(node.namespace, said)),
+        used_at=tuple(_used_at(said)),
+    )
+
+
+def _edges(namespace: str, said: list[Meaning], effect: Effect) -> tuple[Edge, ...]:
+    return tuple(
+        Edge(Node(one.rule.target, namespace, one.key), one.label)
+        for one in said
+        if one.rule.effect is effect
+    )
+
+
+def _conditional(namespace: str, said: list[Meaning]) -> Iterator[ConditionalEdge]:
+    for one in said:
+        if one.rule.effect is Effect.CONDITION:
+            parsed = conditions.parse(one.value)
+            if parsed is not None:
+                comparisons, key = parsed
+                target = snapshot_node(namespace, one.snapshotter, key)
+                yield ConditionalEdge(Edge(target, one.label), comparisons)
+
+
+def _used_at(said: list[Meaning]) -> Iterator[int]:
+    for one in said:
+        if one.rule.effect is Effect.USED_AT:
+            used_at = _time(one.value)
+            if used_at is not None:
+                yield used_at.timestamp(unit="nanosecond")
+
+
+def _expiry(said: list[Meaning]) -> Instant | None:
+    for one in said:
+        if one.rule.effect is Effect.EXPIRY:
+            return _time(one.value)
+    return None
+
+
+def _time(text: str) -> Instant | None:
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None

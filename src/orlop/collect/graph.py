@@ -1,0 +1,140 @@
+"""The graph: all that the records of a database say to the collector, together.
+
+It is read once, from one version, and answers for any moment: which nodes are roots then,
+and what each node refers to.
+
+Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from orlop.collect import facts as reading
+from orlop.collect.facts import Edge, Facts
+from orlop.collect.node import IMAGE, LEASE, SWEPT, Node
+from orlop.collect.rules import RuleBook
+from orlop.schema import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from whenever import Instant
+
+    from orlop.collect.resources import Collection
+    from orlop.kv import Transaction
+
+
+class Root(NamedTuple):
+    """A node that is held by itself, and the type or label that says so."""
+
+    node: Node
+    rule: str
+
+
+class Graph:
+    """Facts by node, and the back references between them."""
+
+    def __init__(self, namespaces: Iterable[str] = ()) -> None:
+        self._namespaces = tuple(namespaces)
+        self._facts: dict[Node, Facts] = {}
+        self._children: dict[Node, list[Edge]] = {}
+        self._leased: dict[Node, list[Edge]] = {}
+        self._resources: list[Node] = []
+
+    @classmethod
+    def read(cls, transaction: Transaction, book: RuleBook | None = None) -> Graph:
+        """Read the facts of all records.
+
+        Args:
+            transaction: the version to read.
+            book: the rules; `None`: those without other resources.
+        """
+        graph = cls(namespaces.all_names(transaction))
+        for facts in reading.read_all(transaction, book or RuleBook()):
+            graph.add(facts)
+        return graph
+
+    def add(self, facts: Facts) -> None:
+        """Add the facts of a record that is not there yet."""
+        self._facts[facts.node] = facts
+        for parent in facts.parents:
+            self._children.setdefault(parent.target, []).append(Edge(facts.node, parent.rule))
+
+    def add_collections(self, collections: Mapping[str, Collection]) -> None:
+        """Add what other resources say, by their type; the records must be there before."""
+        leases = [node for node in self._facts if node.type == LEASE]
+        for kind, collection in collections.items():
+            existing = list(collection.all())
+            self._resources.extend(existing)
+            active: set[Node] = set()
+            nodes = dict.fromkeys(existing)
+            for namespace in self._namespaces:
+                active.update(collection.active(namespace))
+                for parent, child in collection.back_references(namespace):
+                    self._children.setdefault(parent, []).append(Edge(child, kind))
+            for lease in leases:
+                for node in collection.leased(lease.namespace, lease.key):
+                    self._leased.setdefault(lease, []).append(Edge(node, kind))
+                    nodes[node] = None
+            for node in {**nodes, **dict.fromkeys(active)}:
+                references = tuple(Edge(one, kind) for one in collection.references(node))
+                self.add(Facts(node, root=kind if node in active else "", references=references))
+
+    def __contains__(self, node: Node) -> bool:
+        return node.whole in self._facts
+
+    def facts(self, node: Node) -> Facts | None:
+        """Return what a record says, `None` where there is none."""
+        return self._facts.get(node.whole)
+
+    def all_facts(self) -> Iterable[Facts]:
+        """Return what all records say, in the order in which they were read."""
+        return self._facts.values()
+
+    def roots(self, now: Instant) -> Iterator[Root]:
+        """Iterate over the nodes that hold themselves at `now`.
+
+        What a lease or a sandbox holds is among its references.
+        """
+        for facts in self._facts.values():
+            if facts.root and not facts.has_expired(now):
+                yield Root(facts.node, facts.root)
+
+    def references(self, node: Node, now: Instant) -> Iterator[Edge]:
+        """Iterate over what a node refers to at `now`; some may come twice."""
+        facts = self._facts.get(node.whole)
+        if node.is_flat:
+            for edge in () if facts is None else facts.references:
+                if edge.follows_flat:
+                    yield edge._replace(target=edge.target.flat)
+            return
+        yield from self._back_references(node, now)
+        if facts is not None and not (node.type == LEASE and facts.has_expired(now)):
+            yield from self._leased.get(node, ())
+            yield from facts.references
+            yield from self._conditional(facts, now)
+
+    def swept(self) -> Iterator[Node]:
+        """Iterate over the nodes that a collection may remove, in the order of a sweep."""
+        for node in self._facts:
+            if node.type in SWEPT:
+                yield node
+        yield from self._resources
+
+    def _back_references(self, node: Node, now: Instant) -> Iterator[Edge]:
+        for edge in self._children.get(node, ()):
+            child = self._facts.get(edge.target)
+            # containerd leaves them out for images that are roots: those are held without them.
+            if child is None or child.node.type != IMAGE or child.has_expired(now):
+                yield edge
+
+    def _conditional(self, facts: Facts, now: Instant) -> Iterator[Edge]:
+        if not facts.conditional:
+            return
+        moment = now.timestamp(unit="nanosecond")
+        for conditional in facts.conditional:
+            snapshot = self._facts.get(conditional.edge.target)
+            used = () if snapshot is None else snapshot.used_at
+            if any(one.holds(at, moment) for one in conditional.comparisons for at in used):
+                yield conditional.edge
