@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from orlop.model import digest as digests
 from orlop.model.errors import InvalidArgumentError
@@ -113,15 +112,14 @@ def object_of(name: str) -> str:
 
     A name in which containerd finds no repository is returned whole.
     """
-    try:
-        parts = urlsplit(f"dummy://{name}")
-        host_is_valid = bool(parts.hostname) and (parts.port is None or parts.port >= 0)
-    except ValueError:
+    rest = re.split(r"[?#]", name, maxsplit=1)[0]
+    authority, _, path = rest.partition("/")
+    host = authority.rpartition("@")[2]
+    port = host.rpartition("]")[2].partition(":")[2]
+    if "://" in name or not host or re.search(r"[^0-9]", port) or re.search(r"[%\s]", name):
         return name
-    if "://" in name or not host_is_valid:
-        return name
-    found = re.search(r"[:@]", parts.path)
-    return parts.path[found.start() :].removeprefix(":") if found else ""
+    found = re.search(r"[:@]", path)
+    return path[found.start() :].removeprefix(":") if found else ""
 
 
 def has_object(name: str) -> bool:
