@@ -63,7 +63,7 @@ class ContentWriter:
         """
         descriptor = self._descriptor("write to")
         remaining = memoryview(data).cast("B")
-        length = offset = len(remaining)
+        length = len(remaining)
         try:
             while remaining:
                 written = os.write(descriptor, remaining)
