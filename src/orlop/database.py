@@ -265,6 +265,8 @@ class Database:
             DataLossError: what is stored does not have the form that a migration reads.
             FailedPreconditionError: the database is only read, or an update is open here.
         """
+        if self.read_only:
+            raise FailedPreconditionError(f"{self._path} was opened read-only: open it for writing")
         with self._gate.exclusive(self._timeout), opening.refusals(self._path):
             return opening.migrate_schema(self._engine, self._timeout)
 

@@ -39,7 +39,7 @@ _CONTENT_MODE: Final = 0o755
 _SNAPSHOTTER_MODE: Final = 0o700
 
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ELOOP})
+_MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
