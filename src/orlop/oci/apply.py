@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
+from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
 from orlop.oci.directories import Directory, Path, open_directory, remove, shown, status
@@ -66,8 +66,8 @@ class _Application:
         self._tree = tree
         self._label = label
         self._directories: dict[Path, TarEntry] = {}
-        self._whiteouts: whiteouts.Whiteouts = (
-            whiteouts.OverlayWhiteouts(tree) if tree.layered else whiteouts.RemovingWhiteouts()
+        self._whiteouts = (
+            whiteouts.OverlayWhiteouts(tree) if tree.layered else whiteouts.Whiteouts()
         )
 
     def run(self) -> None:
@@ -157,7 +157,13 @@ class _Application:
     def _place_link(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
         """Give a file a second name. Its attributes came with its own entry."""
         target = parts_of(entry.link)
-        with self._tree.existing(target[:-1]) as source:
+        try:
+            source = self._tree.existing(target[:-1])
+        except NotFoundError:
+            raise InvalidArgumentError(
+                f"{self._name(entry)}: takes the place of its own target"
+            ) from None
+        with source:
             os.link(
                 target[-1],
                 name,
@@ -183,16 +189,16 @@ class _Application:
 
     def _finish_directories(self) -> None:
         """Set mode and times of directories, innermost first."""
-        self._tree.forget()
         for path, entry in sorted(self._directories.items(), reverse=True):
-            with self._tree.existing(path[:-1]) as parent:
-                state = None if parent.upper is None else status(parent.upper, path[-1])
-                if state is None or not stat.S_ISDIR(state.st_mode):
-                    # A later entry of the layer took its place.
-                    continue
-                with Directory(path, open_directory(parent.writable, path[-1])) as inner:
-                    attributes.set_mode(inner.writable, entry)
-                    attributes.set_times(inner.writable, entry)
+            made = self._tree.written(path)
+            if made is None:
+                # A later entry of the layer took its place.
+                continue
+            try:
+                attributes.set_mode(made, entry)
+                attributes.set_times(made, entry)
+            finally:
+                os.close(made)
 
 
 def _device(entry: TarEntry) -> int:

@@ -128,6 +128,23 @@ class SnapshotTree:
         """
         return self._walk(path, make=False)
 
+    def written(self, path: Path) -> int | None:
+        """Open the directory at `path` in the part that is written, without following links.
+
+        Returns:
+            A descriptor, which the caller closes; `None` where there is no such directory.
+        """
+        here = os.dup(self._root.writable)
+        for name in path:
+            try:
+                inner = open_directory(here, name)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            finally:
+                os.close(here)
+            here = inner
+        return here
+
     def forget(self) -> None:
         """Drop what is remembered of the last path: something on it may have changed."""
         if self._last is not None:

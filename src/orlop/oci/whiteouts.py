@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
 from orlop.oci.attributes import privileged
@@ -47,47 +47,31 @@ def hidden_name(name: bytes) -> bytes:
     return hidden
 
 
-class Whiteouts(Protocol):
-    """How a snapshot keeps what is gone."""
-
-    def brought(self, path: Path) -> None:
-        """Note that the layer brings `path`, so that its whiteouts spare it."""
-
-    def dropped(self, path: Path) -> None:
-        """Note that an entry of the layer was replaced by a later one."""
-
-    def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
-        """Let `name` be gone, as far as the layers below brought it."""
-
-    def hide_all(self, directory: Directory, entry: TarEntry) -> None:
-        """Let everything in a directory be gone, as far as the layers below brought it."""
-
-
-class RemovingWhiteouts:
+class Whiteouts:
     """For a snapshot with files of its own: what is gone is removed."""
 
     def __init__(self) -> None:
         self._brought: _Tree = {}
 
     def brought(self, path: Path) -> None:
-        """Note the path with the directories that lead to it."""
+        """Note that the layer brings `path`, so that its whiteouts spare it."""
         node = self._brought
         for name in path:
             node = node.setdefault(name, {})
 
     def dropped(self, path: Path) -> None:
-        """Forget the path with all below it."""
+        """Note that an entry of the layer, with all below it, was replaced by a later one."""
         parent = self._find(path[:-1])
         if parent is not None:
             parent.pop(path[-1], None)
 
     def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
-        """Remove what the layers below brought under `name`."""
+        """Let `name` be gone, as far as the layers below brought it."""
         del entry
         self._remove(directory.writable, name, self._find((*directory.path, name)))
 
     def hide_all(self, directory: Directory, entry: TarEntry) -> None:
-        """Remove what the layers below brought into the directory."""
+        """Let everything in a directory be gone, as far as the layers below brought it."""
         del entry
         self._remove_within(directory.writable, self._find(directory.path) or {})
 
@@ -117,22 +101,18 @@ class RemovingWhiteouts:
             self._remove(directory, child, brought.get(child))
 
 
-class OverlayWhiteouts:
+class OverlayWhiteouts(Whiteouts):
     """For the upper directory of an overlay: what is gone is marked, for the kernel to hide.
 
-    All that is in the upper directory was brought by the layer.
+    What the upper directory has, but the layer did not bring, was made on the way: directories
+    above entries, copies of files that got a second name. It goes like what is below.
 
     Source: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
     """
 
     def __init__(self, tree: SnapshotTree) -> None:
+        super().__init__()
         self._tree = tree
-
-    def brought(self, path: Path) -> None:
-        """Need nothing: the upper directory tells."""
-
-    def dropped(self, path: Path) -> None:
-        """Need nothing: the upper directory tells."""
 
     def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
         """Mark `name` as gone.
@@ -140,9 +120,12 @@ class OverlayWhiteouts:
         Raises:
             PermissionDeniedError: the system does not let this user make the mark.
         """
+        super().hide(directory, name, entry)
         found = status(directory.writable, name)
         if found is None:
-            self._mark(directory, name, entry)
+            # Where nothing is to be hidden the kernel would list the mark itself.
+            if _is_below(directory, name):
+                self._mark(directory, name, entry)
         elif stat.S_ISDIR(found.st_mode):
             inner = open_directory(directory.writable, name)
             with Directory((*directory.path, name), inner) as hiding:
@@ -153,6 +136,7 @@ class OverlayWhiteouts:
 
         The kernel does not look for the mark on the root: there, every name is marked.
         """
+        super().hide_all(directory, entry)
         if directory.path:
             self._tree.hide_parents(directory)
             return
@@ -173,6 +157,15 @@ class OverlayWhiteouts:
             os.chown(
                 name, entry.owner, entry.group, dir_fd=directory.writable, follow_symlinks=False
             )
+
+
+def _is_below(directory: Directory, name: bytes) -> bool:
+    """Whether the parents show something under `name` in a directory."""
+    for lower in directory.lowers:
+        state = status(lower, name)
+        if state is not None:
+            return not is_whiteout(state)
+    return False
 
 
 def marks_nothing(state: os.stat_result | None, *, layered: bool) -> bool:
