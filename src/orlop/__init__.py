@@ -9,6 +9,11 @@ with orlop.open("/var/lib/orlop") as db:
 ```
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from orlop.database import Database
 from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open
 from orlop.model.any import ProtoAny
@@ -30,6 +35,11 @@ from orlop.model.records import (
 )
 from orlop.namespace import Namespace
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from orlop import oci
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -50,5 +60,13 @@ __all__ = [
     "SnapshotInfo",
     "SnapshotKind",
     "SnapshotUsage",
+    "oci",
     "open",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import `orlop.oci` when it is first named: who only asks questions does not wait for it."""
+    if name == "oci":
+        return importlib.import_module("orlop.oci")
+    raise AttributeError(f"module 'orlop' has no attribute {name!r}")

@@ -22,6 +22,7 @@ import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.kv import errors as engine_errors
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
     from orlop.kv import Engine, Transaction
     from orlop.model.clock import Clock
+    from orlop.model.events import Event
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
@@ -95,6 +97,50 @@ _open: ContextVar[_Ambient | None] = ContextVar("orlop_transaction", default=Non
 _leases: ContextVar[Mapping[tuple[object, str], str] | None] = ContextVar(
     "orlop_lease", default=None
 )
+
+
+class Audience:
+    """Who is told what an update has done, once it has ended. Every thread may use it."""
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._subscribers: list[Callable[[Event], None]] = []
+        self._followers: list[Callable[[Changes], None]] = []
+
+    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
+        """Have every event delivered; return what ends it."""
+        return self._register(self._subscribers, subscriber)
+
+    def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
+        """Be told of each outermost update; return what ends it."""
+        return self._register(self._followers, follower)
+
+    def tell(self, changes: Changes) -> None:
+        """Tell of an update that has ended. A rollback is told of if it left data in backends.
+
+        All are told, even if one raises: what is told has happened. The first error is raised
+        then.
+        """
+        if not (changes.committed or changes.content or changes.snapshotters):
+            return
+        with self._mutex:
+            calls = [partial(follower, changes) for follower in self._followers]
+            subscribers = list(self._subscribers)
+        calls += [partial(one, event) for event in changes.events for one in subscribers]
+        with ExitStack() as remaining:
+            for call in reversed(calls):
+                remaining.callback(call)
+
+    def _register(self, registry: list[_T], entry: _T) -> Callable[[], None]:
+        with self._mutex:
+            registry.append(entry)
+
+        def end() -> None:
+            with self._mutex:
+                if entry in registry:
+                    registry.remove(entry)
+
+        return end
 
 
 class Transactions:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from orlop import opening
-from orlop.ambient import Transactions
+from orlop.ambient import Audience, Transactions
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from orlop.model.clock import Clock
     from orlop.model.events import Event
     from orlop.stores.scope import Changes, Update
-
-_T = TypeVar("_T")
 
 _SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
@@ -76,16 +74,15 @@ class Database:
         self._gate = SharedLock("the gate between updates and the collector")
         self._content_lock = SharedLock("the content store")
         self._snapshot_locks: dict[str, SharedLock] = {}
-        self._subscribers: list[Callable[[Event], None]] = []
-        self._followers: list[Callable[[Changes], None]] = []
         self._mutex = Lock()
+        self._audience = Audience()
         self._transactions = Transactions(
             engine,
             path,
             clock=self._clock,
             gate=self._gate,
             timeout=timeout,
-            ended=self._update_ended,
+            ended=self._audience.tell,
         )
         self._content: ContentBackend | None = None
         self._snapshotters: dict[str, SnapshotBackend] = {}
@@ -99,18 +96,8 @@ class Database:
                 )
                 for name, snapshotter in _SNAPSHOTTERS.items()
             }
-        self._collector = Collector(
-            Domain(
-                transactor=self._transactions,
-                read_only=engine.read_only,
-                gate=self._gate,
-                content=self._content,
-                content_lock=self._content_lock,
-                snapshotters=self._snapshotters,
-                snapshot_lock=self.snapshot_lock,
-            )
-        )
-        self.follow(self._collector.note)
+        self._collector = self._new_collector()
+        self._audience.follow(self._collector.note)
 
     @classmethod
     def open_file(
@@ -276,7 +263,7 @@ class Database:
         Returns:
             What ends the subscription.
         """
-        return self._register(self._subscribers, subscriber)
+        return self._audience.subscribe(subscriber)
 
     def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
         """Be told what each outermost update has done, and what a rollback left in backends.
@@ -284,7 +271,7 @@ class Database:
         Returns:
             What ends it.
         """
-        return self._register(self._followers, follower)
+        return self._audience.follow(follower)
 
     def close(self) -> None:
         """Release the files and the lock; closing twice is allowed."""
@@ -298,6 +285,19 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _new_collector(self) -> Collector:
+        return Collector(
+            Domain(
+                transactor=self._transactions,
+                read_only=self.read_only,
+                gate=self._gate,
+                content=self._content,
+                content_lock=self._content_lock,
+                snapshotters=self._snapshotters,
+                snapshot_lock=self.snapshot_lock,
+            )
+        )
+
     def _open_metastore(self, path: Path) -> Engine:
         return open_engine(
             path,
@@ -306,28 +306,6 @@ class Database:
             timeout=self._timeout,
             mode=opening.METASTORE_MODE,
         )
-
-    def _register(self, registry: list[_T], entry: _T) -> Callable[[], None]:
-        with self._mutex:
-            registry.append(entry)
-
-        def end() -> None:
-            with self._mutex:
-                if entry in registry:
-                    registry.remove(entry)
-
-        return end
-
-    def _update_ended(self, changes: Changes) -> None:
-        if not (changes.committed or changes.content or changes.snapshotters):
-            return
-        with self._mutex:
-            followers, subscribers = list(self._followers), list(self._subscribers)
-        for follower in followers:
-            follower(changes)
-        for event in changes.events:
-            for subscriber in subscribers:
-                subscriber(event)
 
 
 def open_database(

@@ -1,4 +1,4 @@
-"""Snapshots over the real backends; a fake one where a backend must answer as ours never do."""
+"""Snapshots over the real backends; the cases that upstream has too carry its names."""
 
 from __future__ import annotations
 
@@ -14,19 +14,14 @@ from orlop.model.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
-    UnavailableError,
-    UnknownError,
 )
 from orlop.model.records import LeaseResource, SnapshotInfo, SnapshotKind
 from orlop.schema import snapshots as schema
+from stores.chains import chain, record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from orlop import Database, Mount, Namespace
-    from orlop.model.backends import SnapshotBackend
+    from orlop import Database, Namespace
     from orlop.model.events import Event
-    from orlop.schema.snapshots import SnapshotRecord
     from orlop.stores.scope import Changes
     from orlop.stores.snapshots import SnapshotStore
     from stores.moments import StandingClock
@@ -37,21 +32,6 @@ REF = "containerd.io/snapshot.ref"
 @pytest.fixture(params=["native", "overlayfs"])
 def store(ns: Namespace, request: pytest.FixtureRequest) -> SnapshotStore:
     return ns.snapshots(str(request.param))
-
-
-def record(store: SnapshotStore, key: str) -> SnapshotRecord:
-    with store.scope.transactor.view() as transaction:
-        found = schema.read(schema.find(transaction, store.scope.namespace, store.snapshotter), key)
-    assert found is not None
-    return found
-
-
-def chain(store: SnapshotStore, *names: str) -> None:
-    parent = ""
-    for name in names:
-        store.prepare(f"{name}-active", parent)
-        store.commit(name, f"{name}-active")
-        parent = name
 
 
 def test_basic(store: SnapshotStore, clock: StandingClock) -> None:
@@ -378,115 +358,6 @@ def test_a_snapshotter_that_is_not_ours_can_be_read(ns: Namespace) -> None:
     with pytest.raises(FailedPreconditionError, match="zfs"):
         foreign.prepare("new")
     foreign.remove("k")
-
-
-class Remote:
-    """A backend that has some snapshots already, as those with a registry behind them do."""
-
-    def __init__(self, inner: SnapshotBackend) -> None:
-        self._inner = inner
-        self.remote: list[SnapshotInfo] = []
-        self.fault: Exception | None = None
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
-    def prepare(
-        self, key: str, parent: str, labels: Mapping[str, str] | None = None
-    ) -> tuple[Mount, ...]:
-        if self.fault is not None:
-            raise self.fault
-        return self._inner.prepare(key, parent, labels)
-
-    def walk(self) -> list[SnapshotInfo]:
-        return [*self.remote, *self._inner.walk()]
-
-
-@pytest.fixture
-def remote(ns: Namespace) -> tuple[SnapshotStore, Remote]:
-    store = ns.snapshots("native")
-    assert store.backend is not None
-    backend = Remote(store.backend)
-    return dataclasses.replace(store, backend=backend), backend  # type: ignore[arg-type] # by __getattr__
-
-
-def test_snapshotter_with_ref(
-    ns: Namespace, remote: tuple[SnapshotStore, Remote], events: list[Event]
-) -> None:
-    store, backend = remote
-    chain(store, "base")
-    events.clear()
-    target = SnapshotInfo(
-        kind=SnapshotKind.COMMITTED,
-        name="elsewhere/1/there",
-        parent="testing/2/base",
-        labels={REF: 'tar"get,1', "a": "theirs", "b": "theirs"},
-    )
-    backend.remote = [
-        dataclasses.replace(target, kind=SnapshotKind.ACTIVE, name="active"),
-        dataclasses.replace(target, parent="", name="parentless"),
-        dataclasses.replace(target, labels={REF: "tar"}, name="otherwise"),
-        target,
-    ]
-    backend.fault = AlreadyExistsError("there")
-    ns.leases.create("l")
-
-    with ns.using_lease("l"), pytest.raises(AlreadyExistsError, match="from snapshotter"):
-        store.prepare("key", "base", {REF: 'tar"get,1', "a": "ours"})
-
-    adopted = record(store, 'tar"get,1')
-    assert adopted.backend_name == "elsewhere/1/there"
-    assert adopted.parent == "base"
-    assert adopted.labels == {REF: 'tar"get,1', "a": "ours", "b": "theirs"}
-    assert (adopted.created_at, adopted.updated_at) == (target.created_at, target.updated_at)
-    assert [one.id for one in ns.leases.resources("l")] == ['tar"get,1']
-    assert events == []
-    with pytest.raises(FailedPreconditionError):
-        store.remove("base")
-    backend.fault = None
-    with pytest.raises(AlreadyExistsError, match="target snapshot"):
-        store.prepare("again", "base", {REF: 'tar"get,1'})
-
-
-def test_a_target_that_the_backend_does_not_have_after_all(
-    remote: tuple[SnapshotStore, Remote],
-) -> None:
-    store, backend = remote
-    backend.fault = AlreadyExistsError("there")
-
-    with pytest.raises(NotFoundError, match="target"):
-        store.prepare("key", labels={REF: "target"})
-    with pytest.raises(UnknownError, match="unexpected"):
-        store.prepare("key")
-
-
-def test_other_errors_of_the_backend_are_passed_on(remote: tuple[SnapshotStore, Remote]) -> None:
-    store, backend = remote
-    backend.fault = UnavailableError("busy")
-
-    with pytest.raises(UnavailableError):
-        store.prepare("key", labels={REF: "target"})
-    assert list(store.walk()) == []
-
-
-def test_what_was_made_and_not_noted_is_removed(
-    remote: tuple[SnapshotStore, Remote], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, backend = remote
-    inner = backend.prepare
-
-    def faster(key: str, parent: str, labels: Mapping[str, str] | None = None) -> tuple[Mount, ...]:
-        with monkeypatch.context() as context:
-            context.setattr(backend, "prepare", inner)
-            store.prepare("key")
-        return inner(key, parent, labels)
-
-    monkeypatch.setattr(backend, "prepare", faster)
-    with pytest.raises(AlreadyExistsError):
-        store.prepare("key")
-
-    assert [one.name for one in store.walk()] == ["key"]
-    assert [one.name for one in backend.walk()] == [record(store, "key").backend_name]
 
 
 def test_a_rollback_tells_of_what_it_left(ns: Namespace, db: Database) -> None:

@@ -16,8 +16,6 @@ import pytest
 import orlop
 from orlop import kv
 from orlop.ambient import translated
-from orlop.bolt import open_engine
-from orlop.database import Database
 from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -32,9 +30,8 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from orlop import Namespace
+    from orlop.database import Database
     from orlop.model.events import Event
     from orlop.stores.scope import Changes
 
@@ -269,6 +266,19 @@ def test_a_follower_may_use_the_database(db: Database, ns: Namespace) -> None:
     assert lease_ids(ns) == ["reaction"]
 
 
+def test_all_are_told_even_if_one_raises(db: Database, ns: Namespace, events: list[Event]) -> None:
+    def refuse(_: Changes) -> None:
+        fail()
+
+    with ns.content.writer("ref") as writer:
+        end = db.follow(refuse)
+        with pytest.raises(ZeroDivisionError):
+            writer.commit()
+        end()
+    assert [one.topic for one in events] == ["/content/create"]
+    assert ns.content.info(writer.digest()).size == 0, "what is told has happened"
+
+
 def test_an_update_waits_for_the_gate(tmp_path: Path) -> None:
     with orlop.open(tmp_path, timeout=0.05) as db, ExitStack() as sweeping:
         entered, leave = threading.Event(), threading.Event()
@@ -309,68 +319,6 @@ def test_a_lock_is_held_until_the_outermost_update_ends(db: Database, ns: Namesp
             pass
         assert not is_free()
     assert is_free()
-
-
-class Changing:
-    """An engine whose file another process writes: the first readings do not count."""
-
-    def __init__(self, inner: kv.Engine, stale_readings: int) -> None:
-        self._inner = inner
-        self.left = stale_readings
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
-    def begin(self, *, writable: bool = False, timeout: float | None = None) -> kv.Transaction:
-        transaction = self._inner.begin(writable=writable, timeout=timeout)
-        if writable or not self.left:
-            return transaction
-        self.left -= 1
-        return Stale(transaction)  # type: ignore[return-value] # by __getattr__
-
-
-class Stale:
-    def __init__(self, inner: kv.Transaction) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._inner, name)
-
-    def rollback(self) -> None:
-        self._inner.rollback()
-        raise kv.StaleReadError("the file changed")
-
-
-@pytest.fixture
-def changing(tmp_path: Path) -> Callable[[int], Database]:
-    def make(stale_readings: int) -> Database:
-        path = tmp_path / "changing.db"
-        engine = Changing(open_engine(path), stale_readings)
-        return Database(engine, path)  # type: ignore[arg-type] # by __getattr__
-
-    return make
-
-
-def test_a_reading_that_does_not_count_is_repeated(
-    changing: Callable[[int], Database],
-) -> None:
-    with changing(3) as db:
-        assert db.namespaces.list() == []
-        with pytest.raises(NotFoundError):
-            db.namespace("one").leases.get("a")
-
-
-def test_a_file_that_changes_all_the_time_is_unavailable(
-    changing: Callable[[int], Database],
-) -> None:
-    with changing(1000) as db:
-        with pytest.raises(UnavailableError, match="changed"):
-            db.namespaces.list()
-        # Whatever the block made of what it read does not count either.
-        with pytest.raises(UnavailableError), db.view():
-            fail()
-        with pytest.raises(UnavailableError), db.view():
-            db.namespaces.list()
 
 
 @pytest.mark.parametrize(
