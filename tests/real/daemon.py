@@ -40,7 +40,11 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 
 [debug]
   level = "debug"
+
+[plugins."io.containerd.gc.v1.scheduler"]
+  startup_delay = "24h"
 """
+"""It collects when `collect` tells it to, and not some time after it has started."""
 
 EXPECTED_COMPLAINTS = re.compile(r"devmapper|cleaning up after shim|cleanup warnings")
 """Warnings of any 1.6.20: a snapshotter that is not configured, and the end of a container."""
@@ -147,7 +151,7 @@ class Daemon:
         return {row[0] for row in self.rows(*arguments, namespace=namespace) if row}
 
     def collect(self) -> None:
-        """Make the daemon's own collector run once and wait for it: a lease that ends does."""
+        """Make the daemon's own collector run once and wait for it: the end of a lease does."""
         lease = self.ctr("leases", "create").strip()
         self.ctr("leases", "delete", "--sync", lease)
 

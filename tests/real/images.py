@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 120
 TAG = "v1"
+FIRST_FILE_TIME = 1_500_000_000
+LATEST_FILE_TIME = FIRST_FILE_TIME + 100
+"""Seconds since 1970: every time in the image lies between, so that no clock can be mistaken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,9 @@ def make_image(folder: Path) -> RealImage:
     run("umoci", "init", "--layout", image.layout)
     run("umoci", "new", "--image", tagged)
     run("umoci", "unpack", *_rootless(), "--image", tagged, bundle)
-    for step in (_first_layer, _second_layer, _third_layer):
+    for number, step in enumerate((_first_layer, _second_layer, _third_layer)):
         step(files)
+        _age(files, FIRST_FILE_TIME + number)
         run("umoci", "repack", "--refresh-bundle", "--image", tagged, bundle)
     command = [f"--config.cmd={word}" for word in ("/bin/cat", "/etc/release")]
     run("umoci", "config", "--image", tagged, *command)
@@ -60,6 +64,13 @@ def make_image(folder: Path) -> RealImage:
     run(*skopeo, f"oci-archive:{image.oci_archive}:{image.name}")
     run(*skopeo, f"docker-archive:{image.docker_archive}:{image.name}")
     return image
+
+
+def _age(files: Path, seconds: int) -> None:
+    """Set the time of each entry that the step before has touched."""
+    for path in [*files.rglob("*"), files]:
+        if path.lstat().st_mtime > LATEST_FILE_TIME:
+            os.utime(path, (seconds, seconds), follow_symlinks=False)
 
 
 def _rootless() -> list[str]:

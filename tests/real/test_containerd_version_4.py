@@ -45,6 +45,7 @@ def root(daemon: Daemon, image: RealImage) -> Path:
     """Return a root that the daemon filled and Orlop raised to version 4, with its new things."""
     with daemon:
         daemon.ctr("images", "import", image.oci_archive)
+        daemon.collect()
     with orlop.open(daemon.root, migrate=True) as database:
         assert database.version == 4
         ns = database.namespace("default")

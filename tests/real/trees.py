@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,11 +25,8 @@ class Entry:
     attributes: tuple[tuple[str, bytes], ...]
 
 
-def tree(top: Path, *, directory_times: bool = True) -> dict[str, Entry]:
-    """Return the entries of a tree by their path within it; `.` is the top itself.
-
-    Without `directory_times` the times of directories read as 0.
-    """
+def tree(top: Path) -> dict[str, Entry]:
+    """Return the entries of a tree by their path within it; `.` is the top itself."""
     paths = [top, *sorted(top.rglob("*"))]
     same_file: dict[tuple[int, int], list[str]] = {}
     for path in paths:
@@ -37,22 +34,16 @@ def tree(top: Path, *, directory_times: bool = True) -> dict[str, Entry]:
         if stat.S_ISREG(status.st_mode) and status.st_nlink > 1:
             place = (status.st_dev, status.st_ino)
             same_file.setdefault(place, []).append(str(path.relative_to(top)))
-    return {
-        str(path.relative_to(top)): _entry(path, same_file, directory_times=directory_times)
-        for path in paths
-    }
+    return {str(path.relative_to(top)): _entry(path, same_file) for path in paths}
 
 
-def _entry(
-    path: Path, same_file: dict[tuple[int, int], list[str]], *, directory_times: bool
-) -> Entry:
+def _entry(path: Path, same_file: dict[tuple[int, int], list[str]]) -> Entry:
     status = path.lstat()
-    timeless = stat.S_ISDIR(status.st_mode) and not directory_times
     return Entry(
         kind=stat.filemode(status.st_mode)[0],
         permissions=stat.filemode(status.st_mode)[1:],
         owner=(status.st_uid, status.st_gid),
-        modified_seconds=0 if timeless else int(status.st_mtime),
+        modified_seconds=int(status.st_mtime),
         content=_content(path, status),
         links=tuple(same_file.get((status.st_dev, status.st_ino), ())),
         attributes=tuple(
@@ -72,10 +63,19 @@ def _content(path: Path, status: os.stat_result) -> str:
     return ""
 
 
-def differences(one: dict[str, Entry], other: dict[str, Entry]) -> list[str]:
-    """Return where two trees differ, a line a path."""
-    return [
-        f"{path}: {one.get(path)} != {other.get(path)}"
-        for path in sorted({*one, *other})
-        if one.get(path) != other.get(path)
-    ]
+def differences(
+    made: dict[str, Entry], wanted: dict[str, Entry], *, unpacked_after: float
+) -> list[str]:
+    """Return where two trees differ, a line a path.
+
+    A time in `wanted` that is later than `unpacked_after` comes from no archive, but from the
+    moment of unpacking: there any time is right.
+    """
+    found = []
+    for path in sorted({*made, *wanted}):
+        one, other = made.get(path), wanted.get(path)
+        if one is not None and other is not None and other.modified_seconds >= unpacked_after:
+            one = replace(one, modified_seconds=other.modified_seconds)
+        if one != other:
+            found.append(f"{path}: {one} != {other}")
+    return found
