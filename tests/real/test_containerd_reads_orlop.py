@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from real.images import RealImage
+    from real.trees import Entry
 
-    pytestmark = [
-        pytest.mark.real("busybox", "containerd", "ctr", "runc", "skopeo", "umoci"),
-        pytest.mark.root,
-    ]
+pytestmark = [
+    pytest.mark.real("busybox", "containerd", "ctr", "runc", "skopeo", "umoci"),
+    pytest.mark.root,
+]
 
 SNAPSHOTTERS = ["native", "overlayfs"]
 SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
