@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError, OrlopError
+from orlop.schema import snapshots
 from orlop.stores.checks import check_key
 from orlop.stores.containers import ContainerStore
 from orlop.stores.content import ContentStore
@@ -79,6 +80,12 @@ class Namespace:
         database = self._database
         backend = database.content_backend if database.root else None
         return ContentStore(self._scope, backend, database.content_lock, database.sharing)
+
+    def snapshotters(self) -> list[str]:
+        """Return the names of the snapshotters that this namespace has snapshots of."""
+        return self._transactions.read(
+            lambda transaction: snapshots.snapshotters(transaction, self.name)
+        )
 
     def snapshots(self, snapshotter: str) -> SnapshotStore:
         """Return the snapshots that `snapshotter` keeps.

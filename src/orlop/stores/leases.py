@@ -132,6 +132,20 @@ class LeaseStore:
             labels[label_names.GC_EXPIRE] = expiry(now, expires)
             leases.write(bucket, Lease(id=lease_id, labels=labels))
 
+    def label(self, lease_id: str, labels: Mapping[str, str]) -> Lease:
+        """Set labels of a lease; an empty value removes one. containerd has no such call.
+
+        Raises:
+            NotFoundError: there is none of that id.
+            InvalidArgumentError: the key of a label is empty.
+        """
+        check_map(labels, "lease.Labels")
+        with self.scope.transactor.update() as update:
+            bucket = self._find(update.transaction, lease_id)
+            changed = {**leases.labels(bucket, lease_id), **labels}
+            leases.write(bucket, Lease(id=lease_id, labels=changed))
+        return self.get(lease_id)
+
     def add_resource(self, lease_id: str, resource: LeaseResource) -> None:
         """Let a lease hold something, whether that exists or not; twice is once.
 

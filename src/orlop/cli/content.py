@@ -1,0 +1,215 @@
+"""`orlop content`: blobs, and what is being written."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.cli import arguments
+from orlop.cli.errors import NEGATIVE
+from orlop.cli.output import human_size
+from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
+from orlop.cli.session import session_of
+from orlop.model import digest as digests
+from orlop.model.errors import NotFoundError
+from orlop.model.records import ContentInfo
+
+if TYPE_CHECKING:
+    from typing import BinaryIO
+
+    from orlop.namespace import Namespace
+
+app = typer.Typer(help="Content: blobs by their digest.")
+
+Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+
+_CHUNK_BYTES = 1024 * 1024
+
+
+@app.command()
+def ls(context: typer.Context, filters: Filters = None) -> None:
+    """List blobs."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = [
+            (namespace, info)
+            for namespace in session.shown(database)
+            for info in namespace.content.walk(*(filters or ()))
+        ]
+    session.output.listing(
+        ("NAMESPACE", "DIGEST", "SIZE", "CREATED", "LABELS"),
+        found,
+        as_value=lambda pair: in_namespace(*pair),
+        as_row=lambda pair: (
+            pair[0].name,
+            pair[1].digest,
+            human_size(pair[1].size),
+            time_cell(pair[1].created_at),
+            labels_cell(pair[1].labels),
+        ),
+    )
+
+
+@app.command()
+def cat(context: typer.Context, digest: str) -> None:
+    """Write a blob to standard output."""
+    session = session_of(context)
+    session.require_root("reading content")
+    with session.reading() as database:
+        for namespace in session.shown(database):
+            try:
+                blob = namespace.content.open(digest)
+            except NotFoundError:
+                continue
+            with blob:
+                _copy(blob, sys.stdout.buffer)
+            return
+    raise NotFoundError(f"content {digest} in {session.namespace or 'any namespace'}")
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    while chunk := source.read(_CHUNK_BYTES):
+        target.write(chunk)
+    target.flush()
+
+
+@app.command()
+def ingest(
+    context: typer.Context,
+    ref: Annotated[str, typer.Argument(help="What to call it while it is written.")],
+    file: Annotated[Path, typer.Argument(help="The data; - for standard input.")],
+    expected: Annotated[str, typer.Option(help="The digest that it must have.")] = "",
+    size: Annotated[int, typer.Option(min=0, help="The size that it must have, in bytes.")] = 0,
+    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+) -> None:
+    """Bring a blob in. With --expected, one that was interrupted goes on where it stopped."""
+    session = session_of(context)
+    session.require_root("writing content")
+    with session.writing(create=True) as database:
+        content = session.target(database).content
+        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+        with source, content.writer(ref, size=size, expected=expected) as writer:
+            if expected:
+                _skip(source, writer.status().offset)
+            else:
+                # Nothing would tell if this is not the data that the first part came from.
+                writer.truncate(0)
+            while chunk := source.read(_CHUNK_BYTES):
+                writer.write(chunk)
+            digest = writer.digest()
+            writer.commit(size=size, expected=expected, labels=arguments.labels(labels or ()))
+        info = content.info(digest)
+    session.output.document(as_json(info), [info.digest])
+
+
+def _skip(source: BinaryIO, count: int) -> None:
+    """Pass over what was written before; the digest is checked over all of it."""
+    while count and (chunk := source.read(min(count, _CHUNK_BYTES))):
+        count -= len(chunk)
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    digest: str,
+    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+) -> None:
+    """Set or remove labels of a blob."""
+    session = session_of(context)
+    wanted = arguments.labels(labels)
+    with session.writing() as database:
+        info = session.target(database).content.update(
+            ContentInfo(digest=digest, size=0, labels=wanted), [f"labels.{key}" for key in wanted]
+        )
+    session.output.document(as_json(info), [labels_cell(info.labels)])
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    digests_: Annotated[
+        list[str] | None, typer.Argument(metavar="[DIGEST]...", help="Which; all where none.")
+    ] = None,
+) -> int:
+    """Read blobs and compare them with their digests. Ends with 1 where one is not sound."""
+    session = session_of(context)
+    session.require_root("verifying content")
+    faulty = 0
+    with session.reading() as database:
+        wanted = set(digests_ or ())
+        checked: dict[str, str] = {}
+        for namespace in session.shown(database):
+            for info in namespace.content.walk():
+                if info.digest not in checked and (not wanted or info.digest in wanted):
+                    checked[info.digest] = _fault(namespace, info)
+    missing = wanted - set(checked)
+    if missing:
+        raise NotFoundError(f"content {', '.join(sorted(missing))}")
+    for digest, fault in checked.items():
+        faulty += bool(fault)
+        session.output.document(
+            {"digest": digest, "sound": not fault, "fault": fault},
+            [f"{digest}: {fault or 'sound'}"],
+        )
+    return NEGATIVE if faulty else 0
+
+
+def _fault(namespace: Namespace, info: ContentInfo) -> str:
+    try:
+        running = digests.new_hash(digests.algorithm(info.digest))
+        size = 0
+        with namespace.content.open(info.digest) as blob:
+            while chunk := blob.read(_CHUNK_BYTES):
+                running.update(chunk)
+                size += len(chunk)
+    except NotFoundError:
+        return "the data is missing"
+    except OSError as error:
+        return f"the data cannot be read: {error.strerror}"
+    if size != info.size:
+        return f"{size} bytes instead of {info.size}"
+    found = digests.of_hash(running)
+    return "" if found == info.digest else f"the data has the digest {found}"
+
+
+@app.command()
+def rm(
+    context: typer.Context, digests_: Annotated[list[str], typer.Argument(metavar="DIGEST...")]
+) -> None:
+    """Take blobs out of the namespace. Their data goes with the next collection."""
+    session = session_of(context)
+    with session.writing() as database:
+        content = session.target(database).content
+        with database.update():
+            for digest in digests_:
+                content.delete(digest)
+    for digest in digests_:
+        session.output.say(f"removed {digest}")
+
+
+@app.command()
+def ingests(context: typer.Context, filters: Filters = None) -> None:
+    """List what is being written, or was when its writer stopped."""
+    session = session_of(context)
+    session.require_root("listing ingests")
+    with session.reading() as database:
+        found = [
+            (namespace, status)
+            for namespace in session.shown(database)
+            for status in namespace.content.statuses(*(filters or ()))
+        ]
+    session.output.listing(
+        ("NAMESPACE", "REF", "WRITTEN", "TOTAL", "UPDATED"),
+        found,
+        as_value=lambda pair: in_namespace(*pair),
+        as_row=lambda pair: (
+            pair[0].name,
+            pair[1].ref,
+            human_size(pair[1].offset),
+            human_size(pair[1].total) if pair[1].total else "-",
+            time_cell(pair[1].updated_at),
+        ),
+    )

@@ -1,0 +1,177 @@
+"""`orlop db`: the database file itself."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.cli.errors import NEGATIVE
+from orlop.cli.output import human_size, printable
+from orlop.cli.presentation import as_json
+from orlop.cli.session import session_of
+from orlop.database import Database
+from orlop.inspect.bolt import backup as copy_file
+from orlop.inspect.bolt import check_file, file_info
+from orlop.inspect.dump import dump as dumped
+from orlop.inspect.tree import entries, readable
+from orlop.schema import version
+
+if TYPE_CHECKING:
+    from orlop.cli.session import Session
+    from orlop.inspect.bolt import Fault
+    from orlop.inspect.tree import Entry
+
+app = typer.Typer(help="The database file: what is in it, and is it sound.")
+
+File = Annotated[
+    Path | None,
+    typer.Argument(help="The file, in place of --root or --db.", show_default=False),
+]
+
+
+def _path(session: Session, file: Path | None) -> Path:
+    return file or session.metadata_file
+
+
+def _open(session: Session, file: Path | None) -> Database:
+    return Database.open_file(_path(session, file), read_only=True)
+
+
+@app.command()
+def info(context: typer.Context, file: File = None) -> None:
+    """Show what the file says of itself."""
+    session = session_of(context)
+    path = _path(session, file)
+    found = file_info(path)
+    with _open(session, file) as database:
+        stored = database.version
+        namespaces = database.namespaces.list()
+    session.output.document(
+        {
+            "path": str(path),
+            "schema_version": stored,
+            "namespaces": namespaces,
+            **{field.name: as_json(getattr(found, field.name)) for field in fields(found)},
+        },
+        [
+            f"file: {path}, {human_size(found.size)}",
+            f"schema: {'none' if stored is None else f'version {stored}'}",
+            f"namespaces: {', '.join(map(printable, namespaces)) or 'none'}",
+            f"transaction: {found.transaction}",
+            f"pages: {found.pages} of {found.page_size} bytes",
+            f"freelist: {'kept in the file' if found.freelist_kept else 'found by reading'}",
+            *found.faulty_metas,
+        ],
+    )
+
+
+@app.command()
+def tree(context: typer.Context, file: File = None) -> None:
+    """Draw the buckets of the file, with their values as people read them."""
+    session = session_of(context)
+    with _open(session, file) as database, database.view() as transaction:
+        for entry in entries(transaction):
+            session.output.document(_entry_as_json(entry), [_drawn(entry)])
+
+
+def _entry_as_json(entry: Entry) -> dict[str, object]:
+    shown: dict[str, object] = {"path": [readable(key) for key in entry.path]}
+    if entry.value is None:
+        return {**shown, "entries": entry.count, "sequence": entry.sequence}
+    return {**shown, "value": entry.value}
+
+
+def _drawn(entry: Entry) -> str:
+    indent = "  " * (len(entry.path) - 1)
+    if entry.value is None:
+        sequence = f", sequence {entry.sequence}" if entry.sequence else ""
+        return f"{indent}{entry.name}/ ({entry.count}{sequence})"
+    return f"{indent}{entry.name} = {entry.value}"
+
+
+@app.command()
+def dump(context: typer.Context, file: File = None) -> None:
+    """Write everything in the file in one canonical form: JSON, in key order."""
+    session = session_of(context)
+    with _open(session, file) as database, database.view() as transaction:
+        session.output.pieces(dumped(transaction))
+
+
+@app.command()
+def check(context: typer.Context, file: File = None) -> int:
+    """Look for damage. Ends with 1 where there is some."""
+    session = session_of(context)
+    path = _path(session, file)
+    report = check_file(path)
+    session.output.document(
+        {
+            "path": str(path),
+            "sound": not report.faults,
+            "transaction": report.transaction,
+            "pages": report.pages,
+            "faults": [
+                {
+                    "message": fault.message,
+                    "page": fault.page,
+                    "buckets": [name.hex() for name in fault.bucket_path],
+                }
+                for fault in report.faults
+            ],
+        },
+        [*map(_described, report.faults), f"{path}: {_verdict(len(report.faults))}"],
+    )
+    return NEGATIVE if report.faults else 0
+
+
+def _described(fault: Fault) -> str:
+    where = "/".join(name.decode("utf-8", "backslashreplace") for name in fault.bucket_path)
+    return printable(f"{fault.message} (in {where})" if where else fault.message)
+
+
+def _verdict(count: int) -> str:
+    return "sound" if not count else f"damaged in {count} place{'s' if count > 1 else ''}"
+
+
+@app.command()
+def migrate(
+    context: typer.Context,
+    file: File = None,
+    copy: Annotated[
+        bool, typer.Option("--copy/--no-copy", help="Keep a copy of the file beside it.")
+    ] = True,
+) -> None:
+    """Raise the schema to the newest version. No way leads back but the copy."""
+    session = session_of(context)
+    path = _path(session, file)
+    with _open(session, file) as database:
+        before = database.version
+    kept = path.with_name(f"{path.name}.version-{before}")
+    is_old = before is None or before < version.CURRENT
+    if is_old and copy:
+        copy_file(path, kept)
+    with Database.open_file(
+        path, create=False, timeout=session.timeout, migrate=is_old
+    ) as database:
+        after = database.version
+    session.output.document(
+        {"from": before, "to": after, "copy": str(kept) if is_old and copy else None},
+        [f"version {before} to {after}" if is_old else f"version {after} already"],
+    )
+    if is_old and copy:
+        session.output.say(f"the file as it was: {kept}")
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    target: Annotated[Path, typer.Argument(help="The copy to make; it must not exist.")],
+    file: File = None,
+) -> None:
+    """Copy the file, consistently, also while a daemon writes it."""
+    session = session_of(context)
+    path = _path(session, file)
+    size = copy_file(path, target)
+    session.output.document({"path": str(target), "bytes": size}, [f"{target}: {human_size(size)}"])

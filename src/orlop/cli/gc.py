@@ -1,0 +1,98 @@
+"""`orlop gc`: what a collection would remove, and why; and the collection itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.cli import arguments
+from orlop.cli.errors import NEGATIVE
+from orlop.cli.output import human_size, table
+from orlop.cli.presentation import as_json, cell
+from orlop.cli.session import session_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.collect.plan import Plan
+    from orlop.collect.statistics import Statistics
+
+app = typer.Typer(help="The collector: it removes what nothing holds.")
+
+_NANOSECONDS_A_MILLISECOND = 1_000_000
+
+
+@app.command()
+def plan(
+    context: typer.Context,
+    now: Annotated[
+        str | None, typer.Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")
+    ] = None,
+) -> None:
+    """Show what a collection would remove, what that frees, and why. Nothing is touched."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = database.gc.plan(now=arguments.moment(now))
+    session.output.document(_as_json(found), _lines(found))
+    for backend, failure in found.failures.items():
+        session.output.say(f"{backend} could not be read, and is not in the plan: {failure}")
+
+
+def _as_json(plan: Plan) -> dict[str, object]:
+    return {
+        "remove": [
+            {
+                "type": removal.type,
+                "namespace": removal.namespace,
+                "key": removal.key,
+                "bytes": removal.bytes,
+                "reason": removal.reason,
+            }
+            for removal in plan.nodes
+        ],
+        "kept": plan.kept,
+        "freed_bytes": plan.freed_bytes,
+    }
+
+
+def _lines(plan: Plan) -> Iterator[str]:
+    if plan.nodes:
+        yield from table(
+            ("TYPE", "NAMESPACE", "KEY", "FREES", "WHY"),
+            [
+                (
+                    removal.type,
+                    cell(removal.namespace),
+                    removal.key,
+                    human_size(removal.bytes),
+                    removal.reason,
+                )
+                for removal in plan.nodes
+            ],
+        )
+    yield (
+        f"{len(plan.nodes)} would be removed, which frees {human_size(plan.freed_bytes)}; "
+        f"{plan.kept} are held"
+    )
+
+
+@app.command()
+def run(context: typer.Context) -> int:
+    """Collect: remove what nothing holds, and the data that no metadata names."""
+    session = session_of(context)
+    with session.writing() as database:
+        statistics = database.gc.run()
+    session.output.document(as_json(statistics), _summary(statistics))
+    for backend, failure in statistics.failures.items():
+        session.output.say(f"{backend}: {failure}; the next collection tries again")
+    return NEGATIVE if statistics.failures else 0
+
+
+def _summary(statistics: Statistics) -> Iterator[str]:
+    removed = ", ".join(f"{count} {kind}" for kind, count in statistics.removed.items() if count)
+    yield f"removed: {removed or 'nothing'}; {statistics.kept} are held"
+    yield (
+        f"deleted on disk: {statistics.deleted}, which freed {human_size(statistics.freed_bytes)}"
+    )
+    yield f"updates waited {statistics.pause_nanoseconds / _NANOSECONDS_A_MILLISECOND:.1f} ms"

@@ -1,0 +1,194 @@
+"""`orlop image`: images in, out, and by name."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop import oci
+from orlop.cli import arguments
+from orlop.cli.output import human_size
+from orlop.cli.presentation import as_json, in_namespace, labels_cell
+from orlop.cli.progress import showing
+from orlop.cli.session import session_of
+from orlop.model.errors import NotFoundError, OrlopError
+from orlop.oci.images import config_of, manifest_for
+
+if TYPE_CHECKING:
+    from orlop.model.records import Image
+    from orlop.namespace import Namespace
+
+app = typer.Typer(help="Images: names for root filesystems, with what describes them.")
+
+PlatformOption = Annotated[
+    str | None, typer.Option(help="os/architecture[/variant], if not this machine's.")
+]
+AllPlatforms = Annotated[bool, typer.Option("--all-platforms", help="Take every platform's.")]
+Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+
+
+def _platform(text: str | None) -> oci.Platform | None:
+    return None if text is None else oci.parse_platform(text)
+
+
+@app.command("import")
+def import_(
+    context: typer.Context,
+    file: Annotated[
+        Path, typer.Argument(help="OCI layout directory, OCI archive, or docker save archive.")
+    ],
+    name: Annotated[str | None, typer.Option(help="What to call the image.")] = None,
+    unpack: Annotated[
+        str | None, typer.Option(help="Unpack with this snapshotter: native or overlayfs.")
+    ] = None,
+    platform: PlatformOption = None,
+    all_platforms: AllPlatforms = False,
+) -> None:
+    """Import images from a file or directory, and unpack them if asked."""
+    session = session_of(context)
+    session.require_root("importing an image")
+    with session.writing(create=True) as database, showing(session.output) as progress:
+        namespace = session.target(database)
+        images = oci.import_image(
+            namespace,
+            file,
+            name=name,
+            unpack=unpack,
+            platform=_platform(platform),
+            all_platforms=all_platforms,
+            progress=progress,
+        )
+    for image in images:
+        session.output.document(in_namespace(namespace, image), [image.name])
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The archive to make; - for standard output.")],
+    names: Annotated[list[str], typer.Argument(help="The images.")],
+    platform: PlatformOption = None,
+    all_platforms: AllPlatforms = False,
+) -> None:
+    """Write images to an OCI archive that skopeo, ctr and docker read."""
+    session = session_of(context)
+    session.require_root("exporting an image")
+    with session.reading() as database, showing(session.output) as progress:
+        oci.export_image(
+            session.target(database),
+            names,
+            sys.stdout.buffer if str(file) == "-" else file,
+            platform=_platform(platform),
+            all_platforms=all_platforms,
+            progress=progress,
+        )
+
+
+@app.command()
+def ls(context: typer.Context, filters: Filters = None) -> None:
+    """List images."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = [
+            (namespace, image)
+            for namespace in session.shown(database)
+            for image in namespace.images.list(*(filters or ()))
+        ]
+    session.output.listing(
+        ("NAMESPACE", "NAME", "TYPE", "DIGEST", "SIZE", "LABELS"),
+        found,
+        as_value=lambda pair: in_namespace(*pair),
+        as_row=lambda pair: (
+            pair[0].name,
+            pair[1].name,
+            pair[1].target.media_type,
+            pair[1].target.digest,
+            human_size(pair[1].target.size),
+            labels_cell(pair[1].labels),
+        ),
+    )
+
+
+@app.command()
+def inspect(context: typer.Context, name: str) -> None:
+    """Show an image: its record, its platforms' manifest and config where they are there."""
+    session = session_of(context)
+    found = []
+    with session.reading() as database:
+        for namespace in session.shown(database):
+            try:
+                image = namespace.images.get(name)
+            except NotFoundError:
+                continue
+            shown = in_namespace(namespace, image)
+            if database.root is not None:
+                shown["contents"] = _contents(namespace, image)
+            found.append(shown)
+    session.output.found(found, f'image "{name}"')
+
+
+def _contents(namespace: Namespace, image: Image) -> object:
+    """Show manifest and config for this machine; where they are not there, say what is wrong."""
+    try:
+        manifest = manifest_for(namespace.content, image.target, oci.this_platform())
+        return as_json({"manifest": manifest, "config": config_of(namespace.content, manifest)})
+    except (OrlopError, OSError) as error:
+        return {"error": str(error)}
+
+
+@app.command()
+def tag(
+    context: typer.Context,
+    source: str,
+    names: Annotated[list[str], typer.Argument(help="The new names.")],
+    force: Annotated[bool, typer.Option("--force", help="Replace images of those names.")] = False,
+) -> None:
+    """Give an image further names."""
+    session = session_of(context)
+    with session.writing() as database:
+        images = session.target(database).images
+        with database.update():
+            image = images.get(source)
+            existing = {found.name for found in images.list()}
+            for name in names:
+                if force and name in existing:
+                    images.update(replace(image, name=name), ("target",))
+                else:
+                    images.create(replace(image, name=name))
+    for name in names:
+        session.output.say(f"{name}: {image.target.digest}")
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    name: str,
+    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+) -> None:
+    """Set or remove labels of an image."""
+    session = session_of(context)
+    with session.writing() as database:
+        images = session.target(database).images
+        with database.update():
+            image = images.update(images.get(name), labels=arguments.labels(labels))
+    session.output.document(as_json(image), [labels_cell(image.labels)])
+
+
+@app.command()
+def rm(
+    context: typer.Context,
+    names: Annotated[list[str], typer.Argument(help="The images.")],
+) -> None:
+    """Remove images. What only they held goes with the next collection (orlop gc run)."""
+    session = session_of(context)
+    with session.writing() as database:
+        images = session.target(database).images
+        with database.update():
+            for name in names:
+                images.delete(name)
+    for name in names:
+        session.output.say(f"removed {name}")

@@ -1,0 +1,150 @@
+"""`orlop lease`: what holds things although nothing refers to them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from orlop.cli import arguments
+from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, time_cell
+from orlop.cli.session import session_of
+from orlop.model.errors import NotFoundError
+from orlop.model.labels import GC_EXPIRE, GC_FLAT
+from orlop.model.records import LeaseResource
+
+app = typer.Typer(help="Leases: they hold what nothing else refers to, until they end.")
+
+Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    lease_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A random one.")] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends by itself: 90s, 1h30m. [default: never]")
+    ] = None,
+    flat: Annotated[
+        bool, typer.Option("--flat", help="Hold things without what they refer to.")
+    ] = False,
+    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+) -> None:
+    """Create a lease, and say its id."""
+    session = session_of(context)
+    given = arguments.labels(labels or ()) | ({GC_FLAT: "true"} if flat else {})
+    with session.writing(create=True) as database:
+        created = session.target(database).leases.create(
+            lease_id, labels=given, expires=arguments.duration(expires)
+        )
+    session.output.document(as_json(created), [created.id])
+
+
+@app.command()
+def ls(context: typer.Context, filters: Filters = None) -> None:
+    """List leases."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = [
+            (namespace, lease)
+            for namespace in session.shown(database)
+            for lease in namespace.leases.list(*(filters or ()))
+        ]
+    session.output.listing(
+        ("NAMESPACE", "ID", "CREATED", "EXPIRES", "LABELS"),
+        found,
+        as_value=lambda pair: in_namespace(*pair),
+        as_row=lambda pair: (
+            pair[0].name,
+            pair[1].id,
+            time_cell(pair[1].created_at),
+            cell(pair[1].labels.get(GC_EXPIRE, "")),
+            labels_cell(pair[1].labels),
+        ),
+    )
+
+
+@app.command()
+def inspect(context: typer.Context, lease_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show a lease, and what it holds."""
+    session = session_of(context)
+    found = []
+    with session.reading() as database:
+        for namespace in session.shown(database):
+            try:
+                shown = in_namespace(namespace, namespace.leases.get(lease_id))
+            except NotFoundError:
+                continue
+            shown["resources"] = as_json(namespace.leases.resources(lease_id))
+            found.append(shown)
+    session.output.found(found, f'lease "{lease_id}"')
+
+
+@app.command()
+def label(
+    context: typer.Context,
+    lease_id: Annotated[str, typer.Argument(metavar="ID")],
+    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+) -> None:
+    """Set or remove labels of a lease."""
+    session = session_of(context)
+    with session.writing() as database:
+        lease = session.target(database).leases.label(lease_id, arguments.labels(labels))
+    session.output.document(as_json(lease), [labels_cell(lease.labels)])
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    lease_id: Annotated[str, typer.Argument(metavar="ID")],
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="TYPE", help="content, ingests, images, snapshots/SNAPSHOTTER"),
+    ],
+    resource: Annotated[str, typer.Argument(help="Digest, reference, name or key.")],
+) -> None:
+    """Let a lease hold something."""
+    session = session_of(context)
+    with session.writing() as database:
+        session.target(database).leases.add_resource(
+            lease_id, LeaseResource(id=resource, type=kind)
+        )
+    session.output.say(f"{lease_id} holds {kind} {resource}")
+
+
+@app.command()
+def resources(
+    context: typer.Context, lease_id: Annotated[str, typer.Argument(metavar="ID")]
+) -> None:
+    """List what a lease holds."""
+    session = session_of(context)
+    found, exists = [], False
+    with session.reading() as database:
+        for namespace in session.shown(database):
+            try:
+                held = namespace.leases.resources(lease_id)
+            except NotFoundError:
+                continue
+            exists = True
+            found += [(namespace, resource) for resource in held]
+    if not exists:
+        raise NotFoundError(f'lease "{lease_id}"')
+    session.output.listing(
+        ("NAMESPACE", "TYPE", "ID"),
+        found,
+        as_value=lambda pair: in_namespace(*pair),
+        as_row=lambda pair: (pair[0].name, pair[1].type, pair[1].id),
+    )
+
+
+@app.command()
+def rm(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID...")]) -> None:
+    """Remove leases. What only they held goes with the next collection."""
+    session = session_of(context)
+    with session.writing() as database:
+        leases = session.target(database).leases
+        with database.update():
+            for lease_id in ids:
+                leases.delete(lease_id)
+    for lease_id in ids:
+        session.output.say(f"removed {lease_id}")

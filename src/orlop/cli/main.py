@@ -1,0 +1,134 @@
+"""`orlop`: the groups of commands, and the options that all of them share."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+import orlop
+from orlop.cli import (
+    container,
+    content,
+    db,
+    errors,
+    gc,
+    image,
+    lease,
+    namespace,
+    sandbox,
+    snapshot,
+)
+from orlop.cli.output import Output
+from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
+from orlop.model.errors import InvalidArgumentError
+
+app = typer.Typer(
+    name="orlop",
+    help="containerd's metadata layer: its database, its content and snapshots, its collector.",
+    epilog="The options above may stand anywhere in a command line.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    add_completion=False,
+)
+for name, group in {
+    "image": image.app,
+    "content": content.app,
+    "snapshot": snapshot.app,
+    "container": container.app,
+    "sandbox": sandbox.app,
+    "lease": lease.app,
+    "namespace": namespace.app,
+    "gc": gc.app,
+    "db": db.app,
+}.items():
+    app.add_typer(group, name=name, no_args_is_help=True)
+
+WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
+WITHOUT_VALUE: Final = ("--json", "--quiet", "-q")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"orlop {orlop.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="The root directory, as containerd lays it out. "
+            "[default: $ORLOP_ROOT, else ~/.local/share/orlop]",
+            show_default=False,
+        ),
+    ] = None,
+    db: Annotated[
+        Path | None,
+        typer.Option(help="A bare meta.db in place of a root: metadata only.", show_default=False),
+    ] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option(
+            "--namespace",
+            "-n",
+            help="The namespace. Without it, reading commands show all, and writing ones use "
+            "$CONTAINERD_NAMESPACE, else default.",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for a lock that somebody else holds.")
+    ] = DEFAULT_TIMEOUT_SECONDS,
+    json: Annotated[
+        bool, typer.Option("--json", help="Answer in JSON: a document, or an object a line.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")
+    ] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Read the options that all commands share."""
+    del version
+    if root is not None and db is not None:
+        raise InvalidArgumentError("--root and --db exclude each other: name one of them")
+    context.obj = Session(
+        root=root or default_root(),
+        file=db,
+        namespace=namespace,
+        timeout=timeout,
+        output=Output(json, quiet),
+    )
+
+
+def in_front(arguments: list[str]) -> list[str]:
+    """Move the shared options to the front, from wherever they stand before a `--`."""
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    shared_ones: list[str] = []
+    others: list[str] = []
+    rest = iter(arguments[:end])
+    for argument in rest:
+        name = argument.partition("=")[0]
+        if argument in WITH_VALUE:
+            shared_ones += [argument, *([value] if (value := next(rest, None)) is not None else [])]
+        elif argument in WITHOUT_VALUE or (name in WITH_VALUE and name.startswith("--")):
+            shared_ones.append(argument)
+        else:
+            others.append(argument)
+    return [*shared_ones, *others, *arguments[end:]]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command line and return its exit code."""
+    given = in_front(sys.argv[1:] if arguments is None else arguments)
+    return errors.run(lambda: app(given, prog_name="orlop", standalone_mode=False))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

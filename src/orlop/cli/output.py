@@ -1,0 +1,115 @@
+"""How answers are written: tables for people, JSON for scripts. Nothing else goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+from orlop.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+_T = TypeVar("_T")
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
+_UNIT = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Writes answers in the form that was asked for."""
+
+    as_json: bool
+    is_quiet: bool = False
+
+    def document(self, value: object, lines: Iterable[str]) -> None:
+        """Write one answer: `value` as JSON, or as `lines`."""
+        if self.as_json:
+            self.json(value)
+        else:
+            for line in lines:
+                self.line(line)
+
+    def listing(
+        self,
+        columns: Sequence[str],
+        records: Iterable[_T],
+        *,
+        as_value: Callable[[_T], object],
+        as_row: Callable[[_T], Sequence[str]],
+    ) -> None:
+        """Write a list: one JSON object a line, or a table with a row for each record."""
+        if self.as_json:
+            for record in records:
+                self.json(as_value(record))
+        else:
+            for line in table(columns, [as_row(record) for record in records]):
+                self.line(line)
+
+    def found(self, records: Sequence[object], what: str) -> None:
+        """Write the records that a question named.
+
+        Raises:
+            NotFoundError: there are none.
+        """
+        if not records:
+            raise NotFoundError(what)
+        for record in records:
+            if self.as_json:
+                self.json(record)
+            else:
+                self.line(json.dumps(record, indent=2, ensure_ascii=not is_terminal(sys.stdout)))
+
+    def json(self, value: object) -> None:
+        """Write one JSON document on a line of its own."""
+        sys.stdout.write(json.dumps(value) + "\n")
+
+    def pieces(self, texts: Iterable[str]) -> None:
+        """Write the pieces of one long JSON document."""
+        for text in texts:
+            sys.stdout.write(text)
+        sys.stdout.write("\n")
+
+    def line(self, text: str) -> None:
+        """Write a line of an answer."""
+        sys.stdout.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Say something to the user, on stderr: what was done, never what was asked."""
+        if not self.is_quiet:
+            sys.stderr.write(text + "\n")
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return the lines of a table; nothing is cut, so that digests can be copied."""
+    cells = [[printable(cell) for cell in row] for row in [columns, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
+
+
+def printable(text: str) -> str:
+    """Return a text without what would move the cursor or colour a terminal."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def human_size(size: int) -> str:
+    """Return a number of bytes as people read it: 1536 is `1.5 KiB`."""
+    value = float(size)
+    for unit in _UNITS:
+        if value < _UNIT or unit == _UNITS[-1]:
+            break
+        value /= _UNIT
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether somebody looks at the stream."""
+    return stream.isatty()

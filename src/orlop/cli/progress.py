@@ -1,0 +1,74 @@
+"""Shows how far long work is: bars on a terminal, a line for each finished piece elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
+from rich.progress import Progress as Bars
+
+from orlop.cli.output import human_size, is_terminal
+from orlop.oci.progress import Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.progress import TaskID
+
+    from orlop.cli.output import Output
+    from orlop.oci.progress import Progress, Work
+
+_DIGEST_SHOWN = 19
+
+
+@contextmanager
+def showing(output: Output) -> Iterator[Progress]:
+    """Show the progress of a block on stderr, as it fits who looks at it."""
+    if output.is_quiet:
+        yield Silent()
+    elif is_terminal(sys.stderr):
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
+        with Bars(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as bars:
+            yield _OnTerminal(bars)
+    else:
+        yield _InLines(output)
+
+
+def _name(work: Work) -> str:
+    return f"{work.stage.value} {work.digest[:_DIGEST_SHOWN]}"
+
+
+class _InLines:
+    def __init__(self, output: Output) -> None:
+        self._output = output
+
+    def started(self, work: Work) -> None:
+        """Say nothing yet: a line is for what is done."""
+
+    def advanced(self, work: Work, done: int) -> None:
+        """Say nothing yet: a log is no place for bars."""
+
+    def finished(self, work: Work, *, reused: bool) -> None:
+        what = "was there already" if reused else human_size(work.total)
+        self._output.say(f"{_name(work)}: {what}")
+
+
+class _OnTerminal:
+    def __init__(self, bars: Bars) -> None:
+        self._bars = bars
+        self._tasks: dict[Work, TaskID] = {}
+
+    def started(self, work: Work) -> None:
+        self._tasks[work] = self._bars.add_task(_name(work), total=work.total)
+
+    def advanced(self, work: Work, done: int) -> None:
+        self._bars.update(self._tasks[work], completed=done)
+
+    def finished(self, work: Work, *, reused: bool) -> None:
+        note = " (was there)" if reused else ""
+        self._bars.update(
+            self._tasks[work], completed=work.total, description=f"{_name(work)}{note}"
+        )

@@ -1,0 +1,99 @@
+"""What a command works on: which database, which namespace, and how to answer."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orlop
+from orlop.cli.output import Output
+from orlop.database import Database
+from orlop.model.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import typer
+
+    from orlop.namespace import Namespace
+
+METADATA_FILE: Final = Path("io.containerd.metadata.v1.bolt", "meta.db")
+DEFAULT_TIMEOUT_SECONDS: Final = 10.0
+
+
+def default_root() -> Path:
+    """Return `$ORLOP_ROOT`, else a directory of the user's own."""
+    named = os.environ.get("ORLOP_ROOT")
+    if named:
+        return Path(named)
+    data = os.environ.get("XDG_DATA_HOME")
+    return (Path(data) if data else Path.home() / ".local" / "share") / "orlop"
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The options that every command shares.
+
+    Attributes:
+        root: the root directory.
+        file: a bare `meta.db` in place of a root; `None`: there is a root.
+        namespace: what `-n` says; `None`: nothing.
+        timeout: seconds to wait for a lock.
+        output: where answers go.
+    """
+
+    root: Path
+    file: Path | None
+    namespace: str | None
+    timeout: float
+    output: Output
+
+    @property
+    def metadata_file(self) -> Path:
+        """The file that holds the metadata."""
+        return self.file or self.root / METADATA_FILE
+
+    def reading(self) -> Database:
+        """Open the database for reading. No lock is taken."""
+        if self.file is not None:
+            return Database.open_file(self.file, read_only=True)
+        return orlop.open(self.root, read_only=True)
+
+    def writing(self, *, create: bool = False, migrate: bool = False) -> Database:
+        """Open the database for writing.
+
+        Args:
+            create: make it where it is missing: for commands that bring something in.
+            migrate: raise an older schema.
+        """
+        if self.file is not None:
+            return Database.open_file(
+                self.file, create=False, timeout=self.timeout, migrate=migrate
+            )
+        return orlop.open(self.root, create=create, timeout=self.timeout, migrate=migrate)
+
+    def require_root(self, what: str) -> None:
+        """Refuse `what` where only a bare file was named."""
+        if self.file is not None:
+            raise InvalidArgumentError(f"{what} needs --root: --db names metadata only")
+
+    def target(self, database: Database) -> Namespace:
+        """Return the namespace that a writing command works in."""
+        name = self.namespace or os.environ.get("CONTAINERD_NAMESPACE") or "default"
+        return database.namespace(name)
+
+    def shown(self, database: Database) -> Iterator[Namespace]:
+        """Iterate over the namespaces that a reading command shows: all, or that of `-n`."""
+        names = database.namespaces.list() if self.namespace is None else [self.namespace]
+        for name in names:
+            yield database.namespace(name)
+
+
+def session_of(context: typer.Context) -> Session:
+    """Return the session that the shared options have made."""
+    session = context.find_object(Session)
+    if session is None:
+        raise RuntimeError("a command ran without the options that all share")
+    return session
