@@ -66,6 +66,8 @@ def part_of(module: str) -> str:
     names = module.split(".")
     if len(names) == 1:
         return FACADE
+    if names[1] == "__main__":
+        return "cli"
     return "database" if names[1] in DATABASE_MODULES else names[1]
 
 

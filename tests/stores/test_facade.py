@@ -24,4 +24,4 @@ def test_images_in_and_out_are_there_without_an_import_of_their_own() -> None:
 
 def test_other_names_are_not() -> None:
     with pytest.raises(AttributeError, match="nonsense"):
-        orlop.nonsense  # type: ignore[attr-defined]  # noqa: B018 -- it is the naming that fails
+        orlop.nonsense  # noqa: B018 -- it is the naming that fails
