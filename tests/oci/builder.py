@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 MODIFIED = 1_600_000_000
 """The time of every entry: long ago, so that what is made now can be told from it."""
 
+CAPABILITY = "\x01\x00\x00\x02\x00\x20" + 14 * "\x00"
+"""A file capability (CAP_NET_RAW) as the kernel keeps it in `security.capability`."""
+
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
@@ -60,9 +63,9 @@ def symlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
     return entry(name, kind=tarfile.SYMTYPE, link=target, mode=0o777)
 
 
-def hardlink(name: str, target: str) -> tuple[tarfile.TarInfo, bytes]:
+def hardlink(name: str, target: str, **options: object) -> tuple[tarfile.TarInfo, bytes]:
     """Make a hard link of a layer."""
-    return entry(name, kind=tarfile.LNKTYPE, link=target)
+    return entry(name, kind=tarfile.LNKTYPE, link=target, **options)  # type: ignore[arg-type]
 
 
 def layer(*entries: tuple[tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:

@@ -109,6 +109,12 @@ def test_a_file_may_replace_a_directory_and_the_other_way_round(tmp_path: Path) 
     assert names(root / "top") == {"x"}
 
 
+def test_a_link_says_nothing_of_its_file(tmp_path: Path) -> None:
+    found = layer(entry("f", mode=0o4711, modified=5), hardlink("l", "f", mode=0, modified=9))
+    state = (apply(tmp_path / "root", found) / "f").stat()
+    assert (stat.S_IMODE(state.st_mode), state.st_mtime, state.st_nlink) == (0o4711, 5, 2)
+
+
 def test_a_replaced_file_is_a_new_one(tmp_path: Path) -> None:
     root = apply(tmp_path / "root", layer(entry("one", data=b"1"), hardlink("two", "one")))
     apply(root, layer(entry("one", data=b"changed")))
