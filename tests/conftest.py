@@ -26,6 +26,7 @@ PACKAGES = {
     "bbolt": "golang-github-coreos-bbolt-dev",
     "busybox": "busybox-static",
     "containerd": "containerd",
+    "containerd-go": "golang-github-containerd-containerd-dev",
     "ctr": "containerd",
     "debootstrap": "debootstrap",
     "go": "golang-go",
@@ -36,7 +37,10 @@ PACKAGES = {
 }
 """The parts that a test may ask for, each with the Debian package that brings it."""
 
-SOURCES = {"bbolt": GOPATH_SOURCES / "go.etcd.io/bbolt"}
+SOURCES = {
+    "bbolt": GOPATH_SOURCES / "go.etcd.io/bbolt",
+    "containerd-go": GOPATH_SOURCES / "github.com/containerd/containerd",
+}
 """The parts that are Go source and not a program on PATH."""
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orlop import Descriptor, Image
 from orlop.model import digest as digests
 
 if TYPE_CHECKING:
@@ -24,6 +25,11 @@ def make_blob(
             writer.write(data)
         writer.commit(size=len(data), expected=digest, labels=labels)
     return digest
+
+
+def make_image(namespace: Namespace, name: str, digest: str, **labels: str) -> None:
+    target = Descriptor(media_type="irrelevant", digest=digest, size=256)
+    namespace.images.create(Image(name=name, target=target, labels=labels))
 
 
 def make_snapshot(

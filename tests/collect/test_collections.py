@@ -11,11 +11,12 @@ from collect.making import (
     blobs_on_disk,
     ingests_on_disk,
     make_blob,
+    make_image,
     make_snapshot,
     snapshots_on_disk,
 )
 from collect.things import Things, thing
-from orlop import Container, Descriptor, Image, LeaseResource, ProtoAny, Runtime
+from orlop import Container, LeaseResource, ProtoAny, Runtime
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from orlop.model.events import Event
 
 GC = "containerd.io/gc."
-
-
-def image(namespace: Namespace, name: str, digest: str, **labels: str) -> None:
-    target = Descriptor(media_type="irrelevant", digest=digest, size=256)
-    namespace.images.create(Image(name=name, target=target, labels=labels))
 
 
 def container(namespace: Namespace, name: str, snapshot: str) -> None:
@@ -58,7 +54,7 @@ def test_metadata_collector(database: Database) -> None:
         make_blob(ns, b"three", {f"{GC}root": "always"}),
     ]
     gone = {blobs[0], blobs[2]}
-    image(ns, "image-1", blobs[1])
+    make_image(ns, "image-1", blobs[1])
     for name, parent in (("1", ""), ("2", "1"), ("3", "2"), ("4", "3"), ("6", "1")):
         make_snapshot(ns, name, parent)
     ns.snapshots("native").prepare("5", "3")
@@ -230,7 +226,7 @@ def test_an_expired_image_goes_unless_a_lease_holds_it(
     ns = database.namespace("default")
     digest = make_blob(ns, b"target")
     ns.leases.create("holder")
-    image(ns, "expiring", digest, **{f"{GC}expire": "2026-11-24T22:30:00Z"})
+    make_image(ns, "expiring", digest, **{f"{GC}expire": "2026-11-24T22:30:00Z"})
     ns.leases.add_resource("holder", LeaseResource(id="expiring", type="images"))
     clock.advance(hours=1)
     assert database.gc.run().removed == {}
