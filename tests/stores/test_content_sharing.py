@@ -8,6 +8,7 @@ import pytest
 
 import orlop
 from orlop.model.errors import (
+    AbortedError,
     FailedPreconditionError,
     InvalidArgumentError,
 )
@@ -105,3 +106,18 @@ def test_shared_namespace_isolate(isolated: Database, value: str, *, shared: boo
 def test_an_unknown_sharing_policy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="isolated"):
         orlop.open(tmp_path, sharing="some")
+
+
+def test_a_shared_ingest_that_was_collected_with_its_blob_cannot_be_committed(
+    ns: Namespace, db: Database, clock: StandingClock
+) -> None:
+    digest = put(ns)
+    other = db.namespace("other")
+    with other.content.writer("ref", expected=digest) as writer:
+        clock.advance(hours=25)
+        ns.content.delete(digest)
+        db.gc.run()
+
+        with pytest.raises(AbortedError, match="open it again"):
+            writer.commit()
+    assert list(other.content.walk()) == []

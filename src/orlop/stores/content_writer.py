@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import TimeDelta
 
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError
+from orlop.model.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+)
 from orlop.model.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
 from orlop.stores import attachment
@@ -169,6 +174,7 @@ class ContentWriter:
             FailedPreconditionError: size or digest differ; the ingest stays.
             InvalidArgumentError: a label is invalid.
             NotFoundError: the lease in force does not exist.
+            AbortedError: the ingest was aborted or collected while it was written.
         """
         if self._backend_writer is not None:
             self._backend_writer.sync()
@@ -211,6 +217,7 @@ class ContentWriter:
                 raise FailedPreconditionError(
                     f'"{opening.ref}" unexpected digest: {opening.expected} != {expected}'
                 )
+            self._require_shared_blob()
             actual = opening.expected
         else:
             update.changes.content_made = True
@@ -222,6 +229,16 @@ class ContentWriter:
         return ContentInfo(
             digest=actual, size=actual_size, labels=labels, created_at=now, updated_at=now
         )
+
+    def _require_shared_blob(self) -> None:
+        """Refuse to name a blob that was collected together with its expired ingest."""
+        try:
+            self._opening.backend.info(self._opening.expected)
+        except NotFoundError:
+            raise AbortedError(
+                f'"{self._opening.ref}": its ingest has expired, and content '
+                f"{self._opening.expected} was collected since; open it again and write the data"
+            ) from None
 
     def _checked_size(self, size: int) -> int:
         actual = self.status().offset
