@@ -58,7 +58,7 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         at, reason = error.filename or path, error.strerror
         if error.errno == errno.ENOENT:
-            raise NotFoundError(f"no database at {path}: is this a root directory?") from error
+            raise NotFoundError(f"database {path} (is this a root directory?)") from error
         if error.errno in _REFUSED:
             raise PermissionDeniedError(
                 f"{at}: {reason}; open it read-only, or as a user who may write there"

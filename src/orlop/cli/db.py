@@ -15,8 +15,9 @@ from orlop.cli.session import session_of
 from orlop.database import Database
 from orlop.inspect.bolt import backup as copy_file
 from orlop.inspect.bolt import check_file, file_info
+from orlop.inspect.decoding import readable
 from orlop.inspect.dump import dump as dumped
-from orlop.inspect.tree import entries, readable
+from orlop.inspect.tree import entries
 from orlop.schema import version
 
 if TYPE_CHECKING:
@@ -69,11 +70,17 @@ def info(context: typer.Context, file: File = None) -> None:
 
 
 @app.command()
-def tree(context: typer.Context, file: File = None) -> None:
+def tree(
+    context: typer.Context,
+    file: File = None,
+    depth: Annotated[
+        int | None, typer.Option(min=1, help="How many levels to show. [default: all]")
+    ] = None,
+) -> None:
     """Draw the buckets of the file, with their values as people read them."""
     session = session_of(context)
     with _open(session, file) as database, database.view() as transaction:
-        for entry in entries(transaction):
+        for entry in entries(transaction, depth=depth):
             session.output.document(_entry_as_json(entry), [_drawn(entry)])
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from orlop.cli.output import printable
 from orlop.kv import CorruptError, EngineError, LockedError, StaleReadError
 from orlop.model import errors
 
@@ -113,6 +114,6 @@ def run(command: Callable[[], object]) -> int:
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the last one who can tell the user)
         if os.environ.get("ORLOP_DEBUG"):
             traceback.print_exc()
-        typer.echo(f"orlop: {message(error)}", err=True)
+        typer.echo(f"orlop: {printable(message(error))}", err=True)
         return exit_code(error)
     return outcome if isinstance(outcome, int) else DONE

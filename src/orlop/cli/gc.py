@@ -34,47 +34,60 @@ def plan(
     session = session_of(context)
     with session.reading() as database:
         found = database.gc.plan(now=arguments.moment(now))
-    session.output.document(_as_json(found), _lines(found))
+    shown = _Shown(found, session.namespace)
+    session.output.document(shown.as_json(), shown.lines())
     for backend, failure in found.failures.items():
         session.output.say(f"{backend} could not be read, and is not in the plan: {failure}")
 
 
-def _as_json(plan: Plan) -> dict[str, object]:
-    return {
-        "remove": [
-            {
-                "type": removal.type,
-                "namespace": removal.namespace,
-                "key": removal.key,
-                "bytes": removal.bytes,
-                "reason": removal.reason,
-            }
-            for removal in plan.nodes
-        ],
-        "kept": plan.kept,
-        "freed_bytes": plan.freed_bytes,
-    }
+class _Shown:
+    """A plan, or the part of it that is in one namespace."""
 
+    def __init__(self, plan: Plan, namespace: str | None) -> None:
+        self._removals = [one for one in plan.nodes if namespace in {None, one.namespace}]
+        self._freed_bytes = sum(one.bytes for one in self._removals)
+        self._kept = plan.kept
+        if namespace is not None:
+            marked = plan.marked
+            self._kept = sum(
+                node.namespace == namespace and marked.holds(node) for node in marked.graph.swept()
+            )
 
-def _lines(plan: Plan) -> Iterator[str]:
-    if plan.nodes:
-        yield from table(
-            ("TYPE", "NAMESPACE", "KEY", "FREES", "WHY"),
-            [
-                (
-                    removal.type,
-                    cell(removal.namespace),
-                    removal.key,
-                    human_size(removal.bytes),
-                    removal.reason,
-                )
-                for removal in plan.nodes
+    def as_json(self) -> dict[str, object]:
+        return {
+            "remove": [
+                {
+                    "type": removal.type,
+                    "namespace": removal.namespace,
+                    "key": removal.key,
+                    "bytes": removal.bytes,
+                    "reason": removal.reason,
+                }
+                for removal in self._removals
             ],
+            "kept": self._kept,
+            "freed_bytes": self._freed_bytes,
+        }
+
+    def lines(self) -> Iterator[str]:
+        if self._removals:
+            yield from table(
+                ("TYPE", "NAMESPACE", "KEY", "FREES", "WHY"),
+                [
+                    (
+                        removal.type,
+                        cell(removal.namespace),
+                        removal.key,
+                        human_size(removal.bytes),
+                        removal.reason,
+                    )
+                    for removal in self._removals
+                ],
+            )
+        yield (
+            f"{len(self._removals)} would be removed, which frees "
+            f"{human_size(self._freed_bytes)}; {self._kept} are held"
         )
-    yield (
-        f"{len(plan.nodes)} would be removed, which frees {human_size(plan.freed_bytes)}; "
-        f"{plan.kept} are held"
-    )
 
 
 @app.command()

@@ -15,6 +15,7 @@ from orlop.cli.output import human_size
 from orlop.cli.presentation import as_json, in_namespace, labels_cell
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
+from orlop.inspect.image_content import content_of
 from orlop.model.errors import NotFoundError, OrlopError
 from orlop.oci.images import config_of, manifest_for
 
@@ -78,8 +79,13 @@ def export(
     session = session_of(context)
     session.require_root("exporting an image")
     with session.reading() as database, showing(session.output) as progress:
+        namespace = session.only(
+            database,
+            lambda one: all(_has(one, name) for name in names),
+            f"image {', '.join(names)}",
+        )
         oci.export_image(
-            session.target(database),
+            namespace,
             names,
             sys.stdout.buffer if str(file) == "-" else file,
             platform=_platform(platform),
@@ -88,34 +94,42 @@ def export(
         )
 
 
+def _has(namespace: Namespace, name: str) -> bool:
+    try:
+        namespace.images.get(name)
+    except NotFoundError:
+        return False
+    return True
+
+
 @app.command()
 def ls(context: typer.Context, filters: Filters = None) -> None:
-    """List images."""
+    """List images, each with the size of all its blobs together."""
     session = session_of(context)
     with session.reading() as database:
         found = [
-            (namespace, image)
+            (namespace, image, content_of(namespace, image).size)
             for namespace in session.shown(database)
             for image in namespace.images.list(*(filters or ()))
         ]
     session.output.listing(
         ("NAMESPACE", "NAME", "TYPE", "DIGEST", "SIZE", "LABELS"),
         found,
-        as_value=lambda pair: in_namespace(*pair),
-        as_row=lambda pair: (
-            pair[0].name,
-            pair[1].name,
-            pair[1].target.media_type,
-            pair[1].target.digest,
-            human_size(pair[1].target.size),
-            labels_cell(pair[1].labels),
+        as_value=lambda entry: {**in_namespace(entry[0], entry[1]), "size": entry[2]},
+        as_row=lambda entry: (
+            entry[0].name,
+            entry[1].name,
+            entry[1].target.media_type,
+            entry[1].target.digest,
+            human_size(entry[2]),
+            labels_cell(entry[1].labels),
         ),
     )
 
 
 @app.command()
 def inspect(context: typer.Context, name: str) -> None:
-    """Show an image: its record, its platforms' manifest and config where they are there."""
+    """Show an image: its record, blobs and snapshots, and what manifest and config say."""
     session = session_of(context)
     found = []
     with session.reading() as database:
@@ -125,13 +139,24 @@ def inspect(context: typer.Context, name: str) -> None:
             except NotFoundError:
                 continue
             shown = in_namespace(namespace, image)
+            shown.update(_content(namespace, image))
             if database.root is not None:
-                shown["contents"] = _contents(namespace, image)
+                shown["documents"] = _documents(namespace, image)
             found.append(shown)
     session.output.found(found, f'image "{name}"')
 
 
-def _contents(namespace: Namespace, image: Image) -> object:
+def _content(namespace: Namespace, image: Image) -> dict[str, object]:
+    found = content_of(namespace, image)
+    return {
+        "size": found.size,
+        "blobs": [{"digest": blob.digest, "size": blob.size} for blob in found.blobs],
+        "missing": list(found.missing),
+        "snapshots": [{"snapshotter": name, "key": key} for name, key in found.snapshots],
+    }
+
+
+def _documents(namespace: Namespace, image: Image) -> object:
     """Show manifest and config for this machine; where they are not there, say what is wrong."""
     try:
         manifest = manifest_for(namespace.content, image.target, oci.this_platform())

@@ -44,6 +44,8 @@ for name, group in {
     "gc": gc.app,
     "db": db.app,
 }.items():
+    for command in group.registered_commands:
+        command.epilog = "Options of all commands (--json, -n, --root, --db, ...): orlop --help"
     app.add_typer(group, name=name, no_args_is_help=True)
 
 WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
@@ -114,14 +116,21 @@ def in_front(arguments: list[str]) -> list[str]:
     others: list[str] = []
     rest = iter(arguments[:end])
     for argument in rest:
-        name = argument.partition("=")[0]
         if argument in WITH_VALUE:
             shared_ones += [argument, *([value] if (value := next(rest, None)) is not None else [])]
-        elif argument in WITHOUT_VALUE or (name in WITH_VALUE and name.startswith("--")):
+        elif argument in WITHOUT_VALUE or _has_its_value(argument):
             shared_ones.append(argument)
         else:
             others.append(argument)
     return [*shared_ones, *others, *arguments[end:]]
+
+
+def _has_its_value(argument: str) -> bool:
+    """Whether this is a shared option and its value in one, as in `--root=DIR` or `-nDEFAULT`."""
+    name, equals, _ = argument.partition("=")
+    if argument.startswith("--"):
+        return bool(equals) and name in WITH_VALUE
+    return argument[:2] in WITH_VALUE
 
 
 def main(arguments: list[str] | None = None) -> int:

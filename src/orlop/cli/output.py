@@ -31,7 +31,7 @@ class Output:
             self.json(value)
         else:
             for line in lines:
-                self.line(line)
+                self.line(printable(line))
 
     def listing(
         self,
@@ -95,6 +95,8 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 def printable(text: str) -> str:
     """Return a text without what would move the cursor or colour a terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 import orlop
 from orlop.cli.output import Output
 from orlop.database import Database
-from orlop.model.errors import InvalidArgumentError
+from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import typer
 
@@ -61,34 +61,59 @@ class Session:
             return Database.open_file(self.file, read_only=True)
         return orlop.open(self.root, read_only=True)
 
-    def writing(self, *, create: bool = False, migrate: bool = False) -> Database:
+    def writing(self, *, create: bool = False) -> Database:
         """Open the database for writing.
 
         Args:
             create: make it where it is missing: for commands that bring something in.
-            migrate: raise an older schema.
+
+        Raises:
+            InvalidArgumentError: only a bare file was named. What is removed there would stay
+                on disk, and what is made would have no data.
         """
-        if self.file is not None:
-            return Database.open_file(
-                self.file, create=False, timeout=self.timeout, migrate=migrate
-            )
-        return orlop.open(self.root, create=create, timeout=self.timeout, migrate=migrate)
+        self.require_root("changing a database")
+        return orlop.open(self.root, create=create, timeout=self.timeout)
 
     def require_root(self, what: str) -> None:
         """Refuse `what` where only a bare file was named."""
         if self.file is not None:
-            raise InvalidArgumentError(f"{what} needs --root: --db names metadata only")
+            raise InvalidArgumentError(
+                f"{what} needs its root directory: --db names a file of metadata only, use --root"
+            )
+
+    @property
+    def target_name(self) -> str:
+        """The name of the namespace that a writing command works in."""
+        return self.namespace or os.environ.get("CONTAINERD_NAMESPACE") or "default"
 
     def target(self, database: Database) -> Namespace:
         """Return the namespace that a writing command works in."""
-        name = self.namespace or os.environ.get("CONTAINERD_NAMESPACE") or "default"
-        return database.namespace(name)
+        return database.namespace(self.target_name)
 
     def shown(self, database: Database) -> Iterator[Namespace]:
         """Iterate over the namespaces that a reading command shows: all, or that of `-n`."""
         names = database.namespaces.list() if self.namespace is None else [self.namespace]
         for name in names:
             yield database.namespace(name)
+
+    def only(self, database: Database, has_it: Callable[[Namespace], bool], what: str) -> Namespace:
+        """Return the namespace that a reading command finds what it needs in.
+
+        Where several have it, it is the one that a writing command would work in.
+
+        Raises:
+            NotFoundError: none has it.
+            InvalidArgumentError: several have it, but not that one.
+        """
+        found = {one.name: one for one in self.shown(database) if has_it(one)}
+        if not found:
+            where = "any namespace" if self.namespace is None else f'namespace "{self.namespace}"'
+            raise NotFoundError(f"{what} in {where}")
+        if self.target_name in found:
+            return found[self.target_name]
+        if len(found) > 1:
+            raise InvalidArgumentError(f"{what} is in {', '.join(found)}: choose one with -n")
+        return next(iter(found.values()))
 
 
 def session_of(context: typer.Context) -> Session:

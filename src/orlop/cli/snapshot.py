@@ -11,6 +11,7 @@ from orlop.cli import arguments
 from orlop.cli.output import human_size, printable
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell
 from orlop.cli.session import session_of
+from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 
 if TYPE_CHECKING:
@@ -49,6 +50,35 @@ def _walk(
         for name in namespace.snapshotters() if snapshotter is None else [snapshotter]:
             for info in namespace.snapshots(name).walk(*filters):
                 yield namespace, name, info
+
+
+def _find(
+    session: Session, database: Database, snapshotter: str | None, key: str
+) -> tuple[Namespace, str]:
+    """Return the namespace and the snapshotter that have a snapshot."""
+    namespace = session.only(
+        database, lambda one: bool(_holders(one, snapshotter, key)), f'snapshot "{key}"'
+    )
+    holders = _holders(namespace, snapshotter, key)
+    if _chosen(snapshotter) in holders:
+        return namespace, _chosen(snapshotter)
+    if len(holders) > 1:
+        raise InvalidArgumentError(
+            f'snapshot "{key}" is with {", ".join(holders)}: choose one with --snapshotter'
+        )
+    return namespace, holders[0]
+
+
+def _holders(namespace: Namespace, snapshotter: str | None, key: str) -> list[str]:
+    """Return the snapshotters that have a snapshot of that key."""
+    found = []
+    for name in namespace.snapshotters() if snapshotter is None else [snapshotter]:
+        try:
+            namespace.snapshots(name).stat(key)
+        except NotFoundError:
+            continue
+        found.append(name)
+    return found
 
 
 @app.command()
@@ -188,7 +218,8 @@ def mounts(context: typer.Context, key: str, snapshotter: Snapshotter = None) ->
     session = session_of(context)
     session.require_root("mounting a snapshot")
     with session.reading() as database:
-        found = _store(session, database, snapshotter).mounts(key)
+        namespace, name = _find(session, database, snapshotter, key)
+        found = namespace.snapshots(name).mounts(key)
     _show_mounts(session, found)
 
 
@@ -203,9 +234,11 @@ def usage(
     session.require_root("measuring snapshots")
     with session.reading() as database:
         if keys:
-            store, name = _store(session, database, snapshotter), _chosen(snapshotter)
-            target = session.target(database)
-            found = [(target, name, key, store.usage(key)) for key in keys]
+            places = [(key, _find(session, database, snapshotter, key)) for key in keys]
+            found = [
+                (namespace, name, key, namespace.snapshots(name).usage(key))
+                for key, (namespace, name) in places
+            ]
         else:
             found = [
                 (namespace, name, info.name, namespace.snapshots(name).usage(info.name))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from orlop.model.encoding import decode_any, decode_time, decode_varint
-from orlop.model.errors import DataLossError
-from orlop.model.timestamps import format_rfc3339_nano
-from orlop.schema import names
+from orlop.inspect.decoding import decoded, readable
+from orlop.schema import names, version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from orlop.kv import Bucket, Transaction
 
@@ -38,60 +36,36 @@ class Entry:
         return readable(self.path[-1])
 
 
-def entries(transaction: Transaction) -> Iterator[Entry]:
+def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[Entry]:
     """Iterate over all buckets and values, each bucket before what is in it.
+
+    Args:
+        transaction: the version to walk through.
+        depth: how many levels to show; `None`: all.
 
     Raises: what the engine raises where the file is damaged.
     """
-    return _below(transaction.root, ())
+    schema = transaction.root.bucket(names.SCHEMA)
+    # A snapshotter's own database has no version of its schema, and snapshots right below it.
+    is_metastore = (
+        not version.read(transaction)
+        and schema is not None
+        and schema.bucket(names.SNAPSHOTS) is not None
+    )
+    return _below(transaction.root, (), depth, is_metastore=is_metastore)
 
 
-def _below(bucket: Bucket, path: tuple[bytes, ...]) -> Iterator[Entry]:
+def _below(
+    bucket: Bucket, path: tuple[bytes, ...], depth: int | None, *, is_metastore: bool
+) -> Iterator[Entry]:
+    if depth is not None and len(path) >= depth:
+        return
     for key, value in bucket.items():
         here = (*path, key)
         if value is not None:
-            yield Entry(here, value=_value(key, value))
+            yield Entry(here, value=decoded(here, value, is_metastore=is_metastore))
             continue
         nested = bucket.bucket(key)
         if nested is not None:
             yield Entry(here, count=sum(1 for _ in nested.items()), sequence=nested.sequence)
-            yield from _below(nested, here)
-
-
-def _value(key: bytes, value: bytes) -> str:
-    reader = _READERS.get(key)
-    if reader is None or not value:
-        return readable(value)
-    try:
-        return reader(value)
-    except DataLossError:
-        return readable(value)
-
-
-def _time(value: bytes) -> str:
-    return format_rfc3339_nano(decode_time(value))
-
-
-def _any(value: bytes) -> str:
-    decoded = decode_any(value)
-    return f"{decoded.type_url} ({len(decoded.value)} bytes)"
-
-
-_READERS: Final[dict[bytes, Callable[[bytes], str]]] = {
-    names.CREATED_AT: _time,
-    names.UPDATED_AT: _time,
-    names.EXPIRE_AT: _time,
-    names.SIZE: lambda value: str(decode_varint(value)),
-    names.VERSION: lambda value: str(decode_varint(value)),
-    names.SPEC: _any,
-    names.OPTIONS: _any,
-}
-
-
-def readable(data: bytes) -> str:
-    """Return bytes as text where they are printable UTF-8, else in hex."""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return f"0x{data.hex()}"
-    return text if text.isprintable() else f"0x{data.hex()}"
+            yield from _below(nested, here, depth, is_metastore=is_metastore)
