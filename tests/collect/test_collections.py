@@ -220,6 +220,18 @@ def test_a_shared_ingest_keeps_the_blob_it_stands_for(database: Database) -> Non
         assert blob.read() == b"shared"
 
 
+def test_what_a_killed_process_left_of_its_ingests_goes(database: Database) -> None:
+    assert database.root is not None
+    content = database.root / "io.containerd.content.v1.content"
+    for name in (".new-0123", ".rm-4567"):
+        (content / name).mkdir()
+        (content / name / "data").write_bytes(b"half")
+
+    database.gc.run()
+
+    assert [path.name for path in content.iterdir() if path.name.startswith(".")] == []
+
+
 def test_an_expired_image_goes_unless_a_lease_holds_it(
     database: Database, clock: SettableClock
 ) -> None:

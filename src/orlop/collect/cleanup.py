@@ -66,6 +66,7 @@ def clean_content(
         for ingest in list(backend.statuses()):
             if is_garbage(Datum(UNFINISHED, ingest.ref)) and _is_gone(backend.abort, ingest.ref):
                 deleted, freed = deleted + 1, freed + ingest.offset
+        backend.cleanup()
     return Cleaned(deleted, freed)
 
 

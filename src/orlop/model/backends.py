@@ -84,6 +84,9 @@ class ContentBackend(Protocol):
     def abort(self, ref: str) -> None:
         """Drop the ingest `ref` with its data; NotFoundError where it is unknown."""
 
+    def cleanup(self) -> None:
+        """Delete what killed processes left: ingests that were being made or removed."""
+
 
 class SnapshotBackend(Protocol):
     """Where the files of snapshots lie, by key; committed snapshots are parents of others."""
