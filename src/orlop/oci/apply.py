@@ -74,6 +74,8 @@ class _Application:
         for entry in self._reader:
             try:
                 self._apply(entry)
+            except (InvalidArgumentError, PermissionDeniedError) as error:
+                raise type(error)(f"{self._name(entry)}: {error.context}") from error
             except PermissionError as error:
                 raise PermissionDeniedError(f"{self._name(entry)}: {error.strerror}") from error
             except OSError as error:
@@ -160,9 +162,7 @@ class _Application:
         try:
             source = self._tree.existing(target[:-1])
         except NotFoundError:
-            raise InvalidArgumentError(
-                f"{self._name(entry)}: takes the place of its own target"
-            ) from None
+            raise InvalidArgumentError("it takes the place of its own target") from None
         with source:
             os.link(
                 target[-1],
@@ -179,13 +179,13 @@ class _Application:
         elif entry.kind is EntryKind.FIFO:
             os.mkfifo(name, 0o600, dir_fd=where)
         elif entry.kind is EntryKind.OTHER:
-            raise InvalidArgumentError(f"{self._name(entry)}: unknown type {entry.flag!r}")
+            raise InvalidArgumentError(f"unknown type {entry.flag!r}")
         elif attributes.privileged():
             character = entry.kind is EntryKind.CHARACTER_DEVICE
             kind = stat.S_IFCHR if character else stat.S_IFBLK
             os.mknod(name, kind | 0o600, _device(entry), dir_fd=where)
         else:
-            raise PermissionDeniedError(f"{self._name(entry)}: making a device needs root")
+            raise PermissionDeniedError("making a device needs root")
 
     def _finish_directories(self) -> None:
         """Set mode and times of directories, innermost first."""

@@ -81,10 +81,7 @@ class Archive:
             InvalidArgumentError: it is larger than a document may be.
         """
         with self.open(name) as file:
-            data = file.read(documents.LARGEST + 1)
-        if len(data) > documents.LARGEST:
-            raise InvalidArgumentError(f"{self.label}: {name} is too large for a document")
-        return data
+            return documents.read_document(file, f"{self.label}: {name}")
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""

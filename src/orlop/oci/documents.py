@@ -18,12 +18,14 @@ from orlop.oci.platforms import Platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
 LARGEST = 20 << 20
 """How many bytes a document may have: it is read into memory (containerd's limit)."""
 
 _LARGEST_SIZE = (1 << 63) - 1
 _MOST_ENTRIES = 10_000
+_PIECE = 1 << 16
 
 Json: TypeAlias = "dict[str, object]"
 
@@ -66,6 +68,22 @@ class SavedImage:
     config: str
     layers: tuple[str, ...]
     names: tuple[str, ...] = field(default=())
+
+
+def read_document(file: BinaryIO, where: str) -> bytes:
+    """Return all of `file`, which is a document; `where` names it in errors.
+
+    Raises:
+        InvalidArgumentError: it is larger than a document may be.
+    """
+    pieces = []
+    left = LARGEST
+    while piece := file.read(_PIECE):
+        pieces.append(piece)
+        left -= len(piece)
+        if left < 0:
+            raise InvalidArgumentError(f"{where}: more than {LARGEST} bytes in a document")
+    return b"".join(pieces)
 
 
 def parse_index(data: bytes, where: str) -> Index:
@@ -165,8 +183,6 @@ def is_followed(media_type: str) -> bool:
 
 
 def _load(data: bytes, where: str) -> object:
-    if len(data) > LARGEST:
-        raise InvalidArgumentError(f"{where}: {len(data)} bytes where {LARGEST} are allowed")
     try:
         loaded: object = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -87,10 +87,7 @@ class LayoutDirectory:
 
     def _read(self, name: str) -> bytes:
         with (self._path / name).open("rb") as file:
-            data = file.read(documents.LARGEST + 1)
-        if len(data) > documents.LARGEST:
-            raise InvalidArgumentError(f"{self._path / name}: too large for a document")
-        return data
+            return documents.read_document(file, str(self._path / name))
 
 
 class LayoutArchive:

@@ -106,11 +106,7 @@ def read_document(file: BinaryIO, descriptor: Descriptor, label: str) -> bytes:
         InvalidArgumentError: it is larger than a document may be.
         FailedPreconditionError: it is not what its digest says.
     """
-    data = file.read(documents.LARGEST + 1)
-    if len(data) > documents.LARGEST:
-        raise InvalidArgumentError(
-            f"{label}: document {descriptor.digest} has more than {documents.LARGEST} bytes"
-        )
+    data = documents.read_document(file, f"{label}: document {descriptor.digest}")
     actual = digests.from_bytes(data, digests.algorithm(descriptor.digest))
     if actual != descriptor.digest:
         raise FailedPreconditionError(

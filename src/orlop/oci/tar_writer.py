@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InternalError, InvalidArgumentError
+from orlop.model.errors import InternalError
 from orlop.oci.tar_header import BLOCK
 
 if TYPE_CHECKING:
@@ -59,19 +59,26 @@ class TarWriter:
         self._padding = 0
 
     def _header(self, name: str, mode: int, size: int, flag: bytes) -> None:
+        """Write a header, with pax records before it for what does not fit into it."""
         self._end_file()
-        if size >= _LARGEST_OCTAL:
-            # Eleven octal digits hold no more; a pax record says it in decimal ones.
-            record = _record("size", str(size))
-            self._block("PaxHeaders.0/" + name.rpartition("/")[2], 0o0, len(record), b"x")
-            self._stream.write(record + bytes(-len(record) % BLOCK))
-            size = 0
-        self._block(name, mode, size, flag)
-
-    def _block(self, name: str, mode: int, size: int, flag: bytes) -> None:
+        records = b""
         prefix, short = _split(name.encode())
+        if len(short) > _LONGEST_NAME:
+            records += _record("path", name)
+        if size >= _LARGEST_OCTAL:
+            records += _record("size", str(size))
+            size = 0
+        if records:
+            folder, _, base = name.rpartition("/")
+            extended = f"{folder}/PaxHeaders.0/{base}".lstrip("/").encode()
+            self._block(b"", extended, 0, len(records), b"x")
+            self._stream.write(records + bytes(-len(records) % BLOCK))
+        self._block(prefix, short, mode, size, flag)
+
+    def _block(self, prefix: bytes, name: bytes, mode: int, size: int, flag: bytes) -> None:
+        name = name[:_LONGEST_NAME]
         block = bytearray(BLOCK)
-        block[0 : len(short)] = short
+        block[0 : len(name)] = name
         block[100:108] = b"%07o\x00" % mode
         block[108:116] = block[116:124] = block[329:337] = block[337:345] = b"%07o\x00" % 0
         block[124:136] = b"%011o\x00" % size
@@ -94,10 +101,10 @@ def _record(key: str, value: str) -> bytes:
 
 
 def _split(name: bytes) -> tuple[bytes, bytes]:
-    """Split a name that is too long for its field at a slash."""
+    """Split a name that is too long for its field at a slash, if it can be."""
     if len(name) <= _LONGEST_NAME:
         return b"", name
     slash = name.rfind(b"/", 0, _LONGEST_PREFIX + 1)
     if slash < 0 or len(name) - slash - 1 > _LONGEST_NAME:
-        raise InvalidArgumentError(f"name {name!r} is too long for a tar archive")
+        return b"", name
     return name[:slash], name[slash + 1 :]
