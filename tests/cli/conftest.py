@@ -1,0 +1,37 @@
+"""The command line, on a root of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cli.players import Orlop
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no variable of the person who runs the tests change an answer."""
+    for name in ("CONTAINERD_NAMESPACE", "CONTAINERD_SNAPSHOTTER", "ORLOP_ROOT", "ORLOP_DEBUG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def orlop(tmp_path: Path) -> Orlop:
+    """Return the command line, on a root that is not there yet."""
+    return Orlop(tmp_path / "root")
+
+
+@pytest.fixture
+def greeting() -> Path:
+    """Return the archive of the example image."""
+    return EXAMPLES / "greeting.tar"
+
+
+@pytest.fixture
+def with_image(orlop: Orlop, greeting: Path) -> Orlop:
+    """Return the command line, on a root with the example image, unpacked with `native`."""
+    orlop("image", "import", greeting, "--unpack", "native", "--quiet")
+    return orlop
