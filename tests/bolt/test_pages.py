@@ -40,7 +40,7 @@ def test_leaves_survive(contents: dict[bytes, bytes]) -> None:
     leaf = Leaf([], [], [], EMPTY_SIZE)
     for index, key in enumerate(sorted(contents)):
         leaf.insert(index, key, contents[key], 0)
-    page = b"".join(encode_leaf(leaf, 7, 0))
+    page = b"".join(encode_leaf(leaf, 7, 0, [contents[key] for key in leaf.keys]))
     assert len(page) == leaf.size
     node = decode_node(page, decode_header(page))
     assert isinstance(node, Leaf)

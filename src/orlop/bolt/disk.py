@@ -54,10 +54,11 @@ class Disk(Protocol):
 class FileDisk:
     """A real file."""
 
-    def __init__(self, path: Path, descriptor: int) -> None:
-        """Take over an open descriptor of the file at `path`."""
+    def __init__(self, path: Path, descriptor: int, *, sync: bool = True) -> None:
+        """Take over an open descriptor of the file at `path`; `sync`: see `open_engine`."""
         self._path = path
         self._descriptor = descriptor
+        self._sync = sync
 
     @classmethod
     def for_reading(cls, path: Path) -> FileDisk:
@@ -66,7 +67,7 @@ class FileDisk:
         return cls(path, _refuse_irregular(path, descriptor))
 
     @classmethod
-    def for_writing(cls, path: Path, *, timeout: float | None) -> FileDisk:
+    def for_writing(cls, path: Path, *, timeout: float | None, sync: bool = True) -> FileDisk:
         """Open an existing file and take its lock, waiting `timeout` seconds at most.
 
         Raises:
@@ -74,7 +75,7 @@ class FileDisk:
         """
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-            disk = cls(path, _refuse_irregular(path, descriptor))
+            disk = cls(path, _refuse_irregular(path, descriptor), sync=sync)
             try:
                 lock_exclusively(descriptor, path, timeout)
                 # The lock counts only if the file is still the one of that name: a
@@ -128,7 +129,8 @@ class FileDisk:
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        os.fdatasync(self._descriptor)
+        if self._sync:
+            os.fdatasync(self._descriptor)
 
     def identity(self) -> object:
         """Return device and inode of the file that has the name now; None where there is none."""

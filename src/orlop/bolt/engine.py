@@ -1,8 +1,8 @@
-"""The engine: an open file, its versions, its readers and its one writer.
+"""The engine: an open file, its versions, its readers and its one writer at a time.
 
-A transaction becomes real in four steps: data pages, sync, meta, sync. The writer's state
-(`head`) and the durable version (`meta`) are kept apart, though today a commit makes one
-out of the other before the next writer begins.
+A transaction becomes real in four steps: data pages, sync, meta, sync. A writer has its turn
+only while it works in memory; then the next one builds on it, and one flush makes what has
+gathered durable (`orlop.bolt.group`). Readers see durable versions.
 
 Source: go.etcd.io/bbolt, db.go and tx.go.
 """
@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orlop.bolt.birth import empty_database, give_birth, is_unborn
 from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
+from orlop.bolt.group import Group, Groups
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.writeout import Layout, write_version
-from orlop.kv.errors import (
-    CorruptError,
-    EngineClosedError,
-    EnginePoisonedError,
-    LockedError,
-)
+from orlop.kv.errors import CorruptError, EngineClosedError, LockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,12 +65,11 @@ class BoltEngine:
         self._pager = Pager(disk, meta.page_size)
         self._layout = Layout(disk, self._pager, keep_freelist=keep)
         self._meta = meta
-        self._head = _root_state(meta)
         self._readers: dict[int, int] = {}
-        self._state_lock = threading.Lock()
-        self._writer_lock = threading.Lock()
+        self._versions_lock = threading.Lock()
+        self._turn = threading.Lock()
+        self._groups = Groups(_root_state(meta), self._flush)
         self._process = os.getpid()
-        self._failure: str | None = None
         self._closed = False
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
@@ -81,7 +77,7 @@ class BoltEngine:
         self._require_usable()
         if writable:
             return self._begin_writer(timeout)
-        with self._state_lock:
+        with self._versions_lock:
             meta = self._meta
             self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
         return BoltTransaction(meta.transaction, _root_state(meta), self._pager, self._end_reader)
@@ -91,8 +87,9 @@ class BoltEngine:
         if self._closed:
             return
         if os.getpid() == self._process:
-            with self._writer_lock:
+            with self._turn:
                 self._closed = True
+            self._groups.drain()
         self._closed = True
         self._disk.close()
 
@@ -104,59 +101,56 @@ class BoltEngine:
                 f"the database belongs to process {self._process}, which was forked: "
                 "open it in the new process"
             )
-        if self._failure is not None:
-            raise EnginePoisonedError(self._failure)
+        self._groups.require_sound()
 
     def _begin_writer(self, timeout: float | None) -> BoltTransaction:
-        if not self._writer_lock.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+        if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
             raise LockedError(f"another transaction is writing; waited {timeout} seconds")
         try:
             self._require_usable()
             return BoltTransaction(
                 self._meta.transaction + 1,
-                self._head,
+                self._groups.head,
                 self._pager,
-                self._end_writer,
+                partial(self._end_writer, self._groups.undurable),
                 edit=Edit(self._pager),
             )
         except BaseException:
-            self._writer_lock.release()
+            self._turn.release()
             raise
 
-    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> None:
-        with self._state_lock:
+    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> int:
+        with self._versions_lock:
             left = self._readers[transaction.id] - 1
             if left:
                 self._readers[transaction.id] = left
             else:
                 del self._readers[transaction.id]
+        return transaction.id
 
-    def _end_writer(self, transaction: BoltTransaction, state: BucketState | None) -> None:
+    def _end_writer(
+        self, seen: Group | None, transaction: BoltTransaction, state: BucketState | None
+    ) -> int:
+        """End a writer that began when the group `seen` was not durable yet."""
         try:
-            if state is not None:
-                self._make_durable(transaction, state)
+            self._groups.require_sound()
+            group = seen if state is None else self._groups.add(transaction.edit, state)
         finally:
-            self._writer_lock.release()
+            self._turn.release()
+        if group is None:
+            return transaction.id
+        self._groups.wait(group)
+        return group.number
 
-    def _make_durable(self, transaction: BoltTransaction, state: BucketState) -> None:
-        with self._state_lock:
+    def _flush(self, group: Group) -> int:
+        with self._versions_lock:
             oldest = min(self._readers, default=self._meta.transaction)
-        try:
-            meta = write_version(
-                self._layout, self._meta, state, transaction.edit, oldest_reader=oldest
-            )
-        except BaseException as error:
-            # Whether the disk has it is not known: nothing may be built on either answer.
-            self._failure = (
-                f"a commit failed ({str(error) or type(error).__name__}): nothing of it was "
-                "acknowledged; open the database again to go on"
-            )
-            if isinstance(error, Exception):
-                raise EnginePoisonedError(self._failure) from error
-            raise
-        with self._state_lock:
+        meta = write_version(
+            self._layout, self._meta, group.state, group.edits, oldest_reader=oldest
+        )
+        with self._versions_lock:
             self._meta = meta
-            self._head = _root_state(meta)
+        return meta.transaction
 
 
 def _root_state(meta: Meta) -> BucketState:
@@ -171,6 +165,7 @@ def open_engine(
     timeout: float | None = None,
     mode: int = 0o644,
     freelist_sync: bool | None = None,
+    sync: bool = True,
 ) -> BoltEngine | ReadingEngine:
     """Open the database at `path`.
 
@@ -181,6 +176,10 @@ def open_engine(
         timeout: seconds to wait for the lock; None: without end.
         mode: the permissions of a new file.
         freelist_sync: whether to keep a freelist in the file; None: as the file does.
+        sync: whether a commit waits until the disk has it. Without, it is many times faster
+            and gives up durability AND soundness: a power loss may lose any number of
+            acknowledged transactions and may leave a file that cannot be opened. A crash
+            of the process alone loses nothing.
 
     Raises:
         LockedError: another process has the lock; the message names it.
@@ -191,7 +190,7 @@ def open_engine(
         return ReadingEngine(FileDisk.for_reading(path))
     if create and not path.exists():
         create_file(path, empty_database(), mode)
-    disk = FileDisk.for_writing(path, timeout=timeout)
+    disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
         return BoltEngine(disk, freelist_sync=freelist_sync)
     except BaseException:

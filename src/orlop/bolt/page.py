@@ -122,16 +122,13 @@ def _decode_branch(page: bytes, header: Header) -> Branch:
     return Branch(keys, children, size)
 
 
-def encode_leaf(node: Leaf, page: int, overflow: int) -> list[bytes]:
-    """Write a leaf as a sequence of chunks; its nested buckets are bytes by now.
+def encode_leaf(node: Leaf, page: int, overflow: int, values: Sequence[bytes]) -> list[bytes]:
+    """Write a leaf as a sequence of chunks, with `values` in the place of its own.
 
     Raises:
-        TypeError: a nested bucket has not been laid out.
+        ValueError: there are not as many values as keys.
     """
     count = len(node.keys)
-    values = [value for value in node.values if isinstance(value, bytes)]
-    if len(values) != count:
-        raise TypeError("a nested bucket has no bytes yet")
     table: list[int] = []
     distance = count * LEAF_ELEMENT.size
     for flag, key, value in zip(node.flags, node.keys, values, strict=True):

@@ -63,9 +63,10 @@ class ReadingEngine:
             # Pages of an older version must not answer for this one.
             self._pager, self._metas = Pager(self._disk, meta.page_size), metas
 
-        def end(_: BoltTransaction, state: BucketState | None) -> None:
+        def end(transaction: BoltTransaction, state: BucketState | None) -> int:
             del state
             self._require_unchanged(metas)
+            return transaction.id
 
         state = BucketState(meta.root, meta.sequence, meta.page_size)
         return BoltTransaction(meta.transaction, state, self._pager, end)

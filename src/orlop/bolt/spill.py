@@ -1,8 +1,9 @@
 """From changed nodes to pages: places are found, bytes are made, parents learn the places.
 
-Children come before their parents, since a parent names the pages of its children. A node
-is told its page only here and keeps it; a transaction that already builds on it sees both
-forms as the same.
+Children come before their parents, since a parent names the pages of its children, and the
+buckets in a leaf before the leaf. A node is told its page only here and keeps it. Parents
+name pages in place of nodes only when those are written: a transaction that already builds
+on them would look for a page that is not there yet.
 
 Source: go.etcd.io/bbolt, node.go (spill) and bucket.go (write).
 """
@@ -11,15 +12,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.bolt.node import BucketState, Leaf
+from orlop.bolt.node import Branch, BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_leaf
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orlop.bolt.disk import Disk
-    from orlop.bolt.node import Branch, Node
+    from orlop.bolt.node import Node
 
 _RUN_BYTES_MAX = 1024 * 1024
 
@@ -32,17 +33,25 @@ class Spill:
         self._page_size = page_size
         self._allocate = allocate
         self._pages: dict[int, list[bytes]] = {}
+        self._children: list[tuple[Branch, list[int]]] = []
+        self._values: list[tuple[Leaf, list[bytes]]] = []
         self.nodes: list[Node] = []
 
     def tree(self, tree: int | Node) -> int:
         """Lay out what has no page yet; return the root's page."""
         if isinstance(tree, int):
             return tree
-        if not tree.page:
-            if isinstance(tree, Leaf):
-                self._leaf(tree)
+        # An explicit stack: buckets nest deeper than Python's own stack would bear.
+        pending = [(tree, False)]
+        while pending:
+            node, is_ready = pending.pop()
+            if node.page:
+                continue
+            if is_ready:
+                self._place(node)
             else:
-                self._branch(tree)
+                pending.append((node, True))
+                pending += [(below, False) for below in _unplaced(node)]
         return tree.page
 
     def page(self, page: int, chunks: list[bytes]) -> None:
@@ -63,52 +72,76 @@ class Spill:
                 start = end = offset
             length = sum(map(len, chunks))
             padding = -length % self._page_size
-            run.append(b"".join([*chunks, bytes(padding)]))
+            # A large value goes to the disk from where it lies; small ones are joined.
+            padded = [*chunks, bytes(padding)]
+            run += padded if length > _RUN_BYTES_MAX else [b"".join(padded)]
             end += length + padding
         if run:
             disk.write(start, run)
 
-    def _place(self, node: Node) -> int:
+    def settle(self) -> None:
+        """Let parents name the pages, which are written now, so that nodes can be forgotten."""
+        for branch, children in self._children:
+            branch.children[:] = children
+        for leaf, values in self._values:
+            leaf.values[:] = values
+
+    def _place(self, node: Node) -> None:
         span = -(-node.size // self._page_size)
+        page = self._allocate(span)
+        if isinstance(node, Leaf):
+            chunks = self._leaf(node, page, span - 1)
+        else:
+            children = [child if isinstance(child, int) else child.page for child in node.children]
+            self._children.append((node, children))
+            chunks = encode_branch(node, page, span - 1, children)
+        self._pages[page] = _checked(node, chunks)
         node.span = span
         # Set last: until then the node counts as one without a page.
-        node.page = self._allocate(span)
+        node.page = page
         node.owner = None
         self.nodes.append(node)
-        return node.page
 
-    def _leaf(self, leaf: Leaf) -> None:
-        self._settle_values(leaf)
-        page = self._place(leaf)
-        self._pages[page] = self._checked(leaf, encode_leaf(leaf, page, leaf.span - 1))
+    def _leaf(self, leaf: Leaf, page: int, overflow: int) -> list[bytes]:
+        values = [
+            _bucket_value(value) if isinstance(value, BucketState) else value
+            for value in leaf.values
+        ]
+        self._values.append((leaf, values))
+        return encode_leaf(leaf, page, overflow, values)
 
-    def _branch(self, branch: Branch) -> None:
-        children = [self.tree(child) for child in branch.children]
-        page = self._place(branch)
-        self._pages[page] = self._checked(
-            branch, encode_branch(branch, page, branch.span - 1, children)
+
+def _unplaced(node: Node) -> Iterator[Node]:
+    """Iterate over what has to be laid out before `node`."""
+    if isinstance(node, Branch):
+        for child in node.children:
+            if not isinstance(child, int):
+                yield child
+        return
+    for value in node.values:
+        if isinstance(value, BucketState) and not value.inline and not isinstance(value.tree, int):
+            yield value.tree
+
+
+def _bucket_value(state: BucketState) -> bytes:
+    tree = state.tree
+    if state.inline and isinstance(tree, Leaf):
+        tree.owner = None
+        return b"".join(
+            [BUCKET_HEADER.pack(0, state.sequence), *encode_leaf(tree, 0, 0, _plain(tree))]
         )
-        # Named by their pages from now on, so that the cache may forget them.
-        branch.children[:] = children
+    return BUCKET_HEADER.pack(tree if isinstance(tree, int) else tree.page, state.sequence)
 
-    def _settle_values(self, leaf: Leaf) -> None:
-        """Turn the nested buckets that have changed into the bytes of their values."""
-        for index, value in enumerate(leaf.values):
-            if isinstance(value, BucketState):
-                leaf.values[index] = self._bucket_value(value)
 
-    def _bucket_value(self, state: BucketState) -> bytes:
-        if state.inline and isinstance(state.tree, Leaf):
-            leaf = state.tree
-            leaf.owner = None
-            chunks = encode_leaf(leaf, 0, 0)
-            return b"".join([BUCKET_HEADER.pack(0, state.sequence), *chunks])
-        return BUCKET_HEADER.pack(self.tree(state.tree), state.sequence)
+def _plain(leaf: Leaf) -> list[bytes]:
+    # An inline bucket holds no buckets, so that all its values are bytes.
+    return [value for value in leaf.values if isinstance(value, bytes)]
 
-    def _checked(self, node: Node, chunks: list[bytes]) -> list[bytes]:
-        # What the nodes counted while they changed is what the page takes, or the pages
-        # behind it would be overwritten.
-        length = sum(map(len, chunks))
-        if length != node.size:
-            raise CorruptError(f"a node takes {length} bytes but counted {node.size}; not written")
-        return chunks
+
+def _checked(node: Node, chunks: list[bytes]) -> list[bytes]:
+    # What the nodes counted while they changed is what the page takes, or the pages
+    # behind it would be overwritten.
+    length = sum(map(len, chunks))
+    if length != node.size:
+        raise CorruptError(f"a node takes {length} bytes but counted {node.size}; not written")
+    return chunks

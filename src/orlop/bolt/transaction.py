@@ -5,7 +5,7 @@ Source: go.etcd.io/bbolt, tx.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from orlop.bolt.bucket import BoltBucket
 from orlop.kv.errors import ReadOnlyError, TransactionClosedError
@@ -19,7 +19,12 @@ if TYPE_CHECKING:
     from orlop.bolt.node import BucketState, Node
     from orlop.bolt.pager import Pager
 
-    Finish = Callable[["BoltTransaction", BucketState | None], None]
+
+class Ending(Protocol):
+    """What an engine does when a transaction ends; it is called once."""
+
+    def __call__(self, transaction: BoltTransaction, state: BucketState | None, /) -> int:
+        """Make `state` durable, or nothing where it is None; return the version's number."""
 
 
 class BoltTransaction:
@@ -34,23 +39,24 @@ class BoltTransaction:
         number: int,
         state: BucketState,
         pager: Pager,
-        finish: Finish,
+        ending: Ending,
         *,
         edit: Edit | None = None,
     ) -> None:
-        """Begin at the root bucket `state`; an `edit` makes it a writing one.
-
-        `finish` is called once, with the new state to be made durable, or None.
-        """
+        """Begin at the root bucket `state`; an `edit` makes it a writing one."""
         self.load: Callable[[int], Node] = pager.load
         self._number = number
         self._edit = edit
-        self._finish: Finish | None = finish
+        self._ending: Ending | None = ending
         self._root = BoltBucket(self, state.tree, state.sequence, holds_values=False)
 
     @property
     def id(self) -> int:
-        """The version that is read, or that is being made."""
+        """The version that is read, or that is being made.
+
+        Transactions that become durable together are one version; a writer knows its number
+        for certain when it has committed.
+        """
         return self._number
 
     @property
@@ -73,7 +79,7 @@ class BoltTransaction:
 
     def require_open(self) -> None:
         """Raise TransactionClosedError where the transaction has ended."""
-        if self._finish is None:
+        if self._ending is None:
             raise TransactionClosedError("the transaction has ended")
 
     def require_writable(self) -> None:
@@ -97,9 +103,9 @@ class BoltTransaction:
         self._end(None)
 
     def _end(self, state: BucketState | None) -> None:
-        finish, self._finish = self._finish, None
-        if finish is not None:
-            finish(self, state)
+        ending, self._ending = self._ending, None
+        if ending is not None:
+            self._number = ending(self, state)
 
     def __enter__(self) -> Self:
         self.require_open()
@@ -111,7 +117,7 @@ class BoltTransaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._finish is None:
+        if self._ending is None:
             return
         if kind is None and self.writable:
             self.commit()

@@ -14,6 +14,8 @@ from orlop.bolt.reachable import free_pages
 from orlop.bolt.spill import Spill
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from orlop.bolt.disk import Disk
     from orlop.bolt.edit import Edit
     from orlop.bolt.node import BucketState
@@ -84,9 +86,9 @@ class Layout:
 
 
 def write_version(
-    layout: Layout, meta: Meta, state: BucketState, edit: Edit, *, oldest_reader: int
+    layout: Layout, meta: Meta, state: BucketState, edits: Iterable[Edit], *, oldest_reader: int
 ) -> Meta:
-    """Make the version after `meta` durable and return its meta.
+    """Make the version after `meta`, which `edits` lead to, durable and return its meta.
 
     Raises:
         CorruptError: the file is damaged where it would be written.
@@ -96,7 +98,8 @@ def write_version(
     layout.begin(meta, oldest_reader=oldest_reader)
     spill = Spill(meta.page_size, layout.allocate)
     root = spill.tree(state.tree)
-    layout.freelist.free(number, edit.freed_pages())
+    for edit in edits:
+        layout.freelist.free(number, edit.freed_pages())
     freelist = layout.place_freelist(number, spill)
     new = meta._replace(
         root=root,
@@ -110,6 +113,7 @@ def write_version(
     layout.disk.sync()
     layout.disk.write(number % 2 * meta.page_size, [new.encode()])
     layout.disk.sync()
+    spill.settle()
     # Before any reader of the new version: its pages may have been others in an older one.
     for node in spill.nodes:
         layout.pager.keep(node)

@@ -133,7 +133,11 @@ class Transaction(Protocol):
 
     @property
     def id(self) -> int:
-        """The number of the version seen: for a writer, that of the version it makes."""
+        """The number of the version seen: for a writer, that of the version it makes.
+
+        Transactions that become durable together are one version, so a writer knows its
+        number for certain only when it has committed.
+        """
 
     @property
     def writable(self) -> bool:
@@ -147,7 +151,8 @@ class Transaction(Protocol):
         """Make every change durable; when this returns, a power loss cannot undo it.
 
         Raises:
-            EnginePoisonedError: this or an earlier write failed; nothing was acknowledged.
+            EnginePoisonedError: this write, or one that this one was built on, failed;
+                nothing was acknowledged.
             TransactionClosedError: it had ended already.
             ReadOnlyError: the transaction only reads.
         """
@@ -155,7 +160,11 @@ class Transaction(Protocol):
     def rollback(self) -> None:
         """End the transaction without any change; ending it twice is allowed.
 
+        A writer that has seen what was not durable yet returns when it is: whatever follows
+        from what it saw must not be undone by a power loss.
+
         Raises:
+            EnginePoisonedError: what a writer has seen could not be made durable.
             StaleReadError: on a reading transaction of a file that others write, what was
                 read does not count: the file changed meanwhile. Read again.
         """
