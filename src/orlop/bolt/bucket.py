@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.bolt.cursor import BoltCursor, items
-from orlop.bolt.edit import bucket_tree
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, position, put
@@ -22,6 +21,7 @@ from orlop.kv.errors import (
     IncompatibleValueError,
     KeyRequiredError,
     KeyTooLargeError,
+    NestingTooDeepError,
     ValueTooLargeError,
 )
 
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
 
     from orlop.bolt.node import Node
     from orlop.bolt.transaction import BoltTransaction
-    from orlop.kv.contract import Item
+    from orlop.kv.contract import Bucket, Item
 
 KEY_SIZE_MAX = 32768
 VALUE_SIZE_MAX = (1 << 31) - 2
+NESTING_MAX = 256
+"""How many buckets a bucket may lie in. bbolt has no limit; its Go stack grows, ours does not."""
 _SEQUENCE_MASK = (1 << 64) - 1
 
 
@@ -49,7 +51,7 @@ class BoltBucket:
         "_changed",
         "_children",
         "_deleted",
-        "_holds_values",
+        "_depth",
         "_sequence",
         "_tree",
         "revision",
@@ -57,19 +59,14 @@ class BoltBucket:
     )
 
     def __init__(
-        self,
-        transaction: BoltTransaction,
-        tree: int | Node,
-        sequence: int,
-        *,
-        holds_values: bool = True,
+        self, transaction: BoltTransaction, tree: int | Node, sequence: int, *, depth: int
     ) -> None:
-        """Open the bucket with this tree; the outermost one holds no values."""
+        """Open the bucket with this tree, inside `depth` others: the outermost has 0."""
         self.transaction = transaction
         self.revision = 0
         self._tree = tree
         self._sequence = sequence
-        self._holds_values = holds_values
+        self._depth = depth
         self._children: dict[bytes, BoltBucket] = {}
         self._changed = False
         self._deleted = False
@@ -93,7 +90,7 @@ class BoltBucket:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; None where there is none or where a bucket is."""
-        found = self._find(key)
+        found = self.find(key)
         if found is None or found[1] & BUCKET_FLAG:
             return None
         value = found[0]
@@ -105,7 +102,7 @@ class BoltBucket:
         _check_key(key)
         if len(value) > VALUE_SIZE_MAX:
             raise ValueTooLargeError(f"a value of {len(value)} bytes; {VALUE_SIZE_MAX} are allowed")
-        if not self._holds_values:
+        if not self._depth:
             raise IncompatibleValueError("the outermost bucket holds buckets only")
         if self._is_bucket(key):
             raise IncompatibleValueError(f"a bucket has the name {key!r}")
@@ -114,7 +111,7 @@ class BoltBucket:
     def delete(self, key: bytes) -> None:
         """Delete the value under `key`; nothing happens where there is none."""
         self.transaction.require_writable()
-        found = self._find(key)
+        found = self.find(key)
         if found is None:
             return
         if found[1] & BUCKET_FLAG:
@@ -127,11 +124,12 @@ class BoltBucket:
         if opened is not None:
             self.transaction.require_open()
             return opened
-        found = self._find(name)
+        found = self.find(name)
         if found is None or not found[1] & BUCKET_FLAG:
             return None
         bucket = self._open(found[0])
         if self.transaction.writable:
+            self.require_room_below()
             # Kept, so that what one handle changes every other one sees.
             self._children[bytes(name)] = bucket
         return bucket
@@ -140,15 +138,16 @@ class BoltBucket:
         """Create the nested bucket `name`; see the contract for what is refused."""
         self.transaction.require_writable()
         _check_key(name)
-        found = self._find(name)
+        found = self.find(name)
         if found is not None:
             if found[1] & BUCKET_FLAG:
                 raise BucketExistsError(f"the bucket {name!r} is there already")
             raise IncompatibleValueError(f"a value has the name {name!r}")
+        self.require_room_below()
         edit = self.transaction.edit
         tree = Leaf([], [], [], EMPTY_SIZE, edit)
         self._put(name, BucketState(tree, 0, edit.page_size), BUCKET_FLAG)
-        bucket = BoltBucket(self.transaction, tree, 0)
+        bucket = BoltBucket(self.transaction, tree, 0, depth=self._depth + 1)
         # Whatever is put into it has to reach the parent's value.
         bucket._changed = True
         self._children[bytes(name)] = bucket
@@ -163,19 +162,44 @@ class BoltBucket:
     def delete_bucket(self, name: bytes) -> None:
         """Delete the nested bucket `name` with all that it holds."""
         self.transaction.require_writable()
-        found = self._find(name)
-        if found is None:
-            raise BucketNotFoundError(f"there is no bucket {name!r}")
-        if not found[1] & BUCKET_FLAG:
-            raise IncompatibleValueError(f"a value has the name {name!r}")
-        opened = self._children.pop(bytes(name), None)
-        if opened is None:
-            tree = bucket_tree(found[0])
-            if tree is not None:
-                self.transaction.edit.release_bucket(tree)
-        else:
-            opened.release()
+        self._require_bucket(name).release()
+        del self._children[bytes(name)]
         self._delete(name)
+
+    def move_bucket(self, name: bytes, target: Bucket) -> None:
+        """Move the nested bucket `name` into `target`; see the contract for what is refused."""
+        self.transaction.require_writable()
+        if not isinstance(target, BoltBucket) or target.transaction is not self.transaction:
+            raise IncompatibleValueError("a bucket can move within its own transaction only")
+        moved = self._require_bucket(name)
+        if target is self or moved.holds(target):
+            raise IncompatibleValueError(f"the bucket {name!r} cannot move into where it lies")
+        found = target.find(name)
+        if found is not None:
+            if found[1] & BUCKET_FLAG:
+                raise BucketExistsError(f"the bucket {name!r} is there already")
+            raise IncompatibleValueError(f"a value has the name {name!r} in the target")
+        target.require_room_below()
+        moved.settle()
+        del self._children[bytes(name)]
+        self._delete(name)
+        target.adopt(bytes(name), moved)
+
+    def holds(self, other: BoltBucket) -> bool:
+        """Whether `other` is this bucket or an opened one inside."""
+        return other is self or any(child.holds(other) for child in self._children.values())
+
+    def adopt(self, name: bytes, bucket: BoltBucket) -> None:
+        """Take over a bucket that has left its place."""
+        bucket.sink(self._depth + 1)
+        self._put(name, bucket.state(), BUCKET_FLAG)
+        self._children[name] = bucket
+
+    def sink(self, depth: int) -> None:
+        """Note how deep this bucket lies now, and those inside."""
+        self._depth = depth
+        for child in self._children.values():
+            child.sink(depth + 1)
 
     def cursor(self) -> BoltCursor:
         """Return a cursor that stands nowhere yet."""
@@ -207,6 +231,10 @@ class BoltBucket:
                 self._put(name, state, BUCKET_FLAG)
         if not self._changed:
             return None
+        return self.state()
+
+    def state(self) -> BucketState:
+        """Return this bucket as a value of its parent, as it stands now."""
         return BucketState(self._tree, self._sequence, self.transaction.edit.page_size)
 
     def release(self) -> None:
@@ -222,13 +250,27 @@ class BoltBucket:
         for child in self._children.values():
             child.abandon()
 
-    def _find(self, key: bytes) -> tuple[bytes | BucketState, int] | None:
+    def find(self, key: bytes) -> tuple[bytes | BucketState, int] | None:
+        """Return the element under `key`: its value as it is stored, and its flag."""
         leaf = find_leaf(self.transaction.load, self.root, key)
         index, found = position(leaf, key)
         return (leaf.values[index], leaf.flags[index]) if found else None
 
+    def _require_bucket(self, name: bytes) -> BoltBucket:
+        bucket = self.bucket(name)
+        if bucket is None:
+            if self.find(name) is None:
+                raise BucketNotFoundError(f"there is no bucket {name!r}")
+            raise IncompatibleValueError(f"a value has the name {name!r}")
+        return bucket
+
+    def require_room_below(self) -> None:
+        """Raise NestingTooDeepError where no bucket may lie in this one."""
+        if self._depth >= NESTING_MAX:
+            raise NestingTooDeepError(f"a bucket inside {self._depth} others")
+
     def _is_bucket(self, key: bytes) -> bool:
-        found = self._find(key)
+        found = self.find(key)
         return found is not None and bool(found[1] & BUCKET_FLAG)
 
     def _put(self, key: bytes, value: bytes | BucketState, flag: int) -> None:
@@ -242,10 +284,11 @@ class BoltBucket:
         self.revision += 1
 
     def _open(self, value: bytes | BucketState) -> BoltBucket:
+        depth = self._depth + 1
         if isinstance(value, BucketState):
-            return BoltBucket(self.transaction, value.tree, value.sequence)
+            return BoltBucket(self.transaction, value.tree, value.sequence, depth=depth)
         header, leaf = decode_bucket(value)
-        return BoltBucket(self.transaction, leaf or header.root, header.sequence)
+        return BoltBucket(self.transaction, leaf or header.root, header.sequence, depth=depth)
 
 
 def _check_key(key: bytes) -> None:

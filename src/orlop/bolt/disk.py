@@ -23,17 +23,21 @@ if TYPE_CHECKING:
 _CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
 
 
-class Disk(Protocol):
+class Readable(Protocol):
+    """What pages can be read from. Every method raises OSError where the system refuses."""
+
+    def size(self) -> int:
+        """Return the size in bytes."""
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on: fewer only at the end."""
+
+
+class Disk(Readable, Protocol):
     """A file: random reads and writes, and the moment when writes are durable.
 
     Every method raises OSError where the system refuses.
     """
-
-    def size(self) -> int:
-        """Return the size of the file in bytes."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Return `length` bytes from `offset` on: fewer only where the file ends."""
 
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on; durable after `sync`."""
@@ -49,6 +53,22 @@ class Disk(Protocol):
 
     def close(self) -> None:
         """Let go of the file, and of its lock."""
+
+
+class InMemory:
+    """A file that was read whole."""
+
+    def __init__(self, contents: bytes) -> None:
+        """Take `contents` for the file."""
+        self._contents = contents
+
+    def size(self) -> int:
+        """Return the size in bytes."""
+        return len(self._contents)
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return `length` bytes from `offset` on: fewer only at the end."""
+        return self._contents[offset : offset + length]
 
 
 class FileDisk:

@@ -13,7 +13,7 @@ from orlop.bolt.page import Header, decode_header, decode_node
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from orlop.bolt.disk import Disk
+    from orlop.bolt.disk import Readable
     from orlop.bolt.node import Node
 
 FIRST_NODE_PAGE = 2
@@ -30,7 +30,7 @@ class Pager:
     That needs no lock and no bookkeeping on a hit.
     """
 
-    def __init__(self, disk: Disk, page_size: int) -> None:
+    def __init__(self, disk: Readable, page_size: int) -> None:
         """Read from `disk` in pages of `page_size` bytes."""
         self.page_size = page_size
         self._disk = disk
@@ -61,10 +61,6 @@ class Pager:
         self._young_bytes += node.span * self.page_size
         if self._young_bytes > _GENERATION_BYTES:
             self._old, self._young, self._young_bytes = self._young, {}, 0
-
-    def forget(self) -> None:
-        """Empty the cache: another process has changed the file."""
-        self._old, self._young, self._young_bytes = {}, {}, 0
 
     def read(self, page: int) -> tuple[bytes, Header]:
         """Return a page's bytes, overflow included, with its header.

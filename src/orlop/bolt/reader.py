@@ -1,25 +1,47 @@
 """Reading a file without its lock, while another process may write it.
 
 A tree of version T is intact exactly as long as T is the newest: the transaction after it
-writes only what was free at T. So what was read counts if, at its end, the file still has
-the same two metas; else it is read again by whoever asked.
+writes only what was free at T. (The version before T is no way out: T+1 overwrites it.) So
+what was read counts if, at its end, the file still has the same two metas; else it is read
+again by whoever asked. A file that changes all the time is then read whole into memory, in
+one go, where it is not too large for that.
 
 Source: the reuse of pages in go.etcd.io/bbolt, freelist.go.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
 
+from orlop.bolt.disk import InMemory
 from orlop.bolt.meta import Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.transaction import BoltTransaction
-from orlop.kv.errors import EngineClosedError, ReadOnlyError, StaleReadError
+from orlop.kv.errors import CorruptError, EngineClosedError, ReadOnlyError, StaleReadError
 
 if TYPE_CHECKING:
     from orlop.bolt.disk import Disk
-    from orlop.kv.errors import CorruptError
+
+Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
+
+WHOLE_BYTES_MAX = 512 * 1024 * 1024
+"""A file that has more than so many bytes in use is not read whole into memory."""
+
+_TRIES_BY_PAGE = 3
+_TRIES_WHOLE = 3
+_EXTENT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class _Disturbance:
+    """How often in a row a reading was disturbed, and since when."""
+
+    count: int = 0
+    began_at: float = 0.0
+    began_with: int = 0
 
 
 class ReadingEngine:
@@ -27,8 +49,12 @@ class ReadingEngine:
 
     read_only = True
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, *, whole_bytes_max: int = WHOLE_BYTES_MAX) -> None:
         """Read from `disk`.
+
+        Args:
+            disk: the file; it is closed with this.
+            whole_bytes_max: how much memory a last try at a busy file may take, in bytes.
 
         Raises:
             CorruptError: it is no database.
@@ -36,10 +62,12 @@ class ReadingEngine:
         """
         self._disk = disk
         self._identity = disk.identity()
-        self._metas: tuple[Meta | CorruptError, ...] = ()
+        self._whole_bytes_max = whole_bytes_max
+        self._disturbance = _Disturbance()
         self._closed = False
         try:
-            self._pager = Pager(disk, newest_meta(read_metas(disk.read)).page_size)
+            self._metas = read_metas(disk.read)
+            self._pager = Pager(disk, newest_meta(self._metas).page_size)
         except BaseException:
             disk.close()
             raise
@@ -48,7 +76,8 @@ class ReadingEngine:
         """Begin a reading transaction at the newest version of the file.
 
         Raises:
-            StaleReadError: another file has taken the place of this one.
+            StaleReadError: another file has taken the place of this one, or this one changes
+                faster than it can be read.
             ReadOnlyError: a writer was asked for.
             EngineClosedError: the engine has been closed.
         """
@@ -59,31 +88,81 @@ class ReadingEngine:
             raise ReadOnlyError("the database was opened for reading only")
         metas = read_metas(self._disk.read)
         meta = newest_meta(metas)
-        if [*map(str, metas)] != [*map(str, self._metas)]:
+        in_use = meta.high_water * meta.page_size
+        if self._disturbance.count >= _TRIES_BY_PAGE and in_use <= self._whole_bytes_max:
+            return self._begin_whole()
+        if not _same(metas, self._metas):
             # Pages of an older version must not answer for this one.
             self._pager, self._metas = Pager(self._disk, meta.page_size), metas
 
-        def end(transaction: BoltTransaction, state: BucketState | None) -> int:
-            del state
-            self._require_unchanged(metas)
+        def end(transaction: BoltTransaction, _: BucketState | None, /) -> int:
+            self._require_unchanged(transaction, metas)
             return transaction.id
 
-        state = BucketState(meta.root, meta.sequence, meta.page_size)
-        return BoltTransaction(meta.transaction, state, self._pager, end)
+        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, end)
 
     def close(self) -> None:
         """Release the file."""
         self._closed = True
         self._disk.close()
 
-    def _require_unchanged(self, metas: tuple[Meta | CorruptError, ...]) -> None:
+    def _begin_whole(self) -> BoltTransaction:
+        """Begin at a copy of the whole file: whatever happens to the file, it counts."""
+        for _ in range(_TRIES_WHOLE):
+            metas = read_metas(self._disk.read)
+            meta = newest_meta(metas)
+            contents = self._read_whole(meta.high_water * meta.page_size)
+            if _same(metas, read_metas(self._disk.read)):
+                self._require_identity()
+                self._disturbance = _Disturbance()
+                pager = Pager(InMemory(contents), meta.page_size)
+                return BoltTransaction(
+                    meta.transaction, _root_state(meta), pager, lambda ended, _, /: ended.id
+                )
+            self._disturbed(meta.transaction)
+        raise self._busy()
+
+    def _read_whole(self, length: int) -> bytes:
+        return b"".join(
+            self._disk.read(offset, min(_EXTENT_BYTES, length - offset))
+            for offset in range(0, length, _EXTENT_BYTES)
+        )
+
+    def _require_unchanged(self, transaction: BoltTransaction, metas: Metas) -> None:
         if self._closed:
             return
-        if [*map(str, read_metas(self._disk.read))] != [*map(str, metas)]:
-            _refuse("was changed by another process while it was read")
+        self._require_identity()
+        if not _same(metas, read_metas(self._disk.read)):
+            self._disturbed(transaction.id)
+            raise self._busy()
+        self._disturbance = _Disturbance()
+
+    def _require_identity(self) -> None:
         if self._disk.identity() != self._identity:
-            _refuse("was replaced by another file while it was read")
+            raise StaleReadError(
+                "the database was replaced by another file while it was read; open it again"
+            )
+
+    def _disturbed(self, number: int) -> None:
+        if not self._disturbance.count:
+            self._disturbance = _Disturbance(0, time.monotonic(), number)
+        self._disturbance.count += 1
+
+    def _busy(self) -> StaleReadError:
+        disturbance = self._disturbance
+        seconds = time.monotonic() - disturbance.began_at
+        newest = newest_meta(read_metas(self._disk.read)).transaction
+        commits = newest - disturbance.began_with
+        return StaleReadError(
+            f"the database was changed by another process during {disturbance.count} reading(s) "
+            f"in a row ({commits} commits in {seconds:.2f} s); what was read does not count: "
+            "read again"
+        )
 
 
-def _refuse(why: str) -> NoReturn:
-    raise StaleReadError(f"the database {why}; what was read does not count: read again")
+def _same(one: Metas, other: Metas) -> bool:
+    return [*map(str, one)] == [*map(str, other)]
+
+
+def _root_state(meta: Meta) -> BucketState:
+    return BucketState(meta.root, meta.sequence, meta.page_size)

@@ -48,7 +48,7 @@ class BoltTransaction:
         self._number = number
         self._edit = edit
         self._ending: Ending | None = ending
-        self._root = BoltBucket(self, state.tree, state.sequence, holds_values=False)
+        self._root = BoltBucket(self, state.tree, state.sequence, depth=0)
 
     @property
     def id(self) -> int:

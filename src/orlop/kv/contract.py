@@ -81,7 +81,11 @@ class Bucket(Protocol):
         """
 
     def bucket(self, name: bytes) -> Bucket | None:
-        """Return the nested bucket `name`; `None` where there is none or a value is."""
+        """Return the nested bucket `name`; `None` where there is none or a value is.
+
+        Raises:
+            NestingTooDeepError: a writing transaction goes deeper than the engine's limit.
+        """
 
     def create_bucket(self, name: bytes) -> Bucket:
         """Create the nested bucket `name`.
@@ -90,6 +94,7 @@ class Bucket(Protocol):
             KeyRequiredError, KeyTooLargeError: out of bounds.
             BucketExistsError: it is there already.
             IncompatibleValueError: a plain value has that name.
+            NestingTooDeepError: it would lie deeper than the engine's limit.
             ReadOnlyError: the transaction only reads.
         """
 
@@ -105,6 +110,20 @@ class Bucket(Protocol):
         Raises:
             BucketNotFoundError: there is nothing of that name.
             IncompatibleValueError: a plain value has that name.
+            ReadOnlyError: the transaction only reads.
+        """
+
+    def move_bucket(self, name: bytes, target: Bucket) -> None:
+        """Move the nested bucket `name`, with all that it holds, into `target`.
+
+        Handles on it stay good. `target` is a bucket of the same transaction.
+
+        Raises:
+            BucketNotFoundError: there is nothing of that name.
+            BucketExistsError: `target` has a bucket of that name.
+            IncompatibleValueError: a plain value has that name, here or in `target`; or
+                `target` is this bucket, or lies within the one to be moved, or belongs to
+                another transaction.
             ReadOnlyError: the transaction only reads.
         """
 

@@ -34,6 +34,10 @@ class BucketNotFoundError(EngineError):
     """The bucket to be deleted is not there, or was deleted while a handle on it was kept."""
 
 
+class NestingTooDeepError(EngineError):
+    """A bucket would lie in more buckets than the engine's limit (bolt: 256)."""
+
+
 class TransactionClosedError(EngineError):
     """The transaction has been committed or rolled back."""
 

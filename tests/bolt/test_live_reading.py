@@ -1,0 +1,112 @@
+"""A file that changes all the time is read whole in the end, within a bound of memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from bolt.model_bucket import contents
+from bolt.simulated_disk import SimulatedDisk
+from orlop.bolt import BoltEngine
+from orlop.bolt.reader import ReadingEngine
+from orlop.kv import StaleReadError
+
+
+@pytest.fixture
+def disk() -> SimulatedDisk:
+    return SimulatedDisk()
+
+
+@pytest.fixture
+def writer(disk: SimulatedDisk) -> BoltEngine:
+    engine = BoltEngine(disk)
+    write(engine, 0)
+    return engine
+
+
+def write(engine: BoltEngine, number: int) -> None:
+    with engine.begin(writable=True) as transaction:
+        bucket = transaction.root.create_bucket_if_absent(b"v1")
+        bucket.put(b"number", b"%d" % number)
+        for key in range(200):
+            bucket.put(b"key-%d" % key, b"%d" % number * 9)
+
+
+def disturbed_reading(reader: ReadingEngine, writer: BoltEngine, number: int) -> None:
+    transaction = reader.begin()
+    write(writer, number)
+    transaction.rollback()
+
+
+def test_after_three_disturbed_readings_the_file_is_read_whole(
+    disk: SimulatedDisk, writer: BoltEngine
+) -> None:
+    reader = ReadingEngine(disk)
+    for number in range(1, 4):
+        with pytest.raises(StaleReadError, match=rf"{number} reading\(s\) in a row"):
+            disturbed_reading(reader, writer, number)
+
+    with reader.begin() as transaction:
+        for number in range(4, 9):
+            write(writer, number)
+        found = contents(transaction.root)[b"v1"]
+        assert isinstance(found, dict)
+        assert found[b"number"] == b"3"
+        assert {found[b"key-%d" % key] for key in range(200)} == {b"3" * 9}
+
+    # From then on page by page again.
+    with pytest.raises(StaleReadError, match=r"1 reading\(s\) in a row"):
+        disturbed_reading(reader, writer, 9)
+
+
+def test_a_quiet_reading_forgets_the_disturbed_ones(
+    disk: SimulatedDisk, writer: BoltEngine
+) -> None:
+    reader = ReadingEngine(disk)
+    for number in range(1, 3):
+        with pytest.raises(StaleReadError):
+            disturbed_reading(reader, writer, number)
+    with reader.begin() as transaction:
+        contents(transaction.root)
+    with pytest.raises(StaleReadError, match=r"1 reading\(s\) in a row"):
+        disturbed_reading(reader, writer, 3)
+
+
+def test_a_file_over_the_bound_is_not_read_whole(disk: SimulatedDisk, writer: BoltEngine) -> None:
+    reader = ReadingEngine(disk, whole_bytes_max=4096)
+    for number in range(1, 8):
+        with pytest.raises(StaleReadError, match=rf"\({number} commits in"):
+            disturbed_reading(reader, writer, number)
+
+
+class BusyDisk(SimulatedDisk):
+    """A disk on which another process commits whenever a large piece is read."""
+
+    writer: BoltEngine | None = None
+    commits = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        data = super().read(offset, length)
+        if self.writer is not None and length > 100_000:
+            writer, self.writer = self.writer, None
+            self.commits += 1
+            write(writer, 100 + self.commits)
+            self.writer = writer
+        return data
+
+
+def test_a_file_that_changes_during_every_whole_reading_is_refused() -> None:
+    disk = BusyDisk()
+    writer = BoltEngine(disk)
+    with writer.begin(writable=True) as transaction:
+        transaction.root.create_bucket(b"large").put(b"key", b"x" * 200_000)
+    reader = ReadingEngine(disk)
+    for number in range(1, 4):
+        with pytest.raises(StaleReadError):
+            disturbed_reading(reader, writer, number)
+    disk.writer = writer
+    with pytest.raises(StaleReadError, match=r"6 reading\(s\) in a row \(\d+ commits in"):
+        reader.begin()
+    assert disk.commits == 3
+    disk.writer = None
+    with reader.begin() as transaction:
+        assert transaction.root.bucket(b"v1") is not None
