@@ -76,7 +76,8 @@ def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
     if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
         return ResourceExhaustedError(f"{path}: {error}")
     kind = next((kind for base, kind in _KINDS.items() if isinstance(error, base)), InternalError)
-    return kind(f"{path}: {error}")
+    text = str(error)
+    return kind(text if text.startswith(str(path)) else f"{path}: {text}")
 
 
 @dataclass(eq=False, slots=True)

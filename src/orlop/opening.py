@@ -68,7 +68,7 @@ def refusals(path: Path) -> Iterator[None]:
                 f"{at}: {reason}; give the root directory of a database, or the file itself"
             ) from error
         if error.errno in _FULL:
-            raise ResourceExhaustedError(f"{at}: {reason}; make space first") from error
+            raise ResourceExhaustedError(f"{at}: {reason}") from error
         raise
 
 

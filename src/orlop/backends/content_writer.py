@@ -11,6 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.backends.files import naming
 from orlop.backends.ingests import DATA
 from orlop.model import digest as digests
 from orlop.model.errors import (
@@ -65,10 +66,11 @@ class ContentWriter:
         remaining = memoryview(data).cast("B")
         length = len(remaining)
         try:
-            while remaining:
-                written = os.write(descriptor, remaining)
-                self._running.update(remaining[:written])
-                remaining = remaining[written:]
+            with naming(f"ingest of ref {self._status.ref}"):
+                while remaining:
+                    written = os.write(descriptor, remaining)
+                    self._running.update(remaining[:written])
+                    remaining = remaining[written:]
         finally:
             offset = self._status.offset + length - len(remaining)
             self._status = dataclasses.replace(

@@ -30,7 +30,7 @@ def translated(path: Path) -> Iterator[None]:
     except engine.StaleReadError:
         raise
     except engine.LockedError as error:
-        raise UnavailableError(f"{path} is locked ({error}); try again later") from error
+        raise UnavailableError(str(error)) from error
     except (engine.ReadOnlyError, engine.EngineClosedError) as error:
         raise FailedPreconditionError(f"{path} cannot be written to: {error}") from error
     except engine.EnginePoisonedError as error:

@@ -50,6 +50,17 @@ def directory(root: Path, *names: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Let what the system refuses in the block say where, unless it names a file itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = what
+        raise
+
+
 def make_directories(path: Path, mode: int = 0o777) -> None:
     """Create a directory with the parents that it lacks, durably; it may be there already.
 

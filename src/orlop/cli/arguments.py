@@ -35,7 +35,7 @@ def duration(text: str | None) -> timedelta | None:
     """Read a duration as Go writes them: `90s`, `1h30m`.
 
     Raises:
-        InvalidArgumentError: it is none.
+        InvalidArgumentError: it is none, or not longer than nothing.
     """
     if text is None:
         return None
@@ -43,6 +43,8 @@ def duration(text: str | None) -> timedelta | None:
         nanoseconds = parse_duration(text)
     except ValueError as error:
         raise InvalidArgumentError(f'duration "{text}": write it as 90s or 1h30m') from error
+    if nanoseconds <= 0:
+        raise InvalidArgumentError(f'duration "{text}": it must be longer than nothing')
     return timedelta(microseconds=nanoseconds / _NANOSECONDS_A_MICROSECOND)
 
 

@@ -10,7 +10,7 @@ import typer
 
 from orlop.cli import arguments
 from orlop.cli.errors import NEGATIVE
-from orlop.cli.output import human_size
+from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model import digest as digests
@@ -65,15 +65,14 @@ def cat(context: typer.Context, digest: str) -> None:
             except NotFoundError:
                 continue
             with blob:
-                _copy(blob, sys.stdout.buffer)
+                _copy(blob, StandardOutput())
             return
     raise NotFoundError(f"content {digest} in {session.namespace or 'any namespace'}")
 
 
-def _copy(source: BinaryIO, target: BinaryIO) -> None:
+def _copy(source: BinaryIO, target: StandardOutput) -> None:
     while chunk := source.read(_CHUNK_BYTES):
         target.write(chunk)
-    target.flush()
 
 
 @app.command()

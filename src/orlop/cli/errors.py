@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, TextIO
 
 import typer
 
-from orlop.cli.output import printable
+from orlop.cli.output import naming_standard_output, printable
 from orlop.kv import CorruptError, EngineError, LockedError, StaleReadError
 from orlop.model import errors
 
@@ -61,6 +63,9 @@ _SYSTEM_ERRORS: Final = frozenset(
 )
 """What the system refused counts as that, however it was wrapped on its way up."""
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CLEAN_UP: Final = "orlop gc run removes what was half done"
+
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code for an error."""
@@ -83,37 +88,67 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def message(error: BaseException) -> str:
     """Return what to tell the user, in one line."""
     if isinstance(error, KeyboardInterrupt):
-        return "interrupted"
-    if isinstance(error, OSError):
-        place = f"{error.filename}: " if error.filename else ""
-        return f"{place}{error.strerror or error}"
-    if isinstance(error, (errors.OrlopError, EngineError)):
-        return str(error)
+        return f"interrupted; {_CLEAN_UP}"
+    if isinstance(error, (OSError, errors.OrlopError, EngineError)):
+        failed = _what_failed(error)
+        full = any(isinstance(cause, OSError) and cause.errno in _FULL for cause in _causes(error))
+        return f"{failed}; make space, then {_CLEAN_UP}" if full else failed
     return f"this is a bug in orlop ({type(error).__name__}: {error}); ORLOP_DEBUG=1 says where"
+
+
+def _what_failed(error: Exception) -> str:
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    if error.filename is None:
+        return error.strerror
+    return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
 def run(command: Callable[[], object]) -> int:
     """Run a command and return its exit code, with at most one line on stderr."""
     try:
         outcome = command()
-        sys.stdout.flush()
+        with naming_standard_output():
+            sys.stdout.flush()
     except typer.Exit as ended:
         return ended.exit_code
     except typer.Abort:
-        typer.echo("orlop: interrupted", err=True)
+        _tell("orlop: interrupted")
         return INTERRUPTED
     except typer.TyperException as error:
-        text = error.format_message()
-        # A group without a command answers with its help, which is no error text.
-        typer.echo(text if "\n" in text else f"orlop: {text}; see orlop --help", err=True)
+        _tell(_usage(error))
         return USAGE
     except BrokenPipeError:
-        # The reader has seen enough. What is left in the buffer has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has seen enough.
+        _silence(sys.stdout)
         return DONE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the last one who can tell the user)
         if os.environ.get("ORLOP_DEBUG"):
             traceback.print_exc()
-        typer.echo(f"orlop: {printable(message(error))}", err=True)
+        _tell(f"orlop: {printable(message(error))}")
         return exit_code(error)
     return outcome if isinstance(outcome, int) else DONE
+
+
+def _usage(error: typer.TyperException) -> str:
+    text = error.format_message()
+    if "\n" in text:
+        return text  # A group without a command answers with its help, which is no error text.
+    context = getattr(error, "ctx", None)
+    return f"orlop: {text.rstrip('.')}; see {context.command_path if context else 'orlop'} --help"
+
+
+def _tell(text: str) -> None:
+    try:
+        typer.echo(text, err=True)
+    except OSError:
+        # Nobody listens; the exit code says it, too.
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Send what a stream still has to say to nowhere: Python writes it at the end."""
+    with suppress(io.UnsupportedOperation):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 import typer
 
 from orlop import oci
 from orlop.cli import arguments
-from orlop.cli.output import human_size
+from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.presentation import as_json, in_namespace, labels_cell
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
@@ -87,7 +86,7 @@ def export(
         oci.export_image(
             namespace,
             names,
-            sys.stdout.buffer if str(file) == "-" else file,
+            cast("BinaryIO", StandardOutput()) if str(file) == "-" else file,
             platform=_platform(platform),
             all_platforms=all_platforms,
             progress=progress,
@@ -196,10 +195,11 @@ def label(
 ) -> None:
     """Set or remove labels of an image."""
     session = session_of(context)
+    wanted = arguments.labels(labels)
     with session.writing() as database:
         images = session.target(database).images
         with database.update():
-            image = images.update(images.get(name), labels=arguments.labels(labels))
+            image = images.update(images.get(name), labels=wanted)
     session.output.document(as_json(image), [labels_cell(image.labels)])
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
+from typer.main import get_command
 
 import orlop
 from orlop.cli import (
@@ -17,6 +19,7 @@ from orlop.cli import (
     gc,
     image,
     lease,
+    logs,
     namespace,
     sandbox,
     snapshot,
@@ -24,6 +27,7 @@ from orlop.cli import (
 from orlop.cli.output import Output
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
+from orlop.stores.namespaces import check_name
 
 app = typer.Typer(
     name="orlop",
@@ -100,6 +104,8 @@ def shared(
     del version
     if root is not None and db is not None:
         raise InvalidArgumentError("--root and --db exclude each other: name one of them")
+    if namespace is not None:
+        check_name(namespace)  # above all: a script's empty variable must not mean `default`
     context.obj = Session(
         root=root or default_root(),
         file=db,
@@ -136,7 +142,22 @@ def _has_its_value(argument: str) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     given = in_front(sys.argv[1:] if arguments is None else arguments)
-    return errors.run(lambda: app(given, prog_name="orlop", standalone_mode=False))
+    _open_streams()
+    with logs.shown():
+        return errors.run(lambda: _run(given))
+
+
+def _open_streams() -> None:
+    """Have something to write to where the caller has closed what he does not want."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
+
+
+def _run(arguments: list[str]) -> object:
+    # Not through `app()`: it would turn a closed pipe and an interrupt into exits of its own.
+    with get_command(app).make_context("orlop", arguments) as context:
+        return context.command.invoke(context)
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TextIO, TypeVar
 
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from typing_extensions import Buffer
 
 _T = TypeVar("_T")
 
@@ -65,22 +69,52 @@ class Output:
 
     def json(self, value: object) -> None:
         """Write one JSON document on a line of its own."""
-        sys.stdout.write(json.dumps(value) + "\n")
+        self.line(json.dumps(value))
 
     def pieces(self, texts: Iterable[str]) -> None:
         """Write the pieces of one long JSON document."""
         for text in texts:
-            sys.stdout.write(text)
-        sys.stdout.write("\n")
+            _write(text)
+        _write("\n")
 
     def line(self, text: str) -> None:
         """Write a line of an answer."""
-        sys.stdout.write(text + "\n")
+        _write(text + "\n")
 
     def say(self, text: str) -> None:
         """Say something to the user, on stderr: what was done, never what was asked."""
         if not self.is_quiet:
-            sys.stderr.write(text + "\n")
+            # That nobody listens is no reason to stop half-way.
+            with suppress(OSError):
+                sys.stderr.write(printable(text) + "\n")
+
+
+def _write(text: str) -> None:
+    with naming_standard_output():
+        sys.stdout.write(text)
+
+
+class StandardOutput(io.RawIOBase):
+    """Standard output for bytes."""
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def write(self, data: Buffer, /) -> int:
+        """Write all of `data`; return its length in bytes."""
+        with naming_standard_output():
+            return sys.stdout.buffer.write(data)
+
+
+@contextmanager
+def naming_standard_output() -> Iterator[None]:
+    """Let what the system refuses in the block say that it was standard output."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or "standard output"
+        raise
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

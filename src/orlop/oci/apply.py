@@ -81,6 +81,8 @@ class _Application:
             except OSError as error:
                 if error.errno in _REFUSED:
                     raise InvalidArgumentError(f"{self._name(entry)}: {error.strerror}") from error
+                # A name alone, as the system has it, says nothing of the layer.
+                error.filename = self._name(entry)
                 raise
         self._finish_directories()
 

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from orlop.backends.files import naming
 from orlop.model import digest as digests
 from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
@@ -94,10 +95,18 @@ def _size(content: ContentStore, digest: str) -> int | None:
 
 
 def _replace(path: Path, export: _Export) -> None:
-    """Write beside `path`, durably, then put it in place: a reader sees all of it or nothing."""
+    """Write beside `path`, durably, then put it in place: a reader sees all of it or nothing.
+
+    What is no plain file, a pipe or a device, stays and is written to.
+    """
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream, naming(str(path)):
+            export.write(stream)
+        return
+    path = path.resolve()  # a symbolic link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, naming(str(path)):
             export.write(file)
             file.flush()
             os.fsync(file.fileno())
