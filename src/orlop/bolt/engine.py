@@ -175,7 +175,8 @@ def open_engine(
         create: make the file where it is missing.
         timeout: seconds to wait for the lock; None: without end.
         mode: the permissions of a new file.
-        freelist_sync: whether to keep a freelist in the file; None: as the file does.
+        freelist_sync: whether to keep a freelist in the file, from the next commit on; None:
+            as the file does.
         sync: whether a commit waits until the disk has it. Without, it is many times faster
             and gives up durability AND soundness: a power loss may lose any number of
             acknowledged transactions and may leave a file that cannot be opened. A crash
