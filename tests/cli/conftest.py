@@ -16,6 +16,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no variable of the person who runs the tests change an answer."""
     for name in ("CONTAINERD_NAMESPACE", "CONTAINERD_SNAPSHOTTER", "ORLOP_ROOT", "ORLOP_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
 
 
 @pytest.fixture

@@ -36,17 +36,13 @@ class Listings:
 def read_listings(path: Path) -> dict[str, Listings]:
     """Return the listings of each namespace in the text at `path`."""
     namespaces: dict[str, Listings] = {}
-    lines: list[str] = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("=== ns "):
-            current = namespaces.setdefault(line.removeprefix("=== ns "), Listings())
-        elif line.startswith("--- "):
-            lines = []
-            current.tables[_LISTINGS[line.removeprefix("--- ")]] = []
-            what = _LISTINGS[line.removeprefix("--- ")]
-        else:
-            lines.append(line)
-            current.tables[what] = _rows(lines)
+    for section in re.split(r"^=== ns ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)[1:]:
+        name, _, rest = section.partition("\n")
+        tables = re.split(r"^--- ", rest, flags=re.MULTILINE)[1:]
+        namespaces[name] = Listings({})
+        for table in tables:
+            title, *lines = table.splitlines()
+            namespaces[name].tables[_LISTINGS[title]] = _rows(lines)
     return namespaces
 
 

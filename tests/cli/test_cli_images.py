@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
 import tarfile
 from typing import TYPE_CHECKING
 
@@ -35,6 +39,27 @@ def test_import_again_says_that_all_is_there(with_image: Orlop, greeting: Path) 
 
 def test_a_quiet_import_says_nothing(orlop: Orlop, greeting: Path) -> None:
     assert orlop("image", "import", greeting, "--quiet").err == ""
+
+
+def test_import_draws_bars_on_a_terminal(orlop: Orlop, greeting: Path) -> None:
+    ours, theirs = pty.openpty()
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "orlop", "--root", orlop.root, "image", "import", greeting],
+            stdout=subprocess.PIPE,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm"},
+            check=True,
+            timeout=60,
+        )
+        drawn = os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+    assert process.stdout.decode().splitlines() == [NAME]
+    assert b"import sha256:" in drawn
+    assert b"\x1b[" in drawn
 
 
 def test_import_does_not_unpack_unless_asked(orlop: Orlop, greeting: Path) -> None:

@@ -18,6 +18,9 @@ from orlop.inspect.bolt import check_file, file_info
 from orlop.inspect.decoding import readable
 from orlop.inspect.dump import dump as dumped
 from orlop.inspect.tree import entries
+from orlop.kv import LockedError
+from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, OrlopError
+from orlop.opening import refusals
 from orlop.schema import version
 
 if TYPE_CHECKING:
@@ -46,8 +49,8 @@ def info(context: typer.Context, file: File = None) -> None:
     """Show what the file says of itself."""
     session = session_of(context)
     path = _path(session, file)
-    found = file_info(path)
-    with _open(session, file) as database:
+    with _open(session, file) as database, refusals(path):
+        found = file_info(path)
         stored = database.version
         namespaces = database.namespaces.list()
     session.output.document(
@@ -155,20 +158,33 @@ def migrate(
     path = _path(session, file)
     with _open(session, file) as database:
         before = database.version
-    kept = path.with_name(f"{path.name}.version-{before}")
-    is_old = before is None or before < version.CURRENT
-    if is_old and copy:
-        copy_file(path, kept)
-    with Database.open_file(
-        path, create=False, timeout=session.timeout, migrate=is_old
-    ) as database:
-        after = database.version
+    if before == version.CURRENT:
+        session.output.document(
+            {"from": before, "to": before, "copy": None}, [f"version {before} already"]
+        )
+        return
+    kept = path.with_name(f"{path.name}.version-{before}") if copy else None
+    after = _migrated(path, session.timeout, kept)
     session.output.document(
-        {"from": before, "to": after, "copy": str(kept) if is_old and copy else None},
-        [f"version {before} to {after}" if is_old else f"version {after} already"],
+        {"from": before, "to": after, "copy": str(kept) if kept else None},
+        [f"version {before} to {after}"],
     )
-    if is_old and copy:
+    if kept:
         session.output.say(f"the file as it was: {kept}")
+
+
+def _migrated(path: Path, timeout: float, kept: Path | None) -> int | None:
+    """Raise the schema, after a copy has been made at `kept`; return its version."""
+    if kept:
+        copy_file(path, kept)
+    try:
+        with Database.open_file(path, create=False, timeout=timeout, migrate=True) as database:
+            return database.version
+    except OrlopError as error:
+        locked_out = isinstance(error.__cause__, LockedError)
+        if kept and (locked_out or isinstance(error, FailedPreconditionError)):
+            kept.unlink()  # nothing was touched, and the next try makes a newer copy
+        raise
 
 
 @app.command()
@@ -180,5 +196,8 @@ def backup(
     """Copy the file, consistently, also while a daemon writes it."""
     session = session_of(context)
     path = _path(session, file)
-    size = copy_file(path, target)
+    if target.exists():
+        raise AlreadyExistsError(f"{target}: choose a new name for the copy")
+    with refusals(path):
+        size = copy_file(path, target)
     session.output.document({"path": str(target), "bytes": size}, [f"{target}: {human_size(size)}"])

@@ -32,8 +32,9 @@ def plan(
 ) -> None:
     """Show what a collection would remove, what that frees, and why. Nothing is touched."""
     session = session_of(context)
+    moment = arguments.moment(now)
     with session.reading() as database:
-        found = database.gc.plan(now=arguments.moment(now))
+        found = database.gc.plan(now=moment)
     shown = _Shown(found, session.namespace)
     session.output.document(shown.as_json(), shown.lines())
     for backend, failure in found.failures.items():

@@ -33,10 +33,9 @@ def create(
     """Create a lease, and say its id."""
     session = session_of(context)
     given = arguments.labels(labels or ()) | ({GC_FLAT: "true"} if flat else {})
+    duration = arguments.duration(expires)
     with session.writing(create=True) as database:
-        created = session.target(database).leases.create(
-            lease_id, labels=given, expires=arguments.duration(expires)
-        )
+        created = session.target(database).leases.create(lease_id, labels=given, expires=duration)
     session.output.document(as_json(created), [created.id])
 
 
@@ -88,8 +87,9 @@ def label(
 ) -> None:
     """Set or remove labels of a lease."""
     session = session_of(context)
+    wanted = arguments.labels(labels)
     with session.writing() as database:
-        lease = session.target(database).leases.label(lease_id, arguments.labels(labels))
+        lease = session.target(database).leases.label(lease_id, wanted)
     session.output.document(as_json(lease), [labels_cell(lease.labels)])
 
 

@@ -74,8 +74,9 @@ def label(
 ) -> None:
     """Set or remove labels of a namespace."""
     session = session_of(context)
+    wanted = arguments.labels(labels)
     with session.writing() as database, database.update():
-        for key, value in arguments.labels(labels).items():
+        for key, value in wanted.items():
             database.namespaces.set_label(name, key, value)
         now = database.namespaces.labels(name)
     session.output.document({"name": name, "labels": now}, [labels_cell(now)])
