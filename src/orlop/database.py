@@ -5,6 +5,7 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -17,7 +18,7 @@ from orlop.backends.overlay import OverlaySnapshotter
 from orlop.bolt import open_engine
 from orlop.collect import Collector, Domain
 from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError
+from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, OrlopError
 from orlop.namespace import Namespace
 from orlop.schema import version
 from orlop.stores.content import ISOLATED, SHARED
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from orlop.model.clock import Clock
     from orlop.model.events import Event
     from orlop.stores.scope import Changes, Update
+
+_PATIENCE_SECONDS: Final = 1.0
+_logger = logging.getLogger(__name__)
 
 _SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
@@ -75,6 +79,7 @@ class Database:
         self._content_lock = SharedLock("the content store")
         self._snapshot_locks: dict[str, SharedLock] = {}
         self._mutex = Lock()
+        self._leases_to_end: list[tuple[str, str]] = []
         self._audience = Audience()
         self._transactions = Transactions(
             engine,
@@ -278,6 +283,23 @@ class Database:
         for backend in self._snapshotters.values():
             backend.close()
         self._engine.close()
+        self._end_leases()
+
+    def end_at_close(self, namespace: str, lease_id: str) -> None:
+        """Delete a lease once this handle, which accepts no more writes, is closed."""
+        self._leases_to_end.append((namespace, lease_id))
+
+    def _end_leases(self) -> None:
+        """Delete the leases that could not be deleted with their blocks; at worst they expire."""
+        if not self._leases_to_end:
+            return
+        try:
+            with Database.open_file(self._path, create=False, timeout=_PATIENCE_SECONDS) as again:
+                while self._leases_to_end:
+                    namespace, lease_id = self._leases_to_end.pop()
+                    again.namespace(namespace).leases.delete(lease_id)
+        except (OrlopError, OSError) as error:
+            _logger.warning("a lease stays until it expires: %s", error)
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError, OrlopError
+from orlop.model.errors import InvalidArgumentError, NotFoundError, OrlopError, UnavailableError
 from orlop.schema import snapshots
 from orlop.stores.checks import check_key
 from orlop.stores.containers import ContainerStore
@@ -138,9 +138,9 @@ class Namespace:
         except BaseException:
             try:
                 self._end(lease)
-            except OrlopError:
-                # It ends by itself; what went wrong in the block matters more.
-                _logger.exception("lease %r could not be deleted", lease.id)
+            except OrlopError as error:
+                # What went wrong in the block matters more.
+                _logger.info("lease %r is deleted later: %s", lease.id, error)
             raise
         self._end(lease)
 
@@ -159,6 +159,10 @@ class Namespace:
             self.leases.delete(lease.id)
         except NotFoundError:
             _logger.debug("lease %r was deleted while its block ran", lease.id)
+        except UnavailableError:
+            # After a failed write this handle accepts nothing; the next one does.
+            self._database.end_at_close(self.name, lease.id)
+            raise
 
 
 class _Renewal:

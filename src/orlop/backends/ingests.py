@@ -167,7 +167,7 @@ class Ingests:
         files.make_directories(self._root / _INGEST)
         fresh = files.make_unique_directory(self._root, _NEW, _DIRECTORY_MODE)
         try:
-            with files.directory(fresh) as descriptor:
+            with files.directory(fresh) as descriptor, files.naming(f"ingest of ref {ref}"):
                 for file, content in contents.items():
                     files.write_new(file, content, dir_fd=descriptor)
             with files.directory(self._root, _INGEST) as ingests:
