@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from orlop.model.labels import UNCOMPRESSED
 from orlop.model.records import Descriptor, Image, LeaseResource
 from orlop.oci import documents, mediatypes
@@ -81,12 +81,15 @@ def import_image(
     Raises:
         NotFoundError: the file, a blob, or an image for the platform is missing.
         InvalidArgumentError: it is nothing of this kind, or a document or a layer is faulty.
-        FailedPreconditionError: a blob or a layer is not what its digest or size says.
+        FailedPreconditionError: a blob or a layer is not what its digest or size says, or
+            the snapshotter is not there.
         DataLossError: the archive or a layer is cut off or damaged.
         OSError: the system refused (space, permission, input and output).
     """
     wanted = platform or this_platform()
     rank = ranking(wanted)
+    if unpack is not None:
+        _require_snapshotter(namespace, unpack)
     with (
         held(namespace) as lease,
         open_source(Path(path), lambda digest: _compressed(namespace, lease, digest)) as source,
@@ -115,6 +118,15 @@ def import_image(
             for image in {image.target.digest: image for image in images}.values():
                 unpack_image(namespace, image, unpack, platform=wanted, progress=progress)
     return images
+
+
+def _require_snapshotter(namespace: Namespace, name: str) -> None:
+    """Refuse what could not unpack, before anything is copied."""
+    available = namespace.database.snapshot_backends
+    if name not in available:
+        raise FailedPreconditionError(
+            f'the snapshotter "{name}" is not available: unpack with {" or ".join(available)}'
+        )
 
 
 class _Import:
