@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -156,8 +157,11 @@ def _open_streams() -> None:
 
 def _run(arguments: list[str]) -> object:
     # Not through `app()`: it would turn a closed pipe and an interrupt into exits of its own.
-    with get_command(app).make_context("orlop", arguments) as context:
+    with _commands().make_context("orlop", arguments) as context:
         return context.command.invoke(context)
+
+
+_commands = cache(lambda: get_command(app))  # to build them all takes a while
 
 
 if __name__ == "__main__":
