@@ -54,6 +54,13 @@ class Orlop:
     root: Path
 
     def __call__(self, *arguments: str | Path, stdin: bytes = b"", code: int = 0) -> Answer:
+        """Run a command that must end with `code`."""
+        answer = self.ended(*arguments, stdin=stdin)
+        assert answer.code == code, f"{arguments}: {answer.err or answer.raw!r}"
+        return answer
+
+    def ended(self, *arguments: str | Path, stdin: bytes = b"") -> Answer:
+        """Run a command, however it ends."""
         out, err = io.BytesIO(), io.StringIO()
         out_text = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
         with (
@@ -64,9 +71,7 @@ class Orlop:
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             patch.setenv("ORLOP_ROOT", str(self.root))
             ended = main([str(argument) for argument in arguments])
-        answer = Answer(ended, out.getvalue(), err.getvalue())
-        assert ended == code, f"{arguments}: {answer.err or answer.raw!r}"
-        return answer
+        return Answer(ended, out.getvalue(), err.getvalue())
 
     def started(self, *arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """Run the command line in a process of its own."""

@@ -23,6 +23,8 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from orlop.backends.blobs import Blobs
     from orlop.backends.ingests import Ingests, OpenIngest
     from orlop.backends.locks import ReferenceLocks
@@ -66,7 +68,7 @@ class ContentWriter:
         remaining = memoryview(data).cast("B")
         length = len(remaining)
         try:
-            with naming(f"ingest of ref {self._status.ref}"):
+            with self._naming():
                 while remaining:
                     written = os.write(descriptor, remaining)
                     self._running.update(remaining[:written])
@@ -143,12 +145,16 @@ class ContentWriter:
         if not self._is_open:
             return
         try:
-            os.fsync(self._ingest.descriptor)
-            updated_at = self._status.updated_at
-            if updated_at is not None:
-                self._ingests.set_updated(self._ingest, updated_at)
+            with self._naming():
+                os.fsync(self._ingest.descriptor)
+                updated_at = self._status.updated_at
+                if updated_at is not None:
+                    self._ingests.set_updated(self._ingest, updated_at)
         finally:
             self._release()
+
+    def _naming(self) -> AbstractContextManager[None]:
+        return naming(f"ingest of ref {self._status.ref}")
 
     def _descriptor(self, action: str) -> int:
         if not self._is_open:

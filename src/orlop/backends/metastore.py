@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.backends.engine_errors import translated
+from orlop.backends.files import naming
 from orlop.backends.snapshot_records import SnapshotBuckets
 from orlop.backends.snapshots import Snapshots
 from orlop.kv.errors import StaleReadError
@@ -120,5 +121,6 @@ class Metastore:
         if self._is_closed:
             raise FailedPreconditionError(f"{self.path} was closed")
         if self._engine is None:
-            self._engine = self._open_engine(self.path)
+            with naming(str(self.path)):
+                self._engine = self._open_engine(self.path)
         return self._engine

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from orlop.backends.files import naming
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.presentation import as_json
@@ -19,7 +20,12 @@ from orlop.inspect.decoding import readable
 from orlop.inspect.dump import dump as dumped
 from orlop.inspect.tree import entries
 from orlop.kv import LockedError
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, OrlopError
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+)
 from orlop.opening import refusals
 from orlop.schema import version
 
@@ -198,6 +204,8 @@ def backup(
     path = _path(session, file)
     if target.exists():
         raise AlreadyExistsError(f"{target}: choose a new name for the copy")
-    with refusals(path):
+    if not target.parent.is_dir():
+        raise NotFoundError(f"directory {target.parent} for the copy")
+    with refusals(path), naming(str(target)):
         size = copy_file(path, target)
     session.output.document({"path": str(target), "bytes": size}, [f"{target}: {human_size(size)}"])

@@ -100,13 +100,13 @@ def _replace(path: Path, export: _Export) -> None:
     What is no plain file, a pipe or a device, stays and is written to.
     """
     if path.exists() and not path.is_file():
-        with path.open("wb") as stream, naming(str(path)):
+        with naming(str(path)), path.open("wb") as stream:
             export.write(stream)
         return
     path = path.resolve()  # a symbolic link stays one
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with temporary.open("wb") as file, naming(str(path)):
+        with naming(str(path)), temporary.open("wb") as file:
             export.write(file)
             file.flush()
             os.fsync(file.fileno())

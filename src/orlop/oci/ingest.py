@@ -139,9 +139,11 @@ def _write(
     except AlreadyExistsError:
         raise
     except BaseException:
-        writer.close()
-        # The lease goes with the import, and the ingest with the next collection.
-        with contextlib.suppress(OrlopError):
+        # At worst it stays: the lease goes with the import, and the ingest with the next
+        # collection. What went wrong first matters more.
+        with contextlib.suppress(OrlopError, OSError):
+            writer.close()
+        with contextlib.suppress(OrlopError, OSError):
             content.abort(reference(descriptor.digest))
         raise
 
