@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from campaigns.tally import summary
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -92,3 +94,17 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{REQUIRE_REAL_PARTS}=1 forbids this skip: {reason}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what the campaigns have tried. Here, since a run in parallel reads no other conftest."""
+    reports = [
+        report
+        for several in terminalreporter.stats.values()
+        for report in several
+        if isinstance(report, pytest.TestReport)
+    ]
+    if lines := list(summary(reports)):
+        terminalreporter.section("campaigns")
+        for line in lines:
+            terminalreporter.write_line(line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 SECTOR_BYTES = 512
+BUS_BYTES = 8
+"""No disk tears a sector; a checksum that sees it would see anything."""
+
+SUBSETS_OF_MAX = 5
 
 
 @dataclass
@@ -90,16 +95,32 @@ def apply_write(data: bytearray, offset: int, written: bytes | None) -> None:
 
 
 def power_losses(
-    durable: bytes, pending: Sequence[tuple[int, bytes | None]], seed: random.Random, samples: int
+    durable: bytes,
+    pending: Sequence[tuple[int, bytes | None]],
+    seed: random.Random,
+    samples: int,
+    *,
+    units: Sequence[int] = (SECTOR_BYTES, 4096),
 ) -> Iterator[bytes]:
-    """What the disk may hold after a power loss: prefixes, subsets, reorderings, torn writes."""
+    """What the disk may hold after a power loss: prefixes, subsets, reorderings, torn writes.
+
+    Every prefix, and every subset where they are few; `samples` of everything else. Writes
+    are torn at multiples of each of `units`, in bytes.
+    """
     for count in range(len(pending) + 1):
         yield _with(durable, pending[:count])
+    if len(pending) <= SUBSETS_OF_MAX:
+        for size in range(len(pending)):
+            for chosen in combinations(pending, size):
+                yield _with(durable, chosen)
     for _ in range(samples):
-        chosen = [write for write in pending if seed.random() < 0.5]
-        seed.shuffle(chosen)
-        yield _with(durable, chosen)
-        yield _with(durable, [torn for write in pending for torn in _tear(write, seed)])
+        some = [write for write in pending if seed.random() < 0.5]
+        seed.shuffle(some)
+        yield _with(durable, some)
+        for unit in units:
+            torn = [piece for write in pending for piece in _tear(write, unit, seed)]
+            seed.shuffle(torn)
+            yield _with(durable, torn)
 
 
 def _with(durable: bytes, writes: Sequence[tuple[int, bytes | None]]) -> bytes:
@@ -110,12 +131,17 @@ def _with(durable: bytes, writes: Sequence[tuple[int, bytes | None]]) -> bytes:
 
 
 def _tear(
-    write: tuple[int, bytes | None], seed: random.Random
+    write: tuple[int, bytes | None], unit: int, seed: random.Random
 ) -> Iterator[tuple[int, bytes | None]]:
+    """Cut a write at multiples of `unit` bytes; a growth is lost or not."""
     offset, written = write
     if written is None:
-        yield write
-        return
-    for start in range(0, len(written), SECTOR_BYTES):
         if seed.random() < 0.5:
-            yield offset + start, written[start : start + SECTOR_BYTES]
+            yield write
+        return
+    start = 0
+    while start < len(written):
+        end = start + unit - (offset + start) % unit
+        if seed.random() < 0.5:
+            yield offset + start, written[start:end]
+        start = end

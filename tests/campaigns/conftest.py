@@ -1,0 +1,26 @@
+"""What the campaigns share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaigns.tally import PROPERTY, Tally
+from real.conftest import bbolt, session_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["bbolt", "session_folder"]
+
+
+@pytest.fixture
+def tally(
+    request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
+) -> Iterator[Tally]:
+    """Return what counts the things that a test tries; the end of the run says how many."""
+    tally = Tally()
+    yield tally
+    campaign = request.node.path.stem.removeprefix("test_").removesuffix("_campaign")
+    record_property(PROPERTY, tally.as_property(campaign))
