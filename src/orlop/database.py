@@ -58,6 +58,7 @@ class Database:
         clock: Clock | None = None,
         timeout: float | None = None,
         sharing: str = SHARED,
+        sync: bool = True,
     ) -> None:
         """Take over an open engine.
 
@@ -68,6 +69,7 @@ class Database:
             clock: where the time comes from; `None`: from the system.
             timeout: seconds that an update waits for its turn; `None`: without end.
             sharing: how namespaces share content: `shared` or `isolated`.
+            sync: whether commits to the snapshotters' databases wait for the disk.
         """
         self._engine = engine
         self._path = path
@@ -75,6 +77,7 @@ class Database:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._sharing = sharing
+        self._sync = sync
         self._gate = SharedLock("the gate between updates and the collector")
         self._content_lock = SharedLock("the content store")
         self._snapshot_locks: dict[str, SharedLock] = {}
@@ -115,16 +118,24 @@ class Database:
         migrate: bool = False,
         clock: Clock | None = None,
         force: bool = False,
+        sync: bool = True,
     ) -> Self:
         """Open a bare `meta.db`: metadata only, without content and snapshots on disk.
 
         For arguments and errors see `orlop.open`.
         """
         file = Path(path)
-        engine = _open(
-            file, read_only=read_only, create=create, timeout=timeout, migrate=migrate, force=force
+        engine = opening.open_metadata(
+            open_engine,
+            file,
+            read_only=read_only,
+            create=create,
+            timeout=timeout,
+            migrate=migrate,
+            force=force,
+            sync=sync,
         )
-        return cls(engine, file, clock=clock, timeout=timeout)
+        return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
 
     @property
     def path(self) -> Path:
@@ -327,6 +338,7 @@ class Database:
             create=not self.read_only,
             timeout=self._timeout,
             mode=opening.METASTORE_MODE,
+            sync=self._sync,
         )
 
 
@@ -340,6 +352,7 @@ def open_database(
     clock: Clock | None = None,
     force: bool = False,
     sharing: str = SHARED,
+    sync: bool = True,
 ) -> Database:
     """Open a root directory, as containerd lays it out.
 
@@ -353,6 +366,8 @@ def open_database(
         force: write to a database although its schema is newer than this code.
         sharing: how namespaces share content: `shared` (whoever knows a digest may name the
             blob) or `isolated` (unless the namespace that has it is marked as shareable).
+        sync: whether commits wait for the disk. Without, a loss of power may lose acknowledged
+            commits or the whole database; a crash of the process alone loses nothing.
 
     Raises:
         NotFoundError: there is no database, and none may be made.
@@ -370,28 +385,16 @@ def open_database(
     may_create = create and not read_only
     if may_create:
         opening.make_layout(directory, _SNAPSHOTTERS)
-    engine = _open(
-        file, read_only=read_only, create=may_create, timeout=timeout, migrate=migrate, force=force
+    engine = opening.open_metadata(
+        open_engine,
+        file,
+        read_only=read_only,
+        create=may_create,
+        timeout=timeout,
+        migrate=migrate,
+        force=force,
+        sync=sync,
     )
-    return Database(engine, file, root=directory, clock=clock, timeout=timeout, sharing=sharing)
-
-
-def _open(
-    path: Path,
-    *,
-    read_only: bool,
-    create: bool,
-    timeout: float | None,
-    migrate: bool,
-    force: bool,
-) -> Engine:
-    with opening.refusals(path):
-        engine = open_engine(
-            path, read_only=read_only, create=create, timeout=timeout, mode=opening.FILE_MODE
-        )
-        try:
-            opening.settle_schema(engine, path, migrate=migrate, force=force)
-        except BaseException:
-            engine.close()
-            raise
-    return engine
+    return Database(
+        engine, file, root=directory, clock=clock, timeout=timeout, sharing=sharing, sync=sync
+    )

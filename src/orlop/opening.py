@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.ambient import translated
 from orlop.kv import EngineError
@@ -41,6 +41,22 @@ _SNAPSHOTTER_MODE: Final = 0o700
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class EngineOpener(Protocol):
+    """What opens an engine's file; see `orlop.bolt.open_engine`."""
+
+    def __call__(
+        self,
+        path: Path,
+        *,
+        read_only: bool,
+        create: bool,
+        timeout: float | None,
+        mode: int,
+        sync: bool,
+    ) -> Engine:
+        """Open the file at `path`."""
 
 
 @contextmanager
@@ -83,6 +99,33 @@ def make_layout(root: Path, snapshotters: Iterable[str]) -> None:
         _make_directory(root / CONTENT_DIRECTORY, _CONTENT_MODE)
         for name in snapshotters:
             _make_directory(root / f"{SNAPSHOTTER_DIRECTORY}{name}", _SNAPSHOTTER_MODE)
+
+
+def open_metadata(
+    open_engine: EngineOpener,
+    path: Path,
+    *,
+    read_only: bool,
+    create: bool,
+    timeout: float | None,
+    migrate: bool,
+    force: bool,
+    sync: bool,
+) -> Engine:
+    """Open the file of the metadata, and see to it that its schema may be worked on.
+
+    Raises: as `refusals` and `settle_schema`.
+    """
+    with refusals(path):
+        engine = open_engine(
+            path, read_only=read_only, create=create, timeout=timeout, mode=FILE_MODE, sync=sync
+        )
+        try:
+            settle_schema(engine, path, migrate=migrate, force=force)
+        except BaseException:
+            engine.close()
+            raise
+    return engine
 
 
 def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> None:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.backends.engine_errors import translated
 from orlop.backends.files import naming
-from orlop.backends.snapshot_records import SnapshotBuckets
 from orlop.backends.snapshots import Snapshots
 from orlop.kv.errors import StaleReadError
 from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.schema.metastore import SnapshotBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,6 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orlop.backends.snapshot_records import SnapshotRecord
 from orlop.model.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -21,12 +20,13 @@ from orlop.model.errors import (
 )
 from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.schema import names
+from orlop.schema.metastore import SnapshotRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from orlop.backends.snapshot_records import SnapshotBuckets
     from orlop.model.clock import Clock
+    from orlop.schema.metastore import SnapshotBuckets
 
 _LABELS: Final = "labels"
 _LABEL_PREFIX: Final = "labels."

@@ -1,4 +1,4 @@
-"""How the snapshots of one backend lie in its own database, `metadata.db`.
+"""The snapshots of one backend in its own database, `metadata.db`: its metastore.
 
 `v1/snapshots/<key>/{id,kind,parent,createdat,updatedat,inodes,size,labels/}`, and for each
 snapshot with a parent `v1/parents/<parent's id><00><id>` = its key, ids as unsigned varints.
