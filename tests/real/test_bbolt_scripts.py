@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
 
+from real.duels import OPERATIONS, Form, in_turns, shifts, side_by_side
 from real.pages import Pages
 from real.players import check, dump, make_empty, play
 from real.scripts import Operation, Script
@@ -14,30 +14,9 @@ from real.scripts import Operation, Script
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from _pytest.mark import ParameterSet
-
     from oracle.client import Oracle
 
 pytestmark = pytest.mark.real("bbolt", "go")
-
-OPERATIONS = 10_000
-SHIFT = 500
-"""Operations, at least, that one side plays on a shared file before the other takes over."""
-
-
-def campaign(wish: str) -> list[ParameterSet]:
-    """Return one more form a seed for `ORLOP_CAMPAIGN=FIRST:COUNT`, none without a wish."""
-    first, _, count = wish.partition(":")
-    return [
-        pytest.param(
-            (0, 1024, 2048, 8192, 32_768)[seed % 5],
-            seed % 2 == 0,
-            seed,
-            id=f"campaign-{seed}",
-            marks=pytest.mark.slow,
-        )
-        for seed in range(int(first or 0), int(first or 0) + int(count or 0))
-    ]
 
 
 GROWTH_BYTES_MAX = 16 << 20
@@ -50,72 +29,21 @@ FORMS = [
     pytest.param(1024, False, 4, id="no-freelist-1KiB-pages"),
     pytest.param(16_384, False, 5, id="no-freelist-16KiB-pages"),
     pytest.param(65_536, True, 6, id="freelist-64KiB-pages"),
-    *campaign(os.environ.get("ORLOP_CAMPAIGN", "")),
 ]
-
-
-def shifts(operations: list[Operation]) -> list[list[Operation]]:
-    """Cut a script where a transaction ends, into pieces of `SHIFT` operations or more."""
-    pieces: list[list[Operation]] = [[]]
-    between = True
-    for operation in operations:
-        if between and len(pieces[-1]) >= SHIFT:
-            pieces.append([])
-        pieces[-1].append(operation)
-        between = operation.kind in {"commit", "rollback", "reopen"}
-    return pieces
 
 
 @pytest.mark.parametrize(("page_size", "freelist_sync", "seed"), FORMS)
 def test_both_engines_make_the_same_database(
     bbolt: Oracle, tmp_path: Path, *, page_size: int, freelist_sync: bool, seed: int
 ) -> None:
-    ours, theirs = tmp_path / "orlop.db", tmp_path / "bbolt.db"
-    oracle = bbolt.with_options(page_size=page_size, freelist_sync=freelist_sync, sync=False)
-    script = Script(seed, OPERATIONS)
-    operations = list(script)
-    if page_size:
-        make_empty(oracle, ours)
-
-    expected = oracle.run(theirs, [operation.as_json() for operation in operations])
-    results = play(ours, operations, freelist_sync=freelist_sync)
-
-    assert len(operations) > OPERATIONS
-    for place, (operation, result, wanted) in enumerate(
-        zip(operations, results, expected, strict=True)
-    ):
-        assert result == wanted, f"operation {place} of seed {seed}: {operation}"
-    assert oracle.check(theirs) == check(theirs) == []
-    assert oracle.check(ours) == check(ours) == []
-    assert Pages(ours).lean_pages() == []
-    wanted_dump = script.contents.dump()
-    assert oracle.dump(theirs) == wanted_dump
-    assert oracle.dump(ours) == wanted_dump
-    assert dump(theirs) == wanted_dump
-    assert dump(ours) == wanted_dump
+    side_by_side(bbolt, tmp_path, Form(page_size, freelist_sync=freelist_sync), seed)
 
 
 @pytest.mark.parametrize(("page_size", "freelist_sync", "seed"), FORMS)
 def test_both_engines_work_on_one_file_in_turns(
     bbolt: Oracle, tmp_path: Path, *, page_size: int, freelist_sync: bool, seed: int
 ) -> None:
-    path = tmp_path / "shared.db"
-    oracle = bbolt.with_options(page_size=page_size, freelist_sync=freelist_sync, sync=False)
-    script = Script(seed + 100, OPERATIONS)
-    operations = list(script)
-    make_empty(oracle, path)
-
-    for turn, piece in enumerate(shifts(operations)):
-        if turn % 2:
-            oracle.run(path, [operation.as_json() for operation in piece])
-        else:
-            # Left to itself, Orlop keeps the form of freelist that it finds.
-            play(path, piece)
-        assert oracle.check(path) == check(path) == [], f"seed {seed + 100}, turn {turn}"
-        assert Pages(path).lean_pages() == [], f"seed {seed + 100}, turn {turn}"
-
-    assert oracle.dump(path) == script.contents.dump()
-    assert dump(path) == script.contents.dump()
+    in_turns(bbolt, tmp_path, Form(page_size, freelist_sync=freelist_sync), seed + 100)
 
 
 def test_the_form_of_the_freelist_may_change_hands(bbolt: Oracle, tmp_path: Path) -> None:
