@@ -238,12 +238,17 @@ def test_abort(ns: Namespace, db: Database) -> None:
             ns.content.abort(ref)
 
 
-def test_an_abort_that_the_backend_refuses_changes_nothing(ns: Namespace, db: Database) -> None:
+def test_an_abort_that_the_backend_refuses_changes_nothing(
+    ns: Namespace, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> None:
+        raise UnavailableError("busy")
+
     with ns.content.writer("ref"):
         pass
-    db.content_backend.abort("testing/1/ref")
+    monkeypatch.setattr(db.content_backend, "abort", refuse)
 
-    with db.update(), pytest.raises(NotFoundError):
+    with db.update(), pytest.raises(UnavailableError):
         ns.content.abort("ref")
     assert ingest(ns, "ref") is not None
 

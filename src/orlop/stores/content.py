@@ -8,6 +8,7 @@ Source: containerd, core/metadata/content.go; spec/metadata.md 2.5.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -169,7 +170,9 @@ class ContentStore:
         with self.scope.transactor.update(holding=self.lock) as update:
             ingest = self._ingest(update.transaction, ref)
             if not ingest.expected:
-                self._backend().abort(ingest.backend_ref)
+                # An attempt that was rolled back, or died, may have taken the data already.
+                with contextlib.suppress(NotFoundError):
+                    self._backend().abort(ingest.backend_ref)
             ingests.delete(ingests.find(update.transaction, self.scope.namespace), ref)
             attachment.detach(self.scope, update, leases.INGESTS, ref)
 

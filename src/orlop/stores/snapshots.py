@@ -267,26 +267,14 @@ class SnapshotStore:
         parent = active.parent or new_parent or ""
         if parent and not snapshots.exists(bucket, parent):
             raise NotFoundError(f'parent snapshot "{parent}" of "{active.key}"')
-        rebased_on = "" if active.parent else snapshots.backend_name(bucket, parent)
         now = self.scope.transactor.clock.now()
         backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
         # The backend first: if it refuses, nothing is written here. If the transaction fails
         # after it, the backend has a snapshot that nothing names, and the next cleanup takes it.
         update.changes.snapshots_made.add(self.snapshotter)
-        try:
-            self._backend().commit(
-                backend_name,
-                active.backend_name,
-                label_names.inheritable(labels),
-                parent=rebased_on,
-            )
-        except NotFoundError:
-            _logger.exception(
-                "snapshot %r of %s cannot be committed: the backend does not have it; remove it",
-                active.key,
-                self.snapshotter,
-            )
-            raise
+        self._commit_in_backend(
+            active, backend_name, labels, parent=snapshots.backend_name(bucket, parent)
+        )
         committed = SnapshotRecord(
             key=name,
             backend_name=backend_name,
@@ -305,6 +293,47 @@ class SnapshotStore:
         self.scope.tell(
             update, "/snapshot/commit", key=active.key, name=name, snapshotter=self.snapshotter
         )
+
+    def _commit_in_backend(
+        self,
+        active: SnapshotRecord,
+        backend_name: str,
+        labels: Mapping[str, str] | None,
+        *,
+        parent: str,
+    ) -> None:
+        """Commit in the backend, or find that an attempt that was rolled back here did so."""
+        backend = self._backend()
+        inherited = label_names.inheritable(labels)
+        try:
+            backend.commit(
+                backend_name,
+                active.backend_name,
+                inherited,
+                parent="" if active.parent else parent,
+            )
+        except NotFoundError:
+            # The attempt took the same number, for no other has been taken since.
+            if not self._is_committed(backend, backend_name, parent):
+                _logger.exception(
+                    "snapshot %r of %s cannot be committed: the backend does not have it; "
+                    "remove it",
+                    active.key,
+                    self.snapshotter,
+                )
+                raise
+            told = SnapshotInfo(
+                kind=SnapshotKind.UNKNOWN, name=backend_name, labels=inherited or {}
+            )
+            backend.update(told, ("labels",))
+
+    @staticmethod
+    def _is_committed(backend: SnapshotBackend, backend_name: str, parent: str) -> bool:
+        try:
+            found = backend.stat(backend_name)
+        except NotFoundError:
+            return False
+        return found.kind is SnapshotKind.COMMITTED and found.parent == parent
 
     def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
         def read(transaction: Transaction) -> _T:
