@@ -175,6 +175,7 @@ class Transactions:
         self._gate = gate
         self._timeout = timeout
         self._ended = ended
+        self._writing_thread: int | None = None
 
     @property
     def clock(self) -> Clock:
@@ -275,6 +276,11 @@ class Transactions:
 
     @contextmanager
     def _outermost(self, changes: Changes, holding: SharedLock | None) -> Iterator[Update]:
+        if self._writing_thread == threading.get_ident():
+            raise FailedPreconditionError(
+                "this thread has an update open in another task or context, and would wait for "
+                "itself: end that one first, and await nothing inside of its block"
+            )
         with ExitStack() as held:
             if holding is not None:
                 held.enter_context(holding.shared(self._timeout))
@@ -282,7 +288,7 @@ class Transactions:
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
             update = Update(transaction, changes)
             try:
-                with self._opened(transaction, update, held) as ambient:
+                with self._writing(), self._opened(transaction, update, held) as ambient:
                     yield update
             except BaseException:
                 transaction.rollback()
@@ -297,6 +303,14 @@ class Transactions:
                     f"({type(ambient.doom).__name__}: {ambient.doom})"
                 ) from ambient.doom
             transaction.commit()
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._writing_thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._writing_thread = None  # while the turn is still ours
 
     @contextmanager
     def _opened(
