@@ -202,6 +202,26 @@ def test_a_commit_is_not_done_with_what_another_key_left(begun: Path, snapshotte
             store.commit("new", "active")  # it stands on nothing, what was left stands on base
 
 
+@pytest.mark.parametrize("snapshotter", SNAPSHOTTERS)
+def test_what_a_rollback_left_does_not_stand_in_the_way(begun: Path, snapshotter: str) -> None:
+    with orlop.open(begun, sync=False) as db:
+        store = db.namespace("testing").snapshots(snapshotter)
+        with contextlib.suppress(ZeroDivisionError), db.update():
+            store.prepare("key", "base")
+            store.commit("new", "key")
+            store.prepare("key", "base")
+            _ = 1 / 0
+
+        store.prepare("key", "base")
+        store.commit("new", "active")
+
+        assert [(one.name, one.parent) for one in store.walk()] == [
+            ("base", ""),
+            ("key", "base"),
+            ("new", ""),
+        ]
+
+
 def test_an_ingest_whose_data_is_gone_can_be_aborted(begun: Path) -> None:
     with orlop.open(begun, sync=False) as db:
         ns = db.namespace("testing")

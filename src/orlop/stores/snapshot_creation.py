@@ -112,12 +112,25 @@ class Creation:
                     update.transaction, self.scope.namespace, self.snapshotter
                 )
                 return _Reservation(
-                    backend_name=snapshots.new_backend_name(bucket, self.scope.namespace, self.key),
+                    backend_name=self._free_name(bucket),
                     backend_parent=snapshots.backend_name(bucket, self.parent),
                 )
         raise AlreadyExistsError(
             f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
         )
+
+    def _free_name(self, bucket: Bucket) -> str:
+        """Return a name that the backend does not know.
+
+        After a rollback the same number is given out again, and the backend may have kept what
+        was made under it.
+        """
+        while True:
+            name = snapshots.new_backend_name(bucket, self.scope.namespace, self.key)
+            try:
+                self.backend.stat(name)
+            except NotFoundError:
+                return name
 
     def _make(self, reserved: _Reservation) -> tuple[Mount, ...]:
         """Phase 2: the backend creates it, outside of any transaction of ours."""

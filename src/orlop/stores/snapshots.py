@@ -268,13 +268,10 @@ class SnapshotStore:
         if parent and not snapshots.exists(bucket, parent):
             raise NotFoundError(f'parent snapshot "{parent}" of "{active.key}"')
         now = self.scope.transactor.clock.now()
-        backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
         # The backend first: if it refuses, nothing is written here. If the transaction fails
         # after it, the backend has a snapshot that nothing names, and the next cleanup takes it.
         update.changes.snapshots_made.add(self.snapshotter)
-        self._commit_in_backend(
-            active, backend_name, labels, parent=snapshots.backend_name(bucket, parent)
-        )
+        backend_name = self._commit_in_backend(bucket, active, name, labels, parent)
         committed = SnapshotRecord(
             key=name,
             backend_name=backend_name,
@@ -296,44 +293,41 @@ class SnapshotStore:
 
     def _commit_in_backend(
         self,
+        bucket: Bucket,
         active: SnapshotRecord,
-        backend_name: str,
+        name: str,
         labels: Mapping[str, str] | None,
-        *,
         parent: str,
-    ) -> None:
-        """Commit in the backend, or find that an attempt that was rolled back here did so."""
+    ) -> str:
+        """Commit in the backend, unless an attempt that was rolled back here did; return its name.
+
+        After a rollback the same number is given out again: what has that name is of the attempt.
+        """
         backend = self._backend()
         inherited = label_names.inheritable(labels)
+        backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
+        stands_on = snapshots.backend_name(bucket, parent)
+        while (left := _found(backend, backend_name)) is not None:
+            is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
+            if is_ours and _found(backend, active.backend_name) is None:
+                backend.update(replace(left, labels=inherited or {}), ("labels",))
+                return backend_name
+            backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
         try:
             backend.commit(
                 backend_name,
                 active.backend_name,
                 inherited,
-                parent="" if active.parent else parent,
+                parent="" if active.parent else stands_on,
             )
         except NotFoundError:
-            # The attempt took the same number, for no other has been taken since.
-            if not self._is_committed(backend, backend_name, parent):
-                _logger.exception(
-                    "snapshot %r of %s cannot be committed: the backend does not have it; "
-                    "remove it",
-                    active.key,
-                    self.snapshotter,
-                )
-                raise
-            told = SnapshotInfo(
-                kind=SnapshotKind.UNKNOWN, name=backend_name, labels=inherited or {}
+            _logger.exception(
+                "snapshot %r of %s cannot be committed: the backend does not have it; remove it",
+                active.key,
+                self.snapshotter,
             )
-            backend.update(told, ("labels",))
-
-    @staticmethod
-    def _is_committed(backend: SnapshotBackend, backend_name: str, parent: str) -> bool:
-        try:
-            found = backend.stat(backend_name)
-        except NotFoundError:
-            return False
-        return found.kind is SnapshotKind.COMMITTED and found.parent == parent
+            raise
+        return backend_name
 
     def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
         def read(transaction: Transaction) -> _T:
@@ -375,6 +369,13 @@ class SnapshotStore:
 
 def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
     return lambda bucket: snapshots.page(bucket, after, _WALK_BATCH)
+
+
+def _found(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:
+    try:
+        return backend.stat(backend_name)
+    except NotFoundError:
+        return None
 
 
 def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
