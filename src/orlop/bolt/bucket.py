@@ -18,6 +18,7 @@ from orlop.bolt.tree import delete, find_leaf, position, put
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
+    CorruptError,
     IncompatibleValueError,
     KeyRequiredError,
     KeyTooLargeError,
@@ -37,6 +38,8 @@ VALUE_SIZE_MAX = (1 << 31) - 2
 NESTING_MAX = 256
 """How many buckets a bucket may lie in. bbolt has no limit; its Go stack grows, ours does not."""
 _SEQUENCE_MASK = (1 << 64) - 1
+_NO_PAGE = 0
+_INLINE = -1
 
 
 class BoltBucket:
@@ -52,6 +55,7 @@ class BoltBucket:
         "_children",
         "_deleted",
         "_depth",
+        "_origin",
         "_sequence",
         "_tree",
         "revision",
@@ -59,14 +63,24 @@ class BoltBucket:
     )
 
     def __init__(
-        self, transaction: BoltTransaction, tree: int | Node, sequence: int, *, depth: int
+        self,
+        transaction: BoltTransaction,
+        tree: int | Node,
+        sequence: int,
+        *,
+        depth: int,
+        origin: int = _NO_PAGE,
     ) -> None:
-        """Open the bucket with this tree, inside `depth` others: the outermost has 0."""
+        """Open the bucket with this tree, inside `depth` others: the outermost has 0.
+
+        `origin` is the page at which the file keeps the tree's root, `_INLINE`, or `_NO_PAGE`.
+        """
         self.transaction = transaction
         self.revision = 0
         self._tree = tree
         self._sequence = sequence
         self._depth = depth
+        self._origin = origin
         self._children: dict[bytes, BoltBucket] = {}
         self._changed = False
         self._deleted = False
@@ -127,7 +141,7 @@ class BoltBucket:
         found = self.find(name)
         if found is None or not found[1] & BUCKET_FLAG:
             return None
-        bucket = self._open(found[0])
+        bucket = self._open(bytes(name), found[0])
         if self.transaction.writable:
             self.require_room_below()
             # Kept, so that what one handle changes every other one sees.
@@ -283,12 +297,22 @@ class BoltBucket:
         self._changed = True
         self.revision += 1
 
-    def _open(self, value: bytes | BucketState) -> BoltBucket:
+    def _open(self, name: bytes, value: bytes | BucketState) -> BoltBucket:
         depth = self._depth + 1
         if isinstance(value, BucketState):
             return BoltBucket(self.transaction, value.tree, value.sequence, depth=depth)
+        if self._origin == _INLINE:
+            raise CorruptError(f"an inline bucket holds the bucket {name!r}")
         header, leaf = decode_bucket(value)
-        return BoltBucket(self.transaction, leaf or header.root, header.sequence, depth=depth)
+        if leaf is None:
+            self.transaction.require_one_place(header.root, (self._origin, name))
+        return BoltBucket(
+            self.transaction,
+            leaf or header.root,
+            header.sequence,
+            depth=depth,
+            origin=header.root or _INLINE,
+        )
 
 
 def _check_key(key: bytes) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
-from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position
+from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position, require_order
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class BoltCursor:
     """A position among the items of one bucket; see the contract for its moves."""
 
-    __slots__ = ("_bucket", "_index", "_key", "_leaf", "_path", "_revision")
+    __slots__ = ("_bucket", "_index", "_key", "_leaf", "_path", "_revision", "_turned")
 
     def __init__(self, bucket: BoltBucket) -> None:
         """Stand nowhere in `bucket`."""
@@ -35,6 +35,7 @@ class BoltCursor:
         self._index = 0
         self._key: bytes | None = None
         self._revision = -1
+        self._turned: tuple[int, bytes] | None = None
 
     def first(self) -> Item | None:
         """Move to the first item."""
@@ -90,6 +91,7 @@ class BoltCursor:
     def _descend(self, key: bytes | None) -> None:
         """Go to the leaf of `key`, or to the end of the last one."""
         self._path = []
+        self._turned = None
         node = self._bucket.root
         self._revision = self._bucket.revision
         while isinstance(node, Branch):
@@ -124,6 +126,8 @@ class BoltCursor:
         while self._path:
             branch, index = self._path.pop()
             if 0 <= index + step < len(branch.children):
+                # The key between the one child and the other.
+                self._require_way(step, branch.keys[max(index, index + step)])
                 node = self._enter(branch, index + step)
                 while isinstance(node, Branch):
                     node = self._enter(node, 0 if step > 0 else len(node.keys) - 1)
@@ -131,6 +135,13 @@ class BoltCursor:
                 self._index = 0 if step > 0 else len(node.keys) - 1
                 return True
         return False
+
+    def _require_way(self, step: int, key: bytes) -> None:
+        """Refuse to pass a key twice in one direction: a damaged tree could lead on for ever."""
+        if self._turned is not None and self._turned[0] == step:
+            before = self._turned[1]
+            require_order(*((before, key) if step > 0 else (key, before)))
+        self._turned = step, key
 
     def _item(self) -> Item:
         leaf, index = self._here(), self._index

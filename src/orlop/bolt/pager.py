@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 FIRST_NODE_PAGE = 2
 """Pages 0 and 1 are metas; no node is ever there."""
 
+_OFFSET_MAX = 1 << 62
+"""Bytes from the beginning; behind that, the system does not even take the question."""
+
 _GENERATION_BYTES = 32 * 1024 * 1024
 
 
@@ -69,6 +72,8 @@ class Pager:
             CorruptError: the file ends before the page does, or another id stands on it.
             OSError: the page cannot be read.
         """
+        if page * self.page_size > _OFFSET_MAX:
+            raise CorruptError(f"page {page} lies behind the end of any file")
         data = self._disk.read(page * self.page_size, self.page_size)
         if len(data) < self.page_size:
             raise CorruptError(f"page {page} lies behind the end of the file")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.bolt.bucket import BoltBucket
-from orlop.kv.errors import ReadOnlyError, TransactionClosedError
+from orlop.kv.errors import CorruptError, ReadOnlyError, TransactionClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +48,10 @@ class BoltTransaction:
         self._number = number
         self._edit = edit
         self._ending: Ending | None = ending
-        self._root = BoltBucket(self, state.tree, state.sequence, depth=0)
+        origin = state.tree if isinstance(state.tree, int) else 0
+        # The root bucket lies in no other one.
+        self._places: dict[int, int] = {origin: 0}
+        self._root = BoltBucket(self, state.tree, state.sequence, depth=0, origin=origin)
 
     @property
     def id(self) -> int:
@@ -87,6 +90,19 @@ class BoltTransaction:
         self.require_open()
         if self._edit is None:
             raise ReadOnlyError("the transaction only reads")
+
+    def require_one_place(self, page: int, place: tuple[int, bytes]) -> None:
+        """Note that the tree of the bucket at `place` begins on `page`.
+
+        In a damaged file a bucket may be inside itself, or in two places at each of many
+        levels: whoever walked over such buckets would never end.
+
+        Raises:
+            CorruptError: another bucket, or the outermost one, begins there.
+        """
+        # Only the hash is kept: there may be hundreds of thousands of buckets.
+        if self._places.setdefault(page, hash(place)) != hash(place):
+            raise CorruptError(f"page {page} is referred to by two buckets")
 
     def commit(self) -> None:
         """Make every change durable; see the contract."""

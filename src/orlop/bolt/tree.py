@@ -202,6 +202,7 @@ def leaves(load: Callable[[int], Node], root: Node, start: bytes) -> Iterator[Le
         CorruptError: the tree has a cycle, or a page is damaged.
     """
     path: list[tuple[Branch, int]] = []
+    reached = b""
     node = root
     while True:
         while isinstance(node, Branch):
@@ -219,8 +220,17 @@ def leaves(load: Callable[[int], Node], root: Node, start: bytes) -> Iterator[Le
             return
         branch, index = path.pop()
         path.append((branch, index + 1))
+        # A page that a damaged tree refers to again and again would be visited as often.
+        require_order(reached, branch.keys[index + 1])
+        reached = branch.keys[index + 1]
         child = branch.children[index + 1]
         node = load(child) if isinstance(child, int) else child
+
+
+def require_order(lower: bytes, upper: bytes) -> None:
+    """Raise CorruptError where two keys of branches, met one after the other, do not ascend."""
+    if lower >= upper:
+        raise CorruptError(f"the keys of a branch do not ascend: {lower!r}, {upper!r}")
 
 
 def nested_buckets(leaf: Leaf) -> Iterator[bytes | BucketState]:

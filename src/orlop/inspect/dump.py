@@ -19,20 +19,28 @@ def dump(transaction: Transaction) -> Iterator[str]:
 
     Raises: what the engine raises where the file is damaged.
     """
-    return _dump_bucket(transaction.root)
-
-
-def _dump_bucket(bucket: Bucket) -> Iterator[str]:
-    yield f'{{"sequence": {bucket.sequence}, "items": ['
-    separator = ""
-    for key, value in bucket.items():
-        if value is not None:
-            yield f'{separator}{{"key": "{key.hex()}", "value": "{value.hex()}"}}'
-        else:
+    # A stack of its own: buckets may nest deeper than Python's bears.
+    bucket = transaction.root
+    yield _head(bucket)
+    pending = [(bucket, bucket.items(), "")]
+    while pending:
+        bucket, items, separator = pending.pop()
+        for key, value in items:
+            if value is not None:
+                yield f'{separator}{{"key": "{key.hex()}", "value": "{value.hex()}"}}'
+                separator = ", "
+                continue
             yield f'{separator}{{"key": "{key.hex()}", "bucket": '
             nested = bucket.bucket(key)
             if nested is not None:
-                yield from _dump_bucket(nested)
-            yield "}"
-        separator = ", "
-    yield "]}"
+                yield _head(nested)
+                pending += [(bucket, items, ", "), (nested, nested.items(), "")]
+                break
+        else:
+            yield "]}"
+            if pending:
+                yield "}"
+
+
+def _head(bucket: Bucket) -> str:
+    return f'{{"sequence": {bucket.sequence}, "items": ['

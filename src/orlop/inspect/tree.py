@@ -11,7 +11,7 @@ from orlop.schema import names, version
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, Item, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +52,21 @@ def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[E
         and schema is not None
         and schema.bucket(names.SNAPSHOTS) is not None
     )
-    return _below(transaction.root, (), depth, is_metastore=is_metastore)
-
-
-def _below(
-    bucket: Bucket, path: tuple[bytes, ...], depth: int | None, *, is_metastore: bool
-) -> Iterator[Entry]:
-    if depth is not None and len(path) >= depth:
-        return
-    for key, value in bucket.items():
-        here = (*path, key)
-        if value is not None:
-            yield Entry(here, value=decoded(here, value, is_metastore=is_metastore))
+    # A stack of its own: buckets may nest deeper than Python's bears.
+    pending: list[tuple[tuple[bytes, ...], Bucket, Iterator[Item]]] = [
+        ((), transaction.root, transaction.root.items())
+    ]
+    while pending:
+        path, bucket, items = pending[-1]
+        key, value = next(items, (None, None))
+        if key is None:
+            pending.pop()
             continue
-        nested = bucket.bucket(key)
+        here = (*path, key)
+        nested = bucket.bucket(key) if value is None else None
         if nested is not None:
             yield Entry(here, count=sum(1 for _ in nested.items()), sequence=nested.sequence)
-            yield from _below(nested, here, depth, is_metastore=is_metastore)
+            if depth is None or len(here) < depth:
+                pending.append((here, nested, nested.items()))
+        elif value is not None:
+            yield Entry(here, value=decoded(here, value, is_metastore=is_metastore))

@@ -1,0 +1,243 @@
+"""A process with little memory that opens damaged files in every way there is.
+
+    hostile_worker.py FOLDER FIRST COUNT   (damaged files)
+    hostile_worker.py FOLDER bombs         (files without end)
+
+The last line on stdout is a JSON object: what was counted, and what went wrong. A file that
+made something go wrong stays in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import signal
+import sys
+import traceback
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bolt.simulated_disk import SimulatedDisk
+from campaigns.bombs import bombs
+from campaigns.changes import change
+from campaigns.mutations import mutate
+from orlop.bolt import BoltEngine, open_engine
+from orlop.bolt.birth import empty_database
+from orlop.inspect.bolt import backup, check_file, file_info
+from orlop.inspect.dump import dump
+from orlop.inspect.tree import entries
+from orlop.kv import EngineError
+from real.scripts import Contents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from orlop.kv import Bucket
+
+MEMORY_BYTES_MAX = 768 << 20
+SECONDS_MAX = 5
+"""Of the processor's time, for one thing done with one file."""
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+FAILURES_MAX = 20
+
+
+class TooSlowError(BaseException):
+    """Somebody took more time than anything small may take."""
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise TooSlowError
+
+
+@contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise TooSlowError when the process has worked so long."""
+    signal.signal(signal.SIGPROF, _stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def own_files() -> Iterator[bytes]:
+    """Make files of forms that no golden one has."""
+    for number, (page_size, freelist_sync) in enumerate(
+        ((1024, False), (1024, True), (4096, True), (16_384, False))
+    ):
+        seed = random.Random(number)
+        disk = SimulatedDisk(empty_database(page_size))
+        engine = BoltEngine(disk, freelist_sync=freelist_sync)
+        known = Contents()
+        for _ in range(6):
+            with engine.begin(writable=True) as transaction:
+                change(transaction.root, known, seed, steps=60)
+        yield disk.durable
+
+
+def read_everything(bucket: Bucket) -> None:
+    """Read a bucket whole, whatever depth that leads to."""
+    pending = [bucket]
+    while pending:
+        bucket = pending.pop()
+        for key, value in bucket.items():
+            if value is None and (inner := bucket.bucket(key)) is not None:
+                pending.append(inner)
+
+
+def read_backwards(path: Path) -> None:
+    """Go over every bucket with a cursor, from the end."""
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            pending = [transaction.root]
+            while pending:
+                bucket = pending.pop()
+                cursor = bucket.cursor()
+                item = cursor.last()
+                while item is not None:
+                    if item[1] is None and (inner := bucket.bucket(item[0])) is not None:
+                        pending.append(inner)
+                    item = cursor.previous()
+    finally:
+        engine.close()
+
+
+def read(path: Path) -> None:
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            read_everything(transaction.root)
+    finally:
+        engine.close()
+
+
+def dump_whole(path: Path) -> None:
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            for _ in dump(transaction):
+                pass
+    finally:
+        engine.close()
+
+
+def list_tree(path: Path) -> None:
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            for _ in entries(transaction):
+                pass
+    finally:
+        engine.close()
+
+
+def write(path: Path) -> None:
+    """Open for writing and change something in every bucket of the outermost."""
+    engine = open_engine(path, create=False, timeout=0)
+    try:
+        for step in (_touch_buckets, _delete_buckets):
+            with engine.begin(writable=True) as transaction:
+                step(transaction.root)
+            with engine.begin() as transaction:
+                read_everything(transaction.root)
+    finally:
+        engine.close()
+
+
+def _touch_buckets(root: Bucket) -> None:
+    for name, value in list(root.items()):
+        if value is None and (bucket := root.bucket(name)) is not None:
+            bucket.put(b"new", bytes(2000))
+            bucket.next_sequence()
+            cursor = bucket.cursor()
+            last = cursor.last()
+            if last is not None and last[1] is not None:
+                cursor.delete()
+    root.create_bucket_if_absent(b"made").put(b"key", bytes(20_000))
+
+
+def _delete_buckets(root: Bucket) -> None:
+    for name, value in list(root.items()):
+        if value is None:
+            root.delete_bucket(name)
+
+
+def check(path: Path) -> None:
+    check_file(path)
+
+
+def describe(path: Path) -> None:
+    file_info(path)
+
+
+def copy(path: Path) -> None:
+    target = path.with_suffix(".copy")
+    target.unlink(missing_ok=True)
+    backup(path, target)
+
+
+ACTIONS: dict[str, Callable[[Path], None]] = {
+    "check": check,
+    "info": describe,
+    "read": read,
+    "read backwards": read_backwards,
+    "tree": list_tree,
+    "dump": dump_whole,
+    "backup": copy,
+    "write": write,  # the last one: it changes the file
+}
+
+
+def attack(path: Path, data: bytes, title: str, outcomes: Counter[str]) -> list[str]:
+    """Do everything with a file; return what went wrong."""
+    failures = []
+    for name, action in ACTIONS.items():
+        path.write_bytes(data)
+        try:
+            with time_limit(SECONDS_MAX):
+                action(path)
+        except EngineError as error:
+            outcomes[f"{name}: {type(error).__name__}"] += 1
+            if name == "check":
+                failures.append(f"{title}: check raised {error!r}")
+        except BaseException as error:  # noqa: BLE001 (whatever it is, it is what is looked for)
+            trace = "".join(traceback.format_exception(error)[-12:])
+            failures.append(f"{title}: {name}: {type(error).__name__}\n{trace[-3000:]}")
+        else:
+            outcomes[f"{name}: done"] += 1
+    if failures:
+        path.with_name(f"{title.replace(' ', '-')[:80]}.db").write_bytes(data)
+    return failures
+
+
+def damaged(first: int, count: int) -> Iterator[tuple[str, bytes]]:
+    samples = [path.read_bytes() for path in sorted(DATA.rglob("*.db"))] + list(own_files())
+    for number in range(first, first + count):
+        seed = random.Random(number)
+        data, names = mutate(seed.choice(samples), seed)
+        yield f"seed {number} {' '.join(names)}", data
+
+
+def main(folder: Path, *which: str) -> None:
+    victims = bombs() if which == ("bombs",) else damaged(int(which[0]), int(which[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES_MAX, MEMORY_BYTES_MAX))
+    files, failures = 0, list[str]()
+    outcomes: Counter[str] = Counter()
+    for title, data in victims:
+        files += 1
+        failures += attack(folder / "victim.db", data, title, outcomes)
+        if len(failures) > FAILURES_MAX:
+            break
+    sys.stdout.write(
+        json.dumps({"files": files, "outcomes": outcomes, "failures": failures}) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), *sys.argv[2:])
