@@ -21,6 +21,7 @@ from orlop.bolt.group import Group, Groups
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
+from orlop.bolt.reachable import free_pages
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.writeout import Layout, write_version
@@ -81,6 +82,18 @@ class BoltEngine:
             meta = self._meta
             self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
         return BoltTransaction(meta.transaction, _root_state(meta), self._pager, self._end_reader)
+
+    def bytes_in_use(self) -> int:
+        """Return how many bytes of the file hold what can be reached, in whole pages."""
+        with self._versions_lock:
+            meta = self._meta
+        free, _ = free_pages(self._pager, meta)
+        return (meta.high_water - len(free)) * meta.page_size
+
+    def file_bytes_in_use(self) -> int:
+        """Return where in the file the last page ends that has ever been used, in bytes."""
+        with self._versions_lock:
+            return self._meta.high_water * self._meta.page_size
 
     def close(self) -> None:
         """Wait for the writer to end, then release file and lock."""

@@ -62,6 +62,34 @@ def lock_holders(status: os.stat_result) -> list[tuple[int, str]]:
     return holders
 
 
+def writers_of(status: os.stat_result) -> list[tuple[int, str]]:
+    """Return id and command of the processes that have a file open for writing.
+
+    Only processes that the system lets us see: all of them for root.
+    """
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            descriptors = list((process / "fd").iterdir())
+        except OSError:
+            continue
+        if any(_is_open_for_writing(descriptor, status) for descriptor in descriptors):
+            found.append((int(process.name), _command(process.name)))
+    return found
+
+
+def _is_open_for_writing(descriptor: Path, status: os.stat_result) -> bool:
+    try:
+        opened = descriptor.stat()
+        if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
+            return False
+        details = descriptor.parent.parent / "fdinfo" / descriptor.name
+        flags = int(details.read_text(encoding="ascii").split("flags:")[1].split()[0], 8)
+    except (OSError, IndexError, ValueError):
+        return False  # closed meanwhile
+    return flags & os.O_ACCMODE != os.O_RDONLY
+
+
 def _command(number: str) -> str:
     try:
         return Path("/proc", number, "comm").read_text(encoding="utf-8", errors="replace").strip()

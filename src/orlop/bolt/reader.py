@@ -160,6 +160,19 @@ class ReadingEngine:
         )
 
 
+def version_of(disk: Disk, meta: Meta) -> BoltTransaction:
+    """Read the version of one meta, whether it is the newest or not.
+
+    Nobody may be writing meanwhile; what is read is not checked against that.
+    """
+    return BoltTransaction(
+        meta.transaction,
+        _root_state(meta),
+        Pager(disk, meta.page_size),
+        lambda ended, _, /: ended.id,
+    )
+
+
 def _same(one: Metas, other: Metas) -> bool:
     return [*map(str, one)] == [*map(str, other)]
 

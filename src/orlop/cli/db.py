@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from orlop.backends.files import naming
+from orlop.cli import db_file
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.presentation import as_json
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from orlop.inspect.tree import Entry
 
 app = typer.Typer(help="The database file: what is in it, and is it sound.")
+app.registered_commands += db_file.app.registered_commands
 
 File = Annotated[
     Path | None,
@@ -117,17 +119,25 @@ def dump(context: typer.Context, file: File = None) -> None:
 
 
 @app.command()
-def check(context: typer.Context, file: File = None) -> int:
+def check(
+    context: typer.Context,
+    file: File = None,
+    meta: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="Which of the two metas. [default: the newest]"),
+    ] = None,
+) -> int:
     """Look for damage. Ends with 1 where there is some."""
     session = session_of(context)
     path = _path(session, file)
-    report = check_file(path)
+    report = check_file(path, meta=meta)
     session.output.document(
         {
             "path": str(path),
             "sound": not report.faults,
             "transaction": report.transaction,
             "pages": report.pages,
+            "sound_metas": list(report.sound_metas),
             "faults": [
                 {
                     "message": fault.message,

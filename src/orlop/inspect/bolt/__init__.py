@@ -1,7 +1,28 @@
-"""Questions about the file itself: is it sound, what is in it, how can it be copied."""
+"""Questions about the file itself: is it sound, what is in it, how can it be saved."""
 
 from orlop.inspect.bolt.backup import backup
 from orlop.inspect.bolt.check import Fault, Report, check_file
+from orlop.inspect.bolt.compact import compact
+from orlop.inspect.bolt.diff import Difference, diff
 from orlop.inspect.bolt.info import FileInfo, file_info
+from orlop.inspect.bolt.pages import Page, Statistics, pages, statistics
+from orlop.inspect.bolt.salvage import Loss, Salvaged, salvage
 
-__all__ = ["Fault", "FileInfo", "Report", "backup", "check_file", "file_info"]
+__all__ = [
+    "Difference",
+    "Fault",
+    "FileInfo",
+    "Loss",
+    "Page",
+    "Report",
+    "Salvaged",
+    "Statistics",
+    "backup",
+    "check_file",
+    "compact",
+    "diff",
+    "file_info",
+    "pages",
+    "salvage",
+    "statistics",
+]

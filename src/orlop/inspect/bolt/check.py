@@ -32,19 +32,37 @@ class Fault:
     message: str
     page: int | None = None
     bucket_path: tuple[bytes, ...] = ()
+    is_beside_the_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The faults of a file; none: it is sound. `transaction` is the version checked."""
+    """What the checker found.
+
+    Attributes:
+        transaction: the version that was checked; None where there is none.
+        pages: how many pages it uses or has used.
+        faults: what is wrong; none: the file is sound.
+        sound_metas: which of the two metas are sound, by their slot.
+    """
 
     transaction: int | None
     pages: int
     faults: list[Fault]
+    sound_metas: tuple[int, ...] = ()
+
+    @property
+    def tree_faults(self) -> list[Fault]:
+        """The faults of the version itself, not of the other meta or the freelist."""
+        return [fault for fault in self.faults if not fault.is_beside_the_tree]
 
 
-def check_file(path: Path) -> Report:
-    """Check the newest version of a database file. No lock is taken.
+def check_file(path: Path, *, meta: int | None = None) -> Report:
+    """Check a version of a database file. No lock is taken.
+
+    Args:
+        path: the file.
+        meta: the slot (0 or 1) whose version to check; None: the newest sound one.
 
     Raises:
         OSError: the file cannot be read.
@@ -54,22 +72,55 @@ def check_file(path: Path) -> Report:
     except CorruptError as error:
         return Report(None, 0, [Fault(str(error))])
     try:
-        return check_disk(disk)
+        return check_disk(disk, meta=meta)
     finally:
         disk.close()
 
 
-def check_disk(disk: Disk) -> Report:
-    """Check the newest version of the database on `disk`; raises OSError only."""
+def check_disk(disk: Disk, *, meta: int | None = None) -> Report:
+    """Check a version of the database on `disk`; see `check_file`."""
     metas = read_metas(disk.read)
+    sound = tuple(slot for slot, each in enumerate(metas) if isinstance(each, Meta))
+    faults = [
+        Fault(str(each), is_beside_the_tree=True)
+        for each in metas
+        if isinstance(each, CorruptError)
+    ]
     try:
-        meta = newest_meta(metas)
+        chosen = newest_meta(metas if meta is None else (metas[meta],))
     except CorruptError as error:
-        return Report(None, 0, [Fault(str(error))])
-    check = _Check(disk, meta)
-    check.faults += [Fault(str(each)) for each in metas if isinstance(each, CorruptError)]
+        return Report(None, 0, [Fault(str(error))], sound)
+    check = _Check(disk, chosen)
+    check.faults += faults
     check.run()
-    return Report(meta.transaction, meta.high_water, check.faults)
+    return Report(chosen.transaction, chosen.high_water, check.faults, sound)
+
+
+_NAMES_SHOWN = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A bucket, by its name and the bucket that it lies in.
+
+    Linked, so that buckets nested a hundred thousand deep cost no more than others.
+    """
+
+    name: bytes
+    outer: _Place | None
+
+    def path(self) -> tuple[bytes, ...]:
+        """Return the names that lead here: the last ones, where they are very many."""
+        names: list[bytes] = []
+        place: _Place | None = self
+        while place is not None and len(names) < _NAMES_SHOWN:
+            names.append(place.name)
+            place = place.outer
+        return tuple(reversed(names))
+
+
+def _path(place: _Place | None) -> tuple[bytes, ...]:
+    return () if place is None else place.path()
 
 
 @dataclass(slots=True)
@@ -77,7 +128,7 @@ class _Subtree:
     """A node still to be visited, with what its place promises of its keys."""
 
     page: int
-    path: tuple[bytes, ...]
+    place: _Place | None
     least: bytes | None = None
     below: bytes | None = None
 
@@ -99,7 +150,7 @@ class _Check:
             )
         pager = Pager(self.disk, self.meta.page_size)
         free = self._freelist(pager)
-        self.pending.append(_Subtree(self.meta.root, ()))
+        self.pending.append(_Subtree(self.meta.root, None))
         while self.pending:
             self._visit(pager, self.pending.pop())
         if free is not None:
@@ -114,24 +165,27 @@ class _Check:
             data, header = pager.read(page)
             ids = decode_freelist(data, header)
         except CorruptError as error:
-            self.faults.append(Fault(f"freelist: {error}", page))
+            self.faults.append(Fault(f"freelist: {error}", page, is_beside_the_tree=True))
             return None
-        self._claim(page, header.overflow + 1, ())
+        self._claim(page, header.overflow + 1, None)
         seen: set[int] = set()
         for each in ids:
             if not FIRST_NODE_PAGE <= each < self.meta.high_water:
-                self.faults.append(Fault(f"freelist: page {each} is out of bounds", page))
+                self._beside(f"freelist: page {each} is out of bounds", page)
             elif each in seen:
-                self.faults.append(Fault(f"freelist: page {each} is listed twice", page))
+                self._beside(f"freelist: page {each} is listed twice", page)
             seen.add(each)
         return seen
 
     def _compare(self, free: set[int]) -> None:
         for page in range(FIRST_NODE_PAGE, min(self.meta.high_water, self._pages_on_disk())):
             if page in self.used and page in free:
-                self.faults.append(Fault(f"page {page} is reachable but free", page))
+                self._beside(f"page {page} is reachable but free", page)
             elif page not in self.used and page not in free:
-                self.faults.append(Fault(f"page {page} is neither reachable nor free", page))
+                self._beside(f"page {page} is neither reachable nor free", page)
+
+    def _beside(self, message: str, page: int) -> None:
+        self.faults.append(Fault(message, page, is_beside_the_tree=True))
 
     def _pages_on_disk(self) -> int:
         return self.disk.size() // self.meta.page_size
@@ -140,14 +194,14 @@ class _Check:
         if not FIRST_NODE_PAGE <= page < self.meta.high_water:
             raise CorruptError(f"page {page} is out of bounds")
 
-    def _claim(self, page: int, span: int, path: tuple[bytes, ...]) -> bool:
+    def _claim(self, page: int, span: int, place: _Place | None) -> bool:
         """Note the pages as used; False where one of them was used already."""
         if page + span > self.meta.high_water:
-            self.faults.append(Fault(f"page {page} overflows out of bounds", page, path))
+            self.faults.append(Fault(f"page {page} overflows out of bounds", page, _path(place)))
             return False
         taken = [each for each in range(page, page + span) if each in self.used]
         for each in taken:
-            self.faults.append(Fault(f"page {each} is referred to twice", each, path))
+            self.faults.append(Fault(f"page {each} is referred to twice", each, _path(place)))
         for each in range(page, page + span):
             self.used[each] = page
         return not taken
@@ -158,20 +212,20 @@ class _Check:
             self._require_bounds(page)
             data, header = pager.read(page)
         except CorruptError as error:
-            self.faults.append(Fault(str(error), page, subtree.path))
+            self.faults.append(Fault(str(error), page, _path(subtree.place)))
             return
-        if not self._claim(page, header.overflow + 1, subtree.path):
+        if not self._claim(page, header.overflow + 1, subtree.place):
             return
         try:
             node = decode_node(data, header)
         except CorruptError as error:
-            self.faults.append(Fault(str(error), page, subtree.path))
+            self.faults.append(Fault(str(error), page, _path(subtree.place)))
             return
         self._keys(node, subtree)
         if isinstance(node, Branch):
             self._branch(node, subtree)
         else:
-            self._leaf(node, page, subtree.path)
+            self._leaf(node, page, subtree.place)
 
     def _keys(self, node: Node, subtree: _Subtree) -> None:
         keys = node.keys
@@ -190,28 +244,30 @@ class _Check:
             )
 
     def _fault(self, message: str, subtree: _Subtree) -> None:
-        self.faults.append(Fault(message, subtree.page, subtree.path))
+        self.faults.append(Fault(message, subtree.page, _path(subtree.place)))
 
     def _branch(self, branch: Branch, subtree: _Subtree) -> None:
         for index, child in enumerate(branch.children):
             last = index + 1 == len(branch.keys)
             below = subtree.below if last else branch.keys[index + 1]
             if isinstance(child, int):
-                self.pending.append(_Subtree(child, subtree.path, branch.keys[index], below))
+                self.pending.append(_Subtree(child, subtree.place, branch.keys[index], below))
 
-    def _leaf(self, leaf: Leaf, page: int, path: tuple[bytes, ...]) -> None:
+    def _leaf(self, leaf: Leaf, page: int, place: _Place | None) -> None:
         for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
             if not flag & BUCKET_FLAG or not isinstance(value, bytes):
                 continue
-            nested = (*path, key)
+            nested = _Place(key, place)
             try:
                 header, inline = decode_bucket(value)
             except CorruptError as error:
-                self.faults.append(Fault(str(error), page, nested))
+                self.faults.append(Fault(str(error), page, nested.path()))
                 continue
             if inline is None:
                 self.pending.append(_Subtree(header.root, nested))
             else:
                 self._keys(inline, _Subtree(page, nested))
                 if BUCKET_FLAG in inline.flags:
-                    self.faults.append(Fault("an inline bucket holds a bucket", page, nested))
+                    self.faults.append(
+                        Fault("an inline bucket holds a bucket", page, nested.path())
+                    )

@@ -1,0 +1,227 @@
+"""Compaction: the same contents in a new, small file that takes the old one's place.
+
+The old file stays as it is until the new one is durable and has been read back whole; then a
+rename swaps them. While it lasts, the lock is held: nobody writes to what would be lost.
+
+bbolt opens a file before it asks for the lock. A daemon that waits for the lock when the files
+are swapped would go on with the old one, which has no name any more. So after the swap every
+process is asked whether it has the old file open for writing; if one has, the old file gets
+its name back.
+
+Source: go.etcd.io/bbolt, compact.go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from orlop.bolt.birth import empty_database
+from orlop.bolt.disk import FileDisk, create_file, sync_directory
+from orlop.bolt.engine import BoltEngine
+from orlop.bolt.lock import writers_of
+from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
+from orlop.kv.errors import CorruptError, EngineError, LockedError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from orlop.bolt.bucket import BoltBucket
+    from orlop.kv.contract import Item
+
+_TRANSACTION_BYTES = 8 * 1024 * 1024
+_ELEMENT_BYTES = 32
+
+WORTH_BYTES = 16 * 1024 * 1024
+"""Compaction on opening is worth it from so many free bytes on ..."""
+
+WORTH_SHARE = 0.5
+"""... if they are at least this share of the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compacted:
+    """What a compaction did; sizes are in bytes."""
+
+    before: int
+    after: int
+
+
+def compact(
+    path: Path,
+    *,
+    output: Path | None = None,
+    timeout: float | None = 0,
+    inspect: Callable[[Path], None] | None = None,
+) -> Compacted:
+    """Write the contents of a database anew, without free pages.
+
+    Args:
+        path: the file. It keeps its owner, its mode and its form of freelist.
+        output: where to write; None: in the place of `path`.
+        timeout: seconds to wait for the lock.
+        inspect: is called with the new file before it gets its name, and may refuse it.
+
+    Raises:
+        LockedError: another process holds the lock, or waits for it with the file open.
+        CorruptError: the file is damaged; it is left alone.
+        FileExistsError: there is an `output` already.
+        OSError: the system refused; the file is left alone.
+    """
+    if output is not None and output.exists():
+        raise FileExistsError(17, "is there already; name a new file", str(output))
+    target = output or path
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    disk = FileDisk.for_writing(path, timeout=timeout)
+    try:
+        before = disk.size()
+        meta = newest_meta(read_metas(disk.read))
+        source = BoltEngine(disk)
+        create_file(temporary, empty_database(meta.page_size), 0o600)
+        _fill(source, temporary, keep_freelist=meta.freelist != NO_FREELIST)
+        if inspect is not None:
+            inspect(temporary)
+        _dress(temporary, path)
+        after = temporary.stat().st_size
+        if output is None:
+            _swap(path, temporary)
+        else:
+            os.link(temporary, output)
+            sync_directory(output.parent)
+    finally:
+        disk.close()
+        temporary.unlink(missing_ok=True)
+    return Compacted(before, after)
+
+
+def compact_if_worth(path: Path, *, timeout: float | None = None) -> Compacted | None:
+    """Compact a file if at least half of it, and 16 MiB, are free; else return None.
+
+    Raises: as `compact`.
+    """
+    disk = FileDisk.for_writing(path, timeout=timeout)
+    try:
+        size = disk.size()
+        free = size - BoltEngine(disk).bytes_in_use()
+    finally:
+        disk.close()
+    if free < WORTH_BYTES or free < WORTH_SHARE * size:
+        return None
+    return compact(path, timeout=timeout)
+
+
+def _fill(source: BoltEngine, path: Path, *, keep_freelist: bool) -> None:
+    target = BoltEngine(FileDisk.for_writing(path, timeout=0), freelist_sync=keep_freelist)
+    try:
+        with source.begin() as reading:
+            copy_bucket(reading.root, target)
+            with target.begin() as copied:
+                _require_equal(reading.root, copied.root)
+        in_use = target.file_bytes_in_use()
+    finally:
+        target.close()
+    # A file grows in steps; this one has just been filled and ends where its pages do.
+    os.truncate(path, in_use)
+
+
+def copy_bucket(source: BoltBucket, target: BoltEngine) -> None:
+    """Copy all that is in the outermost bucket `source` into an empty database.
+
+    In key order, and in transactions of some megabytes, so that it needs little memory.
+    """
+    writing = target.begin(writable=True)
+    opened: dict[tuple[bytes, ...], BoltBucket] = {}
+    pending = 0
+    try:
+        for path, sequence, key, value in _everything(source):
+            if pending > _TRANSACTION_BYTES:
+                writing.commit()
+                writing, pending = target.begin(writable=True), 0
+                opened.clear()
+            bucket = opened.get(path)
+            if bucket is None:
+                bucket = opened[path] = _bucket_at(writing.root, path)
+            if key is None:
+                bucket.set_sequence(sequence)
+            else:
+                bucket.put(key, value)
+            pending += len(value) + len(key or b"") + _ELEMENT_BYTES
+        writing.commit()
+    except BaseException:
+        with contextlib.suppress(EngineError):
+            writing.rollback()
+        raise
+
+
+def _bucket_at(root: BoltBucket, path: tuple[bytes, ...]) -> BoltBucket:
+    for name in path:
+        root = root.create_bucket_if_absent(name)
+    return root
+
+
+def _everything(
+    root: BoltBucket,
+) -> Iterator[tuple[tuple[bytes, ...], int, bytes | None, bytes]]:
+    """Iterate over all buckets (with no key) and all values, in key order, parents first."""
+    yield (), root.sequence, None, b""
+    walked: list[tuple[tuple[bytes, ...], BoltBucket, Iterator[Item]]] = [((), root, root.items())]
+    while walked:
+        path, bucket, items = walked[-1]
+        for key, value in items:
+            if value is not None:
+                yield path, 0, key, value
+                continue
+            nested = bucket.bucket(key)
+            if nested is not None:
+                below = (*path, key)
+                yield below, nested.sequence, None, b""
+                walked.append((below, nested, nested.items()))
+                break
+        else:
+            walked.pop()
+
+
+def _require_equal(one: BoltBucket, other: BoltBucket) -> None:
+    """Read both whole, side by side."""
+    for mine, copied in zip_longest(_everything(one), _everything(other)):
+        if mine != copied:
+            raise CorruptError("the copy differs from the file; nothing was changed")
+
+
+def _dress(path: Path, like: Path) -> None:
+    """Give a file the owner, mode and attributes of another, durably."""
+    model = like.stat()
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if (model.st_uid, model.st_gid) != (os.geteuid(), os.getegid()):
+            os.fchown(descriptor, model.st_uid, model.st_gid)
+        os.fchmod(descriptor, model.st_mode & 0o7777)
+        for name in os.listxattr(like):
+            # Some belong to the system, which sets them itself.
+            with contextlib.suppress(PermissionError):
+                os.setxattr(descriptor, name, os.getxattr(like, name))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap(path: Path, new: Path) -> None:
+    old = path.with_name(f"{new.name}.old")
+    os.link(path, old)
+    try:
+        new.replace(path)
+        sync_directory(path.parent)
+        others = [each for each in writers_of(old.stat()) if each[0] != os.getpid()]
+        if others:
+            old.replace(path)
+            sync_directory(path.parent)
+            names = ", ".join(f"process {number} ({name})" for number, name in others)
+            raise LockedError(f"{path} is open for writing in {names}; nothing was changed")
+    finally:
+        old.unlink(missing_ok=True)
+    sync_directory(path.parent)

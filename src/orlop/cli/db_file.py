@@ -1,0 +1,203 @@
+"""`orlop db`, on the pages of the file: pages, stats, compact, diff, salvage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.cli.errors import NEGATIVE
+from orlop.cli.output import human_size, printable
+from orlop.cli.presentation import as_json
+from orlop.cli.session import session_of
+from orlop.database import Database
+from orlop.inspect import bolt
+from orlop.inspect.decoding import readable
+from orlop.opening import refusals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.inspect.bolt import Difference, Loss, Page, Salvaged
+
+app = typer.Typer()
+
+File = Annotated[
+    Path | None,
+    typer.Argument(help="The file, in place of --root or --db.", show_default=False),
+]
+
+
+@app.command()
+def pages(
+    context: typer.Context,
+    file: File = None,
+    page: Annotated[int | None, typer.Option(min=0, help="Only this one.")] = None,
+) -> None:
+    """Show what each page of the file is, and which bucket it belongs to."""
+    session = session_of(context)
+    path = file or session.metadata_file
+    with refusals(path):
+        for found in bolt.pages(path):
+            if page is None or found.id == page:
+                session.output.document(_page_as_json(found), [_described(found)])
+
+
+def _names(path: tuple[bytes, ...]) -> list[str]:
+    return [readable(name) for name in path]
+
+
+def _page_as_json(page: Page) -> dict[str, object]:
+    return {
+        "page": page.id,
+        "kind": page.kind,
+        "elements": page.elements,
+        "used_bytes": page.used_bytes,
+        "buckets": _names(page.bucket_path),
+        "depth": page.depth,
+    }
+
+
+def _described(page: Page) -> str:
+    text = f"{page.id:>8} {page.kind}"
+    if page.elements:
+        text += f", {page.elements} elements, {page.used_bytes} bytes"
+    return printable(f"{text}, in {'/'.join(_names(page.bucket_path))}" if page.depth else text)
+
+
+@app.command()
+def stats(context: typer.Context, file: File = None) -> None:
+    """Count what is in the file, and what compaction would save."""
+    session = session_of(context)
+    path = file or session.metadata_file
+    with refusals(path):
+        found = bolt.statistics(path)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.pages.items()))
+    session.output.document(
+        as_json(found),
+        [
+            f"file: {human_size(found.file_bytes)}, pages of {found.page_size} bytes: {kinds}",
+            f"used on nodes: {human_size(found.used_bytes)}; free: {human_size(found.free_bytes)}",
+            f"values: {found.keys}",
+            f"buckets: {found.buckets} with pages of their own, {found.inline_buckets} inline",
+            f"deepest tree: {found.depth} levels",
+        ],
+    )
+
+
+@app.command()
+def compact(
+    context: typer.Context,
+    file: File = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Write there. [default: in the place of the file]")
+    ] = None,
+) -> None:
+    """Write the file anew without its free pages. Needs the lock."""
+    session = session_of(context)
+    path = file or session.metadata_file
+    with refusals(path):
+        done = bolt.compact(path, output=output, timeout=session.timeout)
+    session.output.document(
+        {"path": str(output or path), **_fields(done)},
+        [f"{output or path}: {human_size(done.before)} to {human_size(done.after)}"],
+    )
+
+
+def _fields(record: object) -> dict[str, object]:
+    shown = as_json(record)
+    return shown if isinstance(shown, dict) else {}
+
+
+@app.command()
+def diff(context: typer.Context, before: Path, after: Path) -> int:
+    """Show what differs between two files, by bucket and key. Ends with 1 where something does."""
+    session = session_of(context)
+    count = 0
+    with (
+        Database.open_file(before, read_only=True) as one,
+        Database.open_file(after, read_only=True) as other,
+        one.view() as earlier,
+        other.view() as later,
+    ):
+        for difference in bolt.diff(earlier, later):
+            count += 1
+            session.output.document(_difference_as_json(difference), [_difference_text(difference)])
+    return NEGATIVE if count else 0
+
+
+def _value(value: bytes | int | None) -> str | int | None:
+    return readable(value) if isinstance(value, bytes) else value
+
+
+def _difference_as_json(difference: Difference) -> dict[str, object]:
+    return {
+        "kind": difference.kind.value,
+        "path": _names(difference.path),
+        "before": _value(difference.before),
+        "after": _value(difference.after),
+    }
+
+
+def _difference_text(difference: Difference) -> str:
+    place = "/".join(_names(difference.path)) or "/"
+    before, after = _value(difference.before), _value(difference.after)
+    if before is None and after is None:
+        return printable(f"{difference.kind.value} {place}/")
+    change = " -> ".join(str(each) for each in (before, after) if each is not None)
+    return printable(f"{difference.kind.value} {place} {change}")
+
+
+@app.command()
+def salvage(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="The damaged file. It is never written.")],
+    target: Annotated[Path, typer.Argument(help="The new file; it must not exist.")],
+) -> int:
+    """Write what can still be read of a damaged file to a new one, and say what is lost.
+
+    Ends with 1 where something is.
+    """
+    session = session_of(context)
+    with refusals(file):
+        report = bolt.salvage(file, target)
+    session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))
+    return 0 if report.is_whole else NEGATIVE
+
+
+def _salvaged_as_json(report: Salvaged, target: Path) -> dict[str, object]:
+    return {
+        "path": str(target),
+        "transaction": report.transaction,
+        "whole": report.is_whole,
+        "entries": report.entries,
+        "lost": [
+            {"page": loss.page, "buckets": _names(loss.bucket_path), "why": loss.why}
+            for loss in report.losses
+        ],
+        "recovered": [{"page": page, "buckets": _names(path)} for page, path in report.recovered],
+    }
+
+
+def _salvaged_text(report: Salvaged, target: Path) -> Iterator[str]:
+    if report.is_whole:
+        yield f"{target}: all of transaction {report.transaction}, whose tree is sound"
+        return
+    yield f"{target}: {report.entries} entries from pages that can be reached"
+    for loss in report.losses:
+        yield printable(f"lost: {_loss_text(loss)}")
+    for page, path in report.recovered:
+        place = "/".join(_names(path))
+        yield printable(
+            f"recovered: page {page} into {place}; it may be older than the last commit"
+        )
+
+
+def _loss_text(loss: Loss) -> str:
+    gap = "".join(
+        f", {word} {readable(key)}"
+        for word, key in (("from", loss.least), ("below", loss.below))
+        if key is not None
+    )
+    return f"page {loss.page} of {'/'.join(_names(loss.bucket_path)) or '/'}{gap}: {loss.why}"

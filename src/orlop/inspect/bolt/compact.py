@@ -1,0 +1,25 @@
+"""Compaction with the checker's word on the new file before it gets its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.bolt import compaction
+from orlop.inspect.bolt.check import check_file
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orlop.bolt.compaction import Compacted
+
+
+def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0) -> Compacted:
+    """Write a database anew without free pages; see `orlop.bolt.compaction.compact`."""
+    return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)
+
+
+def _require_sound(path: Path) -> None:
+    faults = check_file(path).faults
+    if faults:
+        raise CorruptError(f"the new file is not sound ({faults[0].message}); nothing was changed")

@@ -1,0 +1,81 @@
+"""What differs between two databases, by bucket and key, whatever their pages look like."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.kv import Bucket, Transaction
+    from orlop.kv.contract import Item
+
+
+class Kind(enum.Enum):
+    """What became of an entry on the way from the first database to the second."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    CHANGED = "changed"
+    SEQUENCE = "sequence"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One entry that differs.
+
+    Attributes:
+        kind: what became of it.
+        path: the keys that lead to it, its own last.
+        before: the value in the first database, a bucket's counter for `SEQUENCE`; None for
+            a bucket, or where there is none.
+        after: the same in the second.
+    """
+
+    kind: Kind
+    path: tuple[bytes, ...]
+    before: bytes | int | None = None
+    after: bytes | int | None = None
+
+
+def diff(before: Transaction, after: Transaction) -> Iterator[Difference]:
+    """Iterate over the differences, in key order within each bucket.
+
+    A bucket that only one has is one difference: what is in it is not listed.
+    """
+    pending: list[tuple[tuple[bytes, ...], Bucket, Bucket]] = [((), before.root, after.root)]
+    while pending:
+        path, one, other = pending.pop()
+        if one.sequence != other.sequence:
+            yield Difference(Kind.SEQUENCE, path, one.sequence, other.sequence)
+        for mine, theirs in _side_by_side(one, other):
+            key = mine[0] if mine is not None else theirs[0] if theirs is not None else b""
+            here = (*path, key)
+            if mine is not None and theirs is not None and mine[1] is None and theirs[1] is None:
+                nested, matching = one.bucket(key), other.bucket(key)
+                if nested is not None and matching is not None:
+                    pending.append((here, nested, matching))
+            elif mine is None:
+                yield Difference(Kind.ADDED, here, after=theirs[1] if theirs else None)
+            elif theirs is None:
+                yield Difference(Kind.REMOVED, here, before=mine[1])
+            elif mine[1] != theirs[1]:
+                yield Difference(Kind.CHANGED, here, mine[1], theirs[1])
+
+
+def _side_by_side(one: Bucket, other: Bucket) -> Iterator[tuple[Item | None, Item | None]]:
+    """Pair the items of two buckets by their keys."""
+    left, right = iter(one.items()), iter(other.items())
+    mine, theirs = next(left, None), next(right, None)
+    while mine is not None or theirs is not None:
+        if theirs is None or (mine is not None and mine[0] < theirs[0]):
+            yield mine, None
+            mine = next(left, None)
+        elif mine is None or theirs[0] < mine[0]:
+            yield None, theirs
+            theirs = next(right, None)
+        else:
+            yield mine, theirs
+            mine, theirs = next(left, None), next(right, None)
