@@ -49,6 +49,55 @@ _METASTORE: Final = "backends/test_metastore::"
 _OLD_TARGET: Final = f"{_IMAGE_CASES}test_an_image_is_not_deleted_with_its_old_target"
 _GRAPH: Final = "collect/test_graph_of_records::"
 
+_CONTAINER_UPDATES: Final[dict[str, str]] = {
+    "UpdateIDFail": "test_update_id_fail",
+    "UpdateRuntimeFail": "test_immutable_paths[UpdateRuntimeFail]",
+    "UpdateRuntimeClearFail": ("test_immutable_fields_of_a_full_update[UpdateRuntimeClearFail]"),
+    "UpdateSpec": "test_containers_update[UpdateSpec]",
+    "UpdateSnapshot": "test_containers_update[UpdateSnapshot]",
+    "UpdateImage": "test_containers_update[UpdateImage]",
+    "UpdateLabel": "test_containers_update[UpdateLabel]",
+    "DeleteAllLabels": "test_delete_all_labels",
+    "DeleteLabel": "test_containers_update[DeleteLabel]",
+    "UpdateSnapshotKeyImmutable": "test_immutable_paths[UpdateSnapshotKeyImmutable]",
+    "SnapshotKeyWithoutSnapshot": ("test_what_is_invalid_is_refused[SnapshotKeyWithoutSnapshot]"),
+    "UpdateExtensionsFull": "test_update_extensions_full",
+    "UpdateExtensionsNotInFieldpath": ("test_containers_update[UpdateExtensionsNotInFieldpath]"),
+    "UpdateExtensionsFieldPath": "test_update_extensions_field_path",
+    "UpdateExtensionsFieldPathIsolated": (
+        "test_containers_update[UpdateExtensionsFieldPathIsolated]"
+    ),
+}
+_IMAGE_UPDATES: Final[dict[str, Ours]] = {
+    "Touch": f"{_IMAGES}test_touch",
+    "NoTarget": f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[NoTarget]",
+    "ReplaceLabels": f"{_IMAGE_CASES}test_replace_labels",
+    "ReplaceLabelsFieldPath": f"{_IMAGES}test_images_update[ReplaceLabelsFieldPath]",
+    "ReplaceLabelsAnnotationsFieldPath": (
+        f"{_IMAGES}test_images_update[ReplaceLabelsAnnotationsFieldPath]"
+    ),
+    "ReplaceLabel": f"{_IMAGES}test_images_update[ReplaceLabel]",
+    "ReplaceAnnotation": f"{_IMAGES}test_images_update[ReplaceAnnotation]",
+    "ReplaceTargetTypeAndAnnotations": (f"{_IMAGE_CASES}test_replace_target_type_and_annotations"),
+    "ReplaceTargetFieldpath": (
+        f"{_IMAGES}test_images_update[ReplaceTargetFieldpath]",
+        f"{_OLD_TARGET}[ReplaceTargetFieldpath]",
+    ),
+    "ReplaceTarget": (
+        f"{_IMAGES}test_images_update[ReplaceTarget]",
+        f"{_OLD_TARGET}[ReplaceTarget]",
+    ),
+    "EmptySize": f"{_IMAGE_CASES}test_an_update_is_validated[full-EmptySize]",
+    "EmptySizeOnCreate": (
+        f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[EmptySizeOnCreate]"
+    ),
+    "EmptyMediaType": f"{_IMAGE_CASES}test_an_update_is_validated[full-EmptyMediaType]",
+    "EmptySizeOnCreate (the second)": (
+        f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[EmptyMediaType]"
+    ),
+    "TryUpdateNameFail": f"{_IMAGES}test_try_update_name_fail",
+}
+
 METADATA: Final[dict[str, Ours]] = {
     "TestInit": "stores/test_database_cases::test_init",
     "TestClose": "stores/test_database_cases::test_close",
@@ -74,31 +123,7 @@ METADATA: Final[dict[str, Ours]] = {
     },
     **{
         f"TestContainersCreateUpdateDelete/{case}": f"{_CONTAINERS}{ours}"
-        for case, ours in {
-            "UpdateIDFail": "test_update_id_fail",
-            "UpdateRuntimeFail": "test_immutable_paths[UpdateRuntimeFail]",
-            "UpdateRuntimeClearFail": (
-                "test_immutable_fields_of_a_full_update[UpdateRuntimeClearFail]"
-            ),
-            "UpdateSpec": "test_containers_update[UpdateSpec]",
-            "UpdateSnapshot": "test_containers_update[UpdateSnapshot]",
-            "UpdateImage": "test_containers_update[UpdateImage]",
-            "UpdateLabel": "test_containers_update[UpdateLabel]",
-            "DeleteAllLabels": "test_delete_all_labels",
-            "DeleteLabel": "test_containers_update[DeleteLabel]",
-            "UpdateSnapshotKeyImmutable": "test_immutable_paths[UpdateSnapshotKeyImmutable]",
-            "SnapshotKeyWithoutSnapshot": (
-                "test_what_is_invalid_is_refused[SnapshotKeyWithoutSnapshot]"
-            ),
-            "UpdateExtensionsFull": "test_update_extensions_full",
-            "UpdateExtensionsNotInFieldpath": (
-                "test_containers_update[UpdateExtensionsNotInFieldpath]"
-            ),
-            "UpdateExtensionsFieldPath": "test_update_extensions_field_path",
-            "UpdateExtensionsFieldPathIsolated": (
-                "test_containers_update[UpdateExtensionsFieldPathIsolated]"
-            ),
-        }.items()
+        for case, ours in _CONTAINER_UPDATES.items()
     },
     "TestContent": (
         f"{_CONTENT}test_writer",
@@ -123,40 +148,7 @@ METADATA: Final[dict[str, Ours]] = {
         f"TestImagesList/{case}": f"{_IMAGES}test_images_list[{case}]"
         for case in ("FullSetFiltered", "Even", "Odd", "ByName", "ByNameLabelEven", "ByMediaType")
     },
-    **{
-        f"TestImagesCreateUpdateDelete/{case}": ours
-        for case, ours in {
-            "Touch": f"{_IMAGES}test_touch",
-            "NoTarget": f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[NoTarget]",
-            "ReplaceLabels": f"{_IMAGE_CASES}test_replace_labels",
-            "ReplaceLabelsFieldPath": f"{_IMAGES}test_images_update[ReplaceLabelsFieldPath]",
-            "ReplaceLabelsAnnotationsFieldPath": (
-                f"{_IMAGES}test_images_update[ReplaceLabelsAnnotationsFieldPath]"
-            ),
-            "ReplaceLabel": f"{_IMAGES}test_images_update[ReplaceLabel]",
-            "ReplaceAnnotation": f"{_IMAGES}test_images_update[ReplaceAnnotation]",
-            "ReplaceTargetTypeAndAnnotations": (
-                f"{_IMAGE_CASES}test_replace_target_type_and_annotations"
-            ),
-            "ReplaceTargetFieldpath": (
-                f"{_IMAGES}test_images_update[ReplaceTargetFieldpath]",
-                f"{_OLD_TARGET}[ReplaceTargetFieldpath]",
-            ),
-            "ReplaceTarget": (
-                f"{_IMAGES}test_images_update[ReplaceTarget]",
-                f"{_OLD_TARGET}[ReplaceTarget]",
-            ),
-            "EmptySize": f"{_IMAGE_CASES}test_an_update_is_validated[full-EmptySize]",
-            "EmptySizeOnCreate": (
-                f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[EmptySizeOnCreate]"
-            ),
-            "EmptyMediaType": f"{_IMAGE_CASES}test_an_update_is_validated[full-EmptyMediaType]",
-            "EmptySizeOnCreate (the second)": (
-                f"{_IMAGES}test_what_is_invalid_is_refused_and_writes_nothing[EmptyMediaType]"
-            ),
-            "TryUpdateNameFail": f"{_IMAGES}test_try_update_name_fail",
-        }.items()
-    },
+    **{f"TestImagesCreateUpdateDelete/{case}": ours for case, ours in _IMAGE_UPDATES.items()},
     "TestLeases": f"{_LEASES}test_leases",
     **{
         f"TestLeasesList/{case}": f"{_LEASES}test_leases_list[{case}]"
