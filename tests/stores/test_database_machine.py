@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -16,18 +15,19 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from whenever import TimeDelta
 
 import orlop
-from backends.killing import CALLS
 from collect.settable import SettableClock
 from orlop import Container, Descriptor, Image, ProtoAny, Runtime
 from orlop.model import timestamps
 from orlop.model.errors import NotFoundError, OrlopError
 from stores.blobs import digest_of
 from stores.consistency import check_data, check_nothing_unnamed, check_records
+from stores.crashing import Crash, crashing
 from stores.model_world import ACTIVE, LOST, VIEW, Space
 from stores.observing import observed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from orlop import Database, Namespace
 
@@ -46,10 +46,6 @@ leases = st.sampled_from([None, None, "l", "m"])
 numbers = st.integers(0, len(DATA) - 1)
 hours = st.sampled_from([None, 1, 5])
 deaths = st.one_of(st.none(), st.none(), st.integers(0, 15))
-
-
-class Crash(BaseException):
-    """The process ends here."""
 
 
 class DatabaseMachine(RuleBasedStateMachine):
@@ -100,36 +96,8 @@ class DatabaseMachine(RuleBasedStateMachine):
         assert said is wanted, (said, wanted)
         self.spaces[place] = stages[-1]
 
-    @contextlib.contextmanager
-    def crashing(self, death: int | None) -> Any:
-        """Copy the root before that call that changes the disk, and end there."""
-        originals = {name: getattr(os, name) for name in CALLS}
-        remaining = -1 if death is None else death
-        target = self.folder / str(self.lives + 1)
-
-        def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any, **options: Any) -> Any:
-                nonlocal remaining
-                remaining -= 1
-                if remaining == -1:
-                    for name, before in originals.items():
-                        setattr(os, name, before)
-                    shutil.copytree(self.db.root or "", target, symlinks=True)
-                    raise Crash
-                return original(*arguments, **options)
-
-            return call
-
-        if death is not None:
-            for name, original in originals.items():
-                setattr(os, name, wrapped(original))
-        try:
-            yield
-        finally:
-            for name, original in originals.items():
-                setattr(os, name, original)
-        if target.exists():
-            raise Crash  # somebody caught it on the way
+    def crashing(self, death: int | None) -> AbstractContextManager[None]:
+        return crashing(self.folder / str(self.lives), self.folder / str(self.lives + 1), death)
 
     def come_back(self) -> None:
         self.db.close()
