@@ -93,12 +93,13 @@ def _decode_leaf(page: bytes, header: Header) -> Leaf:
         start = element + position
         middle = start + key_size
         end = middle + value_size
-        if end > limit or not key_size:
+        size += LEAF_ELEMENT.size + key_size + value_size
+        # The sum, too: elements that share their bytes could take any amount of memory.
+        if end > limit or size > limit or not key_size:
             raise CorruptError(f"element {len(keys)} of leaf page {header.id} is out of bounds")
         keys.append(page[start:middle])
         values.append(page[middle:end])
         flags.append(flag)
-        size += LEAF_ELEMENT.size + key_size + value_size
         element += LEAF_ELEMENT.size
     return Leaf(keys, list(values), flags, size)
 
@@ -111,11 +112,11 @@ def _decode_branch(page: bytes, header: Header) -> Branch:
         _table(page, header, BRANCH_ELEMENT)
     ):
         start = element + position
-        if start + key_size > limit:
+        size += BRANCH_ELEMENT.size + key_size
+        if start + key_size > limit or size > limit:
             raise CorruptError(f"element {len(keys)} of branch page {header.id} is out of bounds")
         keys.append(page[start : start + key_size])
         children.append(child)
-        size += BRANCH_ELEMENT.size + key_size
         element += BRANCH_ELEMENT.size
     if not keys:
         raise CorruptError(f"branch page {header.id} has no children")
