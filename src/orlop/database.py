@@ -15,13 +15,13 @@ from orlop.ambient import Audience, Transactions
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
-from orlop.bolt import open_engine
+from orlop.bolt import compact_if_worth, open_engine
 from orlop.collect import Collector, Domain
 from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, OrlopError
+from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.namespace import Namespace
 from orlop.schema import version
-from orlop.stores.content import ISOLATED, SHARED
+from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
 
@@ -353,6 +353,7 @@ def open_database(
     force: bool = False,
     sharing: str = SHARED,
     sync: bool = True,
+    compact: bool = False,
 ) -> Database:
     """Open a root directory, as containerd lays it out.
 
@@ -368,6 +369,7 @@ def open_database(
             blob) or `isolated` (unless the namespace that has it is marked as shareable).
         sync: whether commits wait for the disk. Without, a loss of power may lose acknowledged
             commits or the whole database; a crash of the process alone loses nothing.
+        compact: first make the file smaller, where at least half of it and 16 MiB are free.
 
     Raises:
         NotFoundError: there is no database, and none may be made.
@@ -376,10 +378,7 @@ def open_database(
         FailedPreconditionError: the schema is too old or too new to be written.
         PermissionDeniedError: the system does not let us.
     """
-    if sharing not in {SHARED, ISOLATED}:
-        raise InvalidArgumentError(
-            f'the content sharing policy is "{SHARED}" or "{ISOLATED}", not "{sharing}"'
-        )
+    check_sharing(sharing)
     directory = Path(root)
     file = directory / opening.METADATA_DIRECTORY / opening.FILE_NAME
     may_create = create and not read_only
@@ -394,6 +393,7 @@ def open_database(
         migrate=migrate,
         force=force,
         sync=sync,
+        compact=compact_if_worth if compact else None,
     )
     return Database(
         engine, file, root=directory, clock=clock, timeout=timeout, sharing=sharing, sync=sync

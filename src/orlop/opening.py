@@ -22,7 +22,7 @@ from orlop.model.errors import (
 from orlop.schema import migrations, version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from orlop.kv import Engine
@@ -111,12 +111,17 @@ def open_metadata(
     migrate: bool,
     force: bool,
     sync: bool,
+    compact: Callable[..., object] | None = None,
 ) -> Engine:
     """Open the file of the metadata, and see to it that its schema may be worked on.
+
+    First `compact` is called, if there is one: it makes the file smaller where that is worth it.
 
     Raises: as `refusals` and `settle_schema`.
     """
     with refusals(path):
+        if compact is not None and not read_only and path.exists():
+            compact(path, timeout=timeout)
         engine = open_engine(
             path, read_only=read_only, create=create, timeout=timeout, mode=FILE_MODE, sync=sync
         )

@@ -24,7 +24,7 @@ DESIGNED = {
     "lease": "create ls inspect label rm add resources",
     "namespace": "create ls inspect label rm",
     "gc": "run plan",
-    "db": "info tree dump check migrate backup",
+    "db": "info tree dump check migrate backup pages stats compact diff salvage",
 }
 COMMANDS = [(group, command) for group, names in DESIGNED.items() for command in names.split()]
 TESTS = "".join(

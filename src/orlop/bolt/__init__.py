@@ -12,7 +12,8 @@ after everything that it points to is durable.
 Source: go.etcd.io/bbolt.
 """
 
+from orlop.bolt.compaction import compact_if_worth
 from orlop.bolt.disk import Disk, FileDisk
 from orlop.bolt.engine import BoltEngine, open_engine
 
-__all__ = ["BoltEngine", "Disk", "FileDisk", "open_engine"]
+__all__ = ["BoltEngine", "Disk", "FileDisk", "compact_if_worth", "open_engine"]

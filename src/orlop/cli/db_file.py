@@ -14,6 +14,7 @@ from orlop.cli.session import session_of
 from orlop.database import Database
 from orlop.inspect import bolt
 from orlop.inspect.decoding import readable
+from orlop.model.errors import AlreadyExistsError
 from orlop.opening import refusals
 
 if TYPE_CHECKING:
@@ -97,12 +98,19 @@ def compact(
     """Write the file anew without its free pages. Needs the lock."""
     session = session_of(context)
     path = file or session.metadata_file
+    if output is not None:
+        _require_new(output)
     with refusals(path):
         done = bolt.compact(path, output=output, timeout=session.timeout)
     session.output.document(
         {"path": str(output or path), **_fields(done)},
         [f"{output or path}: {human_size(done.before)} to {human_size(done.after)}"],
     )
+
+
+def _require_new(path: Path) -> None:
+    if path.exists():
+        raise AlreadyExistsError(f"{path}; name a new file")
 
 
 def _fields(record: object) -> dict[str, object]:
@@ -160,6 +168,7 @@ def salvage(
     Ends with 1 where something is.
     """
     session = session_of(context)
+    _require_new(target)
     with refusals(file):
         report = bolt.salvage(file, target)
     session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))

@@ -18,6 +18,7 @@ from orlop.model import labels as label_names
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
+    InvalidArgumentError,
     NotFoundError,
     OrlopError,
 )
@@ -43,6 +44,14 @@ SHARED: Final = "shared"
 
 ISOLATED: Final = "isolated"
 """The sharing policy in which a namespace must be given all of a blob before it names it."""
+
+
+def check_sharing(policy: str) -> None:
+    """Raise InvalidArgumentError where `policy` is no sharing policy."""
+    if policy not in {SHARED, ISOLATED}:
+        raise InvalidArgumentError(
+            f'the content sharing policy is "{SHARED}" or "{ISOLATED}", not "{policy}"'
+        )
 
 
 @dataclass(frozen=True, slots=True)
