@@ -47,6 +47,7 @@ _SNAPSHOTS: Final = "backends/test_snapshot_suite::"
 _MOUNTS: Final = "backends/test_snapshot_mounts::"
 _METASTORE: Final = "backends/test_metastore::"
 _OLD_TARGET: Final = f"{_IMAGE_CASES}test_an_image_is_not_deleted_with_its_old_target"
+_REMOTE: Final = "stores/test_remote_namespaces::"
 _GRAPH: Final = "collect/test_graph_of_records::"
 
 _CONTAINER_UPDATES: Final[dict[str, str]] = {
@@ -173,7 +174,13 @@ METADATA: Final[dict[str, Ours]] = {
     "TestSandboxList": f"{_SANDBOXES}test_sandbox_list_with_filter",
     "TestSandboxListWithFilter": f"{_SANDBOXES}test_sandbox_list_with_filter",
     "TestSandboxDelete": f"{_SANDBOXES}test_sandbox_get_invalid_and_delete",
-    "TestSnapshotterWithRef": "stores/test_remote_snapshots::test_snapshotter_with_ref",
+    "TestSnapshotterWithRef": (
+        "stores/test_remote_snapshots::test_snapshotter_with_ref",
+        f"{_REMOTE}test_several_namespaces_share_what_the_backend_has",
+        f"{_REMOTE}test_another_parent_is_another_snapshot",
+        f"{_REMOTE}test_a_target_on_a_parent_that_is_missing",
+        f"{_REMOTE}test_a_target_that_the_backend_cannot_have_is_prepared_and_committed",
+    ),
     "TestFilterInheritedLabels": (
         "model/test_labels::test_a_backend_is_told_only_the_labels_meant_for_it"
     ),
