@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types unit format clean setup help
+.PHONY: demo test lint types unit campaign format clean setup help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,11 @@ types: $(STAMP)  ## Check the types, strictly
 
 unit: $(STAMP)  ## Run the tests
 	$(BIN)/pytest --numprocesses auto
+
+# ONLY=crash runs one of them, CAMPAIGN=FIRST:COUNT goes through other seeds.
+campaign: $(STAMP)  ## Run the campaigns against the engine in their long form
+	ORLOP_CAMPAIGN=$(or $(CAMPAIGN),long) $(BIN)/pytest --numprocesses auto \
+		$(if $(ONLY),tests/campaigns/test_$(ONLY)_campaign.py,tests/campaigns)
 
 format: $(STAMP)  ## Mend style and formatting
 	$(BIN)/ruff check --fix

@@ -172,7 +172,7 @@ def test_every_call_that_fails_is_an_error_and_nothing_worse(
         assert clean_but_for_a_torn_meta(workload.path)
         poisonings += workload.poisonings
         tally.add("calls that failed or fell short")
-    assert at > 2, "the workload never made that call"
+    assert at > 1, "the workload never made that call"
     if fault.error:
         assert poisonings or fault.call == "pread"
     else:

@@ -52,7 +52,6 @@ REFERENCE = b"containerd.io/gc.ref.content"
 pytestmark = [
     pytest.mark.real("bbolt", "busybox", "containerd", "ctr", "go", "skopeo", "umoci"),
     pytest.mark.root,
-    pytest.mark.slow,
 ]
 
 
