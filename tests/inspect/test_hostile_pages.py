@@ -47,7 +47,7 @@ def shared_branch(count: int, size: int) -> bytes:
 @pytest.mark.parametrize("page", [shared_leaf(200, 8000), shared_branch(200, 8000)])
 def test_elements_that_share_their_bytes_are_refused(page: bytes) -> None:
     # 65,535 of them with a megabyte each would take 64 GiB, from a file of two.
-    with pytest.raises(CorruptError, match="element 1 of .* is out of bounds"):
+    with pytest.raises(CorruptError, match=r"element 1 of .* is out of bounds"):
         decode_node(page, decode_header(page))
 
 

@@ -72,6 +72,16 @@ class Pager:
             CorruptError: the file ends before the page does, or another id stands on it.
             OSError: the page cannot be read.
         """
+        data, header = self.read_first(page)
+        if header.overflow:
+            data = self._disk.read(page * self.page_size, (header.overflow + 1) * self.page_size)
+        return data, header
+
+    def read_first(self, page: int) -> tuple[bytes, Header]:
+        """Return a page's bytes without its overflow, which is there, and its header.
+
+        Raises: as `read`.
+        """
         if page * self.page_size > _OFFSET_MAX:
             raise CorruptError(f"page {page} lies behind the end of any file")
         data = self._disk.read(page * self.page_size, self.page_size)
@@ -80,10 +90,8 @@ class Pager:
         header = decode_header(data)
         if header.id != page:
             raise CorruptError(f"page {page} carries the id {header.id}")
-        if header.overflow:
-            length = (header.overflow + 1) * self.page_size
-            # Asked of the file's size first: an absurd count must not take memory.
-            if page * self.page_size + length > self._disk.size():
-                raise CorruptError(f"page {page} overflows behind the end of the file")
-            data = self._disk.read(page * self.page_size, length)
+        # Asked of the file's size first: an absurd count must not take memory.
+        end = (page + header.overflow + 1) * self.page_size
+        if header.overflow and end > self._disk.size():
+            raise CorruptError(f"page {page} overflows behind the end of the file")
         return data, header

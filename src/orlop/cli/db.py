@@ -146,8 +146,13 @@ def check(
                 }
                 for fault in report.faults
             ],
+            "untold": report.untold,
         },
-        [*map(_described, report.faults), f"{path}: {_verdict(len(report.faults))}"],
+        [
+            *map(_described, report.faults),
+            *([f"and in {report.untold} more places"] if report.untold else []),
+            f"{path}: {_verdict(len(report.faults) + report.untold)}",
+        ],
     )
     return NEGATIVE if report.faults else 0
 

@@ -1,7 +1,8 @@
 """The checker: every fault that bbolt's own check knows, and the order of keys.
 
-It never raises for what a file holds, and each page is visited once, whatever refers to
-whatever. Every fault names its page and the buckets that lead to it.
+It never raises for what a file holds, visits each page once, whatever refers to whatever,
+and takes no more memory than the file is large. Every fault names its page and the buckets
+that lead to it.
 
 Source: go.etcd.io/bbolt, tx_check.go.
 """
@@ -14,25 +15,39 @@ from typing import TYPE_CHECKING
 from orlop.bolt.disk import FileDisk
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
-from orlop.bolt.page import decode_bucket, decode_freelist, decode_node
+from orlop.bolt.page import FREELIST_PAGE, decode_bucket, decode_freelist, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
+from orlop.bolt.tree import DEPTH_MAX
+from orlop.inspect.bolt.place import Place, inside, path_of
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from orlop.bolt.disk import Disk
+    from orlop.bolt.disk import Readable
     from orlop.bolt.node import Node
+    from orlop.bolt.page import Header
+
+FAULTS_MAX = 10_000
+"""More faults than these are counted, but not told."""
+
+_USED, _FREE = 1, 2
+_KEY_BYTES_TOLD = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong: what, on which page, and under which buckets."""
+    """One thing that is wrong.
+
+    Attributes:
+        message: what.
+        page: on which page; None: of the whole file.
+        bucket_path: the names of the buckets that lead to it: the last 32, if there are more.
+    """
 
     message: str
     page: int | None = None
     bucket_path: tuple[bytes, ...] = ()
-    is_beside_the_tree: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +58,18 @@ class Report:
         transaction: the version that was checked; None where there is none.
         pages: how many pages it uses or has used.
         faults: what is wrong; none: the file is sound.
+        untold: how many more faults there are, after the first 10,000.
         sound_metas: which of the two metas are sound, by their slot.
+        is_tree_sound: whether all that the version holds can be read, whatever is wrong with
+            the other meta, the freelist, or the end of the file.
     """
 
     transaction: int | None
     pages: int
     faults: list[Fault]
+    untold: int = 0
     sound_metas: tuple[int, ...] = ()
-
-    @property
-    def tree_faults(self) -> list[Fault]:
-        """The faults of the version itself, not of the other meta or the freelist."""
-        return [fault for fault in self.faults if not fault.is_beside_the_tree]
+    is_tree_sound: bool = False
 
 
 def check_file(path: Path, *, meta: int | None = None) -> Report:
@@ -77,50 +92,38 @@ def check_file(path: Path, *, meta: int | None = None) -> Report:
         disk.close()
 
 
-def check_disk(disk: Disk, *, meta: int | None = None) -> Report:
+def check_disk(disk: Readable, *, meta: int | None = None) -> Report:
     """Check a version of the database on `disk`; see `check_file`."""
     metas = read_metas(disk.read)
     sound = tuple(slot for slot, each in enumerate(metas) if isinstance(each, Meta))
-    faults = [
-        Fault(str(each), is_beside_the_tree=True)
-        for each in metas
-        if isinstance(each, CorruptError)
-    ]
     try:
         chosen = newest_meta(metas if meta is None else (metas[meta],))
     except CorruptError as error:
-        return Report(None, 0, [Fault(str(error))], sound)
+        return Report(None, 0, [Fault(str(error))], sound_metas=sound)
     check = _Check(disk, chosen)
-    check.faults += faults
+    for each in metas:
+        if isinstance(each, CorruptError):
+            check.beside(str(each), None)
     check.run()
-    return Report(chosen.transaction, chosen.high_water, check.faults, sound)
+    return Report(
+        chosen.transaction,
+        chosen.high_water,
+        check.faults,
+        check.untold,
+        sound,
+        is_tree_sound=check.is_tree_sound,
+    )
 
 
-_NAMES_SHOWN = 32
+def is_tree_sound(disk: Readable, meta: Meta) -> bool:
+    """Whether all that the version of `meta` holds can be read.
 
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A bucket, by its name and the bucket that it lies in.
-
-    Linked, so that buckets nested a hundred thousand deep cost no more than others.
+    Raises:
+        OSError: the file cannot be read.
     """
-
-    name: bytes
-    outer: _Place | None
-
-    def path(self) -> tuple[bytes, ...]:
-        """Return the names that lead here: the last ones, where they are very many."""
-        names: list[bytes] = []
-        place: _Place | None = self
-        while place is not None and len(names) < _NAMES_SHOWN:
-            names.append(place.name)
-            place = place.outer
-        return tuple(reversed(names))
-
-
-def _path(place: _Place | None) -> tuple[bytes, ...]:
-    return () if place is None else place.path()
+    check = _Check(disk, meta)
+    check.run()
+    return check.is_tree_sound
 
 
 @dataclass(slots=True)
@@ -128,146 +131,169 @@ class _Subtree:
     """A node still to be visited, with what its place promises of its keys."""
 
     page: int
-    place: _Place | None
+    place: Place | None
+    depth: int = 1
     least: bytes | None = None
     below: bytes | None = None
 
 
 @dataclass(slots=True)
 class _Check:
-    disk: Disk
+    disk: Readable
     meta: Meta
     faults: list[Fault] = field(default_factory=list)
-    used: dict[int, int] = field(default_factory=dict)
+    untold: int = 0
+    is_tree_sound: bool = True
+    state: bytearray = field(default_factory=bytearray)
     pending: list[_Subtree] = field(default_factory=list)
 
     def run(self) -> None:
         """Visit everything that can be reached, then compare with what is free."""
         available = self.disk.size() // self.meta.page_size
         if self.meta.high_water > available:
-            self.faults.append(
-                Fault(f"{self.meta.high_water} pages are in use, the file holds {available}")
+            self.beside(
+                f"{self.meta.high_water} pages are in use, the file holds {available}", None
             )
+        self.state = bytearray(min(self.meta.high_water, available))
         pager = Pager(self.disk, self.meta.page_size)
-        free = self._freelist(pager)
+        has_freelist = self._freelist(pager)
         self.pending.append(_Subtree(self.meta.root, None))
         while self.pending:
-            self._visit(pager, self.pending.pop())
-        if free is not None:
-            self._compare(free)
+            subtree = self.pending.pop()
+            try:
+                self._visit(pager, subtree)
+            except CorruptError as error:
+                self._fault(str(error), subtree)
+        if has_freelist:
+            self._compare()
 
-    def _freelist(self, pager: Pager) -> set[int] | None:
+    def beside(self, message: str, page: int | None) -> None:
+        """Note a fault that is none of the tree."""
+        self._note(Fault(message, page))
+
+    def _fault(self, message: str, subtree: _Subtree) -> None:
+        self.is_tree_sound = False
+        self._note(Fault(message, subtree.page, path_of(subtree.place)))
+
+    def _note(self, fault: Fault) -> None:
+        if len(self.faults) < FAULTS_MAX:
+            self.faults.append(fault)
+        else:
+            self.untold += 1
+
+    def _freelist(self, pager: Pager) -> bool:
+        """Note which pages are free; return whether the file says so."""
         page = self.meta.freelist
         if page == NO_FREELIST:
-            return None
+            return False
         try:
-            self._require_bounds(page)
-            data, header = pager.read(page)
-            ids = decode_freelist(data, header)
+            ids = self._freelist_ids(pager, page)
         except CorruptError as error:
-            self.faults.append(Fault(f"freelist: {error}", page, is_beside_the_tree=True))
-            return None
-        self._claim(page, header.overflow + 1, None)
-        seen: set[int] = set()
+            self.beside(f"freelist: {error}", page)
+            return False
         for each in ids:
             if not FIRST_NODE_PAGE <= each < self.meta.high_water:
-                self._beside(f"freelist: page {each} is out of bounds", page)
-            elif each in seen:
-                self._beside(f"freelist: page {each} is listed twice", page)
-            seen.add(each)
-        return seen
+                self.beside(f"freelist: page {each} is out of bounds", page)
+            elif each < len(self.state):
+                if self.state[each] & _FREE:
+                    self.beside(f"freelist: page {each} is listed twice", page)
+                self.state[each] |= _FREE
+        return True
 
-    def _compare(self, free: set[int]) -> None:
-        for page in range(FIRST_NODE_PAGE, min(self.meta.high_water, self._pages_on_disk())):
-            if page in self.used and page in free:
-                self._beside(f"page {page} is reachable but free", page)
-            elif page not in self.used and page not in free:
-                self._beside(f"page {page} is neither reachable nor free", page)
+    def _freelist_ids(self, pager: Pager, page: int) -> tuple[int, ...]:
+        header = pager.read_first(page)[1]
+        if header.kind != FREELIST_PAGE:
+            # Not claimed: it may well be a page of the tree, and a sound one.
+            raise CorruptError(f"page {page} is no freelist (kind {header.kind:#x})")
+        self._claim(page, header)
+        return decode_freelist(*pager.read(page))
 
-    def _beside(self, message: str, page: int) -> None:
-        self.faults.append(Fault(message, page, is_beside_the_tree=True))
+    def _compare(self) -> None:
+        for page in range(FIRST_NODE_PAGE, len(self.state)):
+            if self.state[page] == _USED | _FREE:
+                self.beside(f"page {page} is reachable but free", page)
+            elif not self.state[page]:
+                self.beside(f"page {page} is neither reachable nor free", page)
 
-    def _pages_on_disk(self) -> int:
-        return self.disk.size() // self.meta.page_size
+    def _claim(self, page: int, header: Header) -> None:
+        """Note a page and its overflow as used.
 
-    def _require_bounds(self, page: int) -> None:
+        Raises:
+            CorruptError: one of them is used already, or does not exist.
+        """
+        end = page + header.overflow + 1
         if not FIRST_NODE_PAGE <= page < self.meta.high_water:
             raise CorruptError(f"page {page} is out of bounds")
-
-    def _claim(self, page: int, span: int, place: _Place | None) -> bool:
-        """Note the pages as used; False where one of them was used already."""
-        if page + span > self.meta.high_water:
-            self.faults.append(Fault(f"page {page} overflows out of bounds", page, _path(place)))
-            return False
-        taken = [each for each in range(page, page + span) if each in self.used]
-        for each in taken:
-            self.faults.append(Fault(f"page {each} is referred to twice", each, _path(place)))
-        for each in range(page, page + span):
-            self.used[each] = page
-        return not taken
+        if end > self.meta.high_water:
+            raise CorruptError(f"page {page} overflows out of bounds")
+        for each in range(page, end):
+            # What comes before the first that is taken stays noted: so nobody passes it again.
+            if self.state[each] & _USED:
+                raise CorruptError(f"page {each} is referred to twice")
+            self.state[each] |= _USED
 
     def _visit(self, pager: Pager, subtree: _Subtree) -> None:
         page = subtree.page
-        try:
-            self._require_bounds(page)
+        if not FIRST_NODE_PAGE <= page < self.meta.high_water:
+            raise CorruptError(f"page {page} is out of bounds")
+        data, header = pager.read_first(page)
+        self._claim(page, header)
+        if subtree.depth > DEPTH_MAX:
+            raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+        if header.overflow:
+            # Only now: pages that overflow into each other are not read again and again.
             data, header = pager.read(page)
-        except CorruptError as error:
-            self.faults.append(Fault(str(error), page, _path(subtree.place)))
-            return
-        if not self._claim(page, header.overflow + 1, subtree.place):
-            return
-        try:
-            node = decode_node(data, header)
-        except CorruptError as error:
-            self.faults.append(Fault(str(error), page, _path(subtree.place)))
-            return
+        node = decode_node(data, header)
         self._keys(node, subtree)
         if isinstance(node, Branch):
             self._branch(node, subtree)
         else:
-            self._leaf(node, page, subtree.place)
+            self._leaf(node, subtree)
 
     def _keys(self, node: Node, subtree: _Subtree) -> None:
         keys = node.keys
-        for index, key in enumerate(keys):
-            if index and keys[index - 1] >= key:
-                self._fault(f"key {index} ({key!r}) is not above the one before", subtree)
+        for index in range(1, len(keys)):
+            if keys[index - 1] >= keys[index]:
+                self._fault(
+                    f"key {index} ({_told(keys[index])}) is not above the one before", subtree
+                )
         if not keys:
             if subtree.least is not None:
                 self._fault("a node below a branch is empty", subtree)
             return
         if subtree.least is not None and keys[0] < subtree.least:
-            self._fault(f"first key {keys[0]!r} is below its parent's {subtree.least!r}", subtree)
+            self._fault(
+                f"first key {_told(keys[0])} is below its parent's {_told(subtree.least)}", subtree
+            )
         if subtree.below is not None and keys[-1] >= subtree.below:
             self._fault(
-                f"last key {keys[-1]!r} reaches into the next node ({subtree.below!r})", subtree
+                f"last key {_told(keys[-1])} reaches into the next node ({_told(subtree.below)})",
+                subtree,
             )
 
-    def _fault(self, message: str, subtree: _Subtree) -> None:
-        self.faults.append(Fault(message, subtree.page, _path(subtree.place)))
-
     def _branch(self, branch: Branch, subtree: _Subtree) -> None:
-        for index, child in enumerate(branch.children):
-            last = index + 1 == len(branch.keys)
-            below = subtree.below if last else branch.keys[index + 1]
+        below = [*branch.keys[1:], subtree.below]
+        for least, child, end in zip(branch.keys, branch.children, below, strict=True):
             if isinstance(child, int):
-                self.pending.append(_Subtree(child, subtree.place, branch.keys[index], below))
+                self.pending.append(_Subtree(child, subtree.place, subtree.depth + 1, least, end))
 
-    def _leaf(self, leaf: Leaf, page: int, place: _Place | None) -> None:
+    def _leaf(self, leaf: Leaf, subtree: _Subtree) -> None:
         for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
             if not flag & BUCKET_FLAG or not isinstance(value, bytes):
                 continue
-            nested = _Place(key, place)
+            nested = _Subtree(subtree.page, inside(subtree.place, key))
             try:
                 header, inline = decode_bucket(value)
             except CorruptError as error:
-                self.faults.append(Fault(str(error), page, nested.path()))
+                self._fault(str(error), nested)
                 continue
             if inline is None:
-                self.pending.append(_Subtree(header.root, nested))
+                self.pending.append(_Subtree(header.root, nested.place))
             else:
-                self._keys(inline, _Subtree(page, nested))
+                self._keys(inline, nested)
                 if BUCKET_FLAG in inline.flags:
-                    self.faults.append(
-                        Fault("an inline bucket holds a bucket", page, nested.path())
-                    )
+                    self._fault("an inline bucket holds a bucket", nested)
+
+
+def _told(key: bytes) -> str:
+    return repr(key) if len(key) <= _KEY_BYTES_TOLD else f"{key[:_KEY_BYTES_TOLD]!r}..."

@@ -28,7 +28,7 @@ from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
 from orlop.bolt.page import LEAF_PAGE, decode_bucket, decode_freelist, decode_header, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.bolt.reader import version_of
-from orlop.inspect.bolt.check import check_disk
+from orlop.inspect.bolt.check import is_tree_sound
 from orlop.kv.errors import CorruptError, EngineError
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _likely_page_size(disk: Disk) -> int:
 
 def _salvage(disk: Disk, metas: list[Meta], page_size: int, target: BoltEngine) -> Salvaged:
     for meta in metas:
-        if not check_disk(disk, meta=meta.transaction % 2).tree_faults:
+        if is_tree_sound(disk, meta):
             with version_of(disk, meta) as transaction:
                 copy_bucket(transaction.root, target)
                 count = sum(1 for _ in transaction.root.items())
