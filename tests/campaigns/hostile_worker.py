@@ -26,7 +26,16 @@ from campaigns.changes import change
 from campaigns.mutations import mutate
 from orlop.bolt import BoltEngine, open_engine
 from orlop.bolt.birth import empty_database
-from orlop.inspect.bolt import backup, check_file, file_info
+from orlop.inspect.bolt import (
+    backup,
+    check_file,
+    compact,
+    diff,
+    file_info,
+    pages,
+    salvage,
+    statistics,
+)
 from orlop.inspect.dump import dump
 from orlop.inspect.tree import entries
 from orlop.kv import EngineError
@@ -117,16 +126,6 @@ def read(path: Path) -> None:
         engine.close()
 
 
-def dump_whole(path: Path) -> None:
-    engine = open_engine(path, read_only=True)
-    try:
-        with engine.begin() as transaction:
-            for _ in dump(transaction):
-                pass
-    finally:
-        engine.close()
-
-
 def list_tree(path: Path) -> None:
     engine = open_engine(path, read_only=True)
     try:
@@ -182,15 +181,64 @@ def copy(path: Path) -> None:
     backup(path, target)
 
 
-ACTIONS: dict[str, Callable[[Path], None]] = {
+def take_stock(path: Path) -> None:
+    for _ in pages(path):
+        pass
+    statistics(path)
+
+
+def save(path: Path) -> None:
+    """Salvage the file: what comes of it is sound, and of a sound file it is everything."""
+    target = path.with_suffix(".salvaged")
+    target.unlink(missing_ok=True)
+    salvage(path, target)
+    assert check_file(target).faults == [], "what was salvaged is damaged"
+    if not check_file(path).faults:
+        assert canonical(target) == canonical(path), "a sound file was not salvaged whole"
+
+
+def compact_it(path: Path) -> None:
+    """Compact the file: what comes of it is sound, and of a sound file it is everything."""
+    before = None if check_file(path).faults else canonical(path)
+    compact(path)
+    assert check_file(path).faults == [], "what was compacted is damaged"
+    if before is not None:
+        assert canonical(path) == before, "compaction has changed what is stored"
+
+
+def compare(path: Path) -> None:
+    """Look for what differs between the file and itself."""
+    engines = [open_engine(path, read_only=True) for _ in range(2)]
+    try:
+        with engines[0].begin() as one, engines[1].begin() as other:
+            assert not list(diff(one, other)), "a file differs from itself"
+    finally:
+        for engine in engines:
+            engine.close()
+
+
+def canonical(path: Path) -> str:
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            return "".join(dump(transaction))
+    finally:
+        engine.close()
+
+
+ACTIONS: dict[str, Callable[[Path], object]] = {
     "check": check,
     "info": describe,
     "read": read,
     "read backwards": read_backwards,
     "tree": list_tree,
-    "dump": dump_whole,
+    "dump": canonical,
+    "diff": compare,
+    "pages": take_stock,
     "backup": copy,
-    "write": write,  # the last one: it changes the file
+    "salvage": save,
+    "compact": compact_it,
+    "write": write,
 }
 
 
