@@ -24,9 +24,10 @@ Item: TypeAlias = "tuple[bytes, bytes | None]"
 class Cursor(Protocol):
     """A position among the items of one bucket.
 
-    Every move returns the item it lands on, or `None` past either end. The bucket may be
-    changed while a cursor stands in it: the next move goes to the nearest key that then
-    lies in its direction.
+    Every move returns the item it lands on, or `None` past either end. There the cursor
+    stands nowhere, as a new one does: `next` and `previous` return `None`, until it is placed
+    again. The bucket may be changed while a cursor stands in it: the next move goes to the
+    nearest key that then lies in its direction.
     """
 
     def first(self) -> Item | None:
@@ -46,6 +47,8 @@ class Cursor(Protocol):
 
     def delete(self) -> None:
         """Delete the value that the cursor stands on; `next` then goes to its follower.
+
+        Nothing happens where it stands nowhere, or where the value is gone already.
 
         Raises:
             IncompatibleValueError: the cursor stands on a bucket.
@@ -107,6 +110,8 @@ class Bucket(Protocol):
     def delete_bucket(self, name: bytes) -> None:
         """Delete the nested bucket `name` with all that it holds.
 
+        Handles on it and on what it holds are of no use any more: BucketNotFoundError.
+
         Raises:
             BucketNotFoundError: there is nothing of that name.
             IncompatibleValueError: a plain value has that name.
@@ -137,10 +142,18 @@ class Bucket(Protocol):
         """
 
     def set_sequence(self, value: int) -> None:
-        """Set the counter to `value`."""
+        """Set the counter to `value`.
+
+        Raises:
+            ReadOnlyError: the transaction only reads.
+        """
 
     def next_sequence(self) -> int:
-        """Raise the counter by one and return it."""
+        """Raise the counter by one and return it; after the greatest number comes 0.
+
+        Raises:
+            ReadOnlyError: the transaction only reads.
+        """
 
 
 class Transaction(Protocol):
