@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,14 +14,14 @@ from orlop.cli.presentation import as_json
 from orlop.cli.session import session_of
 from orlop.database import Database
 from orlop.inspect import bolt
-from orlop.inspect.decoding import readable
-from orlop.model.errors import AlreadyExistsError
+from orlop.inspect.decoding import decoded, readable
+from orlop.model.errors import AlreadyExistsError, NotFoundError
 from orlop.opening import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.inspect.bolt import Difference, Loss, Page, Salvaged
+    from orlop.inspect.bolt import Difference, Loss, Page, Salvaged, Statistics
 
 app = typer.Typer()
 
@@ -39,14 +40,22 @@ def pages(
     """Show what each page of the file is, and which bucket it belongs to."""
     session = session_of(context)
     path = file or session.metadata_file
+    count = 0
     with refusals(path):
         for found in bolt.pages(path):
-            if page is None or found.id == page:
+            if page in (None, found.id):
+                count += 1
                 session.output.document(_page_as_json(found), [_described(found)])
+    if not count:
+        raise NotFoundError(f"page {page} in {path}")
 
 
 def _names(path: tuple[bytes, ...]) -> list[str]:
     return [readable(name) for name in path]
+
+
+def _joined(path: tuple[bytes, ...]) -> str:
+    return "/".join(_names(path)) or "/"
 
 
 def _page_as_json(page: Page) -> dict[str, object]:
@@ -55,8 +64,9 @@ def _page_as_json(page: Page) -> dict[str, object]:
         "kind": page.kind,
         "elements": page.elements,
         "used_bytes": page.used_bytes,
-        "buckets": _names(page.bucket_path),
+        "span": page.span,
         "depth": page.depth,
+        "buckets": _names(page.bucket_path),
     }
 
 
@@ -64,7 +74,7 @@ def _described(page: Page) -> str:
     text = f"{page.id:>8} {page.kind}"
     if page.elements:
         text += f", {page.elements} elements, {page.used_bytes} bytes"
-    return printable(f"{text}, in {'/'.join(_names(page.bucket_path))}" if page.depth else text)
+    return f"{text}, in {_joined(page.bucket_path)}" if page.depth else text
 
 
 @app.command()
@@ -74,17 +84,42 @@ def stats(context: typer.Context, file: File = None) -> None:
     path = file or session.metadata_file
     with refusals(path):
         found = bolt.statistics(path)
+    session.output.document(_stats_as_json(found), _stats_as_text(found))
+
+
+def _stats_as_json(found: Statistics) -> dict[str, object]:
+    plain = replace(found, largest=[], sizes={})
+    return {
+        **_fields(plain),
+        "largest": [{"bytes": one.size, "path": _names(one.path)} for one in found.largest],
+        "sizes": [{"buckets": _names(path), **_fields(size)} for path, size in found.sizes.items()],
+    }
+
+
+def _stats_as_text(found: Statistics) -> Iterator[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.pages.items()))
-    session.output.document(
-        as_json(found),
-        [
-            f"file: {human_size(found.file_bytes)}, pages of {found.page_size} bytes: {kinds}",
-            f"used on nodes: {human_size(found.used_bytes)}; free: {human_size(found.free_bytes)}",
-            f"values: {found.keys}",
-            f"buckets: {found.buckets} with pages of their own, {found.inline_buckets} inline",
-            f"deepest tree: {found.depth} levels",
-        ],
+    yield f"file: {human_size(found.file_bytes)}, pages of {found.page_size} bytes: {kinds}"
+    yield (
+        f"used: {human_size(found.used_bytes)} of {human_size(found.node_bytes)} on branches and "
+        f"leaves ({found.fill:.0%})"
     )
+    yield (
+        f"free: {human_size(found.free_bytes)}; of that, the version before still needs "
+        f"{human_size(found.pending_bytes)}"
+    )
+    yield f"compaction would save about {human_size(found.compaction_saves)}"
+    yield (
+        f"values: {found.keys}; buckets: {found.buckets} with pages of their own, "
+        f"{found.inline_buckets} inline, nested {found.nesting} deep; "
+        f"deepest tree: {found.depth} levels"
+    )
+    for path, size in found.sizes.items():
+        yield (
+            f"{_joined(path)}: {human_size(size.used_bytes)} on {size.pages} pages, "
+            f"{size.keys} values"
+        )
+    for one in found.largest:
+        yield f"large: {human_size(one.size)} at {_joined(one.path)}"
 
 
 @app.command()
@@ -135,22 +170,28 @@ def diff(context: typer.Context, before: Path, after: Path) -> int:
     return NEGATIVE if count else 0
 
 
-def _value(value: bytes | int | None) -> str | int | None:
-    return readable(value) if isinstance(value, bytes) else value
+def _values(difference: Difference) -> tuple[str | int | None, str | int | None]:
+    path = difference.path
+
+    def shown(value: bytes | int | None) -> str | int | None:
+        return decoded(path, value) if isinstance(value, bytes) else value
+
+    return shown(difference.before), shown(difference.after)
 
 
 def _difference_as_json(difference: Difference) -> dict[str, object]:
+    before, after = _values(difference)
     return {
         "kind": difference.kind.value,
         "path": _names(difference.path),
-        "before": _value(difference.before),
-        "after": _value(difference.after),
+        "before": before,
+        "after": after,
     }
 
 
 def _difference_text(difference: Difference) -> str:
-    place = "/".join(_names(difference.path)) or "/"
-    before, after = _value(difference.before), _value(difference.after)
+    place = _joined(difference.path)
+    before, after = _values(difference)
     if before is None and after is None:
         return printable(f"{difference.kind.value} {place}/")
     change = " -> ".join(str(each) for each in (before, after) if each is not None)

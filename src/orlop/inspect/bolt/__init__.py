@@ -5,8 +5,9 @@ from orlop.inspect.bolt.check import Fault, Report, check_file
 from orlop.inspect.bolt.compact import compact
 from orlop.inspect.bolt.diff import Difference, diff
 from orlop.inspect.bolt.info import FileInfo, file_info
-from orlop.inspect.bolt.pages import Page, Statistics, pages, statistics
+from orlop.inspect.bolt.pages import Page, pages
 from orlop.inspect.bolt.salvage import Loss, Salvaged, salvage
+from orlop.inspect.bolt.statistics import Statistics, statistics
 
 __all__ = [
     "Difference",

@@ -41,28 +41,51 @@ class Difference:
 
 
 def diff(before: Transaction, after: Transaction) -> Iterator[Difference]:
-    """Iterate over the differences, in key order within each bucket.
+    """Iterate over the differences in key order: a bucket's own, then those of what is in it.
 
     A bucket that only one has is one difference: what is in it is not listed.
+
+    Raises: what the engine raises where a file is damaged.
     """
-    pending: list[tuple[tuple[bytes, ...], Bucket, Bucket]] = [((), before.root, after.root)]
-    while pending:
-        path, one, other = pending.pop()
-        if one.sequence != other.sequence:
-            yield Difference(Kind.SEQUENCE, path, one.sequence, other.sequence)
-        for mine, theirs in _side_by_side(one, other):
+    path: list[bytes] = []
+    one, other = before.root, after.root
+    yield from _counters(one, other, path)
+    # A stack of its own: buckets may nest deeper than Python's bears.
+    walked = [(one, other, _side_by_side(one, other))]
+    while walked:
+        one, other, pairs = walked[-1]
+        for mine, theirs in pairs:
             key = mine[0] if mine is not None else theirs[0] if theirs is not None else b""
-            here = (*path, key)
-            if mine is not None and theirs is not None and mine[1] is None and theirs[1] is None:
-                nested, matching = one.bucket(key), other.bucket(key)
-                if nested is not None and matching is not None:
-                    pending.append((here, nested, matching))
-            elif mine is None:
-                yield Difference(Kind.ADDED, here, after=theirs[1] if theirs else None)
-            elif theirs is None:
-                yield Difference(Kind.REMOVED, here, before=mine[1])
-            elif mine[1] != theirs[1]:
-                yield Difference(Kind.CHANGED, here, mine[1], theirs[1])
+            if mine is None or theirs is None or (mine[1], theirs[1]) != (None, None):
+                yield from _of_entry(mine, theirs, (*path, key))
+                continue
+            nested, matching = one.bucket(key), other.bucket(key)
+            if nested is not None and matching is not None:
+                path.append(key)
+                yield from _counters(nested, matching, path)
+                walked.append((nested, matching, _side_by_side(nested, matching)))
+                break
+        else:
+            walked.pop()
+            if path:
+                path.pop()
+
+
+def _counters(one: Bucket, other: Bucket, path: list[bytes]) -> Iterator[Difference]:
+    if one.sequence != other.sequence:
+        yield Difference(Kind.SEQUENCE, tuple(path), one.sequence, other.sequence)
+
+
+def _of_entry(
+    mine: Item | None, theirs: Item | None, path: tuple[bytes, ...]
+) -> Iterator[Difference]:
+    """Compare two entries of one key; at most one of them is a bucket."""
+    if mine is None:
+        yield Difference(Kind.ADDED, path, after=theirs[1] if theirs is not None else None)
+    elif theirs is None:
+        yield Difference(Kind.REMOVED, path, before=mine[1])
+    elif mine[1] != theirs[1]:
+        yield Difference(Kind.CHANGED, path, mine[1], theirs[1])
 
 
 def _side_by_side(one: Bucket, other: Bucket) -> Iterator[tuple[Item | None, Item | None]]:

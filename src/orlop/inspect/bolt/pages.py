@@ -1,33 +1,37 @@
-"""The file page by page: what each one is, and who it belongs to."""
+"""The file page by page: what each one is, and which bucket it belongs to."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.disk import FileDisk
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
-from orlop.bolt.node import BUCKET_FLAG, Branch, Node
+from orlop.bolt.node import BUCKET_FLAG, Branch
 from orlop.bolt.page import decode_bucket, decode_freelist, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
+from orlop.inspect.bolt.place import Place, inside, path_of
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
+    from orlop.bolt.node import Leaf, Node
+    from orlop.bolt.page import Header
 
-META, FREELIST, BRANCH, LEAF, OVERFLOW, FREE, DAMAGED = (
-    "meta",
-    "freelist",
-    "branch",
-    "leaf",
-    "overflow",
-    "free",
-    "damaged",
-)
+META: Final = "meta"
+FREELIST: Final = "freelist"
+BRANCH: Final = "branch"
+LEAF: Final = "leaf"
+OVERFLOW: Final = "overflow"
+FREE: Final = "free"
+UNREACHABLE: Final = "unreachable"
+DAMAGED: Final = "damaged"
+
+_REACHED, _LISTED = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,138 +40,177 @@ class Page:
 
     Attributes:
         id: its number.
-        kind: meta, freelist, branch, leaf, overflow, free or damaged.
+        kind: meta, freelist, branch, leaf, overflow (more of the page before), free,
+            unreachable (and not in the freelist that the file keeps) or damaged.
         elements: how many it holds.
-        used_bytes: how many of its bytes are used; overflow counts with the page it continues.
-        bucket_path: the buckets that lead to it.
-        depth: how deep it lies in its bucket's tree.
+        used_bytes: of it and its overflow.
+        span: how many pages it takes, overflow included.
+        depth: on which level of its bucket's tree it lies: the root on 1; 0: on none.
+        place: the bucket that it belongs to; None: the outermost, or none.
     """
 
     id: int
     kind: str
     elements: int = 0
     used_bytes: int = 0
-    bucket_path: tuple[bytes, ...] = ()
+    span: int = 1
     depth: int = 0
+    place: Place | None = None
+
+    @property
+    def bucket_path(self) -> tuple[bytes, ...]:
+        """The names of the buckets that lead to it: the last 32, if there are more."""
+        return path_of(self.place)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """A file in numbers; sizes are in bytes.
+@dataclass(frozen=True, slots=True)
+class Subtree:
+    """A page that is still to be visited, with its place."""
 
-    Attributes:
-        file_bytes: the size of the file.
-        page_size: of one page.
-        pages: how many there are of each kind.
-        used_bytes: what is used on branches and leaves.
-        free_bytes: pages that hold nothing; what compaction would save, roughly.
-        keys: values, without nested buckets.
-        buckets: nested buckets with pages of their own.
-        inline_buckets: small ones, inside of their parent's page.
-        depth: levels of the deepest tree.
-    """
-
-    file_bytes: int
-    page_size: int
-    pages: dict[str, int]
-    used_bytes: int
-    free_bytes: int
-    keys: int
-    buckets: int
-    inline_buckets: int
-    depth: int
+    page: int
+    place: Place | None = None
+    depth: int = 1
 
 
-class _Walk:
-    """Visits every page that can be reached, once; what is damaged is a page of that kind."""
+class PageWalk:
+    """Visits every page once: what is reachable in the order of the tree, then the rest."""
 
-    def __init__(self, pager: Pager, meta: Meta) -> None:
-        self._pager = pager
+    def __init__(self, disk: Readable, meta: Meta) -> None:
+        """Walk over the version of `meta`."""
+        self._pager = Pager(disk, meta.page_size)
         self._meta = meta
-        self._seen: set[int] = set()
-        self.keys = self.buckets = self.inline_buckets = 0
+        self._state = bytearray(min(meta.high_water, disk.size() // meta.page_size))
 
     def pages(self) -> Iterator[Page]:
-        yield from (Page(number, META) for number in range(FIRST_NODE_PAGE))
-        self._seen.update(range(FIRST_NODE_PAGE))
-        if self._meta.freelist != NO_FREELIST:
-            yield from self._freelist(self._meta.freelist)
-        pending: list[tuple[int, tuple[bytes, ...], int]] = [(self._meta.root, (), 1)]
+        """Iterate over all pages.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        for page, _ in self.nodes(self._meta.root, with_metas=True):
+            yield page
+        yield from self.idle()
+
+    def idle(self) -> Iterator[Page]:
+        """Iterate over the pages that were not reached so far."""
+        for number in range(FIRST_NODE_PAGE, len(self._state)):
+            if not self._state[number] & _REACHED:
+                yield Page(number, self._idle_kind(number))
+
+    def nodes(self, root: int, *, with_metas: bool = False) -> Iterator[tuple[Page, Node | None]]:
+        """Iterate over the pages that can be reached, and were not before, with their nodes.
+
+        Raises: as `pages`.
+        """
+        if with_metas:
+            for number in range(min(FIRST_NODE_PAGE, len(self._state))):
+                self._state[number] |= _REACHED
+                yield Page(number, META), None
+            if self._meta.freelist != NO_FREELIST:
+                yield from self._freelist(self._meta.freelist)
+        pending = [Subtree(root)]
         while pending:
-            number, path, depth = pending.pop()
-            if number in self._seen:
+            subtree = pending.pop()
+            if self._is_reached(subtree.page):
                 continue
-            yield from self._node(number, path, depth, pending)
-        for number in range(FIRST_NODE_PAGE, self._meta.high_water):
-            if number not in self._seen:
-                yield Page(number, FREE)
-
-    def _freelist(self, number: int) -> Iterator[Page]:
-        try:
-            data, header = self._pager.read(number)
-            ids = decode_freelist(data, header)
-        except CorruptError:
-            self._seen.add(number)
-            yield Page(number, DAMAGED)
-            return
-        yield from self._with_overflow(
-            Page(number, FREELIST, len(ids), 8 * len(ids)), header.overflow
-        )
-
-    def _node(
-        self,
-        number: int,
-        path: tuple[bytes, ...],
-        depth: int,
-        pending: list[tuple[int, tuple[bytes, ...], int]],
-    ) -> Iterator[Page]:
-        try:
-            data, header = self._pager.read(number)
-            node = decode_node(data, header)
-        except CorruptError:
-            self._seen.add(number)
-            yield Page(number, DAMAGED, bucket_path=path, depth=depth)
-            return
-        kind = BRANCH if isinstance(node, Branch) else LEAF
-        page = Page(number, kind, len(node.keys), node.size, path, depth)
-        yield from self._with_overflow(page, header.overflow)
-        pending += self._below(node, path, depth)
-
-    def _below(
-        self, node: Node, path: tuple[bytes, ...], depth: int
-    ) -> Iterator[tuple[int, tuple[bytes, ...], int]]:
-        if isinstance(node, Branch):
-            for child in node.children:
-                if isinstance(child, int):
-                    yield child, path, depth + 1
-            return
-        for key, value, flag in zip(node.keys, node.values, node.flags, strict=True):
-            if not flag & BUCKET_FLAG or not isinstance(value, bytes):
-                self.keys += 1
+            try:
+                header, node = self._read(subtree.page)
+            except CorruptError:
+                yield self._damaged(subtree), None
                 continue
+            kind = BRANCH if isinstance(node, Branch) else LEAF
+            page = Page(
+                subtree.page,
+                kind,
+                len(node.keys),
+                node.size,
+                header.overflow + 1,
+                subtree.depth,
+                subtree.place,
+            )
+            yield page, node
+            yield from self._overflow(page)
+            pending += below(node, subtree)
+
+    def _is_reached(self, page: int) -> bool:
+        return page < len(self._state) and bool(self._state[page] & _REACHED)
+
+    def _idle_kind(self, page: int) -> str:
+        is_free = self._meta.freelist == NO_FREELIST or self._state[page] & _LISTED
+        return FREE if is_free else UNREACHABLE
+
+    def _freelist(self, number: int) -> Iterator[tuple[Page, None]]:
+        try:
+            header = self._claim(number)
+            ids = decode_freelist(*self._pager.read(number))
+        except CorruptError:
+            yield self._damaged(Subtree(number, depth=0)), None
+            return
+        for each in ids:
+            if each < len(self._state):
+                self._state[each] |= _LISTED
+        page = Page(number, FREELIST, len(ids), 8 * len(ids), header.overflow + 1)
+        yield page, None
+        yield from self._overflow(page)
+
+    def _read(self, number: int) -> tuple[Header, Node]:
+        header = self._claim(number)
+        data, _ = self._pager.read(number)
+        return header, decode_node(data, header)
+
+    def _claim(self, number: int) -> Header:
+        """Note a page and its overflow as reached, before all of it is read.
+
+        Raises:
+            CorruptError: one of them was reached already, or does not exist.
+        """
+        header = self._pager.read_first(number)[1]
+        end = number + header.overflow + 1
+        if end > len(self._state):
+            raise CorruptError(f"page {number} is out of bounds")
+        for each in range(number, end):
+            if self._state[each] & _REACHED:
+                raise CorruptError(f"page {each} is referred to twice")
+            self._state[each] |= _REACHED
+        return header
+
+    def _damaged(self, subtree: Subtree) -> Page:
+        if subtree.page < len(self._state):
+            self._state[subtree.page] |= _REACHED
+        return Page(subtree.page, DAMAGED, depth=subtree.depth, place=subtree.place)
+
+    def _overflow(self, page: Page) -> Iterator[tuple[Page, None]]:
+        for number in range(page.id + 1, page.id + page.span):
+            yield Page(number, OVERFLOW, depth=page.depth, place=page.place), None
+
+
+def below(node: Node, subtree: Subtree) -> Iterator[Subtree]:
+    """Iterate over the subtrees below a node: children, or the trees of nested buckets."""
+    if isinstance(node, Branch):
+        for child in node.children:
+            if isinstance(child, int):
+                yield Subtree(child, subtree.place, subtree.depth + 1)
+        return
+    for key, root, _ in nested(node):
+        if root:
+            yield Subtree(root, inside(subtree.place, key))
+
+
+def nested(leaf: Leaf) -> Iterator[tuple[bytes, int, Leaf | None]]:
+    """Iterate over the sound buckets in a leaf: name, and root page (0: none) or inline leaf."""
+    for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
+        if flag & BUCKET_FLAG and isinstance(value, bytes):
             try:
                 header, inline = decode_bucket(value)
             except CorruptError:
                 continue
-            if inline is not None:
-                self.inline_buckets += 1
-                self.keys += len(inline.keys)
-            else:
-                self.buckets += 1
-                yield header.root, (*path, key), 1
-
-    def _with_overflow(self, page: Page, overflow: int) -> Iterator[Page]:
-        self._seen.add(page.id)
-        yield page
-        end = min(page.id + overflow + 1, self._meta.high_water)
-        for number in range(page.id + 1, end):
-            if number not in self._seen:
-                self._seen.add(number)
-                yield Page(number, OVERFLOW, bucket_path=page.bucket_path, depth=page.depth)
+            yield key, header.root, inline
 
 
 def pages(path: Path) -> Iterator[Page]:
-    """Iterate over all pages of a file, in the order of its tree. No lock is taken.
+    """Iterate over all pages of a file, in the order of its tree; then what is idle.
+
+    No lock is taken.
 
     Raises:
         CorruptError: the file is no database.
@@ -175,42 +218,6 @@ def pages(path: Path) -> Iterator[Page]:
     """
     disk = FileDisk.for_reading(path)
     try:
-        meta = newest_meta(read_metas(disk.read))
-        yield from _Walk(Pager(disk, meta.page_size), meta).pages()
-    finally:
-        disk.close()
-
-
-def statistics(path: Path) -> Statistics:
-    """Count what is in a file. No lock is taken.
-
-    Raises:
-        CorruptError: the file is no database.
-        OSError: it cannot be read.
-    """
-    disk = FileDisk.for_reading(path)
-    try:
-        meta = newest_meta(read_metas(disk.read))
-        walk = _Walk(Pager(disk, meta.page_size), meta)
-        kinds: Counter[str] = Counter()
-        used = depth = 0
-        for page in walk.pages():
-            kinds[page.kind] += 1
-            if page.kind in {BRANCH, LEAF}:
-                used += page.used_bytes
-                depth = max(depth, page.depth)
-        size = disk.size()
-        beyond = max(size - meta.high_water * meta.page_size, 0)
-        return Statistics(
-            file_bytes=size,
-            page_size=meta.page_size,
-            pages=dict(kinds),
-            used_bytes=used,
-            free_bytes=kinds[FREE] * meta.page_size + beyond,
-            keys=walk.keys,
-            buckets=walk.buckets,
-            inline_buckets=walk.inline_buckets,
-            depth=depth,
-        )
+        yield from PageWalk(disk, newest_meta(read_metas(disk.read))).pages()
     finally:
         disk.close()

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 NAMES_MAX = 32
 """So many names of a path are told: the last ones, where there are more."""
 
+SHARE_DEPTH = 2
+"""At this depth lie the namespaces of a `meta.db`, whose shares of a file are told apart."""
+
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Place:
@@ -20,11 +23,13 @@ class Place:
         name: its key in the bucket outside.
         outside: the place of that bucket; None: the outermost one.
         depth: how many buckets it lies in, the outermost one included.
+        share: the place at depth 2 that this one lies in; None: it is not deeper.
     """
 
     name: bytes
     outside: Place | None
-    depth: int
+    depth: int = 1
+    share: Place | None = None
 
     def path(self, limit: int = NAMES_MAX) -> tuple[bytes, ...]:
         """Return the last `limit` names that lead here."""
@@ -38,7 +43,10 @@ class Place:
 
 def inside(place: Place | None, name: bytes) -> Place:
     """Return the place of the bucket `name` in the bucket at `place` (None: the outermost)."""
-    return Place(name, place, 1 if place is None else place.depth + 1)
+    if place is None:
+        return Place(name, None)
+    share = place if place.depth == SHARE_DEPTH else place.share
+    return Place(name, place, place.depth + 1, share)
 
 
 def path_of(place: Place | None) -> tuple[bytes, ...]:
