@@ -359,6 +359,11 @@ class CountsInOnePlace(WrappedBucket):
         return self.transaction.inner.root.sequence
 
 
+class CountsOnlyInside(WrappedBucket):
+    def next_sequence(self) -> int:
+        return super().next_sequence() if self.path else self.inner.sequence + 1
+
+
 class ForgetsItsCountAtAPut(WrappedBucket):
     def put(self, key: bytes, value: bytes) -> None:
         super().put(key, value)

@@ -116,6 +116,7 @@ BREAKS: dict[str, list[Kinds]] = {
     "a_counter_has_64_bits": [Kinds(bucket=buckets.CountsWithAFloat)],
     "each_bucket_counts_for_itself": [Kinds(bucket=buckets.CountsInOnePlace)],
     "a_counter_is_kept_over_commit_and_reopening": [Kinds(bucket=buckets.ForgetsItsCountAtAPut)],
+    "the_outermost_bucket_can_be_all_that_counts": [Kinds(bucket=buckets.CountsOnlyInside)],
     "a_rollback_takes_the_counter_back": [Kinds(transaction=engines.CommitsAtRollback)],
     # Transactions
     "a_commit_is_seen_by_those_that_begin_after_it": [Kinds(transaction=engines.CommitsNothing)],

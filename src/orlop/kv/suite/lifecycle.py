@@ -65,6 +65,9 @@ class LifecycleSuite(Suite):
                 engine.close()
                 with committing(again) as bucket:
                     expect_equal(bucket.get(b"key"), b"value", "the new handle is untouched")
+            reader = store.open(read_only=True)
+            reader.close()
+            reader.close()
 
     def test_a_closed_engine_begins_nothing(self) -> None:
         """Neither a reader nor a writer."""

@@ -74,6 +74,14 @@ class SequenceSuite(Suite):
             with closing(store.open()) as engine, writing(engine) as transaction:
                 expect_equal(opened(transaction).next_sequence(), 2, "it is kept over reopening")
 
+    def test_the_outermost_bucket_can_be_all_that_counts(self) -> None:
+        """Its counter is kept where nothing else has changed, nor ever was there."""
+        with self.store() as store:
+            for number in range(1, 4):
+                with closing(store.open()) as engine, writing(engine) as transaction:
+                    expect_equal(transaction.root.next_sequence(), number, "it is kept")
+                    transaction.commit()
+
     def test_a_rollback_takes_the_counter_back(self) -> None:
         """Like any other change."""
         with self.engine() as engine:
