@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.inspect.decoding import decoded, readable
 from orlop.schema import names, version
@@ -14,12 +14,16 @@ if TYPE_CHECKING:
     from orlop.kv import Bucket, Item, Transaction
 
 
+NAMES_MAX: Final = 256
+"""So many keys of a path are told: the last ones, where a damaged file has more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A bucket or a value in it.
 
     Attributes:
-        path: the keys that lead to it, its own last.
+        path: the keys that lead to it, its own last; the last 256, if there are more.
         count: how many entries a bucket has; `None` for a value.
         sequence: a bucket's counter; `None` for a value.
         value: a value as people read it; `None` for a bucket.
@@ -53,20 +57,21 @@ def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[E
         and schema.bucket(names.SNAPSHOTS) is not None
     )
     # A stack of its own: buckets may nest deeper than Python's bears.
-    pending: list[tuple[tuple[bytes, ...], Bucket, Iterator[Item]]] = [
-        ((), transaction.root, transaction.root.items())
-    ]
-    while pending:
-        path, bucket, items = pending[-1]
+    path: list[bytes] = []
+    walked: list[tuple[Bucket, Iterator[Item]]] = [(transaction.root, transaction.root.items())]
+    while walked:
+        bucket, items = walked[-1]
         key, value = next(items, (None, None))
         if key is None:
-            pending.pop()
+            walked.pop()
+            del path[-1:]
             continue
-        here = (*path, key)
+        here = (*path[1 - NAMES_MAX :], key)
         nested = bucket.bucket(key) if value is None else None
         if nested is not None:
             yield Entry(here, count=sum(1 for _ in nested.items()), sequence=nested.sequence)
-            if depth is None or len(here) < depth:
-                pending.append((here, nested, nested.items()))
+            if depth is None or len(walked) < depth:
+                walked.append((nested, nested.items()))
+                path.append(key)
         elif value is not None:
             yield Entry(here, value=decoded(here, value, is_metastore=is_metastore))
