@@ -58,8 +58,8 @@ def put(edit: Edit, root: Node, key: bytes, value: bytes | BucketState, flag: in
     path, leaf = _descend(edit, root, key, inserting=True)
     index, found = position(leaf, key)
     if found:
+        # The flag stays as it is: a value never takes a bucket's place, nor the other way round.
         leaf.replace(index, value)
-        leaf.flags[index] = flag
     else:
         leaf.insert(index, key, value, flag)
     if leaf.size <= edit.page_size:
