@@ -88,9 +88,7 @@ class BoltBucket:
     @property
     def root(self) -> Node:
         """Return the root node of the tree."""
-        if self._deleted:
-            raise BucketNotFoundError("the bucket was deleted in this transaction")
-        self.transaction.require_open()
+        self._require_usable()
         tree = self._tree
         if isinstance(tree, int):
             tree = self._tree = self.transaction.load(tree)
@@ -99,7 +97,7 @@ class BoltBucket:
     @property
     def sequence(self) -> int:
         """The counter of this bucket."""
-        self.transaction.require_open()
+        self._require_usable()
         return self._sequence
 
     def get(self, key: bytes) -> bytes | None:
@@ -134,9 +132,9 @@ class BoltBucket:
 
     def bucket(self, name: bytes) -> BoltBucket | None:
         """Return the nested bucket `name`; None where there is none or a value is."""
+        self._require_usable()
         opened = self._children.get(name)
         if opened is not None:
-            self.transaction.require_open()
             return opened
         found = self.find(name)
         if found is None or not found[1] & BUCKET_FLAG:
@@ -217,7 +215,7 @@ class BoltBucket:
 
     def cursor(self) -> BoltCursor:
         """Return a cursor that stands nowhere yet."""
-        self.transaction.require_open()
+        self._require_usable()
         return BoltCursor(self)
 
     def items(self, start: bytes = b"") -> Iterator[Item]:
@@ -227,8 +225,7 @@ class BoltBucket:
     def set_sequence(self, value: int) -> None:
         """Set the counter to `value`, an unsigned 64-bit integer."""
         self.transaction.require_writable()
-        if self._deleted:
-            raise BucketNotFoundError("the bucket was deleted in this transaction")
+        self._require_usable()
         self._sequence = value & _SEQUENCE_MASK
         self._changed = True
 
@@ -261,6 +258,8 @@ class BoltBucket:
     def abandon(self) -> None:
         """Refuse all further use of this handle and of those inside."""
         self._deleted = True
+        # So that cursors look again, and find that it is gone.
+        self.revision += 1
         for child in self._children.values():
             child.abandon()
 
@@ -269,6 +268,11 @@ class BoltBucket:
         leaf = find_leaf(self.transaction.load, self.root, key)
         index, found = position(leaf, key)
         return (leaf.values[index], leaf.flags[index]) if found else None
+
+    def _require_usable(self) -> None:
+        self.transaction.require_open()
+        if self._deleted:
+            raise BucketNotFoundError("the bucket was deleted in this transaction")
 
     def _require_bucket(self, name: bytes) -> BoltBucket:
         bucket = self.bucket(name)
