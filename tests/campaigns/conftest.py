@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaigns.tally import PROPERTY, Tally
+from differential.conftest import metadata_driver
 from real.conftest import bbolt, session_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["bbolt", "session_folder"]
+__all__ = ["bbolt", "metadata_driver", "session_folder"]
 
 
 @pytest.fixture
