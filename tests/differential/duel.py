@@ -13,28 +13,43 @@ if TYPE_CHECKING:
 
     from differential.driver import Driver
 
+    Answers = list[dict[str, Any]]
+
 META_DB = "io.containerd.metadata.v1.bolt/meta.db"
 
 
-def duel(driver: Driver, folder: Path, seed: int, count: int) -> list[dict[str, Any]]:
+def duel(driver: Driver, folder: Path, seed: int, count: int) -> Answers:
     """Play `count` operations on both sides, compare them, and return Orlop's answers."""
-    ours, theirs = folder / "orlop", folder / "containerd"
     operations: list[dict[str, Any]] = []
-    answers: list[dict[str, Any]] = []
-    with Player(ours) as player:
+    answers: Answers = []
+    with Player(folder / "orlop") as player:
         script = Script(seed, player)
         for _ in range(count):
             operations.append(script.next())
             answers.append(player.answer(operations[-1]))
             script.played(operations[-1], answers[-1])
-    expected = driver.run(theirs, operations)
-    assert len(expected) == count
+    compare(driver, folder, operations, answers, f"seed {seed}")
+    return answers
+
+
+def play(driver: Driver, folder: Path, operations: list[dict[str, Any]]) -> Answers:
+    """Play a script on both sides, compare them, and return Orlop's answers."""
+    with Player(folder / "orlop") as player:
+        answers = [player.answer(operation) for operation in operations]
+    compare(driver, folder, operations, answers, "the script")
+    return answers
+
+
+def compare(
+    driver: Driver, folder: Path, operations: list[dict[str, Any]], answers: Answers, name: str
+) -> None:
+    """Play on containerd what Orlop has answered; compare the answers, then the databases."""
+    expected = driver.run(folder / "containerd", operations)
     for place, (operation, answer, wanted) in enumerate(
         zip(operations, answers, expected, strict=True)
     ):
         assert not differ(answer, wanted), (
-            f"operation {place} of seed {seed}: {operation}\norlop:      {answer}\n"
-            f"containerd: {wanted}"
+            f"operation {place} of {name}: {operation}\norlop:      {answer}\ncontainerd: {wanted}"
         )
-    assert contents(ours / META_DB) == contents(theirs / META_DB), f"seed {seed}"
-    return answers
+    ours, theirs = folder / "orlop" / META_DB, folder / "containerd" / META_DB
+    assert contents(ours) == contents(theirs), f"the databases after {name}"
