@@ -28,10 +28,11 @@ UNKNOWN_TO_BBOLT = {
     broken_files.empty_leaf,
     broken_files.inline_without_a_leaf,
     broken_files.inline_with_a_bucket,
-    broken_files.element_out_of_bounds,
-    broken_files.value_too_long,
 }
 """bbolt 1.3.6 does not look at these; its later versions look at the order of keys."""
+
+BEYOND_THE_MAP = {broken_files.element_out_of_bounds, broken_files.value_too_long}
+"""bbolt follows these out of the file: it crashes, takes all memory, or neither."""
 
 ENDLESS_FOR_BBOLT = {broken_files.bucket_in_itself}
 """bbolt follows these until its stack of a gigabyte is full."""
@@ -62,4 +63,5 @@ def test_ours_knows_what_bbolts_check_knows(
     victim.save()
 
     assert check_file(path).faults
-    assert bool(bbolts_answer(bbolt, path)) is (break_it not in UNKNOWN_TO_BBOLT)
+    if break_it not in BEYOND_THE_MAP:
+        assert bool(bbolts_answer(bbolt, path)) is (break_it not in UNKNOWN_TO_BBOLT)
