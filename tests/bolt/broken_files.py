@@ -241,6 +241,10 @@ def inline_with_a_bucket(victim: Victim) -> None:
     victim.set(victim.value(victim.top, b"small") + 32, "<I", 1)
 
 
+def value_outermost(victim: Victim) -> None:
+    victim.set(victim.element(victim.meta.root, 0), "<I", 0)
+
+
 def freelist_in_the_tree(victim: Victim) -> None:
     victim.set(victim.element(victim.branch, 1) + 8, "<Q", victim.freelist)
 
@@ -289,6 +293,7 @@ IN_THE_TREE: dict[Callable[[Victim], None], str] = {
     bucket_too_short: r"a bucket's value of 7 bytes is too short",
     inline_without_a_leaf: r"an inline bucket holds no leaf",
     inline_with_a_bucket: r"an inline bucket holds a bucket",
+    value_outermost: r"the outermost bucket holds the value b'v1'",
     freelist_in_the_tree: r"page \d+ is referred to twice",
     root_out_of_bounds: r"page \d+ is out of bounds|behind the end",
 }

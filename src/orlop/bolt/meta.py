@@ -127,6 +127,27 @@ def _meta_or_error(page: bytes, slot: int) -> Meta | CorruptError:
         return CorruptError(f"meta page {slot}: {error}")
 
 
+def suspect_metas(read: Callable[[int, int], bytes]) -> list[Meta]:
+    """Return the metas whose checksum is wrong, but which may say where their tree begins.
+
+    For whoever looks for what can be saved of a file that has no sound one.
+
+    Args:
+        read: returns so many bytes from an offset on.
+    """
+    found: list[Meta] = []
+    for offset in (0, *(PAGE_SIZE_MIN << shift for shift in range(7))):
+        page = read(offset, META_SIZE)
+        if len(page) < META_SIZE:
+            continue
+        magic, version, *rest = _FIELDS.unpack_from(page, HEADER_SIZE)
+        meta = Meta(*rest)
+        is_placed = _is_page_size(meta.page_size) and offset in {0, meta.page_size}
+        if is_placed and (magic == MAGIC or version == VERSION):
+            found.append(meta)
+    return found
+
+
 def newest_meta(metas: tuple[Meta | CorruptError, ...]) -> Meta:
     """Return the sound meta of the latest transaction.
 

@@ -23,7 +23,7 @@ from orlop.bolt.transaction import BoltTransaction
 from orlop.kv.errors import CorruptError, EngineClosedError, ReadOnlyError, StaleReadError
 
 if TYPE_CHECKING:
-    from orlop.bolt.disk import Disk
+    from orlop.bolt.disk import Disk, Readable
 
 Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
 
@@ -160,7 +160,7 @@ class ReadingEngine:
         )
 
 
-def version_of(disk: Disk, meta: Meta) -> BoltTransaction:
+def version_of(disk: Readable, meta: Meta) -> BoltTransaction:
     """Read the version of one meta, whether it is the newest or not.
 
     Nobody may be writing meanwhile; what is read is not checked against that.

@@ -222,25 +222,44 @@ def _salvaged_as_json(report: Salvaged, target: Path) -> dict[str, object]:
         "transaction": report.transaction,
         "whole": report.is_whole,
         "entries": report.entries,
+        "older_entries": report.older_entries,
         "lost": [
-            {"page": loss.page, "buckets": _names(loss.bucket_path), "why": loss.why}
+            {
+                "page": loss.page,
+                "buckets": _names(loss.bucket_path),
+                "from": None if loss.least is None else readable(loss.least),
+                "below": None if loss.below is None else readable(loss.below),
+                "is_record": loss.is_of_record,
+                "why": loss.why,
+            }
             for loss in report.losses
         ],
-        "recovered": [{"page": page, "buckets": _names(path)} for page, path in report.recovered],
+        "untold": report.untold,
+        "recovered": [
+            {"page": leaf.page, "buckets": _names(leaf.bucket_path), "entries": leaf.entries}
+            for leaf in report.recovered
+        ],
     }
 
 
 def _salvaged_text(report: Salvaged, target: Path) -> Iterator[str]:
     if report.is_whole:
-        yield f"{target}: all of transaction {report.transaction}, whose tree is sound"
+        yield (
+            f"{target}: all of transaction {report.transaction}, whose tree is sound "
+            f"({report.entries} entries)"
+        )
         return
     yield f"{target}: {report.entries} entries from pages that can be reached"
+    if report.older_entries:
+        yield f"recovered: {report.older_entries} entries from the version before"
     for loss in report.losses:
-        yield printable(f"lost: {_loss_text(loss)}")
-    for page, path in report.recovered:
-        place = "/".join(_names(path))
-        yield printable(
-            f"recovered: page {page} into {place}; it may be older than the last commit"
+        yield f"lost: {_loss_text(loss)}"
+    if report.untold:
+        yield f"lost: and {report.untold} more"
+    for leaf in report.recovered:
+        yield (
+            f"recovered: {leaf.entries} entries of page {leaf.page} into "
+            f"{_joined(leaf.bucket_path)}; they may be older than the last commit"
         )
 
 
@@ -250,4 +269,5 @@ def _loss_text(loss: Loss) -> str:
         for word, key in (("from", loss.least), ("below", loss.below))
         if key is not None
     )
-    return f"page {loss.page} of {'/'.join(_names(loss.bucket_path)) or '/'}{gap}: {loss.why}"
+    what = "a record on page" if loss.is_of_record else "page"
+    return f"{what} {loss.page} of {_joined(loss.bucket_path)}{gap}: {loss.why}"

@@ -280,6 +280,8 @@ class _Check:
     def _leaf(self, leaf: Leaf, subtree: _Subtree) -> None:
         for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
             if not flag & BUCKET_FLAG or not isinstance(value, bytes):
+                if subtree.place is None:
+                    self._fault(f"the outermost bucket holds the value {_told(key)}", subtree)
                 continue
             nested = _Subtree(subtree.page, inside(subtree.place, key))
             try:

@@ -1,0 +1,242 @@
+"""One salvage from beginning to end; see the package for what is tried."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from orlop.bolt.birth import empty_database
+from orlop.bolt.compaction import copy_bucket
+from orlop.bolt.disk import FileDisk, create_file, sync_directory
+from orlop.bolt.engine import BoltEngine
+from orlop.bolt.meta import NO_FREELIST, Meta, read_metas, suspect_metas
+from orlop.bolt.node import Leaf
+from orlop.bolt.page import HEADER, PAGE_SIZE_MAX, PAGE_SIZE_MIN
+from orlop.bolt.pager import FIRST_NODE_PAGE
+from orlop.bolt.reader import version_of
+from orlop.inspect.bolt.check import check_file, is_tree_sound
+from orlop.inspect.bolt.place import inside
+from orlop.inspect.bolt.salvage.reading import LenientDisk, Reader, Spot, bucket_roots
+from orlop.inspect.bolt.salvage.recognition import Gaps, Recognition
+from orlop.inspect.bolt.salvage.report import Loss, Recovered, Salvaged
+from orlop.inspect.bolt.salvage.writing import Sink
+from orlop.inspect.bolt.statistics import statistics
+from orlop.kv.errors import CorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from pathlib import Path
+
+
+LOST_AND_FOUND: Final = b"lost+found"
+
+_PAGES_GUESSED_BY: Final = 4096
+_ROOTS_TRIED: Final = 8
+
+
+def salvage(source: Path, target: Path) -> Salvaged:
+    """Write what can still be read of `source` to the new file `target`.
+
+    The new file has been checked and is durable when it gets its name. No lock is taken;
+    nobody should be writing to a file that needs this.
+
+    Raises:
+        FileExistsError: there is a `target` already.
+        CorruptError: nothing at all was found.
+        NestingTooDeepError: the file is sound, but nested deeper than can be written.
+        OSError: the system refused.
+    """
+    if target.exists():
+        raise FileExistsError(errno.EEXIST, "is there already; name a new file", str(target))
+    disk = FileDisk.for_reading(source)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    try:
+        attempt = _Attempt(LenientDisk(disk), temporary, source.stat().st_mode & 0o777)
+        report = attempt.whole() or attempt.parts()
+        if report.is_empty:
+            raise CorruptError(f"{source} holds nothing that can be recognised")
+        faults = check_file(temporary).faults
+        if faults:
+            raise CorruptError(f"what was salvaged is not sound: {faults[0].message}")
+        os.link(temporary, target)
+    finally:
+        disk.close()
+        temporary.unlink(missing_ok=True)
+    sync_directory(target.parent)
+    return report
+
+
+class _Attempt:
+    """Reads a damaged file, and writes what it finds to a file of its own."""
+
+    def __init__(self, disk: LenientDisk, path: Path, mode: int) -> None:
+        self._disk = disk
+        self._path = path
+        self._mode = mode
+        found = read_metas(disk.read_or_nothing)
+        sound = [meta for meta in found if isinstance(meta, Meta)]
+        # A meta whose checksum is wrong may still say where the tree begins.
+        self._metas = sound or suspect_metas(disk.read_or_nothing)
+        self._metas.sort(key=lambda meta: -meta.transaction)
+        self._faults = [] if sound else [str(each) for each in found]
+        self._page_size = self._metas[0].page_size if self._metas else _likely_page_size(disk)
+
+    def whole(self) -> Salvaged | None:
+        """Copy the newest version whose tree is sound; None where there is none."""
+        for meta in () if self._faults else self._metas:
+            if not is_tree_sound(self._disk, meta):
+                continue
+            engine = self._new_engine()
+            try:
+                with version_of(self._disk, meta) as transaction:
+                    copy_bucket(transaction.root, engine)
+            finally:
+                engine.close()
+            counted = statistics(self._path)
+            entries = counted.keys + counted.buckets + counted.inline_buckets
+            return Salvaged(meta.transaction, is_whole=True, entries=entries)
+        return None
+
+    def parts(self) -> Salvaged:
+        """Copy what can be reached around the damage, then what is loose."""
+        engine = self._new_engine()
+        try:
+            work = _Work(self._disk, self._page_size, engine)
+            for slot, why in enumerate(self._faults):
+                work.report.lose(Loss(slot, None, why, is_of_record=True))
+            return work.run(self._metas)
+        finally:
+            engine.close()
+
+    def _new_engine(self) -> BoltEngine:
+        self._path.unlink(missing_ok=True)
+        create_file(self._path, empty_database(self._page_size), self._mode)
+        keeps = bool(self._metas) and self._metas[0].freelist != NO_FREELIST
+        return BoltEngine(FileDisk.for_writing(self._path, timeout=0), freelist_sync=keeps)
+
+
+def _likely_page_size(disk: LenientDisk) -> int:
+    """Find the page size of a file without metas: that at which pages carry their own number."""
+
+    def hits(size: int) -> int:
+        pages = range(FIRST_NODE_PAGE, min(disk.size() // size, _PAGES_GUESSED_BY))
+        heads = ((page, disk.read_or_nothing(page * size, HEADER.size)) for page in pages)
+        return sum(head[:8] == page.to_bytes(8, "little") for page, head in heads)
+
+    sizes = []
+    size = PAGE_SIZE_MIN
+    while size <= PAGE_SIZE_MAX:
+        sizes.append(size)
+        size *= 2
+    return max(sizes, key=hits)
+
+
+class _Work:
+    """Takes what is reachable, then what is loose."""
+
+    def __init__(self, disk: LenientDisk, page_size: int, target: BoltEngine) -> None:
+        self.report = Salvaged()
+        self._disk = disk
+        self._page_size = page_size
+        self._reader = Reader(disk, page_size)
+        self._recognition = Recognition(self._reader)
+        self._sink = Sink(target, self.report.lose)
+
+    def run(self, metas: list[Meta]) -> Salvaged:
+        """Take everything; the newest of `metas` comes first."""
+        try:
+            free = self._reader.free(metas)
+            if metas:
+                self.report.transaction = metas[0].transaction
+                self._sink.set_sequence(metas[0].sequence)
+                self._take_reachable(metas[0].root)
+                for meta in metas[1:]:
+                    self._fill_gaps(meta.root)
+            else:
+                root = self._likely_root()
+                if root is not None:
+                    self._take_reachable(root)
+            if not metas or any(not loss.is_of_record for loss in self.report.losses):
+                self._take_loose(free)
+        except BaseException:
+            self._sink.rollback()
+            raise
+        self._sink.commit()
+        return self.report
+
+    def _take_reachable(self, root: int) -> None:
+        self._reader.walk(Spot(root), self._sink.take, self.report.lose)
+        self.report.entries = self._sink.entries
+
+    def _fill_gaps(self, root: int) -> None:
+        """Take what the version before has in the places of what the newest has lost."""
+        gaps = Gaps(self.report.losses)
+        before = self._sink.entries
+        self._reader.walk(
+            Spot(root),
+            lambda spot, leaf: self._sink.fill(spot, leaf, gaps.holds),
+            lambda _loss: None,
+        )
+        self.report.older_entries = self._sink.entries - before
+
+    def _likely_root(self) -> int | None:
+        """Find the outermost bucket without a meta: that with the least damage and newest."""
+        roots = [
+            (self._recognition.time_of(leaf), page)
+            for page, leaf in self._reader.loose_leaves(frozenset())
+            if self._recognition.is_root(leaf)
+        ]
+        roots.sort(reverse=True)
+        qualities = [(self._quality(page), page) for _, page in roots[:_ROOTS_TRIED]]
+        return max(qualities, default=(None, None))[1]
+
+    def _quality(self, root: int) -> tuple[int, int]:
+        """Return how little of a tree is lost, and how new it is."""
+        losses: list[Loss] = []
+        times = [0]
+
+        def look(_spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
+            times[0] = max(times[0], self._recognition.time_of(leaf))
+            return dict.fromkeys(leaf.keys, False)
+
+        Reader(self._disk, self._page_size).walk(Spot(root), look, losses.append)
+        return -len(losses), times[0]
+
+    def _take_loose(self, free: Container[int]) -> None:
+        """Take leaves that nothing reaches to where they fit; the rest to `lost+found`."""
+        gaps = Gaps(self.report.losses)
+        lost = [loss.bucket_path for loss in self.report.losses if not loss.is_of_record]
+        within: set[int] = set()
+        loose: list[tuple[int, int]] = []
+        for page, leaf in self._reader.loose_leaves(free):
+            within.update(root for _, root in bucket_roots(leaf))
+            loose.append((-self._recognition.time_of(leaf), page))
+        # The newest first: what is there already stays. And what lies in the bucket of
+        # another loose leaf is found through that one.
+        loose.sort()
+        for page in [page for _, page in loose if page not in within] + [p for _, p in loose]:
+            if not self._reader.reached[page]:
+                self._take_leaf(page, gaps, lost)
+
+    def _take_leaf(self, page: int, gaps: Gaps, lost: list[tuple[bytes, ...]]) -> None:
+        try:
+            leaf = self._reader.peek(page)
+        except CorruptError:
+            return
+        if not isinstance(leaf, Leaf):
+            return
+        path = (
+            self._recognition.home(leaf, gaps)
+            or self._recognition.kind_in(leaf, lost)
+            or (LOST_AND_FOUND, b"%d" % page)
+        )
+        place = None
+        for name in path:
+            place = inside(place, name)
+        before = self._sink.entries
+        self._reader.walk(Spot(page, place), self._sink.add, lambda _loss: None)
+        taken = self._sink.entries - before
+        if taken:
+            self.report.recovered.append(Recovered(page, path, taken))

@@ -1,0 +1,130 @@
+"""Writing what was found into the new file, in transactions of some megabytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from orlop.bolt.bucket import NESTING_MAX
+from orlop.bolt.node import BUCKET_FLAG
+from orlop.bolt.page import decode_bucket
+from orlop.inspect.bolt.place import inside
+from orlop.inspect.bolt.salvage.report import Loss
+from orlop.kv.errors import CorruptError, EngineError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orlop.bolt.bucket import BoltBucket
+    from orlop.bolt.engine import BoltEngine
+    from orlop.bolt.node import Leaf
+    from orlop.inspect.bolt.place import Place
+    from orlop.inspect.bolt.salvage.reading import Spot
+
+_TRANSACTION_BYTES: Final = 4 * 1024 * 1024
+
+
+class Sink:
+    """Takes leaves. What is there already is never overwritten.
+
+    Attributes:
+        entries: how many values and buckets were taken since it was last set.
+    """
+
+    def __init__(self, target: BoltEngine, lose: Callable[[Loss], None]) -> None:
+        """Write into `target`, and tell `lose` what cannot be taken."""
+        self.entries = 0
+        self._target = target
+        self._lose = lose
+        self._writing = target.begin(writable=True)
+        self._pending = 0
+
+    def take(self, spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
+        """Take all that is on a leaf; see `orlop.inspect.bolt.salvage.reading.Take`."""
+        bucket = self._opened(spot)
+        if bucket is None:
+            return {}
+        followed = {}
+        for index, key in enumerate(leaf.keys):
+            if bucket.find(key) is not None:
+                self._lose_record(spot, key, "its key is there twice")
+            elif self._put(bucket, spot, leaf, index):
+                followed[key] = spot.is_lost
+        return followed
+
+    def fill(
+        self, spot: Spot, leaf: Leaf, is_gap: Callable[[Place | None, bytes], bool]
+    ) -> dict[bytes, bool]:
+        """Take what was lost in the place where the leaf lies, and nothing else."""
+        bucket = self._opened(spot)
+        if bucket is None:
+            return {}
+        followed = {}
+        for index, key in enumerate(leaf.keys):
+            found = bucket.find(key)
+            if found is not None:
+                followed[key] = False
+            elif (spot.is_lost or is_gap(spot.place, key)) and self._put(bucket, spot, leaf, index):
+                followed[key] = True
+        return followed
+
+    def add(self, spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
+        """Take what is not there yet, without a word about what is."""
+        return self.fill(spot, leaf, lambda _place, _key: True)
+
+    def set_sequence(self, sequence: int) -> None:
+        """Set the counter of the outermost bucket."""
+        self._writing.root.set_sequence(sequence)
+
+    def commit(self) -> None:
+        """Make durable what was taken."""
+        self._writing.commit()
+
+    def rollback(self) -> None:
+        """Give up what was taken since the last commit."""
+        self._writing.rollback()
+
+    def _opened(self, spot: Spot) -> BoltBucket | None:
+        if self._pending > _TRANSACTION_BYTES:
+            self._writing.commit()
+            self._writing, self._pending = self._target.begin(writable=True), 0
+        bucket = self._writing.root
+        place = spot.place
+        try:
+            if place is not None and place.depth > NESTING_MAX:
+                raise CorruptError(f"nested in {place.depth} buckets")
+            for name in () if place is None else place.path(NESTING_MAX):
+                bucket = bucket.create_bucket_if_absent(name)
+        except EngineError as error:
+            self._lose(spot.lost(f"its bucket cannot be made: {error}"))
+            return None
+        return bucket
+
+    def _put(self, bucket: BoltBucket, spot: Spot, leaf: Leaf, index: int) -> bool:
+        key, value, flag = leaf.keys[index], leaf.values[index], leaf.flags[index]
+        if not isinstance(value, bytes):
+            return False
+        try:
+            if not flag & BUCKET_FLAG:
+                bucket.put(key, value)
+            else:
+                self._put_bucket(bucket, key, value)
+        except EngineError as error:
+            self._lose_record(spot, key, str(error))
+            return False
+        self.entries += 1
+        self._pending += len(key) + len(value)
+        return True
+
+    def _put_bucket(self, bucket: BoltBucket, key: bytes, value: bytes) -> None:
+        header, inline = decode_bucket(value)
+        nested = bucket.create_bucket(key)
+        nested.set_sequence(header.sequence)
+        if inline is None:
+            return
+        for inner, item, flag in zip(inline.keys, inline.values, inline.flags, strict=True):
+            if not flag & BUCKET_FLAG and isinstance(item, bytes) and nested.find(inner) is None:
+                nested.put(inner, item)
+                self.entries += 1
+
+    def _lose_record(self, spot: Spot, key: bytes, why: str) -> None:
+        self._lose(Loss(spot.page, inside(spot.place, key), why, is_of_record=True))
