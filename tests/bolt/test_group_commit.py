@@ -173,6 +173,22 @@ def test_a_failed_flush_fails_all_that_was_built_on_it(disk: GatedDisk, engine: 
     engine.close()
 
 
+def test_who_comes_late_to_a_durable_group_is_told_so_after_a_later_failure(
+    disk: GatedDisk, engine: BoltEngine
+) -> None:
+    first, others = all_writers(engine, disk, 2)
+    disk.let_go()
+    joined([first, *others])
+    group = engine._groups._last
+    assert group is not None
+    disk.let_go(fails=True)
+    last = Writer(engine, b"last")
+    joined([last])
+    assert isinstance(last.error, EnginePoisonedError)
+    engine._groups.wait(group)
+    assert group.number == others[0].number
+
+
 @pytest.mark.parametrize("fails", [False, True])
 def test_a_rollback_after_a_look_at_what_is_not_durable_waits_for_it(
     disk: GatedDisk, engine: BoltEngine, *, fails: bool
