@@ -213,7 +213,7 @@ def salvage(
     with refusals(file):
         report = bolt.salvage(file, target)
     session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))
-    return 0 if report.is_whole else NEGATIVE
+    return 0 if report.is_lossless else NEGATIVE
 
 
 def _salvaged_as_json(report: Salvaged, target: Path) -> dict[str, object]:
@@ -248,8 +248,8 @@ def _salvaged_text(report: Salvaged, target: Path) -> Iterator[str]:
             f"{target}: all of transaction {report.transaction}, whose tree is sound "
             f"({report.entries} entries)"
         )
-        return
-    yield f"{target}: {report.entries} entries from pages that can be reached"
+    else:
+        yield f"{target}: {report.entries} entries from pages that can be reached"
     if report.older_entries:
         yield f"recovered: {report.older_entries} entries from the version before"
     for loss in report.losses:
@@ -269,5 +269,7 @@ def _loss_text(loss: Loss) -> str:
         for word, key in (("from", loss.least), ("below", loss.below))
         if key is not None
     )
+    if loss.is_of_record and loss.place is None:
+        return loss.why
     what = "a record on page" if loss.is_of_record else "page"
     return f"{what} {loss.page} of {_joined(loss.bucket_path)}{gap}: {loss.why}"

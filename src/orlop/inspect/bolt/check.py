@@ -111,19 +111,19 @@ def check_disk(disk: Readable, *, meta: int | None = None) -> Report:
         check.faults,
         check.untold,
         sound,
-        is_tree_sound=check.is_tree_sound,
+        is_tree_sound=check.tree_fault is None,
     )
 
 
-def is_tree_sound(disk: Readable, meta: Meta) -> bool:
-    """Whether all that the version of `meta` holds can be read.
+def tree_fault(disk: Readable, meta: Meta) -> Fault | None:
+    """Return the first thing that keeps a version from being read whole; None: it can be.
 
     Raises:
         OSError: the file cannot be read.
     """
     check = _Check(disk, meta)
     check.run()
-    return check.is_tree_sound
+    return check.tree_fault
 
 
 @dataclass(slots=True)
@@ -143,7 +143,7 @@ class _Check:
     meta: Meta
     faults: list[Fault] = field(default_factory=list)
     untold: int = 0
-    is_tree_sound: bool = True
+    tree_fault: Fault | None = None
     state: bytearray = field(default_factory=bytearray)
     pending: list[_Subtree] = field(default_factory=list)
 
@@ -172,8 +172,9 @@ class _Check:
         self._note(Fault(message, page))
 
     def _fault(self, message: str, subtree: _Subtree) -> None:
-        self.is_tree_sound = False
-        self._note(Fault(message, subtree.page, path_of(subtree.place)))
+        fault = Fault(message, subtree.page, path_of(subtree.place))
+        self.tree_fault = self.tree_fault or fault
+        self._note(fault)
 
     def _note(self, fault: Fault) -> None:
         if len(self.faults) < FAULTS_MAX:

@@ -2,7 +2,8 @@
 
 The source is never written. What is tried, the best first:
 
-1. a version whose tree is sound: the newest, else the one before it;
+1. a version whose tree is sound: the newest, else the one before it, if it has as much as
+   can be reached of the newest;
 2. every page of the newest that can still be reached, around those that are damaged, and in
    the gaps that are left what the version before has there;
 3. leaves that nothing reaches any more: those below a damaged branch, or older copies of a

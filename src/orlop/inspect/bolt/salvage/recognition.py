@@ -5,6 +5,7 @@ The names are those of containerd's `meta.db`: the files that need this are most
 
 from __future__ import annotations
 
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.node import BUCKET_FLAG, Leaf
@@ -61,7 +62,7 @@ class Gaps:
         """Begin with what is lost."""
         self._by_path: dict[tuple[bytes, ...], list[Loss]] = {}
         for loss in losses:
-            if not loss.is_of_record:
+            if loss.is_gap:
                 self._by_path.setdefault(loss.bucket_path, []).append(loss)
 
     def holds(self, place: Place | None, key: bytes) -> bool:
@@ -69,16 +70,9 @@ class Gaps:
         path = () if place is None else place.path()
         return any(_may_have(loss, key) for loss in self._by_path.get(path, ())[:GAPS_MAX])
 
-    def fitting(self, leaf: Leaf) -> Iterator[Loss]:
-        """Iterate over the gaps that all keys of a leaf lie in."""
-        tried = 0
-        for losses in self._by_path.values():
-            for loss in losses:
-                tried += 1
-                if tried > GAPS_MAX:
-                    return
-                if _may_have(loss, leaf.keys[0]) and _may_have(loss, leaf.keys[-1]):
-                    yield loss
+    def all(self) -> Iterator[Loss]:
+        """Iterate over the gaps: the first 1,000 of them."""
+        return islice(chain.from_iterable(self._by_path.values()), GAPS_MAX)
 
 
 def _may_have(loss: Loss, key: bytes) -> bool:
@@ -93,30 +87,59 @@ class Recognition:
         self._reader = reader
 
     def home(self, leaf: Leaf, gaps: Gaps) -> tuple[bytes, ...] | None:
-        """Return the bucket in which the damage left a gap that the leaf fits into."""
-        for loss in gaps.fitting(leaf):
-            path = loss.bucket_path
-            is_bounded = loss.least is not None or loss.below is not None
-            # A path of so many names may be the end of a longer one.
-            if len(path) < NAMES_MAX and self._looks_like(leaf, path, is_bounded=is_bounded):
-                return path
+        """Return the bucket in which the damage left a gap that the leaf fits into.
+
+        Either its keys lie in the gap, or the name of its bucket was lost with the page in
+        whose place the gap is, and its contents tell the name.
+        """
+        # A path of so many names may be the end of a longer one.
+        known = [loss for loss in gaps.all() if len(loss.bucket_path) < NAMES_MAX]
+        for loss in known:
+            if _may_have(loss, leaf.keys[0]) and _may_have(loss, leaf.keys[-1]):
+                is_bounded = loss.least is not None or loss.below is not None
+                if self._looks_like(leaf, loss.bucket_path, is_bounded=is_bounded):
+                    return loss.bucket_path
+        for loss in known:
+            name = self._name_in(leaf, loss.bucket_path)
+            if name is not None and _may_have(loss, name):
+                return (*loss.bucket_path, name)
         return None
 
-    def kind_in(self, leaf: Leaf, lost: Iterable[tuple[bytes, ...]]) -> tuple[bytes, ...] | None:
-        """Return the bucket of records, in the one namespace that is lost, that a leaf is of.
-
-        Its kind is known by its content; of which namespace it is, only where one is lost.
-        """
-        namespaces = {
-            path for path in lost if len(path) == _NAMESPACE_DEPTH and path[0] == names.SCHEMA
-        }
-        if len(namespaces) != 1:
+    def _name_in(self, leaf: Leaf, path: tuple[bytes, ...]) -> bytes | None:
+        """Return the name under which a leaf may be the root of a bucket in the bucket `path`."""
+        if not path:
+            return names.SCHEMA if names.VERSION in leaf.keys else None
+        if path[0] != names.SCHEMA:
             return None
+        if len(path) == 1:
+            return self._namespace_of(leaf) if _KINDS.issuperset(leaf.keys) else None
+        if path[2:] == () and {names.BLOBS, names.INGESTS}.issuperset(leaf.keys):
+            return names.CONTENT
         inside = self._records(leaf)
         for kind, mark in _MARKS.items():
-            if inside and all(mark in keys for keys in inside):
-                return (*namespaces.pop(), *kind)
+            is_here = kind[:-1] == path[2:] and inside
+            if is_here and all(mark in keys for keys in inside):
+                return kind[-1]
         return None
+
+    def _namespace_of(self, leaf: Leaf) -> bytes | None:
+        """Return the name of a namespace by what its snapshots are called in their backends."""
+        for snapshotters in self._nested(leaf, names.SNAPSHOTS):
+            for records in self._leaves_inside(snapshotters):
+                for record in self._leaves_inside(records):
+                    if names.NAME in record.keys:
+                        value = record.values[record.keys.index(names.NAME)]
+                        name, slash, _ = (value if isinstance(value, bytes) else b"").partition(
+                            b"/"
+                        )
+                        return name if slash and name else None
+        return None
+
+    def _nested(self, leaf: Leaf, name: bytes) -> Iterator[Leaf]:
+        if name in leaf.keys:
+            index = leaf.keys.index(name)
+            part = Leaf([name], [leaf.values[index]], [leaf.flags[index]], 0)
+            yield from self._leaves_inside(part)
 
     def is_root(self, leaf: Leaf) -> bool:
         """Whether a leaf may be the outermost bucket of a `meta.db`, or of another file."""

@@ -25,6 +25,7 @@ class Loss:
         least: no key on it was below this; None: not known.
         below: all keys on it were below this; None: not known.
         is_of_record: whether it is one record, and not the page.
+        is_gap: whether something may be found elsewhere that fills the place.
     """
 
     page: int
@@ -33,6 +34,7 @@ class Loss:
     least: bytes | None = None
     below: bytes | None = None
     is_of_record: bool = False
+    is_gap: bool = True
 
     @property
     def bucket_path(self) -> tuple[bytes, ...]:
@@ -61,7 +63,8 @@ class Salvaged:
 
     Attributes:
         transaction: the version that was taken; None: no meta tells.
-        is_whole: whether that version was sound, so that nothing of it is lost.
+        is_whole: whether that version was sound, so that nothing of it is lost; where it is
+            not the newest, what is wrong with that is the one loss.
         entries: how many values and buckets were taken from it.
         older_entries: how many came from the version before, in the gaps of the newest.
         losses: what could not be read, in the order in which it was met.
@@ -83,6 +86,11 @@ class Salvaged:
             self.losses.append(loss)
         else:
             self.untold += 1
+
+    @property
+    def is_lossless(self) -> bool:
+        """Whether nothing is lost."""
+        return self.is_whole and not self.losses
 
     @property
     def is_empty(self) -> bool:

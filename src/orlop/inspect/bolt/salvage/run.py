@@ -16,13 +16,13 @@ from orlop.bolt.node import Leaf
 from orlop.bolt.page import HEADER, PAGE_SIZE_MAX, PAGE_SIZE_MIN
 from orlop.bolt.pager import FIRST_NODE_PAGE
 from orlop.bolt.reader import version_of
-from orlop.inspect.bolt.check import check_file, is_tree_sound
+from orlop.inspect.bolt.check import check_file, tree_fault
+from orlop.inspect.bolt.pages import nested
 from orlop.inspect.bolt.place import inside
 from orlop.inspect.bolt.salvage.reading import LenientDisk, Reader, Spot, bucket_roots
 from orlop.inspect.bolt.salvage.recognition import Gaps, Recognition
 from orlop.inspect.bolt.salvage.report import Loss, Recovered, Salvaged
 from orlop.inspect.bolt.salvage.writing import Sink
-from orlop.inspect.bolt.statistics import statistics
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -84,20 +84,45 @@ class _Attempt:
         self._page_size = self._metas[0].page_size if self._metas else _likely_page_size(disk)
 
     def whole(self) -> Salvaged | None:
-        """Copy the newest version whose tree is sound; None where there is none."""
+        """Copy the newest version whose tree is sound, unless parts of the newest are more."""
+        report = Salvaged(is_whole=True)
         for meta in () if self._faults else self._metas:
-            if not is_tree_sound(self._disk, meta):
+            fault = tree_fault(self._disk, meta)
+            if fault is not None:
+                why = f"transaction {meta.transaction} is damaged: {fault.message}"
+                report.lose(_of_version(fault.page or 0, why))
                 continue
+            if self._loses_by(meta):
+                return None
             engine = self._new_engine()
             try:
                 with version_of(self._disk, meta) as transaction:
                     copy_bucket(transaction.root, engine)
             finally:
                 engine.close()
-            counted = statistics(self._path)
-            entries = counted.keys + counted.buckets + counted.inline_buckets
-            return Salvaged(meta.transaction, is_whole=True, entries=entries)
+            report.transaction, report.entries = meta.transaction, self._reachable(meta)
+            return report
         return None
+
+    def _loses_by(self, meta: Meta) -> bool:
+        """Whether a version has less than what can still be reached of the newest.
+
+        The last transaction may have been most of the file: then going back is no rescue.
+        """
+        newest = self._metas[0]
+        return meta is not newest and self._reachable(meta) < self._reachable(newest)
+
+    def _reachable(self, meta: Meta) -> int:
+        """Count the values and buckets of a version that can be read."""
+        count = [0]
+
+        def add(_spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
+            count[0] += len(leaf.keys)
+            count[0] += sum(len(inline.keys) for _, _, inline in nested(leaf) if inline)
+            return dict.fromkeys(leaf.keys, False)
+
+        Reader(self._disk, self._page_size).walk(Spot(meta.root), add, lambda _loss: None)
+        return count[0]
 
     def parts(self) -> Salvaged:
         """Copy what can be reached around the damage, then what is loose."""
@@ -105,7 +130,7 @@ class _Attempt:
         try:
             work = _Work(self._disk, self._page_size, engine)
             for slot, why in enumerate(self._faults):
-                work.report.lose(Loss(slot, None, why, is_of_record=True))
+                work.report.lose(_of_version(slot, why))
             return work.run(self._metas)
         finally:
             engine.close()
@@ -115,6 +140,10 @@ class _Attempt:
         create_file(self._path, empty_database(self._page_size), self._mode)
         keeps = bool(self._metas) and self._metas[0].freelist != NO_FREELIST
         return BoltEngine(FileDisk.for_writing(self._path, timeout=0), freelist_sync=keeps)
+
+
+def _of_version(page: int, why: str) -> Loss:
+    return Loss(page, None, why, is_of_record=True, is_gap=False)
 
 
 def _likely_page_size(disk: LenientDisk) -> int:
@@ -158,7 +187,7 @@ class _Work:
                 root = self._likely_root()
                 if root is not None:
                     self._take_reachable(root)
-            if not metas or any(not loss.is_of_record for loss in self.report.losses):
+            if not metas or any(loss.is_gap for loss in self.report.losses):
                 self._take_loose(free)
         except BaseException:
             self._sink.rollback()
@@ -207,7 +236,6 @@ class _Work:
     def _take_loose(self, free: Container[int]) -> None:
         """Take leaves that nothing reaches to where they fit; the rest to `lost+found`."""
         gaps = Gaps(self.report.losses)
-        lost = [loss.bucket_path for loss in self.report.losses if not loss.is_of_record]
         within: set[int] = set()
         loose: list[tuple[int, int]] = []
         for page, leaf in self._reader.loose_leaves(free):
@@ -218,20 +246,18 @@ class _Work:
         loose.sort()
         for page in [page for _, page in loose if page not in within] + [p for _, p in loose]:
             if not self._reader.reached[page]:
-                self._take_leaf(page, gaps, lost)
+                self._take_leaf(page, gaps)
 
-    def _take_leaf(self, page: int, gaps: Gaps, lost: list[tuple[bytes, ...]]) -> None:
+    def _take_leaf(self, page: int, gaps: Gaps) -> None:
         try:
             leaf = self._reader.peek(page)
         except CorruptError:
             return
         if not isinstance(leaf, Leaf):
             return
-        path = (
-            self._recognition.home(leaf, gaps)
-            or self._recognition.kind_in(leaf, lost)
-            or (LOST_AND_FOUND, b"%d" % page)
-        )
+        path = self._recognition.home(leaf, gaps)
+        if path is None:
+            path = (LOST_AND_FOUND, b"%d" % page)
         place = None
         for name in path:
             place = inside(place, name)

@@ -46,7 +46,7 @@ class Sink:
         followed = {}
         for index, key in enumerate(leaf.keys):
             if bucket.find(key) is not None:
-                self._lose_record(spot, key, "its key is there twice")
+                self._lose_record(spot, key, "its key is there twice", is_gap=False)
             elif self._put(bucket, spot, leaf, index):
                 followed[key] = spot.is_lost
         return followed
@@ -109,7 +109,7 @@ class Sink:
             else:
                 self._put_bucket(bucket, key, value)
         except EngineError as error:
-            self._lose_record(spot, key, str(error))
+            self._lose_record(spot, key, str(error), is_gap=True)
             return False
         self.entries += 1
         self._pending += len(key) + len(value)
@@ -126,5 +126,6 @@ class Sink:
                 nested.put(inner, item)
                 self.entries += 1
 
-    def _lose_record(self, spot: Spot, key: bytes, why: str) -> None:
-        self._lose(Loss(spot.page, inside(spot.place, key), why, is_of_record=True))
+    def _lose_record(self, spot: Spot, key: bytes, why: str, *, is_gap: bool) -> None:
+        place = inside(spot.place, key)
+        self._lose(Loss(spot.page, place, why, is_of_record=True, is_gap=is_gap))
