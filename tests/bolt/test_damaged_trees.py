@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bolt.crafted_files import branch, buckets, crafted, freelist, inline, leaf
-from bolt.model_bucket import contents
+from bolt.crafted_files import PAGE_SIZE, branch, buckets, crafted, freelist, inline, leaf
+from bolt.model_bucket import assert_sound_trees, contents
 from orlop.bolt import BoltEngine
+from orlop.bolt.edit import Edit
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import decode_freelist, decode_header
+from orlop.bolt.pager import Pager
+from orlop.bolt.tree import put
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
 
@@ -87,6 +90,33 @@ def test_a_tree_is_as_deep_as_it_may_be_and_no_deeper(
     opened(crafted(of_depth(63)), use, writable=True)
     with pytest.raises(CorruptError, match="deeper than 64 levels"):
         opened(crafted(of_depth(65)), use, writable=True)
+
+
+def test_a_change_of_a_tree_that_is_too_deep_ends_even_unasked() -> None:
+    # A bucket asks for the key first; whoever calls this asks nothing.
+    pager = Pager(crafted(of_depth(65)), PAGE_SIZE)
+    with pytest.raises(CorruptError, match="deeper than 64 levels"):
+        put(Edit(pager), pager.load(4), b"k", b"value", 0)
+
+
+def test_a_branch_that_is_left_with_one_child_is_joined_however_large_it_is() -> None:
+    keys = [letter * 400 for letter in (b"a", b"b", b"c", b"d")]
+    pages = {3: buckets(3, {b"v1": 4}), 4: branch(4, {keys[0]: 5, keys[2]: 6})}
+    pages[5] = branch(5, {keys[0]: 7, keys[1]: 8})
+    pages[6] = branch(6, {keys[2]: 9, keys[3]: 10})
+    pages |= {page: leaf(page, {keys[page - 7]: b"value"}) for page in range(7, 11)}
+    for deleted in range(4):
+        disk = crafted(pages)
+        engine = BoltEngine(disk, freelist_sync=True)
+        with engine.begin(writable=True) as transaction:
+            bucket = transaction.root.bucket(b"v1")
+            assert bucket is not None
+            bucket.delete(keys[deleted])
+            assert_sound_trees(transaction)
+        with engine.begin() as reader:
+            left = {key: b"value" for key in keys if key != keys[deleted]}
+            assert contents(reader.root) == {b"v1": left}
+        assert check_disk(disk).faults == []
 
 
 def test_leaves_and_branches_side_by_side_are_not_joined() -> None:

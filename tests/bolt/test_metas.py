@@ -6,7 +6,15 @@ import struct
 
 import pytest
 
-from orlop.bolt.meta import META_SIZE, Meta, checksum, decode_meta, newest_meta, read_metas
+from orlop.bolt.meta import (
+    META_SIZE,
+    Meta,
+    checksum,
+    decode_meta,
+    newest_meta,
+    read_metas,
+    suspect_metas,
+)
 from orlop.kv import CorruptError
 
 META = Meta(page_size=4096, flags=0, root=3, sequence=5, freelist=2, high_water=9, transaction=6)
@@ -76,3 +84,17 @@ def test_the_later_transaction_counts() -> None:
         data = file_of(first.encode(), second.encode(), 4096)
         metas = read_metas(lambda offset, length, data=data: data[offset : offset + length])  # type: ignore[misc]
         assert newest_meta(metas) == later
+
+
+@pytest.mark.parametrize("length", [0, 1, META_SIZE - 1])
+def test_in_a_file_shorter_than_a_meta_none_is_suspected(length: int) -> None:
+    data = META.encode()[:length]
+    assert suspect_metas(lambda offset, count: data[offset : offset + count]) == []
+
+
+def test_a_meta_with_a_wrong_checksum_is_suspected_only_where_it_may_stand() -> None:
+    damaged = META.encode()[:-1] + b"x"
+    for size in (1024, 4096):
+        data = file_of(b"damaged", damaged, size)
+        found = suspect_metas(lambda offset, count, data=data: data[offset : offset + count])  # type: ignore[misc]
+        assert found == ([META] if size == 4096 else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from kv.wrapped_engine import WrappedBucket
@@ -324,8 +325,8 @@ class IteratesByPlace(WrappedBucket):
 
     def items(self, start: bytes = b"") -> Iterator[Item]:
         place = 0
-        while place < len(found := list(self.inner.items(start))):
-            yield found[place]
+        while (item := next(islice(self.inner.items(start), place, None), None)) is not None:
+            yield item
             place += 1
 
 
