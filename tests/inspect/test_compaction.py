@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -11,9 +13,10 @@ import pytest
 from orlop.bolt import compaction, open_engine
 from orlop.inspect.bolt import check_file, compact, file_info, statistics
 from orlop.inspect.dump import dump
-from orlop.kv import CorruptError, LockedError
+from orlop.kv import CorruptError, EngineError, LockedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 HOLDER = """
@@ -168,6 +171,7 @@ compaction.compact(path)
 """
 
 
+@pytest.mark.parametrize("path", [False], indirect=True, ids=["no-freelist"])
 def test_a_kill_at_any_step_leaves_all_contents(path: Path) -> None:
     expected = contents(path)
     number = 0
@@ -182,14 +186,101 @@ def test_a_kill_at_any_step_leaves_all_contents(path: Path) -> None:
     assert number > 8
 
 
-def test_a_file_is_compacted_on_opening_only_if_it_is_worth_it(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_is_compacted_on_opening_only_if_it_is_worth_it(path: Path) -> None:
     assert compaction.compact_if_worth(path, timeout=0) is None
-    monkeypatch.setattr(compaction, "WORTH_BYTES", 1000)
+    assert compaction.compact_if_worth(path, timeout=0, least_bytes=1000, least_share=0.99) is None
     expected = contents(path)
-    done = compaction.compact_if_worth(path, timeout=0)
+    done = compaction.compact_if_worth(path, timeout=0, least_bytes=1000)
     assert done is not None
     assert done.after < done.before
     assert contents(path) == expected
-    assert compaction.compact_if_worth(path, timeout=0) is None
+    assert compaction.compact_if_worth(path, timeout=0, least_bytes=1000) is None
+
+
+def test_a_link_to_the_file_stays_one(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+    expected, before = contents(path), path.stat().st_size
+    compact(link)
+    assert link.is_symlink()
+    assert contents(path) == expected
+    assert path.stat().st_size < before
+
+
+@pytest.mark.root
+def test_owner_mode_and_attributes_are_kept(path: Path) -> None:
+    os.chown(path, 1234, 4321)
+    path.chmod(0o4640)
+    os.setxattr(path, "user.note", b"kept")
+    compact(path)
+    status = path.stat()
+    assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (1234, 4321, 0o4640)
+    assert os.getxattr(path, "user.note") == b"kept"
+
+
+CALLS = (
+    "fchmod",
+    "fdatasync",
+    "fsync",
+    "link",
+    "listxattr",
+    "open",
+    "posix_fallocate",
+    "pread",
+    "pwritev",
+    "replace",
+    "truncate",
+)
+"""What a compaction asks of the system; that what it began can be removed is taken for granted."""
+
+
+class Failing:
+    """Counts calls into the system and lets one of them fail."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, fail_at: int) -> None:
+        self.fail_at = fail_at
+        self.calls: list[str] = []
+        for name in CALLS:
+            patch.setattr(os, name, self._counted(name, getattr(os, name)))
+
+    def _counted(self, name: str, real: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            self.calls.append(name)
+            if len(self.calls) == self.fail_at:
+                raise OSError(errno.EIO, f"simulated failure of {name}")
+            return real(*arguments, **options)
+
+        return call
+
+
+@pytest.mark.parametrize("freelist_sync", [False, True])
+def test_no_failing_call_costs_anything(tmp_path: Path, *, freelist_sync: bool) -> None:
+    path = tmp_path / "meta.db"
+    engine = open_engine(path, freelist_sync=freelist_sync)
+    for round_ in range(3):
+        with engine.begin(writable=True) as transaction:
+            top = transaction.root.create_bucket_if_absent(b"v1")
+            for number in range(60):
+                top.put(b"%03d" % number, b"%d" % round_ * 200)
+            top.create_bucket_if_absent(b"inner").next_sequence()
+    engine.close()
+    expected = contents(path)
+    number, failed = 0, set[str]()
+    while True:
+        number += 1
+        with pytest.MonkeyPatch.context() as patch:
+            failing = Failing(patch, number)
+            try:
+                compact(path)
+            except (OSError, EngineError):
+                pass
+            else:
+                assert len(failing.calls) < number, f"the failure of {failing.calls[-1]} was lost"
+        assert contents(path) == expected
+        assert check_file(path).faults == []
+        assert [each.name for each in tmp_path.iterdir()] == ["meta.db"]
+        if len(failing.calls) < number:
+            break
+        failed.add(failing.calls[number - 1])
+    assert failed == set(CALLS)
+    assert number > 50

@@ -73,6 +73,7 @@ def compact(
         FileExistsError: there is an `output` already.
         OSError: the system refused; the file is left alone.
     """
+    path = path.resolve()  # a link to the file stays one
     if output is not None and output.exists():
         raise FileExistsError(17, "is there already; name a new file", str(output))
     target = output or path
@@ -99,8 +100,20 @@ def compact(
     return Compacted(before, after)
 
 
-def compact_if_worth(path: Path, *, timeout: float | None = None) -> Compacted | None:
-    """Compact a file if at least half of it, and 16 MiB, are free; else return None.
+def compact_if_worth(
+    path: Path,
+    *,
+    timeout: float | None = None,
+    least_bytes: int = WORTH_BYTES,
+    least_share: float = WORTH_SHARE,
+) -> Compacted | None:
+    """Compact a file if enough of it is free; else return None.
+
+    Args:
+        path: the file.
+        timeout: seconds to wait for the lock; None: without end.
+        least_bytes: it is not worth it for less than so many free bytes.
+        least_share: nor if they are less than this share of the file.
 
     Raises: as `compact`.
     """
@@ -110,7 +123,7 @@ def compact_if_worth(path: Path, *, timeout: float | None = None) -> Compacted |
         free = size - BoltEngine(disk).bytes_in_use()
     finally:
         disk.close()
-    if free < WORTH_BYTES or free < WORTH_SHARE * size:
+    if free < least_bytes or free < least_share * size:
         return None
     return compact(path, timeout=timeout)
 
