@@ -114,12 +114,8 @@ def test_a_map_of_nothing_but_empty_values_leaves_an_empty_bucket(both: Play) ->
 
 
 def test_an_image_is_updated_by_paths(both: Play) -> None:
-    given: dict[str, Any] = {
-        "labels": {"a": "2"},
-        "annotations": {"x": "2"},
-        "size": 7,
-        "media_type": "b",
-    }
+    given: dict[str, Any] = {"labels": {"a": "2"}, "annotations": {"x": "2"}}
+    given |= {"size": 7, "media_type": "b"}
     answers = both(
         image_op("create", labels={"a": "1", "b": "1"}, annotations={"x": "1", "y": "1"}),
         image_op("update", ("labels.a",), **given),
