@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,7 +115,9 @@ def test_salvage(orlop: Orlop, file: Path, tmp_path: Path) -> None:
 def test_a_database_is_compacted_on_opening_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(compaction, "WORTH_BYTES", 1000)
+    monkeypatch.setattr(
+        "orlop.database.compact_if_worth", partial(compaction.compact_if_worth, least_bytes=1000)
+    )
     root = tmp_path / "root"
     with library.open(root) as database:
         for number in range(30):

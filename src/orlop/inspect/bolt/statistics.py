@@ -16,6 +16,7 @@ from orlop.inspect.bolt.place import SHARE_DEPTH, inside, path_of
 from orlop.schema import names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from orlop.bolt.node import Node
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 5
 """How many of the largest values are named."""
+
+SIZES: Final = 100
+"""Of how many buckets the sizes are told."""
 
 
 @dataclass(slots=True)
@@ -72,7 +76,8 @@ class Statistics:
         inline_buckets: small ones, inside of their parent's page.
         keys: values, without nested buckets.
         largest: the largest values, the largest first.
-        sizes: of the outermost buckets, and of the namespaces in `v1`, by their path.
+        sizes: of the outermost buckets, and of the namespaces in `v1`, by their path: of the
+            100 that use most, the largest first.
     """
 
     file_bytes: int
@@ -142,8 +147,16 @@ def _result(size: int, meta: Meta, count: _Count, pending: int) -> Statistics:
         largest=[
             LargeValue(size, path_of(place)) for size, _, place in sorted(count.largest)[::-1]
         ],
-        sizes={path_of(place): taken for place, taken in count.sizes.items()},
+        sizes=dict(_largest_first(count.sizes)),
     )
+
+
+def _largest_first(
+    sizes: dict[Place, BucketSize],
+) -> Iterator[tuple[tuple[bytes, ...], BucketSize]]:
+    ordered = sorted(sizes.items(), key=lambda item: (-item[1].used_bytes, path_of(item[0])))
+    for place, taken in ordered[:SIZES]:
+        yield path_of(place), taken
 
 
 @dataclass(slots=True)
