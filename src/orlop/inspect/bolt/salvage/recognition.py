@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orlop.inspect.bolt.salvage.reading import Reader
     from orlop.inspect.bolt.salvage.report import Loss
 
-GAPS_MAX: Final = 1000
+GAPS_MAX: Final = 200
 """So many gaps are tried for each leaf; a file with more has no order left to rely on."""
 
 _RECORDS_READ: Final = 64
@@ -71,7 +71,7 @@ class Gaps:
         return any(_may_have(loss, key) for loss in self._by_path.get(path, ())[:GAPS_MAX])
 
     def all(self) -> Iterator[Loss]:
-        """Iterate over the gaps: the first 1,000 of them."""
+        """Iterate over the gaps: the first 200 of them."""
         return islice(chain.from_iterable(self._by_path.values()), GAPS_MAX)
 
 
@@ -85,6 +85,7 @@ class Recognition:
     def __init__(self, reader: Reader) -> None:
         """Look at records with `reader`."""
         self._reader = reader
+        self._known_records: list[list[bytes]] | None = None
 
     def home(self, leaf: Leaf, gaps: Gaps) -> tuple[bytes, ...] | None:
         """Return the bucket in which the damage left a gap that the leaf fits into.
@@ -92,6 +93,7 @@ class Recognition:
         Either its keys lie in the gap, or the name of its bucket was lost with the page in
         whose place the gap is, and its contents tell the name.
         """
+        self._known_records = None
         # A path of so many names may be the end of a longer one.
         known = [loss for loss in gaps.all() if len(loss.bucket_path) < NAMES_MAX]
         for loss in known:
@@ -172,9 +174,11 @@ class Recognition:
 
     def _records(self, leaf: Leaf) -> list[list[bytes]]:
         """Return the keys of the first buckets in a leaf; a plain value counts as a misfit."""
-        if not all(flag & BUCKET_FLAG for flag in leaf.flags):
-            return [[]]
-        return [record.keys for record in self._leaves_inside(leaf)]
+        if self._known_records is None:
+            is_plain = any(not flag & BUCKET_FLAG for flag in leaf.flags)
+            found = [record.keys for record in self._leaves_inside(leaf)]
+            self._known_records = [[]] if is_plain else found
+        return self._known_records
 
     def _leaves_inside(self, leaf: Leaf) -> Iterator[Leaf]:
         """Iterate over the roots of the first buckets in a leaf, where those are leaves."""
