@@ -181,6 +181,7 @@ def test_who_comes_late_to_a_durable_group_is_told_so_after_a_later_failure(
     joined([first, *others])
     group = engine._groups._last
     assert group is not None
+    assert group.edits == [], "what it replaced is kept in memory"
     disk.let_go(fails=True)
     last = Writer(engine, b"last")
     joined([last])

@@ -59,3 +59,14 @@ def test_what_exactly_fills_the_file_does_not_make_it_grow() -> None:
         bucket.delete(b"key")
     assert disk.size() == used
     assert "grow" not in disk.log
+
+
+def test_growth_is_durable_before_anything_is_written_there() -> None:
+    disk = SimulatedDisk(empty_database(1024))
+    engine = BoltEngine(disk)
+    disk.log.clear()
+    with engine.begin(writable=True) as transaction:
+        transaction.root.create_bucket(b"bucket").put(b"key", bytes(20_000))
+    calls = [name for name in disk.log if name != "read"]
+    assert calls[:3] == ["grow", "sync", "write"]
+    assert calls[-3:] == ["sync", "write", "sync"]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt.meta import (
     META_SIZE,
     Meta,
@@ -16,6 +18,9 @@ from orlop.bolt.meta import (
     suspect_metas,
 )
 from orlop.kv import CorruptError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 META = Meta(page_size=4096, flags=0, root=3, sequence=5, freelist=2, high_water=9, transaction=6)
 
@@ -98,3 +103,28 @@ def test_a_meta_with_a_wrong_checksum_is_suspected_only_where_it_may_stand() -> 
         data = file_of(b"damaged", damaged, size)
         found = suspect_metas(lambda offset, count, data=data: data[offset : offset + count])  # type: ignore[misc]
         assert found == ([META] if size == 4096 else [])
+
+
+def test_the_metas_of_a_real_daemon_are_written_as_it_wrote_them(data: Path) -> None:
+    for path in sorted(data.rglob("*.db")):
+        contents = path.read_bytes()
+        for metas_page in (contents[:META_SIZE], contents[4096 : 4096 + META_SIZE]):
+            assert decode_meta(metas_page).encode() == metas_page
+
+
+def test_a_refusal_names_the_page() -> None:
+    disk = SimulatedDisk(file_of(bytes(META_SIZE), META.encode()[:-1] + b"x", 4096))
+    assert str(read_metas(disk.read)[0]).startswith("meta page 0: no meta")
+    disk = SimulatedDisk(file_of(META.encode(), bytes(META_SIZE), 4096))
+    assert str(read_metas(disk.read)[1]).startswith("meta page 1: no meta")
+
+
+@pytest.mark.parametrize(("fields", "count"), [((0,), 2), ((1,), 2), ((0, 1), 0)])
+def test_a_meta_without_its_magic_or_its_version_is_suspected(
+    fields: tuple[int, ...], count: int
+) -> None:
+    page = bytearray(META.encode())
+    for field in fields:
+        struct.pack_into("<I", page, 16 + 4 * field, 7)
+    disk = SimulatedDisk(file_of(bytes(page), bytes(page), 4096))
+    assert suspect_metas(disk.read) == [META] * count
