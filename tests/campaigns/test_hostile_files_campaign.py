@@ -17,7 +17,7 @@ from campaigns.seeds import seeds
 if TYPE_CHECKING:
     from campaigns.tally import Tally
 
-FILES = 125
+FILES = 60
 """How many damaged files a seed makes."""
 
 WAIT_SECONDS_MAX = 600
@@ -41,7 +41,7 @@ def run_worker(folder: Path, *which: str, tally: Tally) -> None:
         tally.add("questions answered" if outcome.endswith(": done") else "refused", count)
 
 
-@pytest.mark.parametrize("seed_number", seeds(short=1, long=160))
+@pytest.mark.parametrize("seed_number", seeds(short=1, long=340))
 def test_a_damaged_file_ends_in_a_typed_error(
     tmp_path: Path, seed_number: int, tally: Tally
 ) -> None:
