@@ -52,13 +52,12 @@ WEIGHTS: Final = {
     "transaction": 6,
     "gc": 1,
 }
-ACTS_IN_BACKEND: Final = frozenset(
-    {"snapshot.prepare", "snapshot.view", "snapshot.commit", "writer.open"}
-)
+ACTS_IN_BACKEND: Final = ("snapshot.prepare", "snapshot.view", "snapshot.commit", "writer.open")
+"""A tuple: a set would have another order in each process, and a seed another script."""
 ALONE: Final = frozenset(
     {"transaction", "gc", "content.abort", "content.read"}
     | {name for name in WEIGHTS if name.startswith("writer.")}
-    | ACTS_IN_BACKEND
+    | set(ACTS_IN_BACKEND)
 )
 MADE_BY: Final = {
     "image": "image.create",
