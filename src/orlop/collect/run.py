@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-from orlop.collect.cleanup import Cleaned, clean_content, clean_snapshots
+from orlop.collect.cleaning import Cleaning
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.graph import Graph
 from orlop.collect.marked import Marked
@@ -150,59 +150,8 @@ def _mark_and_sweep(
     )
 
 
-class _Cleaning:
-    """The cleanups of one run, with what became of each."""
-
-    def __init__(self, domain: Domain, dirt: Dirt, only: set[Datum] | None) -> None:
-        self._domain = domain
-        self._dirt = dirt
-        self._only = only
-        self.durations: dict[str, int] = {}
-        self.failures: dict[str, str] = {}
-        self.deleted = 0
-        self.freed_bytes = 0
-
-    def run(self) -> None:
-        """Clean all backends that need it. One that fails does not stop the others."""
-        if self._only is None:
-            names = self._dirt.names()
-        else:
-            # A plan does not clean all that is dirty: what it leaves stays so.
-            names = sorted({datum.snapshotter for datum in self._only})
-        for name in names:
-            if name == CONTENT_BACKEND or name in self._domain.snapshotters:
-                self._run(name)
-
-    def _run(self, name: str) -> None:
-        if self._only is None:
-            self._dirt.take(name)
-        shown = name or "content"
-        begun = perf_counter_ns()
-        try:
-            cleaned = self._clean(name)
-        except (OrlopError, OSError) as error:
-            self._dirt.put_back(name)
-            self.failures[shown] = str(error)
-            _logger.warning("the cleanup of %s failed, and is tried again: %s", shown, error)
-        except BaseException:
-            self._dirt.put_back(name)
-            raise
-        else:
-            self.deleted += cleaned.deleted
-            self.freed_bytes += cleaned.freed_bytes
-        self.durations[name] = perf_counter_ns() - begun
-
-    def _clean(self, name: str) -> Cleaned:
-        if name != CONTENT_BACKEND:
-            backend = self._domain.snapshotters[name]
-            return clean_snapshots(self._domain, name, backend, self._only)
-        if self._domain.content is None:
-            return Cleaned()
-        return clean_content(self._domain, self._domain.content, self._only)
-
-
 def _clean_up(domain: Domain, dirt: Dirt, swept: Swept, only: set[Datum] | None) -> Statistics:
-    cleaning = _Cleaning(domain, dirt, only)
+    cleaning = Cleaning(domain, dirt, only)
     cleaning.run()
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
