@@ -22,10 +22,11 @@ from orlop.kv import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
 
     from kv.wrapped_engine import Kinds
-    from orlop.kv import Bucket, Engine, Item, Transaction
+    from orlop.kv import Bucket, Engine, Item, Path, Transaction
 
 
 class CommitsNothing(WrappedTransaction):
@@ -34,6 +35,20 @@ class CommitsNothing(WrappedTransaction):
             self.rollback()
         else:
             super().commit()
+
+
+class ForgetsWhatIsDeepest(WrappedTransaction):
+    @property
+    def touched(self) -> AbstractSet[Path]:
+        touched = self.inner.touched
+        deepest = max((len(path) for path in touched), default=0)
+        return {path for path in touched if len(path) < deepest}
+
+
+class TouchesWhatItLiesIn(WrappedTransaction):
+    @property
+    def touched(self) -> AbstractSet[Path]:
+        return self.inner.touched | {path[:-1] for path in self.inner.touched}
 
 
 class CommitsAtRollback(WrappedTransaction):

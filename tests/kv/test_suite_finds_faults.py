@@ -70,6 +70,13 @@ BREAKS: dict[str, list[Kinds]] = {
     "a_reader_may_not_write": [Kinds(bucket=buckets.LetsReadersCount)],
     "a_handle_on_a_deleted_bucket_is_refused": [Kinds(bucket=buckets.AnswersForTheDeleted)],
     "a_refusal_leaves_the_transaction_of_use": [Kinds(transaction=engines.CommitsNothing)],
+    # Touching
+    "values_touch_their_bucket": [Kinds(transaction=engines.TouchesWhatItLiesIn)],
+    "buckets_touch_themselves": [
+        Kinds(transaction=engines.TouchesWhatItLiesIn),
+        Kinds(transaction=engines.ForgetsWhatIsDeepest),
+    ],
+    "a_moved_bucket_touches_both_places": [Kinds(transaction=engines.ForgetsWhatIsDeepest)],
     # Moving
     "a_bucket_moves_with_all_it_holds": [Kinds(bucket=buckets.MovesWithoutCounters)],
     "a_bucket_moves_to_and_from_the_outermost_one": [

@@ -13,10 +13,11 @@ from orlop.kv import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
     from typing import Self
 
-    from orlop.kv import Bucket, Cursor, Engine, Item, Transaction
+    from orlop.kv import Bucket, Cursor, Engine, Item, Path, Transaction
 
 
 class WrappedCursor:
@@ -110,6 +111,10 @@ class WrappedTransaction:
     @property
     def writable(self) -> bool:
         return self.inner.writable
+
+    @property
+    def touched(self) -> AbstractSet[Path]:
+        return self.inner.touched
 
     @property
     def root(self) -> Bucket:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from orlop.bolt.node import Node
     from orlop.bolt.transaction import BoltTransaction
-    from orlop.kv.contract import Bucket, Item
+    from orlop.kv.contract import Bucket, Item, Path
 
 KEY_SIZE_MAX = 32768
 VALUE_SIZE_MAX = (1 << 31) - 2
@@ -54,9 +54,10 @@ class BoltBucket:
         "_changed",
         "_children",
         "_deleted",
-        "_depth",
         "_origin",
+        "_path",
         "_sequence",
+        "_touched",
         "_tree",
         "revision",
         "transaction",
@@ -68,18 +69,20 @@ class BoltBucket:
         tree: int | Node,
         sequence: int,
         *,
-        depth: int,
+        path: Path = (),
         origin: int = _NO_PAGE,
     ) -> None:
-        """Open the bucket with this tree, inside `depth` others: the outermost has 0.
+        """Open the bucket with this tree.
 
+        `path` are the names on the way from the outermost bucket, in a writing transaction.
         `origin` is the page at which the file keeps the tree's root, `_INLINE`, or `_NO_PAGE`.
         """
         self.transaction = transaction
         self.revision = 0
         self._tree = tree
         self._sequence = sequence
-        self._depth = depth
+        self._path = path
+        self._touched = False
         self._origin = origin
         self._children: dict[bytes, BoltBucket] = {}
         self._changed = False
@@ -114,10 +117,11 @@ class BoltBucket:
         _check_key(key)
         if len(value) > VALUE_SIZE_MAX:
             raise ValueTooLargeError(f"a value of {len(value)} bytes; {VALUE_SIZE_MAX} are allowed")
-        if not self._depth:
+        if not self._path:
             raise IncompatibleValueError("the outermost bucket holds buckets only")
         if self._is_bucket(key):
             raise IncompatibleValueError(f"a bucket has the name {key!r}")
+        self.touch()
         self._put(key, bytes(value), 0)
 
     def delete(self, key: bytes) -> None:
@@ -128,6 +132,7 @@ class BoltBucket:
             return
         if found[1] & BUCKET_FLAG:
             raise IncompatibleValueError(f"a bucket has the name {key!r}")
+        self.touch()
         self._delete(key)
 
     def bucket(self, name: bytes) -> BoltBucket | None:
@@ -159,7 +164,8 @@ class BoltBucket:
         edit = self.transaction.edit
         tree = Leaf([], [], [], EMPTY_SIZE, edit)
         self._put(name, BucketState(tree, 0, edit.page_size), BUCKET_FLAG)
-        bucket = BoltBucket(self.transaction, tree, 0, depth=self._depth + 1)
+        bucket = BoltBucket(self.transaction, tree, 0, path=(*self._path, bytes(name)))
+        bucket.touch()
         # Whatever is put into it has to reach the parent's value.
         bucket._changed = True
         self._children[bytes(name)] = bucket
@@ -174,7 +180,9 @@ class BoltBucket:
     def delete_bucket(self, name: bytes) -> None:
         """Delete the nested bucket `name` with all that it holds."""
         self.transaction.require_writable()
-        self._require_bucket(name).release()
+        bucket = self._require_bucket(name)
+        bucket.touch()
+        bucket.release()
         del self._children[bytes(name)]
         self._delete(name)
 
@@ -192,6 +200,7 @@ class BoltBucket:
                 raise BucketExistsError(f"the bucket {name!r} is there already")
             raise IncompatibleValueError(f"a value has the name {name!r} in the target")
         target.require_room_below()
+        moved.touch()
         moved.settle()
         del self._children[bytes(name)]
         self._delete(name)
@@ -203,15 +212,17 @@ class BoltBucket:
 
     def adopt(self, name: bytes, bucket: BoltBucket) -> None:
         """Take over a bucket that has left its place."""
-        bucket.sink(self._depth + 1)
+        bucket.take_place((*self._path, name))
+        bucket.touch()
         self._put(name, bucket.state(), BUCKET_FLAG)
         self._children[name] = bucket
 
-    def sink(self, depth: int) -> None:
-        """Note how deep this bucket lies now, and those inside."""
-        self._depth = depth
-        for child in self._children.values():
-            child.sink(depth + 1)
+    def take_place(self, path: Path) -> None:
+        """Note where this bucket lies now, and those inside."""
+        self._path = path
+        self._touched = False
+        for name, child in self._children.items():
+            child.take_place((*path, name))
 
     def cursor(self) -> BoltCursor:
         """Return a cursor that stands nowhere yet."""
@@ -263,6 +274,12 @@ class BoltBucket:
         for child in self._children.values():
             child.abandon()
 
+    def touch(self) -> None:
+        """Note that what this bucket holds changes."""
+        if not self._touched:
+            self._touched = True
+            self.transaction.touched.add(self._path)
+
     def find(self, key: bytes) -> tuple[bytes | BucketState, int] | None:
         """Return the element under `key`: its value as it is stored, and its flag."""
         leaf = find_leaf(self.transaction.load, self.root, key)
@@ -284,8 +301,8 @@ class BoltBucket:
 
     def require_room_below(self) -> None:
         """Raise NestingTooDeepError where no bucket may lie in this one."""
-        if self._depth >= NESTING_MAX:
-            raise NestingTooDeepError(f"a bucket inside {self._depth} others")
+        if len(self._path) >= NESTING_MAX:
+            raise NestingTooDeepError(f"a bucket inside {len(self._path)} others")
 
     def _is_bucket(self, key: bytes) -> bool:
         found = self.find(key)
@@ -302,9 +319,9 @@ class BoltBucket:
         self.revision += 1
 
     def _open(self, name: bytes, value: bytes | BucketState) -> BoltBucket:
-        depth = self._depth + 1
+        path = (*self._path, name) if self.transaction.writable else ()
         if isinstance(value, BucketState):
-            return BoltBucket(self.transaction, value.tree, value.sequence, depth=depth)
+            return BoltBucket(self.transaction, value.tree, value.sequence, path=path)
         if self._origin == _INLINE:
             raise CorruptError(f"an inline bucket holds the bucket {name!r}")
         header, leaf = decode_bucket(value)
@@ -314,7 +331,7 @@ class BoltBucket:
             self.transaction,
             leaf or header.root,
             header.sequence,
-            depth=depth,
+            path=path,
             origin=header.root or _INLINE,
         )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from orlop.bolt.edit import Edit
     from orlop.bolt.node import BucketState, Node
     from orlop.bolt.pager import Pager
+    from orlop.kv.contract import Path
 
 
 class Ending(Protocol):
@@ -32,6 +33,7 @@ class BoltTransaction:
 
     Attributes:
         load: from a page id to its node, in this version.
+        touched: where this transaction changes something; see the contract.
     """
 
     def __init__(
@@ -45,13 +47,14 @@ class BoltTransaction:
     ) -> None:
         """Begin at the root bucket `state`; an `edit` makes it a writing one."""
         self.load: Callable[[int], Node] = pager.load
+        self.touched: set[Path] = set()
         self._number = number
         self._edit = edit
         self._ending: Ending | None = ending
         origin = state.tree if isinstance(state.tree, int) else 0
         # The root bucket lies in no other one.
         self._places: dict[int, int] = {origin: 0}
-        self._root = BoltBucket(self, state.tree, state.sequence, depth=0, origin=origin)
+        self._root = BoltBucket(self, state.tree, state.sequence, origin=origin)
 
     @property
     def id(self) -> int:

@@ -5,7 +5,7 @@ writer. Everything above this floor sees only these protocols, so that another e
 stand where `orlop.bolt` stands today.
 """
 
-from orlop.kv.contract import Bucket, Cursor, Engine, Item, Transaction
+from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, Transaction
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -40,6 +40,7 @@ __all__ = [
     "KeyTooLargeError",
     "LockedError",
     "NestingTooDeepError",
+    "Path",
     "ReadOnlyError",
     "StaleReadError",
     "Transaction",

@@ -14,11 +14,16 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Set as AbstractSet
     from types import TracebackType
     from typing import Self
 
 Item: TypeAlias = "tuple[bytes, bytes | None]"
 """A key with its value; the value is `None` where the key names a nested bucket."""
+
+
+Path: TypeAlias = "tuple[bytes, ...]"
+"""Where a bucket lies: the names on the way to it from the outermost one, its own the last."""
 
 
 class Cursor(Protocol):
@@ -174,6 +179,15 @@ class Transaction(Protocol):
     @property
     def writable(self) -> bool:
         """Whether this transaction may write."""
+
+    @property
+    def touched(self) -> AbstractSet[Path]:
+        """Where this transaction has changed something so far; empty for a reader.
+
+        These are the buckets in which a value was put or deleted, and those that were made,
+        deleted or moved (with the old and the new place). Of what lies inside a deleted or
+        moved bucket only the bucket is named. A change back is a change.
+        """
 
     @property
     def root(self) -> Bucket:

@@ -22,6 +22,7 @@ from orlop.kv.suite.refusals import RefusalSuite
 from orlop.kv.suite.sequences import SequenceSuite
 from orlop.kv.suite.store import Limits, Store
 from orlop.kv.suite.threads import ThreadSuite
+from orlop.kv.suite.touching import TouchingSuite
 from orlop.kv.suite.transactions import TransactionSuite
 
 __all__ = ["ContractSuite", "FailureSuite", "FaultyStore", "Limits", "Store"]
@@ -34,6 +35,7 @@ class ContractSuite(
     CursorSuite,
     IterationSuite,
     SequenceSuite,
+    TouchingSuite,
     TransactionSuite,
     IsolationSuite,
     LifecycleSuite,
