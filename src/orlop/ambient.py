@@ -40,9 +40,11 @@ from orlop.stores.scope import Changes, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
     from pathlib import Path
 
     from orlop.kv import Engine, Transaction
+    from orlop.kv import Path as BucketPath
     from orlop.model.clock import Clock
     from orlop.model.events import Event
     from orlop.stores.locks import SharedLock
@@ -155,6 +157,7 @@ class Transactions:
         clock: Clock,
         gate: SharedLock,
         timeout: float | None,
+        committed: Callable[[AbstractSet[BucketPath]], None],
         ended: Callable[[Changes], None],
     ) -> None:
         """Make the transactions of `engine`.
@@ -166,6 +169,8 @@ class Transactions:
             gate: updates hold a share of it, the collector's sweep has it alone.
             timeout: seconds that an update waits for the gate and for the writer before it;
                 `None`: without end.
+            committed: is told what each outermost update has touched, once it is durable and
+                before it leaves the gate.
             ended: is told what each outermost update has done, once it is durable, and what
                 is left of one that was rolled back.
         """
@@ -174,6 +179,7 @@ class Transactions:
         self._clock = clock
         self._gate = gate
         self._timeout = timeout
+        self._committed = committed
         self._ended = ended
         self._writing_thread: int | None = None
 
@@ -303,6 +309,7 @@ class Transactions:
                     f"({type(ambient.doom).__name__}: {ambient.doom})"
                 ) from ambient.doom
             transaction.commit()
+            self._committed(transaction.touched)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

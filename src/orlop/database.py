@@ -12,11 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from orlop import opening
 from orlop.ambient import Audience, Transactions
-from orlop.backends.content import LocalContent
-from orlop.backends.native import NativeSnapshotter
-from orlop.backends.overlay import OverlaySnapshotter
 from orlop.bolt import compact_if_worth, open_engine
-from orlop.collect import Collector, Domain
+from orlop.collect import Collector, Domain, Reports
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.namespace import Namespace
@@ -39,8 +36,6 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS: Final = 1.0
 _logger = logging.getLogger(__name__)
-
-_SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
 
 class Database:
@@ -84,26 +79,22 @@ class Database:
         self._mutex = Lock()
         self._leases_to_end: list[tuple[str, str]] = []
         self._audience = Audience()
+        self._reports = Reports()
         self._transactions = Transactions(
             engine,
             path,
             clock=self._clock,
             gate=self._gate,
             timeout=timeout,
+            committed=self._reports.note,
             ended=self._audience.tell,
         )
         self._content: ContentBackend | None = None
         self._snapshotters: dict[str, SnapshotBackend] = {}
         if root is not None:
-            self._content = LocalContent(root / opening.CONTENT_DIRECTORY, clock=self._clock)
-            self._snapshotters = {
-                name: snapshotter(
-                    root / f"{opening.SNAPSHOTTER_DIRECTORY}{name}",
-                    self._open_metastore,
-                    clock=self._clock,
-                )
-                for name, snapshotter in _SNAPSHOTTERS.items()
-            }
+            self._content, self._snapshotters = opening.make_backends(
+                root, self._open_metastore, self._clock
+            )
         self._collector = self._new_collector()
         self._audience.follow(self._collector.note)
 
@@ -323,6 +314,7 @@ class Database:
             Domain(
                 transactor=self._transactions,
                 read_only=self.read_only,
+                reports=self._reports,
                 gate=self._gate,
                 content=self._content,
                 content_lock=self._content_lock,
@@ -383,7 +375,7 @@ def open_database(
     file = directory / opening.METADATA_DIRECTORY / opening.FILE_NAME
     may_create = create and not read_only
     if may_create:
-        opening.make_layout(directory, _SNAPSHOTTERS)
+        opening.make_layout(directory)
     engine = opening.open_metadata(
         open_engine,
         file,

@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.ambient import translated
+from orlop.backends.content import LocalContent
+from orlop.backends.native import NativeSnapshotter
+from orlop.backends.overlay import OverlaySnapshotter
 from orlop.kv import EngineError
 from orlop.model.errors import (
     FailedPreconditionError,
@@ -22,15 +25,19 @@ from orlop.model.errors import (
 from orlop.schema import migrations, version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from orlop.kv import Engine
+    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.model.clock import Clock
 
 METADATA_DIRECTORY: Final = "io.containerd.metadata.v1.bolt"
 CONTENT_DIRECTORY: Final = "io.containerd.content.v1.content"
 SNAPSHOTTER_DIRECTORY: Final = "io.containerd.snapshotter.v1."
 FILE_NAME: Final = "meta.db"
+
+SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
 FILE_MODE: Final = 0o644
 METASTORE_MODE: Final = 0o600
@@ -88,7 +95,7 @@ def refusals(path: Path) -> Iterator[None]:
         raise
 
 
-def make_layout(root: Path, snapshotters: Iterable[str]) -> None:
+def make_layout(root: Path) -> None:
     """Make the directories of a root where they are missing, with containerd's modes.
 
     Raises: as `refusals`.
@@ -97,8 +104,25 @@ def make_layout(root: Path, snapshotters: Iterable[str]) -> None:
         _make_directory(root, _ROOT_MODE)
         _make_directory(root / METADATA_DIRECTORY, _ROOT_MODE)
         _make_directory(root / CONTENT_DIRECTORY, _CONTENT_MODE)
-        for name in snapshotters:
+        for name in SNAPSHOTTERS:
             _make_directory(root / f"{SNAPSHOTTER_DIRECTORY}{name}", _SNAPSHOTTER_MODE)
+
+
+def make_backends(
+    root: Path, open_metastore: Callable[[Path], Engine], clock: Clock
+) -> tuple[ContentBackend, dict[str, SnapshotBackend]]:
+    """Return what keeps content and snapshots in a root.
+
+    Args:
+        root: the directory.
+        open_metastore: opens the database of a snapshotter.
+        clock: where the time comes from.
+    """
+    content = LocalContent(root / CONTENT_DIRECTORY, clock=clock)
+    return content, {
+        name: snapshotter(root / f"{SNAPSHOTTER_DIRECTORY}{name}", open_metastore, clock=clock)
+        for name, snapshotter in SNAPSHOTTERS.items()
+    }
 
 
 def open_metadata(

@@ -1,15 +1,17 @@
 """The collector: what is held, what is not, and the removal of the latter.
 
 It reads as a story: `facts` (what one record says, by the table in `rules`), `graph` (all of
-them), `mark` (what can be reached), `sweep` (the rest goes from the metadata), `cleanup` (and
-then from the backends). `plan` is the same without touching anything.
+them), `mark` (what can be reached), `pursuit` (and what others change meanwhile), `sweep` (the
+rest goes from the metadata, in `pieces`), `cleanup` (and then from the backends). `run` is all
+of that; `plan` is the same without touching anything.
 """
 
 from orlop.collect.collector import Collector
 from orlop.collect.domain import Domain
-from orlop.collect.marked import Path, Step
 from orlop.collect.node import Node
+from orlop.collect.paths import Path, Step
 from orlop.collect.plan import Plan, Removal
+from orlop.collect.reports import Reports
 from orlop.collect.resources import Collection, Resource
 from orlop.collect.statistics import Statistics
 
@@ -21,6 +23,7 @@ __all__ = [
     "Path",
     "Plan",
     "Removal",
+    "Reports",
     "Resource",
     "Statistics",
     "Step",

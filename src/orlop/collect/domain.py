@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orlop.collect.reports import Reports
     from orlop.collect.resources import Resource
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.stores.locks import SharedLock
@@ -24,6 +25,7 @@ class Domain:
     Attributes:
         transactor: where transactions and the time come from, and events go.
         read_only: whether the database was opened for reading.
+        reports: is told of all that updates touch, once it is durable, before the gate is left.
         gate: updates hold a share of it, a sweep has it alone.
         content: what keeps blobs; `None` for a bare database.
         content_lock: shared by those who use it; its cleanup has it alone.
@@ -35,6 +37,7 @@ class Domain:
 
     transactor: Transactor
     read_only: bool
+    reports: Reports
     gate: SharedLock
     content: ContentBackend | None
     content_lock: SharedLock

@@ -32,7 +32,6 @@ from orlop.schema import (
     images,
     ingests,
     leases,
-    namespaces,
     sandboxes,
     snapshots,
 )
@@ -44,7 +43,7 @@ if TYPE_CHECKING:
 
     from orlop.collect.conditions import Comparison
     from orlop.collect.rules import FieldRule, Meaning, RuleBook
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket
 
 
 class Edge(NamedTuple):
@@ -76,6 +75,7 @@ class Facts:
     Attributes:
         node: the record, whole.
         root: by what the record holds itself: its type, or a label; empty where it does not.
+        other_roots: further labels that do the same.
         expires_at: after that moment it is no root, and as a lease holds nothing.
         references: what it refers to, in the order of labels and fields.
         parents: what refers to it because a label of its own says so (back references).
@@ -91,38 +91,23 @@ class Facts:
     parents: tuple[Edge, ...] = ()
     conditional: tuple[ConditionalEdge, ...] = ()
     used_at: tuple[int, ...] = ()
+    other_roots: tuple[str, ...] = ()
 
     def has_expired(self, now: Instant) -> bool:
         """Tell whether `now` is after its expiry."""
         return self.expires_at is not None and now > self.expires_at
 
 
-_NO_LABELS: Final[dict[str, str]] = {}
-
-
-def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
-    """Iterate over the facts of all records: namespace by namespace, in the order of a sweep."""
-    for namespace in namespaces.all_names(transaction):
-        yield from _leases(transaction, namespace, book)
-        yield from _snapshots(transaction, namespace, book)
-        yield from _ingests(transaction, namespace)
-        yield from _blobs(transaction, namespace, book)
-        yield from _images(transaction, namespace, book)
-        yield from _containers(transaction, namespace, book)
-        yield from _sandboxes(transaction, namespace, book)
-
-
-def _leases(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    bucket = leases.find(transaction, namespace)
-    for name in leases.all_names(bucket):
-        said = book.meanings(LEASE, leases.labels(bucket, name))
-        is_flat = any(one.rule.effect is Effect.FLAT for one in said)
-        yield Facts(
-            Node(LEASE, namespace, name),
-            root=LEASE,
-            expires_at=_expiry(said),
-            references=tuple(_leased(bucket, namespace, name, is_flat=is_flat)),
-        )
+def of_lease(leases_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of a lease."""
+    said = book.meanings(LEASE, leases.labels(leases_, name))
+    is_flat = any(one.rule.effect is Effect.FLAT for one in said)
+    return Facts(
+        Node(LEASE, namespace, name),
+        root=LEASE,
+        expires_at=_expiry(said),
+        references=tuple(_leased(leases_, namespace, name, is_flat=is_flat)),
+    )
 
 
 def _leased(bucket: Bucket | None, namespace: str, lease: str, *, is_flat: bool) -> Iterator[Edge]:
@@ -142,70 +127,63 @@ _LEASED: Final[dict[str, FieldRule]] = {
 }
 
 
-def _snapshots(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    for snapshotter in snapshots.snapshotters(transaction, namespace):
-        if "/" in snapshotter:
-            continue  # no node can name it: its key would be cut at the first slash
-        bucket = snapshots.find(transaction, namespace, snapshotter)
-        for key in snapshots.all_names(bucket):
-            parent = snapshots.parent(bucket, key)
-            fields: tuple[Edge, ...] = ()
-            if parent:
-                fields = (_field(rules.PARENT, snapshot_node(namespace, snapshotter, parent)),)
-            node = snapshot_node(namespace, snapshotter, key)
-            yield _labelled(node, snapshots.labels(bucket, key), book, fields)
+def of_snapshot(
+    snapshots_: Bucket | None, namespace: str, snapshotter: str, key: str, book: RuleBook
+) -> Facts:
+    """Return the facts of a snapshot."""
+    parent = snapshots.parent(snapshots_, key)
+    fields: tuple[Edge, ...] = ()
+    if parent:
+        fields = (_field(rules.PARENT, snapshot_node(namespace, snapshotter, parent)),)
+    node = snapshot_node(namespace, snapshotter, key)
+    return _labelled(node, snapshots.labels(snapshots_, key), book, fields)
 
 
-def _ingests(transaction: Transaction, namespace: str) -> Iterator[Facts]:
-    bucket = ingests.find(transaction, namespace)
-    for ref in ingests.all_names(bucket):
-        try:
-            expires_at = ingests.expire_at(bucket, ref)
-            is_root = expires_at is not None
-        except DataLossError:
-            expires_at, is_root = None, True
-        expected = ingests.expected(bucket, ref)
-        target = Node(CONTENT, namespace, expected)
-        yield Facts(
-            Node(INGEST, namespace, ref),
-            root=INGEST if is_root else "",
-            expires_at=expires_at,
-            references=(_field(rules.EXPECTED, target),) if expected else (),
-        )
+def of_ingest(ingests_: Bucket | None, namespace: str, ref: str, _: RuleBook) -> Facts:
+    """Return the facts of an ingest."""
+    try:
+        expires_at = ingests.expire_at(ingests_, ref)
+        is_root = expires_at is not None
+    except DataLossError:
+        expires_at, is_root = None, True
+    expected = ingests.expected(ingests_, ref)
+    target = Node(CONTENT, namespace, expected)
+    return Facts(
+        Node(INGEST, namespace, ref),
+        root=INGEST if is_root else "",
+        expires_at=expires_at,
+        references=(_field(rules.EXPECTED, target),) if expected else (),
+    )
 
 
-def _blobs(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    bucket = content.find(transaction, namespace)
-    for digest in content.all_names(bucket):
-        yield _labelled(Node(CONTENT, namespace, digest), content.labels(bucket, digest), book)
+def of_blob(blobs: Bucket | None, namespace: str, digest: str, book: RuleBook) -> Facts:
+    """Return the facts of a blob."""
+    return _labelled(Node(CONTENT, namespace, digest), content.labels(blobs, digest), book)
 
 
-def _images(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    bucket = images.find(transaction, namespace)
-    for name in images.all_names(bucket):
-        digest = images.target_digest(bucket, name)
-        fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
-        stored = images.labels(bucket, name)
-        yield _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+def of_image(images_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of an image."""
+    digest = images.target_digest(images_, name)
+    fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
+    stored = images.labels(images_, name)
+    return _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
 
 
-def _containers(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    bucket = containers.find(transaction, namespace)
-    for name in containers.all_names(bucket):
-        snapshotter, key = containers.snapshot(bucket, name)
-        fields: tuple[Edge, ...] = ()
-        if snapshotter:
-            target = snapshot_node(namespace, snapshotter, key)
-            fields = (_field(rules.ROOT_FILESYSTEM, target),)
-        stored = containers.labels(bucket, name)
-        yield _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
+def of_container(containers_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of a container."""
+    snapshotter, key = containers.snapshot(containers_, name)
+    fields: tuple[Edge, ...] = ()
+    if snapshotter:
+        target = snapshot_node(namespace, snapshotter, key)
+        fields = (_field(rules.ROOT_FILESYSTEM, target),)
+    stored = containers.labels(containers_, name)
+    return _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
 
 
-def _sandboxes(transaction: Transaction, namespace: str, book: RuleBook) -> Iterator[Facts]:
-    bucket = sandboxes.find(transaction, namespace)
-    for name in sandboxes.all_names(bucket):
-        stored = sandboxes.labels(bucket, name)
-        yield _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)
+def of_sandbox(sandboxes_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of a sandbox."""
+    stored = sandboxes.labels(sandboxes_, name)
+    return _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)
 
 
 def _field(rule: FieldRule, target: Node) -> Edge:
@@ -224,9 +202,11 @@ def _labelled(
     said = book.meanings(node.type, stored) if stored else []
     if not said:
         return Facts(node, root=root, references=fields)
+    roots = [one.label for one in said if one.rule.effect is Effect.ROOT]
     return Facts(
         node,
-        root=root or next((one.label for one in said if one.rule.effect is Effect.ROOT), ""),
+        root=root or next(iter(roots), ""),
+        other_roots=tuple(roots[1:]),
         expires_at=_expiry(said),
         references=fields + _edges(node.namespace, said, Effect.REFERENCE),
         parents=_edges(node.namespace, said, Effect.BACK_REFERENCE),

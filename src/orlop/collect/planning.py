@@ -13,9 +13,10 @@ from orlop.model.errors import DataLossError, FailedPreconditionError
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from orlop.collect.domain import Domain
+    from orlop.collect.graph import Graph
     from orlop.collect.marked import Marked
     from orlop.collect.survey import Survey
     from orlop.kv import Transaction
@@ -125,28 +126,47 @@ def _created(transaction: Transaction, node: Node) -> object:
     return None if record is None else (record.created_at,)
 
 
-def check_again(transaction: Transaction, marked: Marked, planned: Iterable[Removal]) -> list[Node]:
+def check_orphans(transaction: Transaction, planned: Iterable[Removal]) -> None:
+    """Check that no metadata names what a plan takes for orphans.
+
+    Raises:
+        FailedPreconditionError: some has a name now.
+    """
+    orphaned = [one for one in planned if one.type == ORPHAN]
+    named = read_named(transaction) if orphaned else set()
+    _refuse(
+        f"{one.node} has a name now"
+        for one in orphaned
+        if any(datum in named for datum in one.data)
+    )
+
+
+def check_again(
+    transaction: Transaction, graph: Graph, planned: Iterable[Removal], held: Callable[[Node], bool]
+) -> list[Node]:
     """Return the records of a plan that are still there.
 
     Raises:
-        FailedPreconditionError: one is held by now or was made anew, or what was an orphan
-            has a name.
+        FailedPreconditionError: one is held by now or was made anew.
     """
     alive, remaining = [], []
-    named = read_named(transaction)
     for removal in planned:
         if removal.type == ORPHAN:
-            if any(datum in named for datum in removal.data):
-                alive.append(f"{removal.node} has a name now")
-        elif marked.holds(removal.node):
+            continue
+        if held(removal.node):
             alive.append(f"{removal.node} is held now")
-        elif removal.node in marked.graph:
+        elif removal.node in graph:
             found = identity(transaction, removal.node)
             if removal.identity is not None and removal.identity != found:
                 alive.append(f"{removal.node} was made anew")
             remaining.append(removal.node)
+    _refuse(alive)
+    return remaining
+
+
+def _refuse(reasons_: Iterable[str]) -> None:
+    alive = list(reasons_)
     if alive:
         shown = "; ".join(alive[:_SHOWN])
         more = f"; and {len(alive) - _SHOWN} more" if len(alive) > _SHOWN else ""
         raise FailedPreconditionError(f"the plan is out of date, make a new one: {shown}{more}")
-    return remaining

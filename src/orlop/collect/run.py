@@ -1,10 +1,11 @@
-"""A run: mark, catch up, sweep, clean up.
+"""A run: mark beside the writers, catch up, sweep in pieces, clean up.
 
-The parts are separate on purpose. What is marked is a version T of the metadata; the
-catch-up brings the mark to the version that is swept. So far updates wait during all three,
-as in containerd, and there is nothing to catch up with.
+Writers wait for short moments only: before each piece of the sweep, when the mark is brought
+to the newest version, and while that piece goes. How long that takes depends on what changed
+meanwhile and on the size of a piece, not on the size of the database.
 
-Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8.
+Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8. There updates
+wait for all of mark and sweep.
 """
 
 from __future__ import annotations
@@ -12,22 +13,25 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.collect.cleaning import Cleaning
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.graph import Graph
 from orlop.collect.marked import Marked
-from orlop.collect.planning import check_again
+from orlop.collect.pieces import pieces
+from orlop.collect.planning import check_again, check_orphans
+from orlop.collect.pursuit import Pursuit
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
 from orlop.collect.sweep import sweep
 from orlop.model.errors import OrlopError
+from orlop.schema import namespaces
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from whenever import Instant
 
@@ -41,16 +45,19 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
+_PIECE_NODES: Final = 128
+"""How many records go at once, at most; some milliseconds of work."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Swept:
     """What mark and sweep did; the durations are in nanoseconds."""
 
-    removed: list[Node]
-    kept: int
-    mark_nanoseconds: int
-    sweep_nanoseconds: int
-    pause_nanoseconds: int
+    removed: list[Node] = field(default_factory=list)
+    kept: int = 0
+    mark_nanoseconds: int = 0
+    sweep_nanoseconds: int = 0
+    pauses: list[int] = field(default_factory=list)
 
 
 def collect(domain: Domain, dirt: Dirt, plan: Plan | None = None) -> Statistics:
@@ -64,12 +71,115 @@ def collect(domain: Domain, dirt: Dirt, plan: Plan | None = None) -> Statistics:
     Raises:
         FailedPreconditionError: the plan is out of date, or this thread has an update open.
     """
-    with collections_begun(domain) as collections:
-        swept = _mark_and_sweep(domain, collections, plan)
+    run = _Run(domain, plan)
+    with run.pursuit.listening():
+        run.mark()
+        run.sweep()
     # What was removed is durably gone from here on; a failure only leaves data behind.
-    _finish(collections)
     only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-    return _clean_up(domain, dirt, swept, only)
+    return _clean_up(domain, dirt, run.swept, only)
+
+
+class _Run:
+    """One collection of the metadata."""
+
+    def __init__(self, domain: Domain, plan: Plan | None) -> None:
+        labels = [(kind, one.reference_label) for kind, one in sorted(domain.resources.items())]
+        self.swept = Swept()
+        self.pursuit = Pursuit(domain.transactor, domain.reports, RuleBook(labels))
+        self._domain = domain
+        self._plan = plan
+
+    def mark(self) -> None:
+        """Read the graph and mark it, while others write."""
+        if self._plan is not None:
+            planned = self._plan.nodes
+            self._domain.transactor.read(lambda transaction: check_orphans(transaction, planned))
+        begun = perf_counter_ns()
+        self._domain.gate.refuse_holder()
+        self.pursuit.begin()
+        self.swept.mark_nanoseconds = perf_counter_ns() - begun
+
+    def sweep(self) -> None:
+        """Remove what is not marked, piece by piece."""
+        begun = perf_counter_ns()
+        with cancelled_on_failure() as collections:
+            if self._domain.resources:
+                with self._gate():
+                    self.pursuit.catch_up()
+                    begin_collections(self._domain, collections)
+                    existing = self._domain.transactor.read(namespaces.all_names)
+                    self.pursuit.add_collections(collections, existing)
+            remaining = self._pieces(self._garbage(), collections)
+            piece = next(remaining, [])
+            self._remove(piece, collections, self._plan)
+        _finish(collections)
+        for piece in remaining:
+            self._remove(piece, {}, None)
+        graph = self.pursuit.graph
+        self.swept.kept = sum(1 for node in graph.swept() if self.pursuit.holds(node))
+        self.swept.sweep_nanoseconds = perf_counter_ns() - begun
+
+    def _garbage(self) -> list[Node]:
+        graph = self.pursuit.graph
+        if self._plan is None:
+            return [node for node in graph.swept() if not self.pursuit.holds(node)]
+        return [one.node for one in self._plan.nodes if one.node in graph]
+
+    def _pieces(
+        self, garbage: Sequence[Node], collections: Mapping[str, Collection]
+    ) -> Iterator[list[Node]]:
+        return pieces(
+            garbage,
+            self.pursuit.graph.mentioned,
+            size=_PIECE_NODES,
+            first={node for node in garbage if node.type in collections},
+        )
+
+    def _remove(
+        self, piece: Sequence[Node], collections: Mapping[str, Collection], plan: Plan | None
+    ) -> None:
+        """Remove what is not held of a piece; a plan is checked again first."""
+        if not piece:
+            return
+        with self._gate():
+            self.pursuit.catch_up()
+            if plan is not None:
+                self._check(plan)
+            garbage = [node for node in piece if not self.pursuit.holds(node)]
+            if not garbage:
+                return
+            with self._domain.transactor.update() as update:
+                sweep(self._domain.transactor, update, garbage, collections)
+            self.pursuit.follow_sweep(garbage)
+        self.swept.removed.extend(garbage)
+
+    def _check(self, plan: Plan) -> None:
+        self._domain.transactor.read(
+            lambda transaction: check_again(
+                transaction, self.pursuit.graph, plan.nodes, self.pursuit.holds
+            )
+        )
+
+    @contextmanager
+    def _gate(self) -> Iterator[None]:
+        """Have no updates while the block runs, and measure how long that was."""
+        with self._domain.gate.exclusive():
+            begun = perf_counter_ns()
+            try:
+                yield
+            finally:
+                self.swept.pauses.append(perf_counter_ns() - begun)
+
+
+def mark_in(
+    domain: Domain, transaction: Transaction, collections: Mapping[str, Collection], now: Instant
+) -> Marked:
+    """Read the graph from the version of a transaction, and mark it for `now`."""
+    labels = [(kind, domain.resources[kind].reference_label) for kind in collections]
+    graph = Graph.read(transaction, RuleBook(labels))
+    graph.add_collections(collections, namespaces.all_names(transaction))
+    return Marked(graph, now)
 
 
 def mark(domain: Domain, collections: Mapping[str, Collection], now: Instant) -> Marked:
@@ -79,33 +189,35 @@ def mark(domain: Domain, collections: Mapping[str, Collection], now: Instant) ->
     )
 
 
-def mark_in(
-    domain: Domain, transaction: Transaction, collections: Mapping[str, Collection], now: Instant
-) -> Marked:
-    """Read the graph from the version of a transaction, and mark it for `now`."""
-    labels = [(kind, domain.resources[kind].reference_label) for kind in collections]
-    graph = Graph.read(transaction, RuleBook(labels))
-    graph.add_collections(collections)
-    return Marked(graph, now)
-
-
 @contextmanager
 def collections_begun(domain: Domain) -> Iterator[dict[str, Collection]]:
     """Begin the part of each other resource; all are cancelled if the block fails.
 
     One that cannot begin is left out.
     """
+    with cancelled_on_failure() as collections:
+        begin_collections(domain, collections)
+        yield collections
+
+
+@contextmanager
+def cancelled_on_failure() -> Iterator[dict[str, Collection]]:
+    """Yield where collections are put that begin; all are cancelled if the block fails."""
     collections: dict[str, Collection] = {}
     try:
-        for kind, resource in sorted(domain.resources.items()):
-            try:
-                collections[kind] = resource.begin()
-            except (OrlopError, OSError):
-                _logger.exception("resources of type %s are left out of this collection", kind)
         yield collections
     except BaseException:
         cancel(collections)
         raise
+
+
+def begin_collections(domain: Domain, collections: dict[str, Collection]) -> None:
+    """Begin the part of each other resource. One that cannot begin is left out."""
+    for kind, resource in sorted(domain.resources.items()):
+        try:
+            collections[kind] = resource.begin()
+        except (OrlopError, OSError):
+            _logger.exception("resources of type %s are left out of this collection", kind)
 
 
 def cancel(collections: Mapping[str, Collection]) -> None:
@@ -125,37 +237,13 @@ def _finish(collections: Mapping[str, Collection]) -> None:
             _logger.exception("the collection of type %s could not be finished", kind)
 
 
-def _mark_and_sweep(
-    domain: Domain, collections: Mapping[str, Collection], plan: Plan | None
-) -> Swept:
-    with domain.gate.exclusive():
-        begun = perf_counter_ns()
-        marked = mark(domain, collections, domain.transactor.clock.now())
-        garbage = marked.garbage
-        if plan is not None:
-            garbage = domain.transactor.read(
-                lambda transaction: check_again(transaction, marked, plan.nodes)
-            )
-        was_marked = perf_counter_ns()
-        if garbage:
-            with domain.transactor.update() as update:
-                sweep(domain.transactor, update, garbage, collections)
-        ended = perf_counter_ns()
-    return Swept(
-        removed=garbage,
-        kept=marked.kept,
-        mark_nanoseconds=was_marked - begun,
-        sweep_nanoseconds=ended - was_marked,
-        pause_nanoseconds=ended - begun,
-    )
-
-
 def _clean_up(domain: Domain, dirt: Dirt, swept: Swept, only: set[Datum] | None) -> Statistics:
     cleaning = Cleaning(domain, dirt, only)
     cleaning.run()
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
-        pause_nanoseconds=swept.pause_nanoseconds,
+        pause_nanoseconds=sum(swept.pauses),
+        longest_pause_nanoseconds=max(swept.pauses, default=0),
         mark_nanoseconds=swept.mark_nanoseconds,
         sweep_nanoseconds=swept.sweep_nanoseconds,
         content_nanoseconds=content_nanoseconds,

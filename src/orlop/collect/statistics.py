@@ -14,7 +14,8 @@ class Statistics:
     """One collection. All durations are in nanoseconds, all sizes in bytes.
 
     Attributes:
-        pause_nanoseconds: how long updates had to wait.
+        pause_nanoseconds: how long updates had to wait, all pauses together.
+        longest_pause_nanoseconds: the longest of these pauses.
         mark_nanoseconds: how long it took to read the graph and to mark it.
         sweep_nanoseconds: how long it took to remove the records, durably.
         content_nanoseconds: how long the cleanup of the content backend took; 0 for none.
@@ -28,6 +29,7 @@ class Statistics:
     """
 
     pause_nanoseconds: int = 0
+    longest_pause_nanoseconds: int = 0
     mark_nanoseconds: int = 0
     sweep_nanoseconds: int = 0
     content_nanoseconds: int = 0

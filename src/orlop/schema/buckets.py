@@ -35,11 +35,17 @@ def child(bucket: Bucket | None, name: str) -> Bucket | None:
     return None if bucket is None else bucket.bucket(names.to_bytes(name))
 
 
-def nested(bucket: Bucket | None) -> Iterator[str]:
-    """Iterate over the names of nested buckets, in byte order; plain keys are passed over."""
+def nested(bucket: Bucket | None, after: str = "") -> Iterator[str]:
+    """Iterate over the names of nested buckets, in byte order; plain keys are passed over.
+
+    Args:
+        bucket: where they lie; it may be missing.
+        after: where to begin: behind this name; empty: with the first.
+    """
     if bucket is None:
         return
-    for key, value in bucket.items():
+    # The least key that is greater than another is that key with a zero byte behind it.
+    for key, value in bucket.items(names.to_bytes(after) + b"\x00" if after else b""):
         if value is None:
             yield names.to_text(key)
 

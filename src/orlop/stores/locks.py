@@ -65,11 +65,7 @@ class SharedLock:
         """
         me = threading.get_ident()
         with self._condition:
-            if me in self._shares or self._exclusive_thread == me:
-                raise FailedPreconditionError(
-                    f"{self._name} is held by this thread, which would wait for itself: "
-                    "end the update first"
-                )
+            self._refuse(me)
             self._exclusive_waiting += 1
             try:
                 self._wait(lambda: not self._shares and self._exclusive_thread is None, timeout)
@@ -83,6 +79,22 @@ class SharedLock:
             with self._condition:
                 self._exclusive_thread = None
                 self._condition.notify_all()
+
+    def refuse_holder(self) -> None:
+        """Refuse a thread that could not have the lock alone.
+
+        Raises:
+            FailedPreconditionError: this thread holds the lock already; it would wait for itself.
+        """
+        with self._condition:
+            self._refuse(threading.get_ident())
+
+    def _refuse(self, thread: int) -> None:
+        if thread in self._shares or self._exclusive_thread == thread:
+            raise FailedPreconditionError(
+                f"{self._name} is held by this thread, which would wait for itself: "
+                "end the update first"
+            )
 
     def _may_share(self, thread: int) -> bool:
         if self._exclusive_thread is not None:
