@@ -63,10 +63,19 @@ def test_what_is_held_has_a_path_to_a_root(golden: tuple[Database, Removed, int]
     for node in marked.graph.swept():
         paths = plan.held_by(node)
         assert bool(paths) == marked.holds(node)
-        assert len({path[0].node for path in paths}) == len(paths)
+        ends = {
+            (path[0].node, *(step.node.whole for step in path[-2:-1]), path[-1].edge)
+            for path in paths
+        }
+        assert len(ends) == len(paths)
         for path in paths:
             assert path[0].node in roots
             assert path[-1].node.whole == node
             for before, after in itertools.pairwise(path):
                 edges = marked.graph.references(before.node, marked.now)
-                assert (after.node, after.edge) in {(one.target, one.rule) for one in edges}
+                found = {(one.target, one.rule) for one in edges}
+                facts = marked.graph.facts(after.node)
+                if facts is not None and after.node in roots:
+                    # What would go on to hold an image that expires.
+                    found |= {(after.node, one.rule) for one in facts.parents}
+                assert (after.node, after.edge) in found

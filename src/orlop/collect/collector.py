@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.collect.domain import Domain
-    from orlop.collect.marked import Marked, Path
+    from orlop.collect.marked import Marked
     from orlop.collect.node import Node
+    from orlop.collect.paths import Path
     from orlop.collect.planning import Inventory
     from orlop.collect.resources import Resource
     from orlop.collect.statistics import Statistics

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING
 
 from orlop.collect.mark import Mark
+from orlop.collect.paths import paths, referrers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,23 +17,7 @@ if TYPE_CHECKING:
 
     from orlop.collect.graph import Graph
     from orlop.collect.node import Node
-
-
-class Step(NamedTuple):
-    """A node on a path, and how it is reached.
-
-    Attributes:
-        node: the node; flat where it is held so.
-        edge: the label or field of the node before it, or for a root the type or label that
-            makes it one.
-    """
-
-    node: Node
-    edge: str
-
-
-Path: TypeAlias = "tuple[Step, ...]"
-"""How a root holds a node: the root first, the node last."""
+    from orlop.collect.paths import Path, Referrers
 
 
 @dataclass(frozen=True)
@@ -54,7 +40,7 @@ class Marked:
             return (edge.target for edge in self.graph.references(node, self.now))
 
         mark = Mark(references)
-        mark.reach(self._roots)
+        mark.reach(self.roots)
         return mark
 
     def holds(self, node: Node) -> bool:
@@ -71,44 +57,25 @@ class Marked:
         """How many records that a collection might remove are held."""
         return sum(1 for _ in self.graph.swept()) - len(self.garbage)
 
-    def paths(self, node: Node) -> tuple[Path, ...]:
-        """Return for each root that holds a node one shortest path, the shortest first."""
-        found = []
-        # Backward from the node, breadth first: `onward` is the next step on a shortest path.
-        start = [one for one in dict.fromkeys((node.whole, node.flat)) if one in self.mark.seen]
-        onward: dict[Node, Step | None] = dict.fromkeys(start)
-        layer = start
-        while layer:
-            before = []
-            for reached in layer:
-                if reached in self._roots:
-                    found.append(self._path(reached, onward))
-                for source, rule in self._referrers.get(reached, ()):
-                    if source not in onward:
-                        onward[source] = Step(reached, rule)
-                        before.append(source)
-            layer = before
-        return tuple(found)
+    def paths(self, node: Node, limit: int | None = None) -> tuple[Path, ...]:
+        """Return how a node is held, the shortest path first.
 
-    def _path(self, root: Node, onward: dict[Node, Step | None]) -> Path:
-        steps = [Step(root, self._roots[root])]
-        following = onward[root]
-        while following is not None:
-            steps.append(following)
-            following = onward[following.node]
-        return tuple(steps)
+        For each root that holds it, and each label or field that refers to it, that is one
+        shortest path; the path up to what refers to it does not go through the node. Where
+        none of these last edges is left, the next collection takes it.
+
+        Args:
+            node: the node; whether it is flat does not matter.
+            limit: how many paths to return at most; `None`: all.
+        """
+        return tuple(sorted(islice(paths(self, node), limit), key=len))
 
     @cached_property
-    def _roots(self) -> dict[Node, str]:
+    def roots(self) -> dict[Node, str]:
+        """The nodes that hold themselves, and the type or label that says so."""
         return dict(self.graph.roots(self.now))
 
     @cached_property
-    def _referrers(self) -> dict[Node, list[tuple[Node, str]]]:
+    def referrers(self) -> Referrers:
         """Who refers to each node that was reached, and by which label or field."""
-        referrers: dict[Node, list[tuple[Node, str]]] = {}
-        for node in self.mark.seen:
-            for edge in self.graph.references(node, self.now):
-                referrers.setdefault(edge.target, []).append((node, edge.rule))
-        for sources in referrers.values():
-            sources.sort()  # sets have no order, and the same question must get the same answer
-        return referrers
+        return referrers(self)

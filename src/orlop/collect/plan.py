@@ -16,8 +16,9 @@ from orlop.model.errors import FailedPreconditionError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from orlop.collect.marked import Marked, Path
+    from orlop.collect.marked import Marked
     from orlop.collect.named import Datum
+    from orlop.collect.paths import Path
     from orlop.collect.statistics import Statistics
 
 
