@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from kv.wrapped_engine import WrappedTransaction
-    from orlop.kv import Bucket, Item
+    from orlop.kv import Bucket, Item, Tree
 
 
 class CountsFromTwo(WrappedBucket):
@@ -369,3 +369,14 @@ class ForgetsItsCountAtAPut(WrappedBucket):
     def put(self, key: bytes, value: bytes) -> None:
         super().put(key, value)
         self.inner.set_sequence(0)
+
+
+class ForgetsWhatIsNested(WrappedBucket):
+    def tree(self, name: bytes) -> Tree | None:
+        found = self.inner.tree(name)
+        return found and {key: value for key, value in found.items() if isinstance(value, bytes)}
+
+
+class ListsTreesBackward(WrappedBucket):
+    def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
+        return reversed(list(self.inner.trees(start)))

@@ -77,6 +77,10 @@ BREAKS: dict[str, list[Kinds]] = {
         Kinds(transaction=engines.ForgetsWhatIsDeepest),
     ],
     "a_moved_bucket_touches_both_places": [Kinds(transaction=engines.ForgetsWhatIsDeepest)],
+    # Trees
+    "a_tree_is_all_that_a_bucket_holds": [Kinds(bucket=buckets.ForgetsWhatIsNested)],
+    "trees_come_in_order_and_from_anywhere": [Kinds(bucket=buckets.ListsTreesBackward)],
+    "a_writer_sees_its_own_trees": [Kinds(bucket=buckets.ForgetsWhatIsNested)],
     # Moving
     "a_bucket_moves_with_all_it_holds": [Kinds(bucket=buckets.MovesWithoutCounters)],
     "a_bucket_moves_to_and_from_the_outermost_one": [

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from orlop.kv import Bucket, Cursor, Engine, Item, Path, Transaction
+    from orlop.kv import Bucket, Cursor, Engine, Item, Path, Transaction, Tree
 
 
 class WrappedCursor:
@@ -89,6 +89,12 @@ class WrappedBucket:
 
     def items(self, start: bytes = b"") -> Iterator[Item]:
         return self.inner.items(start)
+
+    def tree(self, name: bytes) -> Tree | None:
+        return self.inner.tree(name)
+
+    def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
+        return self.inner.trees(start)
 
     def set_sequence(self, value: int) -> None:
         self.inner.set_sequence(value)

@@ -15,6 +15,7 @@ from orlop.bolt.cursor import BoltCursor, items
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, position, put
+from orlop.bolt.trees import tree, trees
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from orlop.bolt.node import Node
     from orlop.bolt.transaction import BoltTransaction
-    from orlop.kv.contract import Bucket, Item, Path
+    from orlop.kv.contract import Bucket, Item, Path, Tree
 
 KEY_SIZE_MAX = 32768
 VALUE_SIZE_MAX = (1 << 31) - 2
@@ -233,6 +234,15 @@ class BoltBucket:
         """Iterate over the items in key order, from `start` on."""
         return items(self, start)
 
+    def tree(self, name: bytes) -> Tree | None:
+        """Return the nested bucket `name` with all that it holds."""
+        self._require_usable()
+        return tree(self, name)
+
+    def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
+        """Iterate over the nested buckets with all that they hold, from `start` on."""
+        return trees(self, start)
+
     def set_sequence(self, value: int) -> None:
         """Set the counter to `value`, an unsigned 64-bit integer."""
         self.transaction.require_writable()
@@ -273,6 +283,10 @@ class BoltBucket:
         self.revision += 1
         for child in self._children.values():
             child.abandon()
+
+    def place(self, name: bytes) -> tuple[int, bytes]:
+        """Return what tells the place of the nested bucket `name` from all others in the file."""
+        return self._origin, name
 
     def touch(self) -> None:
         """Note that what this bucket holds changes."""
@@ -326,7 +340,7 @@ class BoltBucket:
             raise CorruptError(f"an inline bucket holds the bucket {name!r}")
         header, leaf = decode_bucket(value)
         if leaf is None:
-            self.transaction.require_one_place(header.root, (self._origin, name))
+            self.transaction.require_one_place(header.root, self.place(name))
         return BoltBucket(
             self.transaction,
             leaf or header.root,

@@ -5,7 +5,7 @@ writer. Everything above this floor sees only these protocols, so that another e
 stand where `orlop.bolt` stands today.
 """
 
-from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, Transaction
+from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, Transaction, Tree
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -45,5 +45,6 @@ __all__ = [
     "StaleReadError",
     "Transaction",
     "TransactionClosedError",
+    "Tree",
     "ValueTooLargeError",
 ]

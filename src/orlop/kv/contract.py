@@ -26,6 +26,10 @@ Path: TypeAlias = "tuple[bytes, ...]"
 """Where a bucket lies: the names on the way to it from the outermost one, its own the last."""
 
 
+Tree: TypeAlias = "dict[bytes, bytes | Tree]"
+"""All that a bucket holds: values, and nested buckets as trees; a copy, in key order."""
+
+
 class Cursor(Protocol):
     """A position among the items of one bucket.
 
@@ -144,6 +148,21 @@ class Bucket(Protocol):
         """Iterate over the items in key order, from the first key that is `start` or greater.
 
         The bucket may be changed meanwhile, as with a cursor.
+        """
+
+    def tree(self, name: bytes) -> Tree | None:
+        """Return the nested bucket `name` with all that it holds; `None` where there is none.
+
+        Raises:
+            NestingTooDeepError: buckets lie in it deeper than the engine's limit.
+        """
+
+    def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
+        """Iterate over the nested buckets with all that they hold; values are passed over.
+
+        They come in key order, from the first name that is `start` or greater.
+
+        Raises: as `tree`.
         """
 
     def set_sequence(self, value: int) -> None:

@@ -24,6 +24,7 @@ from orlop.kv.suite.store import Limits, Store
 from orlop.kv.suite.threads import ThreadSuite
 from orlop.kv.suite.touching import TouchingSuite
 from orlop.kv.suite.transactions import TransactionSuite
+from orlop.kv.suite.trees import TreeSuite
 
 __all__ = ["ContractSuite", "FailureSuite", "FaultyStore", "Limits", "Store"]
 
@@ -36,6 +37,7 @@ class ContractSuite(
     IterationSuite,
     SequenceSuite,
     TouchingSuite,
+    TreeSuite,
     TransactionSuite,
     IsolationSuite,
     LifecycleSuite,
