@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from orlop.collect.conditions import Comparison
     from orlop.collect.rules import FieldRule, Meaning, RuleBook
-    from orlop.kv import Bucket
+    from orlop.kv import ReadableBucket
 
 
 class Edge(NamedTuple):
@@ -98,7 +98,7 @@ class Facts:
         return self.expires_at is not None and now > self.expires_at
 
 
-def of_lease(leases_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_lease(leases_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
     """Return the facts of a lease."""
     said = book.meanings(LEASE, leases.labels(leases_, name))
     is_flat = any(one.rule.effect is Effect.FLAT for one in said)
@@ -110,7 +110,9 @@ def of_lease(leases_: Bucket | None, namespace: str, name: str, book: RuleBook) 
     )
 
 
-def _leased(bucket: Bucket | None, namespace: str, lease: str, *, is_flat: bool) -> Iterator[Edge]:
+def _leased(
+    bucket: ReadableBucket | None, namespace: str, lease: str, *, is_flat: bool
+) -> Iterator[Edge]:
     for resource in leases.resources(bucket, lease):
         kind, _, snapshotter = resource.type.partition("/")
         rule = _LEASED[kind]
@@ -128,7 +130,7 @@ _LEASED: Final[dict[str, FieldRule]] = {
 
 
 def of_snapshot(
-    snapshots_: Bucket | None, namespace: str, snapshotter: str, key: str, book: RuleBook
+    snapshots_: ReadableBucket | None, namespace: str, snapshotter: str, key: str, book: RuleBook
 ) -> Facts:
     """Return the facts of a snapshot."""
     parent = snapshots.parent(snapshots_, key)
@@ -139,7 +141,7 @@ def of_snapshot(
     return _labelled(node, snapshots.labels(snapshots_, key), book, fields)
 
 
-def of_ingest(ingests_: Bucket | None, namespace: str, ref: str, _: RuleBook) -> Facts:
+def of_ingest(ingests_: ReadableBucket | None, namespace: str, ref: str, _: RuleBook) -> Facts:
     """Return the facts of an ingest."""
     try:
         expires_at = ingests.expire_at(ingests_, ref)
@@ -156,12 +158,12 @@ def of_ingest(ingests_: Bucket | None, namespace: str, ref: str, _: RuleBook) ->
     )
 
 
-def of_blob(blobs: Bucket | None, namespace: str, digest: str, book: RuleBook) -> Facts:
+def of_blob(blobs: ReadableBucket | None, namespace: str, digest: str, book: RuleBook) -> Facts:
     """Return the facts of a blob."""
     return _labelled(Node(CONTENT, namespace, digest), content.labels(blobs, digest), book)
 
 
-def of_image(images_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_image(images_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
     """Return the facts of an image."""
     digest = images.target_digest(images_, name)
     fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
@@ -169,7 +171,9 @@ def of_image(images_: Bucket | None, namespace: str, name: str, book: RuleBook) 
     return _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
 
 
-def of_container(containers_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_container(
+    containers_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
+) -> Facts:
     """Return the facts of a container."""
     snapshotter, key = containers.snapshot(containers_, name)
     fields: tuple[Edge, ...] = ()
@@ -180,7 +184,9 @@ def of_container(containers_: Bucket | None, namespace: str, name: str, book: Ru
     return _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
 
 
-def of_sandbox(sandboxes_: Bucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_sandbox(
+    sandboxes_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
+) -> Facts:
     """Return the facts of a sandbox."""
     stored = sandboxes.labels(sandboxes_, name)
     return _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)

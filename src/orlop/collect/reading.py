@@ -24,6 +24,7 @@ from orlop.collect.node import (
     Node,
     split_snapshot,
 )
+from orlop.kv import PlainBucket
 from orlop.schema import (
     buckets,
     containers,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
     from orlop.collect.facts import Facts
     from orlop.collect.rules import RuleBook
-    from orlop.kv import Bucket, Path, Transaction
+    from orlop.kv import Bucket, Path, ReadableBucket, Transaction
     from orlop.schema.places import Place
     from orlop.stores.scope import Transactor
 
@@ -87,7 +88,7 @@ class Shelf(NamedTuple):
             return snapshots.find(transaction, self.namespace, self.snapshotter)
         return _OTHERS[self.type][0](transaction, self.namespace)
 
-    def read(self, bucket: Bucket | None, key: str, book: RuleBook) -> Facts:
+    def read(self, bucket: ReadableBucket | None, key: str, book: RuleBook) -> Facts:
         """Return what a record says that is there."""
         if self.type == SNAPSHOT:
             return facts.of_snapshot(bucket, self.namespace, self.snapshotter, key, book)
@@ -112,9 +113,8 @@ def shelves(transaction: Transaction) -> list[Shelf]:
 def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
     """Iterate over the facts of all records, shelf by shelf."""
     for shelf in shelves(transaction):
-        bucket = shelf.find(transaction)
-        for key in buckets.nested(bucket):
-            yield shelf.read(bucket, key, book)
+        for key, record in buckets.trees(shelf.find(transaction)):
+            yield shelf.read(record, key, book)
 
 
 def read_beside(transactor: Transactor, book: RuleBook) -> Iterator[Facts]:
@@ -167,14 +167,15 @@ def read_one(transaction: Transaction, node: Node, book: RuleBook) -> Facts | No
         snapshotter, key = split_snapshot(node.key)
     shelf = Shelf(node.type, node.namespace, snapshotter)
     bucket = shelf.find(transaction)
-    return shelf.read(bucket, key, book) if buckets.child(bucket, key) is not None else None
+    name = names.to_bytes(key)
+    tree = None if bucket is None else bucket.tree(name)
+    return None if tree is None else shelf.read(PlainBucket({name: tree}), key, book)
 
 
 def _read_some(transaction: Transaction, shelf: Shelf, after: str, book: RuleBook) -> list[Facts]:
-    bucket = shelf.find(transaction)
     start = split_snapshot(after)[1] if shelf.type == SNAPSHOT else after
-    keys = islice(buckets.nested(bucket, start), _RECORDS_AT_ONCE)
-    return [shelf.read(bucket, key, book) for key in keys]
+    records = buckets.trees(shelf.find(transaction), start)
+    return [shelf.read(record, key, book) for key, record in islice(records, _RECORDS_AT_ONCE)]
 
 
 def _shelves_of(transaction: Transaction, namespace: str) -> Iterator[Shelf]:

@@ -5,7 +5,7 @@ writer. Everything above this floor sees only these protocols, so that another e
 stand where `orlop.bolt` stands today.
 """
 
-from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, Transaction, Tree
+from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, ReadableBucket, Transaction, Tree
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -23,6 +23,7 @@ from orlop.kv.errors import (
     TransactionClosedError,
     ValueTooLargeError,
 )
+from orlop.kv.plain import PlainBucket
 
 __all__ = [
     "Bucket",
@@ -41,7 +42,9 @@ __all__ = [
     "LockedError",
     "NestingTooDeepError",
     "Path",
+    "PlainBucket",
     "ReadOnlyError",
+    "ReadableBucket",
     "StaleReadError",
     "Transaction",
     "TransactionClosedError",

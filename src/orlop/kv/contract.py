@@ -65,7 +65,20 @@ class Cursor(Protocol):
         """
 
 
-class Bucket(Protocol):
+class ReadableBucket(Protocol):
+    """What can be read of a bucket, wherever it comes from."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value under `key`; `None` where there is none or where a bucket is."""
+
+    def bucket(self, name: bytes) -> ReadableBucket | None:
+        """Return the nested bucket `name`; `None` where there is none or a value is."""
+
+    def items(self, start: bytes = b"") -> Iterator[Item]:
+        """Iterate over the items in key order, from the first key that is `start` or greater."""
+
+
+class Bucket(ReadableBucket, Protocol):
     """A sorted map of keys to values and nested buckets, with a counter of its own."""
 
     @property

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
+from orlop.kv import PlainBucket
 from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str, *path: bytes) -> Bucket | None:
@@ -30,12 +31,20 @@ def create(transaction: Transaction, namespace: str, *path: bytes) -> Bucket:
     return bucket
 
 
-def child(bucket: Bucket | None, name: str) -> Bucket | None:
+@overload
+def child(bucket: Bucket | None, name: str) -> Bucket | None: ...
+
+
+@overload
+def child(bucket: ReadableBucket | None, name: str) -> ReadableBucket | None: ...
+
+
+def child(bucket: ReadableBucket | None, name: str) -> ReadableBucket | None:
     """Return the nested bucket `name` of a bucket that may itself be missing."""
     return None if bucket is None else bucket.bucket(names.to_bytes(name))
 
 
-def nested(bucket: Bucket | None, after: str = "") -> Iterator[str]:
+def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
     """Iterate over the names of nested buckets, in byte order; plain keys are passed over.
 
     Args:
@@ -50,7 +59,19 @@ def nested(bucket: Bucket | None, after: str = "") -> Iterator[str]:
             yield names.to_text(key)
 
 
-def plain(bucket: Bucket | None) -> Iterator[str]:
+def trees(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBucket]]:
+    """Iterate over nested buckets, read whole; each comes as the only one in a plain bucket.
+
+    Args:
+        bucket: where they lie; it may be missing.
+        after: where to begin: behind this name; empty: with the first.
+    """
+    if bucket is not None:
+        for key, tree in bucket.trees(names.to_bytes(after) + b"\x00" if after else b""):
+            yield names.to_text(key), PlainBucket({key: tree})
+
+
+def plain(bucket: ReadableBucket | None) -> Iterator[str]:
     """Iterate over the names of plain keys, in byte order; nested buckets are passed over."""
     if bucket is None:
         return

@@ -11,7 +11,7 @@ from orlop.schema import buckets, names, runtimes, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -34,12 +34,12 @@ def exists(containers: Bucket | None, container_id: str) -> bool:
     return buckets.child(containers, container_id) is not None
 
 
-def labels(containers: Bucket | None, container_id: str) -> dict[str, str]:
+def labels(containers: ReadableBucket | None, container_id: str) -> dict[str, str]:
     """Return the labels of a container, without the rest of it."""
     return values.read_map(buckets.child(containers, container_id), names.LABELS)
 
 
-def snapshot(containers: Bucket | None, container_id: str) -> tuple[str, str]:
+def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str, str]:
     """Return snapshotter and key of a container's snapshot, without the rest of it."""
     container = buckets.child(containers, container_id)
     if container is None:

@@ -11,7 +11,7 @@ from orlop.schema import buckets, names, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -34,7 +34,7 @@ def exists(blobs: Bucket | None, digest: str) -> bool:
     return buckets.child(blobs, digest) is not None
 
 
-def labels(blobs: Bucket | None, digest: str) -> dict[str, str]:
+def labels(blobs: ReadableBucket | None, digest: str) -> dict[str, str]:
     """Return the labels of a blob, without the rest of it."""
     return values.read_map(buckets.child(blobs, digest), names.LABELS)
 

@@ -11,7 +11,7 @@ from orlop.schema import buckets, names, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -34,12 +34,12 @@ def exists(images: Bucket | None, name: str) -> bool:
     return buckets.child(images, name) is not None
 
 
-def labels(images: Bucket | None, name: str) -> dict[str, str]:
+def labels(images: ReadableBucket | None, name: str) -> dict[str, str]:
     """Return the labels of an image, without the rest of it."""
     return values.read_map(buckets.child(images, name), names.LABELS)
 
 
-def target_digest(images: Bucket | None, name: str) -> str:
+def target_digest(images: ReadableBucket | None, name: str) -> str:
     """Return the digest of an image's target, without the rest of it; empty for none."""
     image = buckets.child(images, name)
     target = None if image is None else image.bucket(names.TARGET)

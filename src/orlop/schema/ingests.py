@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +64,13 @@ def read(ingests: Bucket | None, ref: str) -> Ingest | None:
     )
 
 
-def expected(ingests: Bucket | None, ref: str) -> str:
+def expected(ingests: ReadableBucket | None, ref: str) -> str:
     """Return the digest of the blob that an ingest shares, without the rest of it."""
     ingest = buckets.child(ingests, ref)
     return "" if ingest is None else values.read_text(ingest, names.EXPECTED)
 
 
-def expire_at(ingests: Bucket | None, ref: str) -> Instant | None:
+def expire_at(ingests: ReadableBucket | None, ref: str) -> Instant | None:
     """Return until when an ingest is kept without a lease, without the rest of it.
 
     Raises:

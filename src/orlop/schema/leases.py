@@ -12,7 +12,7 @@ from orlop.schema import buckets, names, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 CONTENT: Final = "content"
 IMAGES: Final = "images"
@@ -43,7 +43,7 @@ def exists(leases: Bucket | None, lease_id: str) -> bool:
     return buckets.child(leases, lease_id) is not None
 
 
-def labels(leases: Bucket | None, lease_id: str) -> dict[str, str]:
+def labels(leases: ReadableBucket | None, lease_id: str) -> dict[str, str]:
     """Return the labels of a lease, without the rest of it."""
     return values.read_map(buckets.child(leases, lease_id), names.LABELS)
 
@@ -77,7 +77,7 @@ def delete(leases: Bucket | None, lease_id: str) -> None:
     buckets.delete(leases, lease_id)
 
 
-def resources(leases: Bucket | None, lease_id: str) -> Iterator[LeaseResource]:
+def resources(leases: ReadableBucket | None, lease_id: str) -> Iterator[LeaseResource]:
     """Iterate over what a lease holds: content, images, ingests, then snapshots."""
     lease = buckets.child(leases, lease_id)
     if lease is None:

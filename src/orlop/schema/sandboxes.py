@@ -12,7 +12,7 @@ from orlop.schema import buckets, names, runtimes, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -45,7 +45,7 @@ def exists(sandboxes: Bucket | None, sandbox_id: str) -> bool:
     return buckets.child(sandboxes, sandbox_id) is not None
 
 
-def labels(sandboxes: Bucket | None, sandbox_id: str) -> dict[str, str]:
+def labels(sandboxes: ReadableBucket | None, sandbox_id: str) -> dict[str, str]:
     """Return the labels of a sandbox, without the rest of it."""
     return values.read_map(buckets.child(sandboxes, sandbox_id), names.LABELS)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,12 @@ def exists(snapshots: Bucket | None, key: str) -> bool:
     return buckets.child(snapshots, key) is not None
 
 
-def labels(snapshots: Bucket | None, key: str) -> dict[str, str]:
+def labels(snapshots: ReadableBucket | None, key: str) -> dict[str, str]:
     """Return the labels of a snapshot, without the rest of it."""
     return values.read_map(buckets.child(snapshots, key), names.LABELS)
 
 
-def parent(snapshots: Bucket | None, key: str) -> str:
+def parent(snapshots: ReadableBucket | None, key: str) -> str:
     """Return the key of a snapshot's parent, without the rest of it; empty where it has none."""
     snapshot = buckets.child(snapshots, key)
     return "" if snapshot is None else values.read_text(snapshot, names.PARENT)

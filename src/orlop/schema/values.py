@@ -19,14 +19,14 @@ from orlop.schema import names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orlop.kv import Bucket
+    from orlop.kv import Bucket, ReadableBucket
     from orlop.model.any import ProtoAny
 
 _ZERO_TIME: Final = Instant.from_utc(1, 1, 1)
 """Go's zero time, which stands for a time that is not set."""
 
 
-def read_text(bucket: Bucket, key: bytes) -> str:
+def read_text(bucket: ReadableBucket, key: bytes) -> str:
     """Return a text; empty where there is none."""
     value = bucket.get(key)
     return "" if value is None else names.to_text(value)
@@ -37,7 +37,7 @@ def write_text(bucket: Bucket, key: bytes, text: str) -> None:
     bucket.put(key, names.to_bytes(text))
 
 
-def read_size(bucket: Bucket, key: bytes) -> int:
+def read_size(bucket: ReadableBucket, key: bytes) -> int:
     """Return a size in bytes; 0 where there is none or where it cannot be read."""
     value = bucket.get(key)
     if value is None:
@@ -53,7 +53,7 @@ def write_size(bucket: Bucket, key: bytes, size: int) -> None:
     bucket.put(key, encoding.encode_varint(size))
 
 
-def read_time(bucket: Bucket, key: bytes) -> Instant | None:
+def read_time(bucket: ReadableBucket, key: bytes) -> Instant | None:
     """Return a time; `None` where there is none.
 
     Raises:
@@ -77,7 +77,7 @@ def write_time(bucket: Bucket, key: bytes, instant: Instant | None) -> None:
         bucket.put(key, encoding.encode_time(instant))
 
 
-def read_map(bucket: Bucket | None, key: bytes) -> dict[str, str]:
+def read_map(bucket: ReadableBucket | None, key: bytes) -> dict[str, str]:
     """Return a map of texts; an empty one where there is none."""
     entries = None if bucket is None else bucket.bucket(key)
     if entries is None:
@@ -106,7 +106,7 @@ def write_map(bucket: Bucket, key: bytes, entries: Mapping[str, str]) -> dict[st
     return stored
 
 
-def read_any(bucket: Bucket, key: bytes) -> ProtoAny | None:
+def read_any(bucket: ReadableBucket, key: bytes) -> ProtoAny | None:
     """Return an Any; `None` where there is none.
 
     Raises:
@@ -122,7 +122,7 @@ def write_any(bucket: Bucket, key: bytes, value: ProtoAny | None) -> None:
         bucket.put(key, encoding.encode_any(value))
 
 
-def read_any_map(bucket: Bucket, key: bytes) -> dict[str, ProtoAny]:
+def read_any_map(bucket: ReadableBucket, key: bytes) -> dict[str, ProtoAny]:
     """Return a map of Any; an empty one where there is none.
 
     Raises:
