@@ -90,7 +90,6 @@ class _Ambient:
     transaction: Transaction
     update: Update | None
     outer: _Ambient | None
-    held: ExitStack
     home: tuple[int, int, int | None]
     doom: BaseException | None = None
     ended: bool = False
@@ -245,17 +244,13 @@ class Transactions:
             pause *= 2
 
     @contextmanager
-    def update(self, *, holding: SharedLock | None = None) -> Iterator[Update]:
+    def update(self) -> Iterator[Update]:
         """Write: joins the update of this context, else commits when the block ends.
-
-        Args:
-            holding: a lock of which to hold a share until the outermost update has ended.
 
         Raises:
             FailedPreconditionError: this context has a reading transaction open, or the
                 database was opened for reading.
-            UnavailableError: gate, writer or lock were not free in time, or an earlier write
-                failed.
+            UnavailableError: gate or writer were not free in time, or an earlier write failed.
             AbortedError: an inner block failed half-way, and everything was rolled back.
         """
         current = self._current()
@@ -263,7 +258,7 @@ class Transactions:
             with self._translation():
                 changes = Changes()
                 try:
-                    with self._outermost(changes, holding) as update:
+                    with self._outermost(changes) as update:
                         yield update
                 except BaseException:
                     self._ended(changes.undone())
@@ -275,26 +270,22 @@ class Transactions:
                 "an update cannot begin inside a view: the view would not see it. "
                 "End the view first, or begin with an update"
             )
-        if holding is not None:
-            current.held.enter_context(holding.shared(self._timeout))
         with self._translation(), self._dooming(current):
             yield current.update
 
     @contextmanager
-    def _outermost(self, changes: Changes, holding: SharedLock | None) -> Iterator[Update]:
+    def _outermost(self, changes: Changes) -> Iterator[Update]:
         if self._writing_thread == threading.get_ident():
             raise FailedPreconditionError(
                 "this thread has an update open in another task or context, and would wait for "
                 "itself: end that one first, and await nothing inside of its block"
             )
         with ExitStack() as held:
-            if holding is not None:
-                held.enter_context(holding.shared(self._timeout))
             held.enter_context(self._gate.shared(self._timeout))
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
-            update = Update(transaction, changes)
+            update = Update(transaction, changes, held)
             try:
-                with self._writing(), self._opened(transaction, update, held) as ambient:
+                with self._writing(), self._opened(transaction, update) as ambient:
                     yield update
             except BaseException:
                 transaction.rollback()
@@ -320,15 +311,12 @@ class Transactions:
             self._writing_thread = None  # while the turn is still ours
 
     @contextmanager
-    def _opened(
-        self, transaction: Transaction, update: Update | None, held: ExitStack | None = None
-    ) -> Iterator[_Ambient]:
+    def _opened(self, transaction: Transaction, update: Update | None) -> Iterator[_Ambient]:
         ambient = _Ambient(
             owner=self,
             transaction=transaction,
             update=update,
             outer=_open.get(),
-            held=held or ExitStack(),
             home=_whereabouts(),
         )
         token = _open.set(ambient)

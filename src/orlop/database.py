@@ -18,6 +18,7 @@ from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.namespace import Namespace
 from orlop.schema import version
+from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
@@ -74,8 +75,8 @@ class Database:
         self._sharing = sharing
         self._sync = sync
         self._gate = SharedLock("the gate between updates and the collector")
-        self._content_lock = SharedLock("the content store")
-        self._snapshot_locks: dict[str, SharedLock] = {}
+        self._content_claims = Claims("the content store", timeout)
+        self._snapshot_claims: dict[str, Claims] = {}
         self._mutex = Lock()
         self._leases_to_end: list[tuple[str, str]] = []
         self._audience = Audience()
@@ -164,15 +165,15 @@ class Database:
         return self._gate
 
     @property
-    def content_lock(self) -> SharedLock:
-        """Shared by those who use the content backend; its cleanup has it alone."""
-        return self._content_lock
+    def content_claims(self) -> Claims:
+        """What keeps the cleanup of the content backend from blobs and ingests."""
+        return self._content_claims
 
-    def snapshot_lock(self, snapshotter: str) -> SharedLock:
-        """Return what those who use a snapshot backend share; its cleanup has it alone."""
+    def snapshot_claims(self, snapshotter: str) -> Claims:
+        """Return what keeps the cleanup of a snapshot backend from snapshots."""
         with self._mutex:
-            return self._snapshot_locks.setdefault(
-                snapshotter, SharedLock(f"the snapshotter {snapshotter}")
+            return self._snapshot_claims.setdefault(
+                snapshotter, Claims(f"the snapshotter {snapshotter}", self._timeout)
             )
 
     @property
@@ -282,6 +283,7 @@ class Database:
 
     def close(self) -> None:
         """Release the files and the lock; closing twice is allowed."""
+        self._collector.close()
         for backend in self._snapshotters.values():
             backend.close()
         self._engine.close()
@@ -317,9 +319,9 @@ class Database:
                 reports=self._reports,
                 gate=self._gate,
                 content=self._content,
-                content_lock=self._content_lock,
+                content_claims=self._content_claims,
                 snapshotters=self._snapshotters,
-                snapshot_lock=self.snapshot_lock,
+                snapshot_claims=self.snapshot_claims,
             )
         )
 

@@ -79,7 +79,7 @@ class Namespace:
         """The blobs."""
         database = self._database
         backend = database.content_backend if database.root else None
-        return ContentStore(self._scope, backend, database.content_lock, database.sharing)
+        return ContentStore(self._scope, backend, database.content_claims, database.sharing)
 
     def snapshotters(self) -> list[str]:
         """Return the names of the snapshotters that this namespace has snapshots of."""
@@ -100,7 +100,7 @@ class Namespace:
             self._scope,
             snapshotter,
             self._database.snapshot_backends.get(snapshotter),
-            self._database.snapshot_lock(snapshotter),
+            self._database.snapshot_claims(snapshotter),
         )
 
     @contextmanager

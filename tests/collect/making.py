@@ -64,12 +64,9 @@ def snapshots_on_disk(database: Database, snapshotter: str = "native") -> set[st
 
 
 def bytes_on_disk(database: Database) -> int:
-    """Return what the files of the content store take, in bytes."""
+    """Return the sizes of all files of the content store, in bytes."""
     assert database.root is not None
     folder = database.root / "io.containerd.content.v1.content"
     return sum(
-        os.lstat(Path(place, name)).st_size
-        for place, _, names in os.walk(folder)
-        for name in names
-        if Path(place).name == "sha256" or name == "data"
+        os.lstat(Path(place, name)).st_size for place, _, names in os.walk(folder) for name in names
     )

@@ -13,17 +13,18 @@ from collect.making import (
     make_snapshot,
     snapshots_on_disk,
 )
-from orlop.collect.cleanup import leaves_first
-from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.backends.metastore import Metastore
+from orlop.backends.snapshots import Snapshots
+from orlop.collect.stock import leaves_first
+from orlop.model.errors import FailedPreconditionError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from collect.settable import SettableClock
     from orlop import Database
-    from orlop.model.records import Mount
 
 GC = "containerd.io/gc."
 
@@ -117,120 +118,45 @@ def test_a_rolled_back_update_leaves_nothing_behind(database: Database) -> None:
     assert database.gc.run().deleted == 1
 
 
-def _failing(error: Exception) -> Callable[..., object]:
-    def fail(*_: object, **__: object) -> object:
-        raise error
-
-    return fail
-
-
-@pytest.mark.parametrize("error", [OSError("the disk is broken"), UnavailableError("it is held")])
-def test_a_backend_that_fails_does_not_stop_the_others(
-    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception
-) -> None:
-    ns = database.namespace("default")
-    make_blob(ns, b"garbage")
-    make_snapshot(ns, "garbage")
-    with monkeypatch.context() as patch:
-        patch.setattr(database.content_backend, "delete", _failing(error))
-        statistics = database.gc.run()
-    assert statistics.failures == {"content": str(error)}
-    assert statistics.removed == {"content": 1, "snapshot": 1}
-    assert len(blobs_on_disk(database)) == 1
-    assert snapshots_on_disk(database) == set()
-    # It stays dirty until its cleanup succeeds.
-    statistics = database.gc.run()
-    assert (statistics.removed, statistics.deleted, statistics.failures) == ({}, 1, {})
-    assert blobs_on_disk(database) == {}
-
-
-def test_a_snapshotter_that_fails_is_tried_again(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    make_snapshot(database.namespace("default"), "garbage")
-    with monkeypatch.context() as patch:
-        patch.setattr(database.snapshot_backends["native"], "cleanup", _failing(OSError("no")))
-        assert database.gc.run().failures == {"native": "no"}
-    statistics = database.gc.run()
-    assert (set(statistics.snapshot_nanoseconds), statistics.failures) == ({"native"}, {})
-
-
 def test_a_snapshot_that_the_backend_will_not_remove_is_passed_over(
     database: Database, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     ns = database.namespace("default")
     make_snapshot(ns, "one")
     make_snapshot(ns, "two")
-    backend = database.snapshot_backends["native"]
-    remove = backend.remove
+    remove = Snapshots.remove
 
-    def refuse(key: str) -> None:
+    def refuse(self: Snapshots, key: str) -> tuple[str, SnapshotKind]:
         if key.endswith("/one"):
             raise FailedPreconditionError(f"{key} is mounted")
-        remove(key)
+        return remove(self, key)
 
     caplog.set_level("INFO")
-    monkeypatch.setattr(backend, "remove", refuse)
+    monkeypatch.setattr(Snapshots, "remove", refuse)
     statistics = database.gc.run()
     assert (statistics.failures, statistics.deleted) == ({}, 1)
     assert {name.rpartition("/")[2] for name in snapshots_on_disk(database)} == {"one"}
     assert "is mounted" in caplog.text
 
 
-def test_a_snapshot_in_the_making_is_not_cleaned_away(
+def test_snapshots_go_many_in_one_transaction(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ns = database.namespace("default")
-    backend = database.snapshot_backends["native"]
-    prepare = backend.prepare
-    made, may_go_on = threading.Event(), threading.Event()
+    parent = ""
+    for number in range(30):
+        parent = make_snapshot(ns, f"layer-{number}", parent)
+    commits: list[str] = []
+    update = Metastore.update
 
-    def slow(key: str, parent: str, labels: Mapping[str, str] | None = None) -> tuple[Mount, ...]:
-        mounts = prepare(key, parent, labels)
-        made.set()
-        assert may_go_on.wait(30)
-        return mounts
+    def counting(self: Metastore) -> AbstractContextManager[Snapshots]:
+        commits.append(self.path.parent.name)
+        return update(self)
 
-    monkeypatch.setattr(backend, "prepare", slow)
-    making = threading.Thread(
-        target=ns.snapshots("native").prepare, args=("new", "", {f"{GC}root": "x"})
-    )
-    making.start()
-    assert made.wait(30)
-    # On disk, but not yet in the metadata: the cleanup waits for it.
-    collecting = threading.Thread(target=database.gc.run)
-    collecting.start()
-    collecting.join(0.2)
-    assert collecting.is_alive()
-    may_go_on.set()
-    making.join(30)
-    collecting.join(30)
-    assert len(snapshots_on_disk(database)) == 1
-    assert ns.snapshots("native").stat("new").name == "new"
-
-
-def test_a_blob_being_committed_is_not_cleaned_away(database: Database) -> None:
-    ns = database.namespace("default")
-    opened, may_go_on = threading.Event(), threading.Event()
-    digests: list[str] = []
-
-    def write() -> None:
-        with database.update():
-            digests.append(make_blob(ns, b"new", {f"{GC}root": "x"}))
-            opened.set()
-            assert may_go_on.wait(30)
-
-    writing = threading.Thread(target=write)
-    writing.start()
-    assert opened.wait(30)
-    collecting = threading.Thread(target=database.gc.run)
-    collecting.start()
-    collecting.join(0.2)
-    assert collecting.is_alive()
-    may_go_on.set()
-    writing.join(30)
-    collecting.join(30)
-    assert set(blobs_on_disk(database)) == set(digests)
+    monkeypatch.setattr(Metastore, "update", counting)
+    assert database.gc.run().deleted == 30
+    assert len(commits) == 1
+    assert snapshots_on_disk(database) == set()
 
 
 def test_collections_and_writers_go_on_together(database: Database) -> None:

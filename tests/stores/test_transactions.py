@@ -257,13 +257,16 @@ def test_a_follower_may_use_the_database(db: Database, ns: Namespace) -> None:
     def react(event: Event) -> None:
         if event.topic == "/content/create":
             ns.leases.create("reaction")
-        with db.gate.exclusive(timeout=5), db.content_lock.exclusive(timeout=5):
-            pass
+        with db.gate.exclusive(timeout=5):
+            claimed.append(len(db.content_claims))
+
+    claimed: list[int] = []
 
     db.subscribe(react)
     with ns.content.writer("ref") as writer:
         writer.commit()
     assert lease_ids(ns) == ["reaction"]
+    assert claimed[-1] == 0
 
 
 def test_all_are_told_even_if_one_raises(db: Database, ns: Namespace, events: list[Event]) -> None:
@@ -298,27 +301,22 @@ def test_an_update_waits_for_the_gate(tmp_path: Path) -> None:
         assert db.namespace("one").leases.list() == [], "a view does not wait"
 
 
-def test_a_lock_is_held_until_the_outermost_update_ends(db: Database, ns: Namespace) -> None:
-    def is_free() -> bool:
-        result: list[bool] = []
-
-        def attempt() -> None:
-            try:
-                with db.content_lock.exclusive(timeout=0.01):
-                    result.append(True)
-            except UnavailableError:
-                result.append(False)
-
-        thread = threading.Thread(target=attempt)
-        thread.start()
-        thread.join()
-        return result[0]
-
+def test_claims_are_kept_until_the_outermost_update_ends(db: Database, ns: Namespace) -> None:
     with db.update():
         with ns.content.writer("ref"):
             pass
-        assert not is_free()
-    assert is_free()
+        with db.content_claims.take(["testing/1/ref"]) as taken:
+            assert not taken
+    with db.content_claims.take(["testing/1/ref"]) as taken:
+        assert taken
+
+
+def test_claims_are_given_up_by_a_rollback(db: Database, ns: Namespace) -> None:
+    with suppress(ZeroDivisionError), db.update():
+        ns.snapshots("native").prepare("key")
+        assert len(db.snapshot_claims("native")) == 1
+        fail()
+    assert len(db.snapshot_claims("native")) == 0
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,13 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 from whenever import Instant
 
-from orlop.backends.files import directory, is_missing, list_names, make_directories
+from orlop.backends.files import (
+    directory,
+    is_missing,
+    list_names,
+    make_directories,
+    unique_name,
+)
 from orlop.model import digest as digests
 from orlop.model.errors import AlreadyExistsError, NotFoundError
 from orlop.model.records import ContentInfo
@@ -23,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _BLOBS: Final = "blobs"
+_DISCARDED: Final = ".gone-"
+"""Begins the names of discarded blobs, in the store's root, where containerd does not look."""
 _ALGORITHMS: Final = ("sha256", "sha384", "sha512")
 _DIRECTORY_MODE: Final = 0o755
 
@@ -98,6 +106,28 @@ class Blobs:
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
         with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
             os.unlink(name, dir_fd=descriptor)
+
+    def discard(self, digest: str) -> None:
+        """Take a blob out of sight, without deleting its data: that may take the disk long.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+            # Not synced: what a power loss brings back is garbage as before.
+            os.rename(name, self._root / unique_name(_DISCARDED), src_dir_fd=descriptor)
+
+    def cleanup(self) -> None:
+        """Delete the data of discarded blobs."""
+        if not self._root.is_dir():
+            return
+        with directory(self._root) as descriptor:
+            for name in list_names(descriptor):
+                if name.startswith(_DISCARDED):
+                    with contextlib.suppress(FileNotFoundError):  # somebody else cleans up too
+                        os.unlink(name, dir_fd=descriptor)
 
     def publish(self, digest: str, data: str, source: int) -> None:
         """Make the file `data` of the open directory `source` the blob `digest`, durably.

@@ -69,6 +69,15 @@ class LocalContent:
         self._tidy_once()
         self._blobs.delete(digest)
 
+    def discard(self, digest: str) -> None:
+        """Take a blob out of sight; its data goes with `cleanup`.
+
+        Raises:
+            InvalidArgumentError: this is no digest.
+            NotFoundError: there is no such blob.
+        """
+        self._blobs.discard(digest)
+
     def writer(self, ref: str, *, size: int = 0, expected: str = "") -> ContentWriter:
         """Open the ingest `ref` for writing: a new one, or an old one where it stopped.
 
@@ -118,9 +127,28 @@ class LocalContent:
         self._tidy_once()
         self._ingests.remove(ref)
 
+    def discard_ingest(self, ref: str) -> None:
+        """Take an ingest out of sight; its data goes with `cleanup`.
+
+        A writer that holds it can only close then.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        self._ingests.discard(ref)
+
+    def ingest_size(self, ref: str) -> int:
+        """Return the sizes of all files of an ingest together, in bytes.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        return self._ingests.size(ref)
+
     def cleanup(self) -> None:
-        """Delete what killed processes left: ingests that were being made or removed."""
+        """Delete what was discarded, and ingests that killed processes left half made."""
         self._ingests.cleanup()
+        self._blobs.cleanup()
 
     def _refuse_existing(self, expected: str) -> None:
         if expected and self._blobs.exists(expected):

@@ -116,11 +116,34 @@ class Ingests:
         Raises:
             NotFoundError: there is no such ingest.
         """
+        remove_tree(self.discard(ref))
+
+    def discard(self, ref: str) -> Path:
+        """Move the ingest of `ref` out of sight; return where `cleanup` will find it.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
         with self._changing:
             removed = self._take_away(_directory_name(ref))
         if removed is None:
             raise _missing(ref)
-        remove_tree(removed)
+        return removed
+
+    def size(self, ref: str) -> int:
+        """Return the sizes of all files of the ingest of `ref` together, in bytes.
+
+        Raises:
+            NotFoundError: there is no such ingest.
+        """
+        try:
+            with (
+                files.directory(self._root, _INGEST, _directory_name(ref)) as descriptor,
+                os.scandir(descriptor) as entries,
+            ):
+                return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
+        except FileNotFoundError:
+            raise _missing(ref) from None
 
     def set_updated(self, ingest: OpenIngest, updated_at: Instant) -> None:
         """Note when an ingest was written to last; nothing happens where it is gone."""
@@ -147,16 +170,20 @@ class Ingests:
         """Delete what killed processes left: half an ingest, or one that was being removed."""
         if not self._root.is_dir():
             return
-        with self._changing:
-            for name in self._names():
-                found = self._read(name)
-                if found is None or _directory_name(found.ref) != name:
+        broken = [name for name in self._names() if not self._is_whole(name)]
+        with self._changing:  # so that none is being made or taken away
+            for name in broken:
+                if not self._is_whole(name):
                     self._take_away(name)
             with files.directory(self._root) as descriptor:
                 names = files.list_names(descriptor)
             leftovers = [self._root / name for name in names if name.startswith((_NEW, _REMOVED))]
         for leftover in leftovers:
             remove_tree(leftover)
+
+    def _is_whole(self, name: str) -> bool:
+        found = self._read(name)
+        return found is not None and _directory_name(found.ref) == name
 
     def _create(self, name: str, ref: str, total: int) -> IngestStatus:
         now = self._clock.now()

@@ -24,7 +24,12 @@ from orlop.backends import files
 from orlop.backends.metastore import Metastore
 from orlop.backends.removal import remove_tree
 from orlop.backends.usage import disk_usage
-from orlop.model.errors import ConflictError, FailedPreconditionError, UnimplementedError
+from orlop.model.errors import (
+    ConflictError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnimplementedError,
+)
 from orlop.model.records import SnapshotKind
 
 if TYPE_CHECKING:
@@ -183,6 +188,45 @@ class DirectorySnapshotter(abc.ABC):
             number, _ = snapshots.remove(key)
         self._discard(number)
 
+    def discard(self, keys: Sequence[str]) -> list[str]:
+        """Remove snapshots in that order, in one transaction; their files go with `cleanup`.
+
+        One that is not there, or on which others stand, is passed over.
+
+        Returns:
+            Which this removed.
+        """
+        removed = {}
+        with self._changing() as snapshots:
+            for key in keys:
+                try:
+                    removed[key] = snapshots.remove(key)[0]
+                except NotFoundError:
+                    continue
+                except FailedPreconditionError as error:
+                    _LOG.info("%s", error)
+        for number in removed.values():
+            # Whatever could not be renamed is found by the cleanup all the same.
+            with contextlib.suppress(OSError):
+                self._take_away(number)
+        return list(removed)
+
+    def size_on_disk(self, key: str) -> int:
+        """Return how many bytes of the disk the removal of a snapshot gives back.
+
+        The files of a committed one were counted at its commit.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
+        directory = self._directory / number
+        if not directory.is_dir():
+            return 0  # a view that shows its parent
+        if info.kind is not SnapshotKind.COMMITTED:
+            return disk_usage(directory).size
+        return usage.size + disk_usage(directory, without=self._data(number)).size
+
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots in byte order of their keys, as they are at one moment."""
         yield from self._metastore.read(lambda snapshots: list(snapshots.walk()))
@@ -270,30 +314,51 @@ class DirectorySnapshotter(abc.ABC):
         removed = self._directory / f"{_REMOVED}{number}"
         with self._claim(removed.name):
             try:
-                with contextlib.suppress(FileNotFoundError):  # a view may have none
-                    (self._directory / number).rename(removed)
+                self._take_away(number)
                 remove_tree(removed)
             except OSError as error:
                 _LOG.warning("%s is left to the next cleanup: %s", removed, error)
 
+    def _take_away(self, number: str) -> None:
+        """Rename the directory of a snapshot that is durably removed."""
+        with contextlib.suppress(FileNotFoundError):  # a view may have none
+            (self._directory / number).rename(self._directory / f"{_REMOVED}{number}")
+
     def _unnamed(self) -> list[Path]:
         """Rename all that no snapshot needs, so that it stays so, and return it."""
-        if not self._names():
+        names = self._unclaimed()
+        if not names:
             return []
         if not self._metastore.exists():
             return self._unnumbered()
+        # Read after the listing: what is listed and not claimed was named before, or never is.
+        known = self._metastore.read(lambda snapshots: snapshots.ids())
+        unnamed, unclear = [], []
+        for name in sorted(names - known.keys()):
+            number = name.removeprefix(_REMOVED)
+            was_moved = number in known and number not in names
+            if name.startswith((_REMOVED, _NEW)) and not was_moved:
+                unnamed.append(self._directory / name)
+            else:
+                unclear.append(name)
+        return unnamed + self._cleared_up(unclear)
+
+    def _cleared_up(self, unclear: Sequence[str]) -> list[Path]:
+        """Look at directories again while nobody changes snapshots; return what none needs.
+
+        Left by processes that died: the number of a transaction that failed is given out again.
+        """
+        if not unclear:
+            return []
         unnamed = []
         with self._metastore.hold() as snapshots:
-            known = snapshots.ids()
-            names = self._unclaimed()
-            for name in sorted(names - known.keys()):
+            known, names = snapshots.ids(), self._unclaimed()
+            for name in names.intersection(unclear) - known.keys():
                 path = self._directory / name
                 number = name.removeprefix(_REMOVED)
                 if number in known and number not in names:
                     # A daemon renames before its commit, and died between the two.
                     path.rename(self._directory / number)
-                elif name.startswith(_REMOVED):
-                    unnamed.append(path)
                 else:
                     removed = self._directory / files.unique_name(f"{_REMOVED}{name}-")
                     with contextlib.suppress(FileNotFoundError):  # whoever removed it was faster

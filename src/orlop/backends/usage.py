@@ -20,20 +20,29 @@ _BLOCK_BYTES: Final = 512
 """The unit of st_blocks, whatever the file system's own block is (stat(2))."""
 
 
-def disk_usage(root: Path) -> SnapshotUsage:
+def disk_usage(root: Path, *, without: Path | None = None) -> SnapshotUsage:
     """Count the inodes below `root`, itself among them, and the bytes of their blocks.
 
     An inode with several names counts once. What vanishes during the walk is passed over.
 
+    Args:
+        root: where to begin.
+        without: what is left out with all below it.
+
     Raises:
         OSError: `root` does not exist, or a directory below it cannot be read.
     """
+    left_out = None if without is None else str(without)
+    if left_out == str(root):
+        return SnapshotUsage(inodes=0, size=0)
     own = root.lstat()
     inodes, blocks = 1, own.st_blocks
     linked: set[tuple[int, int]] = set()
     waiting = [str(root)] if stat.S_ISDIR(own.st_mode) else []
     while waiting:
         for status, path in _entries(waiting.pop()):
+            if path == left_out:
+                continue
             if stat.S_ISDIR(status.st_mode):
                 waiting.append(path)
             elif status.st_nlink > 1:

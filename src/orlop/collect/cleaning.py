@@ -1,22 +1,32 @@
 """Which backends a run cleans, and what becomes of each cleanup.
 
-One that fails does not stop the others, and is tried again by the next run.
+Each has a thread of its own: one that fails or hangs does not stop the others. It is tried
+again by the next run, of this process or of a later one.
 """
 
 from __future__ import annotations
 
+import contextvars
 import logging
+import threading
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from orlop.collect.cleanup import Cleaned, clean_content, clean_snapshots
-from orlop.collect.dirt import CONTENT_BACKEND
-from orlop.model.errors import OrlopError
+from orlop.collect.cleanup import Cleaned, clean
+from orlop.collect.dirt import CONTENT_BACKEND, shown
+from orlop.model.errors import AbortedError, OrlopError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
     from orlop.collect.dirt import Dirt
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
+
+_PATIENCE_SECONDS: Final = 60.0
+"""How long a run waits for a backend that makes no step."""
+
+_CLOSING_SECONDS: Final = 5.0
 
 _logger = logging.getLogger(__name__)
 
@@ -31,49 +41,160 @@ class Cleaning:
         freed_bytes: what those took on disk.
     """
 
-    def __init__(self, domain: Domain, dirt: Dirt, only: set[Datum] | None) -> None:
-        self._domain = domain
-        self._dirt = dirt
-        self._only = only
+    def __init__(self) -> None:
         self.durations: dict[str, int] = {}
         self.failures: dict[str, str] = {}
         self.deleted = 0
         self.freed_bytes = 0
 
-    def run(self) -> None:
-        """Clean all backends that need it. One that fails does not stop the others."""
-        if self._only is None:
+
+class Cleaner:
+    """Cleans the backends of a database. Every thread may use it."""
+
+    def __init__(
+        self, domain: Domain, dirt: Dirt, *, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> None:
+        """Make a cleaner.
+
+        Args:
+            domain: the database.
+            dirt: which of its backends are to be cleaned.
+            patience_seconds: how long to wait for a backend that makes no step.
+        """
+        self._domain = domain
+        self._dirt = dirt
+        self._patience_seconds = patience_seconds
+        self._mutex = threading.Lock()
+        self._working: dict[str, _Worker] = {}
+        self._is_closed = False
+
+    def run(self, only: Collection[Datum] | None = None) -> Cleaning:
+        """Clean all backends that need it, all at the same time.
+
+        What a backend that hangs does later, if it ever does, is not in what this returns.
+
+        Args:
+            only: what may be deleted at most; `None`: all that nothing names.
+        """
+        if only is None:
             names = self._dirt.names()
         else:
             # A plan does not clean all that is dirty: what it leaves stays so.
-            names = sorted({datum.snapshotter for datum in self._only})
+            names = sorted({datum.snapshotter for datum in only})
+        cleaning = Cleaning()
+        workers = []
         for name in names:
-            if name == CONTENT_BACKEND or name in self._domain.snapshotters:
-                self._run(name)
+            if name in self._domain.snapshotters or (
+                name == CONTENT_BACKEND and self._domain.content is not None
+            ):
+                worker = self._start(name, only)
+                if worker is None:
+                    cleaning.failures[shown(name)] = "an earlier cleanup of it still goes on"
+                else:
+                    workers.append(worker)
+        for worker in workers:
+            worker.wait(self._patience_seconds)
+            worker.report(cleaning)
+        return cleaning
 
-    def _run(self, name: str) -> None:
-        if self._only is None:
-            self._dirt.take(name)
-        shown = name or "content"
+    def close(self) -> None:
+        """Let cleanups end after their next step; do not wait for one that hangs."""
+        with self._mutex:
+            self._is_closed = True
+            workers = list(self._working.values())
+        for worker in workers:
+            worker.stop()
+        for worker in workers:
+            worker.wait(_CLOSING_SECONDS)
+
+    def _start(self, name: str, only: Collection[Datum] | None) -> _Worker | None:
+        with self._mutex:
+            if name in self._working or self._is_closed:
+                return None
+            worker = self._working[name] = _Worker(self._domain, self._dirt, name, only)
+        worker.start(self._ended)
+        return worker
+
+    def _ended(self, worker: _Worker) -> None:
+        with self._mutex:
+            del self._working[worker.name]
+
+
+class _Worker:
+    """The cleanup of one backend, in a thread of its own."""
+
+    def __init__(
+        self, domain: Domain, dirt: Dirt, name: str, only: Collection[Datum] | None
+    ) -> None:
+        self.name = name
+        self._domain = domain
+        self._dirt = dirt
+        self._only = only
+        self._has_ended = threading.Event()
+        self._is_stopped = False
+        self._steps = 0
+        self._cleaned = Cleaned()
+        self._nanoseconds = 0
+        self._error: BaseException | None = None
+
+    def start(self, ended: Callable[[_Worker], None]) -> None:
+        """Begin; `ended` is called at the end."""
+        # A thread must not see the transaction of this context, whatever threads inherit. It
+        # is a daemon, so that a backend that hangs does not keep the process from ending.
+        thread = threading.Thread(
+            target=contextvars.Context().run,
+            args=(self._run, ended),
+            name=f"cleanup of {shown(self.name)}",
+            daemon=True,
+        )
+        thread.start()
+
+    def stop(self) -> None:
+        """Let it end before its next step."""
+        self._is_stopped = True
+
+    def wait(self, patience_seconds: float) -> None:
+        """Return when it has ended, or has made no step for that long."""
+        steps = -1
+        while steps != self._steps:
+            steps = self._steps
+            if self._has_ended.wait(patience_seconds):
+                return
+
+    def report(self, cleaning: Cleaning) -> None:
+        """Add what has become of it to what a run tells; raise what nobody expected."""
+        if not self._has_ended.is_set():
+            self._dirt.put_back(self.name)
+            cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
+            return
+        cleaning.durations[self.name] = self._nanoseconds
+        cleaning.deleted += self._cleaned.deleted
+        cleaning.freed_bytes += self._cleaned.freed_bytes
+        if isinstance(self._error, (OrlopError, OSError)):
+            cleaning.failures[shown(self.name)] = str(self._error)
+        elif self._error is not None:
+            raise self._error
+
+    def _run(self, ended: Callable[[_Worker], None]) -> None:
         begun = perf_counter_ns()
+        if self._only is None:
+            self._dirt.take(self.name)
         try:
-            cleaned = self._clean(name)
+            clean(self._domain, self.name, self._cleaned, self._only, self._advance)
         except (OrlopError, OSError) as error:
-            self._dirt.put_back(name)
-            self.failures[shown] = str(error)
-            _logger.warning("the cleanup of %s failed, and is tried again: %s", shown, error)
-        except BaseException:
-            self._dirt.put_back(name)
-            raise
-        else:
-            self.deleted += cleaned.deleted
-            self.freed_bytes += cleaned.freed_bytes
-        self.durations[name] = perf_counter_ns() - begun
+            self._error = error
+            _logger.warning(
+                "the cleanup of %s failed, and is tried again: %s", shown(self.name), error
+            )
+        except BaseException as error:  # noqa: BLE001 -- raised in the thread that waits for this
+            self._error = error
+        if self._error is not None or self._cleaned.passed_over:
+            self._dirt.put_back(self.name)
+        self._nanoseconds = perf_counter_ns() - begun
+        ended(self)
+        self._has_ended.set()
 
-    def _clean(self, name: str) -> Cleaned:
-        if name != CONTENT_BACKEND:
-            backend = self._domain.snapshotters[name]
-            return clean_snapshots(self._domain, name, backend, self._only)
-        if self._domain.content is None:
-            return Cleaned()
-        return clean_content(self._domain, self._domain.content, self._only)
+    def _advance(self) -> None:
+        self._steps += 1
+        if self._is_stopped:
+            raise AbortedError("the database is being closed")

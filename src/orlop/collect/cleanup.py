@@ -1,158 +1,124 @@
-"""The cleanup: data in the backends that no metadata names is deleted.
+"""The cleanup of a backend: data that no metadata names is deleted.
 
-It runs after the sweep, when updates go on again. Under the lock of a store what is about to
-go is checked against the metadata once more: whoever makes data holds a share of that lock
-from before the data exists until it is named.
+It runs after the sweep, while everybody goes on. What is garbage is found without a lock.
+Then, some at a time, the names of it are taken (`orlop.stores.claims`), looked up in the
+metadata once more, and their data is moved out of sight; only after that, with no name taken,
+it is deleted: nobody waits for the disk. What somebody is making or naming is passed over. A
+process that is killed at any point leaves what the next cleanup finds.
 
 Source: containerd, core/metadata/content.go and snapshot.go (garbageCollect); spec/metadata.md
-3.8.
+3.8. There the whole backend is locked meanwhile.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
-from orlop.collect.named import BLOB, FILES, UNFINISHED, Datum, read_named
-from orlop.model.errors import FailedPreconditionError, NotFoundError
+from orlop.collect.named import still_named
+from orlop.collect.stock import take_stock
+from orlop.model.errors import OrlopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Set as AbstractSet
 
     from orlop.collect.domain import Domain
-    from orlop.model.backends import ContentBackend, SnapshotBackend
-    from orlop.model.records import SnapshotInfo
+    from orlop.collect.named import Datum
+    from orlop.collect.stock import Stock
+
+_AT_ONCE: Final = 64
+"""How many names are taken at once: whoever needs one of them waits that long."""
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cleaned:
     """What a cleanup did.
 
     Attributes:
         deleted: how many blobs, ingests or snapshots it deleted.
         freed_bytes: what they took on disk.
+        passed_over: how many it left because somebody was making or naming them.
     """
 
     deleted: int = 0
     freed_bytes: int = 0
+    passed_over: int = 0
 
 
-def clean_content(
-    domain: Domain, backend: ContentBackend, only: Collection[Datum] | None
-) -> Cleaned:
-    """Delete blobs and ingests that no namespace names.
+def clean(
+    domain: Domain,
+    name: str,
+    cleaned: Cleaned,
+    only: Collection[Datum] | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> None:
+    """Delete what no namespace names in a backend, and what removed data left there.
 
     Args:
         domain: the database.
-        backend: its content.
+        name: the snapshotter, or `CONTENT_BACKEND`.
+        cleaned: where to note what was done, also if this fails half-way.
         only: what may be deleted at most; `None`: all that nothing names.
+        advance: is called before each step; what it raises ends the cleanup.
 
     Raises:
         OrlopError, OSError: something could not be read or deleted.
     """
-    deleted, freed = 0, 0
-    with domain.content_lock.exclusive():
-        named = domain.transactor.read(read_named)
-
-        def is_garbage(datum: Datum) -> bool:
-            return datum not in named and (only is None or datum in only)
-
-        for blob in backend.walk():
-            if is_garbage(Datum(BLOB, blob.digest)) and _is_gone(backend.delete, blob.digest):
-                deleted, freed = deleted + 1, freed + blob.size
-        for ingest in list(backend.statuses()):
-            if is_garbage(Datum(UNFINISHED, ingest.ref)) and _is_gone(backend.abort, ingest.ref):
-                deleted, freed = deleted + 1, freed + ingest.offset
-        backend.cleanup()
-    return Cleaned(deleted, freed)
+    # The claims are watched from before the backend is looked at: what was named after that
+    # was claimed.
+    claims = domain.claims(name)
+    with claims.watch() as claimed:
+        stock = take_stock(domain, name)
+        for batch in _batches(_garbage(domain, stock, only)):
+            advance()
+            _discard(domain, stock, batch, claimed, cleaned)
+    advance()
+    stock.cleanup()
 
 
-def clean_snapshots(
-    domain: Domain, name: str, backend: SnapshotBackend, only: Collection[Datum] | None
-) -> Cleaned:
-    """Remove snapshots that no namespace names, then what removed ones left on disk.
-
-    Args:
-        domain: the database.
-        name: the snapshotter.
-        backend: what keeps its snapshots.
-        only: what may be removed at most; `None`: all that nothing names.
-
-    Raises:
-        OrlopError, OSError: something could not be read or removed.
-    """
-    sizes = _sizes(domain, name, backend, only)
-    deleted, freed = 0, 0
-    with domain.snapshot_lock(name).exclusive():
-        for key in _garbage(domain, name, backend, only):
-            if _is_gone(backend.remove, key):
-                deleted, freed = deleted + 1, freed + sizes.get(key, 0)
-    backend.cleanup()
-    return Cleaned(deleted, freed)
-
-
-def leaves_first(snapshots: Iterable[SnapshotInfo], garbage: Collection[str]) -> list[str]:
-    """Return which of the snapshots that are garbage can be removed, children first.
-
-    One on which another stands that stays cannot.
-    """
-    parents = {one.name: one.parent for one in snapshots}
-    children: dict[str, int] = {}
-    for parent in parents.values():
-        children[parent] = children.get(parent, 0) + 1
-    free = [name for name in parents if name in garbage and not children.get(name)]
-    removable = []
-    while free:
-        name = free.pop()
-        removable.append(name)
-        parent = parents[name]
-        children[parent] -= 1
-        if not children[parent] and parent in garbage and parent in parents:
-            free.append(parent)
-    return removable
-
-
-def _garbage(
-    domain: Domain, name: str, backend: SnapshotBackend, only: Collection[Datum] | None
-) -> list[str]:
-    """Return the backend names of what can be removed, children first."""
-    snapshots = list(backend.walk())
-    if not snapshots:
+def _garbage(domain: Domain, stock: Stock, only: Collection[Datum] | None) -> list[Datum]:
+    """Return what can go, in the order in which it must."""
+    data = list(stock.data())
+    if not data:
         return []
-    named = domain.transactor.read(read_named)
-    data = {one.name: Datum(FILES, one.name, name) for one in snapshots}
-    garbage = {
-        key for key, datum in data.items() if datum not in named and (only is None or datum in only)
-    }
-    removable = leaves_first(snapshots, garbage)
-    for key in sorted(garbage.difference(removable)):
-        _logger.info("snapshot %r of %s stays: others stand on it", key, name)
+    named = domain.transactor.read(stock.named)
+    garbage = {one for one in data if one not in named and (only is None or one in only)}
+    removable = stock.removable(garbage)
+    for datum in sorted(garbage.difference(removable)):
+        _logger.info("%s stays: others stand on it", datum.key)
     return removable
 
 
-def _sizes(
-    domain: Domain, name: str, backend: SnapshotBackend, only: Collection[Datum] | None
-) -> dict[str, int]:
-    """Return what the garbage takes on disk, in bytes. To count may take long: it needs no lock."""
-    sizes = {}
-    for key in _garbage(domain, name, backend, only):
-        try:
-            sizes[key] = backend.usage(key).size
-        except (NotFoundError, OSError) as error:
-            _logger.info("what snapshot %r of %s takes is not known: %s", key, name, error)
-    return sizes
+def _batches(data: Sequence[Datum]) -> list[Sequence[Datum]]:
+    return [data[begin : begin + _AT_ONCE] for begin in range(0, len(data), _AT_ONCE)]
 
 
-def _is_gone(remove: Callable[[str], None], key: str) -> bool:
-    """Remove something; tell whether this did it."""
+def _discard(
+    domain: Domain,
+    stock: Stock,
+    batch: Sequence[Datum],
+    claimed: AbstractSet[str],
+    cleaned: Cleaned,
+) -> None:
+    """Move data out of sight, unless it was claimed since it was found to be garbage."""
+    sizes = {one: _size(stock, one) for one in batch}  # to count may take long
+    with stock.claims.take(one.name for one in batch) as taken:
+        free = [one for one in batch if one.name in taken and one.name not in claimed]
+        named = domain.transactor.read(partial(still_named, data=free))
+        gone = stock.discard([one for one in free if one not in named])
+    cleaned.deleted += len(gone)
+    cleaned.freed_bytes += sum(sizes[one] for one in gone)
+    cleaned.passed_over += len(batch) - len(free)
+
+
+def _size(stock: Stock, datum: Datum) -> int:
     try:
-        remove(key)
-    except NotFoundError:
-        return False  # somebody else was faster, which is as good
-    except FailedPreconditionError as error:
-        _logger.info("%r stays: %s", key, error)
-        return False
-    return True
+        return stock.size(datum)
+    except (OrlopError, OSError) as error:
+        _logger.info("what %s takes is not known: %s", datum.key, error)
+        return 0

@@ -6,6 +6,7 @@ import contextvars
 from typing import TYPE_CHECKING
 
 from orlop.collect import reasons
+from orlop.collect.cleaning import Cleaner
 from orlop.collect.dirt import Dirt
 from orlop.collect.node import BUILT_IN
 from orlop.collect.plan import Plan
@@ -39,10 +40,15 @@ class Collector:
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
         self._dirt = Dirt(domain.snapshotters)
+        self._cleaner = Cleaner(domain, self._dirt)
 
     def note(self, changes: Changes) -> None:
         """Take note of what an update has done; the database calls this when one has ended."""
         self._dirt.note(changes)
+
+    def close(self) -> None:
+        """Let cleanups end that are under way; the database calls this when it closes."""
+        self._cleaner.close()
 
     def register(self, resource: Resource) -> None:
         """Let a kind of resource take part in collections from now on.
@@ -145,4 +151,4 @@ class Collector:
             )
         # A view that is open here must not be taken for the present, and an update that is
         # open here holds the gate: its own error says so.
-        return contextvars.Context().run(collect, self._domain, self._dirt, plan)
+        return contextvars.Context().run(collect, self._domain, self._cleaner, plan)

@@ -14,6 +14,11 @@ CONTENT_BACKEND: Final = ""
 """Stands for the content backend, among the names of snapshotters."""
 
 
+def shown(name: str) -> str:
+    """Return what a backend is called before people."""
+    return name or "content"
+
+
 class Dirt:
     """The backends that are to be cleaned. Every thread may use it.
 

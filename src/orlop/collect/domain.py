@@ -1,4 +1,4 @@
-"""What a collector works on: transactions, backends, and the locks between their users.
+"""What a collector works on: transactions, backends, and what keeps their users apart.
 
 The database fills it in; so the collector can be read, and tested, without the database.
 """
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from orlop.collect.reports import Reports
     from orlop.collect.resources import Resource
     from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.stores.claims import Claims
     from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Transactor
 
@@ -28,9 +29,9 @@ class Domain:
         reports: is told of all that updates touch, once it is durable, before the gate is left.
         gate: updates hold a share of it, a sweep has it alone.
         content: what keeps blobs; `None` for a bare database.
-        content_lock: shared by those who use it; its cleanup has it alone.
+        content_claims: keep its cleanup from what is being written or named.
         snapshotters: what keeps snapshots, by name; empty for a bare database.
-        snapshot_lock: returns such a lock for each of them.
+        snapshot_claims: returns the same for each of them.
         resources: kinds of resources that take part, by type; may grow while the database
             is open.
     """
@@ -40,7 +41,11 @@ class Domain:
     reports: Reports
     gate: SharedLock
     content: ContentBackend | None
-    content_lock: SharedLock
+    content_claims: Claims
     snapshotters: Mapping[str, SnapshotBackend]
-    snapshot_lock: Callable[[str], SharedLock]
+    snapshot_claims: Callable[[str], Claims]
     resources: dict[str, Resource] = field(default_factory=dict)
+
+    def claims(self, name: str) -> Claims:
+        """Return what keeps the cleanup from data in a backend; no name is that of content."""
+        return self.snapshot_claims(name) if name else self.content_claims

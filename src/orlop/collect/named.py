@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.collect.node import CONTENT, INGEST, SNAPSHOT, Node, snapshot_node, split_snapshot
-from orlop.schema import content, ingests, namespaces, snapshots
+from orlop.collect.node import CONTENT, INGEST, SNAPSHOT, Node, split_snapshot
+from orlop.schema import buckets, content, ingests, namespaces, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from orlop.kv import Transaction
 
@@ -41,11 +41,53 @@ class Datum(NamedTuple):
 
 def read_named(transaction: Transaction) -> set[Datum]:
     """Return the data that the metadata of all namespaces names."""
+    named = read_named_in_content(transaction)
+    for namespace in namespaces.all_names(transaction):
+        for snapshotter in snapshots.snapshotters(transaction, namespace):
+            if "/" not in snapshotter:  # else none of our backends, and its keys make no nodes
+                named.update(_snapshots(transaction, namespace, snapshotter))
+    return named
+
+
+def read_named_in_content(transaction: Transaction) -> set[Datum]:
+    """Return the blobs and ingests that the metadata of all namespaces names."""
     return {
         datum
         for namespace in namespaces.all_names(transaction)
-        for node in _nodes(transaction, namespace)
-        for datum in data_of(transaction, node)
+        for datum in _content(transaction, namespace)
+    }
+
+
+def read_named_snapshots(transaction: Transaction, snapshotter: str) -> set[Datum]:
+    """Return the snapshots of a snapshotter that the metadata of all namespaces names."""
+    return {
+        datum
+        for namespace in namespaces.all_names(transaction)
+        for datum in _snapshots(transaction, namespace, snapshotter)
+    }
+
+
+def still_named(transaction: Transaction, data: Iterable[Datum]) -> set[Datum]:
+    """Return which of some data the metadata names, without reading all of it.
+
+    Data that is named in another way than by its own record (a snapshot that was adopted from
+    its backend) is not found so: claims tell of that.
+    """
+    names = list(namespaces.all_names(transaction))
+    shared = {
+        ingests.expected(bucket, ref)
+        for bucket in (ingests.find(transaction, name) for name in names)
+        for ref in ingests.all_names(bucket)
+    }
+    blobs = [content.find(transaction, name) for name in names]
+    return {
+        datum
+        for datum in data
+        if (
+            datum.name in shared or any(content.exists(bucket, datum.name) for bucket in blobs)
+            if datum.kind == BLOB
+            else _has_record(transaction, datum)
+        )
     }
 
 
@@ -65,13 +107,29 @@ def data_of(transaction: Transaction, node: Node) -> Iterator[Datum]:
         yield Datum(FILES, snapshots.backend_name(bucket, key), snapshotter)
 
 
-def _nodes(transaction: Transaction, namespace: str) -> Iterator[Node]:
+def _content(transaction: Transaction, namespace: str) -> Iterator[Datum]:
     for digest in content.all_names(content.find(transaction, namespace)):
-        yield Node(CONTENT, namespace, digest)
+        yield Datum(BLOB, digest)
     for ref in ingests.all_names(ingests.find(transaction, namespace)):
-        yield Node(INGEST, namespace, ref)
-    for snapshotter in snapshots.snapshotters(transaction, namespace):
-        if "/" in snapshotter:
-            continue  # none of our backends, and its keys make no nodes
-        for key in snapshots.all_names(snapshots.find(transaction, namespace, snapshotter)):
-            yield snapshot_node(namespace, snapshotter, key)
+        yield from data_of(transaction, Node(INGEST, namespace, ref))
+
+
+def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[Datum]:
+    bucket = snapshots.find(transaction, namespace, snapshotter)
+    for key in snapshots.all_names(bucket):
+        yield Datum(FILES, snapshots.backend_name(bucket, key), snapshotter)
+
+
+def _has_record(transaction: Transaction, datum: Datum) -> bool:
+    """Tell whether the record that gave an ingest or a snapshot its backend name has it still."""
+    namespace, _, rest = datum.name.partition("/")
+    _, _, key = rest.partition("/")
+    if not key:
+        return False
+    if datum.kind == UNFINISHED:
+        found = ingests.find(transaction, namespace)
+        if buckets.child(found, key) is None:
+            return False
+        return ingests.backend_ref(found, namespace, key) == datum.name
+    bucket = snapshots.find(transaction, namespace, datum.snapshotter)
+    return snapshots.backend_name(bucket, key) == datum.name

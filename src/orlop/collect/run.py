@@ -17,7 +17,6 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.cleaning import Cleaning
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.graph import Graph
 from orlop.collect.marked import Marked
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.collect.dirt import Dirt
+    from orlop.collect.cleaning import Cleaner
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
     from orlop.collect.node import Node
@@ -60,12 +59,12 @@ class Swept:
     pauses: list[int] = field(default_factory=list)
 
 
-def collect(domain: Domain, dirt: Dirt, plan: Plan | None = None) -> Statistics:
+def collect(domain: Domain, cleaner: Cleaner, plan: Plan | None = None) -> Statistics:
     """Remove what nothing holds.
 
     Args:
         domain: the database.
-        dirt: which backends are to be cleaned.
+        cleaner: cleans the backends afterwards.
         plan: what may be removed at most; `None`: all that nothing holds.
 
     Raises:
@@ -77,7 +76,7 @@ def collect(domain: Domain, dirt: Dirt, plan: Plan | None = None) -> Statistics:
         run.sweep()
     # What was removed is durably gone from here on; a failure only leaves data behind.
     only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-    return _clean_up(domain, dirt, run.swept, only)
+    return _clean_up(cleaner, run.swept, only)
 
 
 class _Run:
@@ -237,9 +236,8 @@ def _finish(collections: Mapping[str, Collection]) -> None:
             _logger.exception("the collection of type %s could not be finished", kind)
 
 
-def _clean_up(domain: Domain, dirt: Dirt, swept: Swept, only: set[Datum] | None) -> Statistics:
-    cleaning = Cleaning(domain, dirt, only)
-    cleaning.run()
+def _clean_up(cleaner: Cleaner, swept: Swept, only: set[Datum] | None) -> Statistics:
+    cleaning = cleaner.run(only)
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
         pause_nanoseconds=sum(swept.pauses),

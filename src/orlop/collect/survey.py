@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orlop.collect.cleanup import leaves_first
-from orlop.collect.named import BLOB, FILES, UNFINISHED, Datum
-from orlop.model.errors import NotFoundError, OrlopError
+from orlop.collect.dirt import CONTENT_BACKEND, shown
+from orlop.collect.stock import take_stock
+from orlop.model.errors import OrlopError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from orlop.collect.domain import Domain
-    from orlop.model.records import SnapshotInfo
+    from orlop.collect.named import Datum
+    from orlop.collect.stock import Stock
 
 
 @dataclass(slots=True)
@@ -21,63 +22,44 @@ class Survey:
     """The data in the backends at one moment, each backend for itself.
 
     Attributes:
-        domain: the database.
-        content: sizes of blobs and of unfinished ones, in bytes.
-        snapshots: by snapshotter.
+        stocks: what lies in each, by its name.
         failures: which backends could not be read, and why; their data is not in the plan.
     """
 
-    domain: Domain
-    content: dict[Datum, int] = field(default_factory=dict)
-    snapshots: dict[str, list[SnapshotInfo]] = field(default_factory=dict)
+    stocks: dict[str, Stock] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
 
     def data(self) -> Iterator[Datum]:
         """Iterate over all data."""
-        yield from self.content
-        for snapshotter, snapshots in self.snapshots.items():
-            for one in snapshots:
-                yield Datum(FILES, one.name, snapshotter)
+        for stock in self.stocks.values():
+            yield from stock.data()
 
     def deletable(self, named: Collection[Datum]) -> set[Datum]:
         """Return what a cleanup would delete if only `named` were named by the metadata."""
-        deletable = {datum for datum in self.content if datum not in named}
-        for snapshotter, snapshots in self.snapshots.items():
-            data = {one.name: Datum(FILES, one.name, snapshotter) for one in snapshots}
-            garbage = {name for name, datum in data.items() if datum not in named}
-            deletable.update(data[name] for name in leaves_first(snapshots, garbage))
+        deletable: set[Datum] = set()
+        for stock in self.stocks.values():
+            deletable.update(stock.removable({one for one in stock.data() if one not in named}))
         return deletable
 
     def size(self, datum: Datum) -> int:
         """Return what a datum takes on disk, in bytes; 0 where it is not there."""
-        if datum.kind != FILES:
-            return self.content.get(datum, 0)
-        backend = self.domain.snapshotters.get(datum.snapshotter)
-        if backend is None or datum.snapshotter not in self.snapshots:
+        stock = self.stocks.get(datum.snapshotter)
+        if stock is None:
             return 0
         try:
-            return backend.usage(datum.name).size
-        except NotFoundError:
-            return 0
+            return stock.size(datum)
         except (OrlopError, OSError) as error:
-            self.failures.setdefault(datum.snapshotter, str(error))
+            self.failures.setdefault(shown(datum.snapshotter), str(error))
             return 0
 
 
 def survey(domain: Domain) -> Survey:
     """Look into all backends. One that cannot be read is noted, and left out."""
-    found = Survey(domain)
-    if domain.content is not None:
+    found = Survey()
+    names = [] if domain.content is None else [CONTENT_BACKEND]
+    for name in (*names, *domain.snapshotters):
         try:
-            content = {Datum(BLOB, blob.digest): blob.size for blob in domain.content.walk()}
-            for ingest in domain.content.statuses():
-                content[Datum(UNFINISHED, ingest.ref)] = ingest.offset
-            found.content = content
+            found.stocks[name] = take_stock(domain, name)
         except (OrlopError, OSError) as error:
-            found.failures["content"] = str(error)
-    for name, backend in domain.snapshotters.items():
-        try:
-            found.snapshots[name] = list(backend.walk())
-        except (OrlopError, OSError) as error:
-            found.failures[name] = str(error)
+            found.failures[shown(name)] = str(error)
     return found

@@ -67,6 +67,12 @@ class ContentBackend(Protocol):
     def delete(self, digest: str) -> None:
         """Delete a blob; NotFoundError where there is none."""
 
+    def discard(self, digest: str) -> None:
+        """Take a blob out of sight without waiting for the disk; its data goes with `cleanup`.
+
+        NotFoundError where there is none.
+        """
+
     def writer(self, ref: str, *, size: int = 0, expected: str = "") -> BackendWriter:
         """Open the ingest `ref` for writing: a new one, or an old one where it stopped.
 
@@ -84,8 +90,14 @@ class ContentBackend(Protocol):
     def abort(self, ref: str) -> None:
         """Drop the ingest `ref` with its data; NotFoundError where it is unknown."""
 
+    def discard_ingest(self, ref: str) -> None:
+        """Take an ingest out of sight as `discard` a blob; NotFoundError where it is unknown."""
+
+    def ingest_size(self, ref: str) -> int:
+        """Return what an ingest takes, in bytes: its data and what is noted of it."""
+
     def cleanup(self) -> None:
-        """Delete what killed processes left: ingests that were being made or removed."""
+        """Delete what was discarded, and what killed processes left half made or removed."""
 
 
 class SnapshotBackend(Protocol):
@@ -123,6 +135,18 @@ class SnapshotBackend(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove a snapshot; FailedPreconditionError where others stand on it."""
+
+    def discard(self, keys: Sequence[str]) -> list[str]:
+        """Remove snapshots in that order, all at once; their files go with `cleanup`.
+
+        One that is not there, or on which others stand, is passed over.
+
+        Returns:
+            Which this removed.
+        """
+
+    def size_on_disk(self, key: str) -> int:
+        """Return how many bytes of the disk the removal of a snapshot gives back."""
 
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots."""

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from orlop.model.backends import ContentBackend
     from orlop.model.records import ContentInfo, IngestStatus
     from orlop.schema.ingests import Ingest
-    from orlop.stores.locks import SharedLock
+    from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 
 SHARED: Final = "shared"
@@ -61,13 +61,13 @@ class ContentStore:
     Attributes:
         scope: the namespace, over a source of transactions.
         backend: what keeps the data; `None` for a bare database, whose metadata can be read.
-        lock: shared by those who use the backend, held alone by its cleanup.
+        claims: keep the cleanup of the backend from what is being written or named.
         sharing: `SHARED` or `ISOLATED`.
     """
 
     scope: Scope
     backend: ContentBackend | None
-    lock: SharedLock
+    claims: Claims
     sharing: str = SHARED
 
     def info(self, digest: str) -> ContentInfo:
@@ -107,7 +107,7 @@ class ContentStore:
             InvalidArgumentError: a path or a label is invalid.
         """
         now = self.scope.transactor.clock.now()
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             stored = self._get(update.transaction, info.digest)
             labels = masked_labels(stored.labels, info.labels, paths, f"content {info.digest}")
             check_labels(labels, "info.Labels")
@@ -122,7 +122,7 @@ class ContentStore:
         Raises:
             NotFoundError: this namespace has none of that digest.
         """
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             self._get(update.transaction, digest)
             content.delete(content.find(update.transaction, self.scope.namespace), digest)
             attachment.detach(self.scope, update, leases.CONTENT, digest)
@@ -176,7 +176,7 @@ class ContentStore:
         Raises:
             NotFoundError: there is no such ingest.
         """
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             ingest = self._ingest(update.transaction, ref)
             if not ingest.expected:
                 # An attempt that was rolled back, or died, may have taken the data already.
@@ -212,7 +212,7 @@ class ContentStore:
         opening = Opening(
             scope=self.scope,
             backend=self._backend(),
-            lock=self.lock,
+            claims=self.claims,
             ref=ref,
             size=size,
             expected=expected,
@@ -220,7 +220,7 @@ class ContentStore:
         )
         exists, writer = False, None
         try:
-            with self.scope.transactor.update(holding=self.lock) as update:
+            with self.scope.transactor.update() as update:
                 attachment.check_lease(self.scope, update.transaction)
                 exists = content.exists(
                     content.find(update.transaction, self.scope.namespace), expected
@@ -241,6 +241,8 @@ class ContentStore:
         """Return the size of the blob that an ingest may share, `None` where it may not."""
         if not opening.expected or not self._may_share(update.transaction, opening.expected):
             return None
+        # From before it is looked at: it may be about to go.
+        update.held.enter_context(self.claims.claim(opening.expected))
         try:
             found = self._backend().info(opening.expected)
         except OrlopError:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.model.backends import BackendWriter, ContentBackend
-    from orlop.stores.locks import SharedLock
+    from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 
 _KEPT_UNLEASED: Final = TimeDelta(hours=24)
@@ -44,7 +44,7 @@ class Opening:
     Attributes:
         scope: the namespace, over a source of transactions.
         backend: what keeps the data.
-        lock: shared by those who use the backend, held alone by its cleanup.
+        claims: keep the cleanup of the backend from what is being written or named.
         ref: how the user calls the ingest.
         size: what the size will be, in bytes; 0: not known.
         expected: what the digest will be; empty: not known.
@@ -53,7 +53,7 @@ class Opening:
 
     scope: Scope
     backend: ContentBackend
-    lock: SharedLock
+    claims: Claims
     ref: str
     size: int = 0
     expected: str = ""
@@ -70,6 +70,9 @@ class Opening:
         namespace = self.scope.namespace
         bucket = ingests.find(update.transaction, namespace)
         backend_ref = ingests.backend_ref(bucket, namespace, self.ref)
+        # From before the data exists until it is named. What was left under that name may be
+        # garbage so far, and is gone on with.
+        update.held.enter_context(self.claims.claim(backend_ref))
         started = self.scope.transactor.clock.now()
         if shared_size is not None:
             shared = replace(self, size=shared_size)
@@ -178,8 +181,10 @@ class ContentWriter:
         """
         if self._backend_writer is not None:
             self._backend_writer.sync()
-        with self._opening.scope.transactor.update(holding=self._opening.lock) as update:
+        with self._opening.scope.transactor.update() as update:
             attachment.check_lease(self._opening.scope, update.transaction)
+            named = {self._backend_ref, self.digest(), expected} - {""}
+            update.held.enter_context(self._opening.claims.claim(*named))
             info = self._commit_data(update, size, expected, labels or {})
             exists = self._note(update, info)
         if exists:

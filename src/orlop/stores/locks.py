@@ -1,7 +1,6 @@
 """A lock that many share or one has alone.
 
-Three things need it: the gate between updates and the collector's sweep, and the locks
-between those who use a backend and the cleanup of it. Whoever waits to have it alone goes
+The gate between updates and the collector's sweep is one. Whoever waits to have it alone goes
 before newcomers, so that a stream of updates cannot starve the collector. A thread that
 holds a share gets another one at once: its work may pass the same lock several times.
 """

@@ -6,6 +6,7 @@ tested, without the database above it.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
     from orlop.kv import Transaction
     from orlop.model.clock import Clock
-    from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
 
@@ -55,10 +55,17 @@ class Changes:
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """A writing transaction that one or several store calls share, with its changes."""
+    """A writing transaction that one or several store calls share, with its changes.
+
+    Attributes:
+        transaction: where to write.
+        changes: what has been done.
+        held: what is held until the outermost update has ended: durably, or with a rollback.
+    """
 
     transaction: Transaction
     changes: Changes
+    held: ExitStack = field(default_factory=ExitStack)
 
 
 class Transactor(Protocol):
@@ -77,11 +84,8 @@ class Transactor(Protocol):
     def read(self, function: Callable[[Transaction], _T]) -> _T:
         """Return what `function` reads; it is called again where the file changed meanwhile."""
 
-    def update(self, *, holding: SharedLock | None = None) -> AbstractContextManager[Update]:
+    def update(self) -> AbstractContextManager[Update]:
         """Write: joins the update of this context, else commits when the block ends.
-
-        Args:
-            holding: a lock of which to hold a share until the outermost update has ended.
 
         Raises:
             FailedPreconditionError: this context has a reading transaction open.

@@ -13,6 +13,7 @@ Source: containerd, core/metadata/snapshot.go; spec/metadata.md 2.6.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -35,10 +36,19 @@ if TYPE_CHECKING:
     from orlop.kv import Bucket
     from orlop.model.backends import SnapshotBackend
     from orlop.model.records import Mount, SnapshotInfo
-    from orlop.stores.locks import SharedLock
+    from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 
 _logger = logging.getLogger(__name__)
+
+
+def claimed_name(held: ExitStack, claims: Claims, bucket: Bucket, namespace: str, key: str) -> str:
+    """Return a backend name that is new, but for what was rolled back, and claimed in `held`."""
+    name = snapshots.new_backend_name(bucket, namespace, key)
+    while claims.is_taken(name):  # the cleanup removes what an attempt has left: no need to wait
+        name = snapshots.new_backend_name(bucket, namespace, key)
+    held.enter_context(claims.claim(name))
+    return name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +66,7 @@ class Creation:
     scope: Scope
     snapshotter: str
     backend: SnapshotBackend
-    lock: SharedLock
+    claims: Claims
     key: str
     parent: str
     labels: Mapping[str, str] | None
@@ -64,12 +74,12 @@ class Creation:
 
     def run(self) -> tuple[Mount, ...]:
         """Create the snapshot and return its mounts; for the errors see the store."""
-        with self.lock.shared():
-            reserved = self._reserve()
+        with ExitStack() as claimed:
+            reserved = self._reserve(claimed)
             try:
                 mounts = self._make(reserved)
             except AlreadyExistsError as error:
-                self._adopt(reserved, error)
+                self._adopt(reserved, error, claimed)
             now = self.scope.transactor.clock.now()
             record = SnapshotRecord(
                 key=self.key,
@@ -95,9 +105,9 @@ class Creation:
     def _target(self) -> str:
         return (self.labels or {}).get(label_names.SNAPSHOT_REF, "")
 
-    def _reserve(self) -> _Reservation:
-        """Phase 1: check, and take a name for the backend."""
-        with self.scope.transactor.update(holding=self.lock) as update:
+    def _reserve(self, claimed: ExitStack) -> _Reservation:
+        """Phase 1: check, and take a name for the backend. That and its parent are claimed."""
+        with self.scope.transactor.update() as update:
             attachment.check_lease(self.scope, update.transaction)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             existing = next(
@@ -111,22 +121,24 @@ class Creation:
                 bucket = snapshots.create(
                     update.transaction, self.scope.namespace, self.snapshotter
                 )
+                backend_parent = snapshots.backend_name(bucket, self.parent)
+                if backend_parent:
+                    claimed.enter_context(self.claims.claim(backend_parent))
                 return _Reservation(
-                    backend_name=self._free_name(bucket),
-                    backend_parent=snapshots.backend_name(bucket, self.parent),
+                    backend_name=self._free_name(bucket, claimed), backend_parent=backend_parent
                 )
         raise AlreadyExistsError(
             f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
         )
 
-    def _free_name(self, bucket: Bucket) -> str:
-        """Return a name that the backend does not know.
+    def _free_name(self, bucket: Bucket, claimed: ExitStack) -> str:
+        """Claim a name that the backend does not know, and return it.
 
         After a rollback the same number is given out again, and the backend may have kept what
-        was made under it.
+        was made under it, or just be rid of it.
         """
         while True:
-            name = snapshots.new_backend_name(bucket, self.scope.namespace, self.key)
+            name = claimed_name(claimed, self.claims, bucket, self.scope.namespace, self.key)
             try:
                 self.backend.stat(name)
             except NotFoundError:
@@ -140,7 +152,8 @@ class Creation:
 
     def _note(self, record: SnapshotRecord, backend_parent: str, *, adopted: bool = False) -> bool:
         """Phase 3: note it; return whether it was, or whether somebody else had been faster."""
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
+            update.held.enter_context(self.claims.claim(record.backend_name))
             update.changes.snapshots_made.add(self.snapshotter)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             if bucket is None:
@@ -156,6 +169,8 @@ class Creation:
                 snapshots.write(bucket, record)
                 if self.parent:
                     snapshots.add_child(bucket, self.parent, record.key)
+            else:
+                update.changes.snapshotters.add(self.snapshotter)  # what was made is garbage
             self._attach(update, record.key)
             if not exists and not adopted and not self.is_view:
                 self.scope.tell(
@@ -167,12 +182,18 @@ class Creation:
                 )
         return not exists
 
-    def _adopt(self, reserved: _Reservation, error: AlreadyExistsError) -> NoReturn:
+    def _adopt(
+        self, reserved: _Reservation, error: AlreadyExistsError, claimed: ExitStack
+    ) -> NoReturn:
         """Note the snapshot that the backend had already; the answer is an error all the same."""
         if not self._target:
             # The name was new: to pass the answer on would tell the caller that it was not.
             raise UnknownError(f"unexpected error from snapshotter: {error}") from error
-        found = self._find_target(reserved.backend_parent)
+        found, seen = self._find_target(reserved.backend_parent), None
+        while found != seen:
+            # Nothing may have named it so far: looked at again where no cleanup takes it away.
+            claimed.enter_context(self.claims.claim(found.name))
+            found, seen = self._find_target(reserved.backend_parent), found
         record = SnapshotRecord(
             key=self._target,
             backend_name=found.name,

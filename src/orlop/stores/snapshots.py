@@ -26,7 +26,7 @@ from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
 from orlop.stores.masks import masked_labels
-from orlop.stores.snapshot_creation import Creation
+from orlop.stores.snapshot_creation import Creation, claimed_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from orlop.model.backends import SnapshotBackend
     from orlop.model.filters import Filter
     from orlop.model.records import Mount, SnapshotUsage
-    from orlop.stores.locks import SharedLock
+    from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 
 _T = TypeVar("_T")
@@ -55,13 +55,13 @@ class SnapshotStore:
         snapshotter: the name of the snapshotter.
         backend: what keeps the files; `None` where it is not ours or not there: then what the
             metadata says can be read, and kinds are unknown.
-        lock: shared by those who use the backend, held alone by its cleanup.
+        claims: keep the cleanup of the backend from what is being made or named.
     """
 
     scope: Scope
     snapshotter: str
     backend: SnapshotBackend | None
-    lock: SharedLock
+    claims: Claims
 
     def stat(self, key: str) -> SnapshotInfo:
         """Return what is known of a snapshot.
@@ -82,7 +82,7 @@ class SnapshotStore:
         if not info.name:
             raise InvalidArgumentError("the name of a snapshot is needed to update it")
         now = self.scope.transactor.clock.now()
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             stored = self._get(update.transaction, info.name)
             labels = masked_labels(stored.labels, info.labels, paths, f'snapshot "{info.name}"')
             check_labels(labels, "info.Labels")
@@ -168,7 +168,7 @@ class SnapshotStore:
         """
         check_key(name, "the name of a snapshot")
         check_labels(labels or {}, "info.Labels")
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
@@ -190,7 +190,7 @@ class SnapshotStore:
             NotFoundError: there is none of that key, or its parent is missing.
             FailedPreconditionError: others stand on it; the message names them.
         """
-        with self.scope.transactor.update(holding=self.lock) as update:
+        with self.scope.transactor.update() as update:
             record = self._get(update.transaction, key)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             # A note of a child that is gone, as older daemons left them, holds nothing.
@@ -248,7 +248,7 @@ class SnapshotStore:
             scope=self.scope,
             snapshotter=self.snapshotter,
             backend=self._backend(),
-            lock=self.lock,
+            claims=self.claims,
             key=key,
             parent=parent,
             labels=labels,
@@ -271,7 +271,7 @@ class SnapshotStore:
         # The backend first: if it refuses, nothing is written here. If the transaction fails
         # after it, the backend has a snapshot that nothing names, and the next cleanup takes it.
         update.changes.snapshots_made.add(self.snapshotter)
-        backend_name = self._commit_in_backend(bucket, active, name, labels, parent)
+        backend_name = self._commit_in_backend(update, bucket, active, name, labels, parent)
         committed = SnapshotRecord(
             key=name,
             backend_name=backend_name,
@@ -293,6 +293,7 @@ class SnapshotStore:
 
     def _commit_in_backend(
         self,
+        update: Update,
         bucket: Bucket,
         active: SnapshotRecord,
         name: str,
@@ -305,14 +306,16 @@ class SnapshotStore:
         """
         backend = self._backend()
         inherited = label_names.inheritable(labels)
-        backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
+        backend_name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, name)
         stands_on = snapshots.backend_name(bucket, parent)
         while (left := _found(backend, backend_name)) is not None:
             is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
             if is_ours and _found(backend, active.backend_name) is None:
                 backend.update(replace(left, labels=inherited or {}), ("labels",))
                 return backend_name
-            backend_name = snapshots.new_backend_name(bucket, self.scope.namespace, name)
+            backend_name = claimed_name(
+                update.held, self.claims, bucket, self.scope.namespace, name
+            )
         try:
             backend.commit(
                 backend_name,

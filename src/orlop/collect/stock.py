@@ -1,0 +1,196 @@
+"""What lies in one backend: found, measured and discarded in the same way, whatever it is."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from orlop.collect.dirt import CONTENT_BACKEND
+from orlop.collect.named import (
+    BLOB,
+    FILES,
+    UNFINISHED,
+    Datum,
+    read_named_in_content,
+    read_named_snapshots,
+)
+from orlop.model.errors import FailedPreconditionError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+
+    from orlop.collect.domain import Domain
+    from orlop.kv import Transaction
+    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.model.records import SnapshotInfo
+    from orlop.stores.claims import Claims
+
+_logger = logging.getLogger(__name__)
+
+
+class Stock(Protocol):
+    """The data in one backend at one moment."""
+
+    @property
+    def claims(self) -> Claims:
+        """What somebody is making or naming here."""
+
+    def data(self) -> Iterable[Datum]:
+        """Return all data, in a lasting order."""
+
+    def named(self, transaction: Transaction) -> set[Datum]:
+        """Return the data that the metadata of all namespaces names here."""
+
+    def removable(self, garbage: Collection[Datum]) -> list[Datum]:
+        """Return what of the garbage can go, in the order in which it must."""
+
+    def size(self, datum: Datum) -> int:
+        """Return how many bytes a datum takes; 0 where it is gone."""
+
+    def discard(self, data: Sequence[Datum]) -> list[Datum]:
+        """Move data out of sight, without waiting for its deletion; return what this moved."""
+
+    def cleanup(self) -> None:
+        """Delete what was discarded."""
+
+
+class ContentStock:
+    """Blobs and ingests."""
+
+    def __init__(self, backend: ContentBackend, claims: Claims) -> None:
+        """Look into the backend.
+
+        Raises:
+            OrlopError, OSError: it cannot be read.
+        """
+        self.claims = claims
+        self._backend = backend
+        self._sizes = {Datum(BLOB, blob.digest): blob.size for blob in backend.walk()}
+        self._ingests = [Datum(UNFINISHED, ingest.ref) for ingest in backend.statuses()]
+
+    def data(self) -> Iterator[Datum]:
+        """Return all data, blobs first."""
+        yield from self._sizes
+        yield from self._ingests
+
+    def named(self, transaction: Transaction) -> set[Datum]:
+        """Return the blobs and ingests that the metadata of all namespaces names."""
+        return read_named_in_content(transaction)
+
+    def removable(self, garbage: Collection[Datum]) -> list[Datum]:
+        """Return the garbage: nothing here stands on anything."""
+        return [datum for datum in self.data() if datum in garbage]
+
+    def size(self, datum: Datum) -> int:
+        """Return the sizes of the files of a datum, in bytes."""
+        if datum.kind == BLOB:
+            return self._sizes.get(datum, 0)
+        try:
+            return self._backend.ingest_size(datum.name)
+        except NotFoundError:
+            return 0
+
+    def discard(self, data: Sequence[Datum]) -> list[Datum]:
+        """Move blobs and ingests out of sight; return which this moved."""
+        return [datum for datum in data if _is_gone(self._discarding(datum), datum)]
+
+    def cleanup(self) -> None:
+        """Delete what was discarded."""
+        self._backend.cleanup()
+
+    def _discarding(self, datum: Datum) -> Callable[[str], None]:
+        return self._backend.discard if datum.kind == BLOB else self._backend.discard_ingest
+
+
+class SnapshotStock:
+    """The snapshots of one snapshotter."""
+
+    def __init__(self, name: str, backend: SnapshotBackend, claims: Claims) -> None:
+        """Look into the backend of the snapshotter `name`.
+
+        Raises:
+            OrlopError, OSError: it cannot be read.
+        """
+        self.claims = claims
+        self._name = name
+        self._backend = backend
+        self._snapshots = list(backend.walk())
+
+    def data(self) -> list[Datum]:
+        """Return all snapshots, in byte order of their keys."""
+        return [self._datum(one.name) for one in self._snapshots]
+
+    def named(self, transaction: Transaction) -> set[Datum]:
+        """Return the snapshots that the metadata of all namespaces names."""
+        return read_named_snapshots(transaction, self._name)
+
+    def removable(self, garbage: Collection[Datum]) -> list[Datum]:
+        """Return what of the garbage can go, children first."""
+        names = {datum.name for datum in garbage}
+        return [self._datum(name) for name in leaves_first(self._snapshots, names)]
+
+    def size(self, datum: Datum) -> int:
+        """Return how many bytes of the disk the removal of a snapshot gives back."""
+        try:
+            return self._backend.size_on_disk(datum.name)
+        except NotFoundError:
+            return 0
+
+    def discard(self, data: Sequence[Datum]) -> list[Datum]:
+        """Remove snapshots, all at once; return which this removed."""
+        return [self._datum(name) for name in self._backend.discard([one.name for one in data])]
+
+    def cleanup(self) -> None:
+        """Delete the files of removed snapshots."""
+        self._backend.cleanup()
+
+    def _datum(self, name: str) -> Datum:
+        return Datum(FILES, name, self._name)
+
+
+def take_stock(domain: Domain, name: str) -> Stock:
+    """Look into the backend of that name.
+
+    Args:
+        domain: the database; it has that backend.
+        name: a snapshotter, or `CONTENT_BACKEND`.
+
+    Raises:
+        OrlopError, OSError: it cannot be read.
+    """
+    if name == CONTENT_BACKEND and domain.content is not None:
+        return ContentStock(domain.content, domain.content_claims)
+    return SnapshotStock(name, domain.snapshotters[name], domain.snapshot_claims(name))
+
+
+def leaves_first(snapshots: Iterable[SnapshotInfo], garbage: Collection[str]) -> list[str]:
+    """Return which of the snapshots that are garbage can be removed, children first.
+
+    One on which another stands that stays cannot.
+    """
+    parents = {one.name: one.parent for one in snapshots}
+    children: dict[str, int] = {}
+    for parent in parents.values():
+        children[parent] = children.get(parent, 0) + 1
+    free = [name for name in parents if name in garbage and not children.get(name)]
+    removable = []
+    while free:
+        name = free.pop()
+        removable.append(name)
+        parent = parents[name]
+        children[parent] -= 1
+        if not children[parent] and parent in garbage and parent in parents:
+            free.append(parent)
+    return removable
+
+
+def _is_gone(discard: Callable[[str], None], datum: Datum) -> bool:
+    """Discard something; tell whether this did it."""
+    try:
+        discard(datum.name)
+    except NotFoundError:
+        return False  # somebody else was faster, which is as good
+    except FailedPreconditionError as error:
+        _logger.info("%r stays: %s", datum.name, error)
+        return False
+    return True
