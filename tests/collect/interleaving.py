@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
-    from orlop.collect.node import Node
     from orlop.kv import Transaction
 
 
@@ -65,7 +64,7 @@ def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
 
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
-    def cut(*arguments: Any, **options: Any) -> Iterator[list[Node]]:
+    def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
         for piece in pieces(*arguments, **{**options, "size": 1}):
             write()
             yield piece

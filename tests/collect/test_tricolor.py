@@ -40,16 +40,6 @@ def test_a_node_reached_flat_and_then_whole_is_expanded_again() -> None:
     assert mark.seen == {node("A"), node("B").flat, node("B"), node("C")}
 
 
-def test_marked_nodes_can_be_expanded_again() -> None:
-    edges = {node("A"): [node("B")]}
-    mark = Mark(lambda one: edges.get(one, []))
-    mark.reach([node("A")])
-    edges[node("B")] = [node("C")]
-    edges[node("X")] = [node("Y")]
-    mark.expand([node("B"), node("X")])
-    assert mark.reachable == {node("A"), node("B"), node("C")}
-
-
 def test_a_long_chain_needs_no_deep_stack() -> None:
     mark = Mark(lambda one: [node(str(int(one.key) + 1))] if int(one.key) < 50_000 else [])
     mark.reach([node("0")])

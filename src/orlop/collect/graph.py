@@ -1,7 +1,8 @@
 """The graph: all that the records of a database say to the collector, together.
 
-It answers for any moment: which nodes are roots then, and what each node refers to. It is
-read from one version, or follows the records as they change.
+It is read once, from one version, and answers for any moment: which nodes are roots then,
+and what each node refers to. Plans and questions need all of that; a collection needs less,
+and has it in `compact`.
 
 Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
 """
@@ -37,7 +38,6 @@ class Graph:
     def __init__(self) -> None:
         self._facts: dict[Node, Facts] = {}
         self._children: dict[Node, list[Edge]] = {}
-        self._waiting: dict[Node, set[Node]] = {}
         self._leased: dict[Node, list[Edge]] = {}
         self._resources: list[Node] = []
 
@@ -59,51 +59,18 @@ class Graph:
         self._facts[facts.node] = facts
         for parent in facts.parents:
             self._children.setdefault(parent.target, []).append(Edge(facts.node, parent.rule))
-        for conditional in facts.conditional:
-            self._waiting.setdefault(conditional.edge.target, set()).add(facts.node)
-
-    def replace(self, node: Node, facts: Facts | None) -> set[Node]:
-        """Put what a record says now in the place of what it said; `None`: it is gone.
-
-        Returns:
-            The nodes that may refer to more than before.
-        """
-        before = self._facts.get(node)
-        if before is not None:
-            self._forget(before)
-        if facts is None:
-            self._facts.pop(node, None)
-            return set()
-        self.add(facts)
-        return {node, *(one.target for one in facts.parents), *self._waiting.get(node, ())}
-
-    def _forget(self, facts: Facts) -> None:
-        for parent in facts.parents:
-            children = self._children[parent.target]
-            children.remove(Edge(facts.node, parent.rule))
-            if not children:
-                del self._children[parent.target]
-        for conditional in facts.conditional:
-            waiting = self._waiting.get(conditional.edge.target, set())
-            waiting.discard(facts.node)
-            if not waiting:
-                self._waiting.pop(conditional.edge.target, None)
 
     def add_collections(
         self, collections: Mapping[str, Collection], namespaces: Iterable[str]
-    ) -> set[Node]:
+    ) -> None:
         """Add what other resources say, by their type; the records must be there before.
 
         Args:
             collections: the part of each kind of resource in a run.
             namespaces: those that exist.
-
-        Returns:
-            The nodes that may refer to more than before.
         """
         leases = [node for node in self._facts if node.type == LEASE]
         places = tuple(namespaces)
-        affected: set[Node] = set()
         for kind, collection in collections.items():
             existing = list(collection.all())
             self._resources.extend(existing)
@@ -113,17 +80,13 @@ class Graph:
                 active.update(collection.active(namespace))
                 for parent, child in collection.back_references(namespace):
                     self._children.setdefault(parent, []).append(Edge(child, kind))
-                    affected.add(parent)
             for lease in leases:
                 for node in collection.leased(lease.namespace, lease.key):
                     self._leased.setdefault(lease, []).append(Edge(node, kind))
-                    affected.add(lease)
                     nodes[node] = None
             for node in {**nodes, **dict.fromkeys(active)}:
                 references = tuple(Edge(one, kind) for one in collection.references(node))
                 self.add(Facts(node, root=kind if node in active else "", references=references))
-                affected.add(node)
-        return affected
 
     def __contains__(self, node: Node) -> bool:
         return node.whole in self._facts
@@ -148,11 +111,6 @@ class Graph:
             if facts.root and not facts.has_expired(now):
                 yield Root(facts.node, facts.root)
 
-    def is_root(self, node: Node, now: Instant) -> bool:
-        """Tell whether a node holds itself at `now`."""
-        facts = self._facts.get(node.whole)
-        return facts is not None and bool(facts.root) and not facts.has_expired(now)
-
     def references(self, node: Node, now: Instant) -> Iterator[Edge]:
         """Iterate over what a node refers to at `now`; some may come twice."""
         facts = self._facts.get(node.whole)
@@ -166,15 +124,6 @@ class Graph:
             yield from self._leased.get(node, ())
             yield from facts.references
             yield from self._conditional(facts, now)
-
-    def mentioned(self, node: Node) -> Iterator[Node]:
-        """Iterate over all that a record may refer to at any moment, whatever the time."""
-        yield from (edge.target.whole for edge in self._children.get(node, ()))
-        yield from (edge.target.whole for edge in self._leased.get(node, ()))
-        facts = self._facts.get(node)
-        if facts is not None:
-            yield from (edge.target.whole for edge in facts.references)
-            yield from (conditional.edge.target for conditional in facts.conditional)
 
     def swept(self) -> Iterator[Node]:
         """Iterate over the nodes that a collection may remove, in the order of a sweep."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Mark:
-    """The nodes that were reached so far. It can go on from more nodes at any time.
+    """The nodes that were reached so far.
 
     Attributes:
         seen: as they were reached: flat and whole are two.
@@ -40,9 +40,3 @@ class Mark:
             self.seen.add(node)
             self.reachable.add(node.whole)
             grey.extend(one for one in self._references(node) if one not in self.seen)
-
-    def expand(self, nodes: Iterable[Node]) -> None:
-        """Expand nodes again that were marked and may have got new references since."""
-        for node in nodes:
-            if node in self.seen:
-                self.reach(self._references(node))

@@ -12,20 +12,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from orlop.collect.node import Node
-
 
 def pieces(
-    garbage: Sequence[Node],
-    references: Callable[[Node], Iterable[Node]],
+    garbage: Sequence[int],
+    references: Callable[[int], Iterable[int]],
     *,
     size: int,
-    first: Collection[Node] = (),
-) -> Iterator[list[Node]]:
+    first: Collection[int] = (),
+) -> Iterator[list[int]]:
     """Cut garbage into pieces; within each, the order is that of `garbage`.
 
     Args:
-        garbage: what goes.
+        garbage: what goes, by number.
         references: tells what a node refers to.
         size: how many nodes a piece has; more only where they refer to each other.
         first: what must go with the first piece, which has also all that refers to it then.
@@ -50,8 +48,8 @@ def pieces(
 class _Visit:
     """A node whose references are gone through."""
 
-    node: Node
-    onward: Iterator[Node]
+    node: int
+    onward: Iterator[int]
     lowest: int
 
 
@@ -59,12 +57,12 @@ class _Visit:
 class _Components:
     """What refers to each other, found by Tarjan's algorithm, without recursion."""
 
-    garbage: Sequence[Node]
-    references: Callable[[Node], Iterable[Node]]
-    found: list[list[Node]] = field(default_factory=list)
-    _order: dict[Node, int] = field(default_factory=dict)
-    _component: dict[Node, int] = field(default_factory=dict)
-    _open: list[Node] = field(default_factory=list)
+    garbage: Sequence[int]
+    references: Callable[[int], Iterable[int]]
+    found: list[list[int]] = field(default_factory=list)
+    _order: dict[int, int] = field(default_factory=dict)
+    _component: dict[int, int] = field(default_factory=dict)
+    _open: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._order = dict.fromkeys(self.garbage, -1)
@@ -73,7 +71,7 @@ class _Components:
             if self._order[start] < 0:
                 visited = self._visit(start, visited)
 
-    def split(self, first: Collection[Node]) -> tuple[list[list[Node]], list[list[Node]]]:
+    def split(self, first: Collection[int]) -> tuple[list[list[int]], list[list[int]]]:
         """Return the components that reach any of `first`, and the others; referrers first."""
         reaching: set[int] = set()
         if first:
@@ -87,10 +85,10 @@ class _Components:
             [self.found[place] for place in backward if place not in reaching],
         )
 
-    def _goes_to(self, node: Node, components: set[int]) -> bool:
+    def _goes_to(self, node: int, components: set[int]) -> bool:
         return any(self._component.get(one) in components for one in self.references(node))
 
-    def _visit(self, start: Node, visited: int) -> int:
+    def _visit(self, start: int, visited: int) -> int:
         path = [self._enter(start, visited)]
         while path:
             visit = path[-1]
@@ -112,13 +110,13 @@ class _Components:
                     self._close(visit.node)
         return visited + 1
 
-    def _enter(self, node: Node, order: int) -> _Visit:
+    def _enter(self, node: int, order: int) -> _Visit:
         self._order[node] = order
         self._open.append(node)
         return _Visit(node, iter(self.references(node)), order)
 
-    def _close(self, node: Node) -> None:
-        component: list[Node] = []
+    def _close(self, node: int) -> None:
+        component: list[int] = []
         while not component or component[-1] != node:
             member = self._open.pop()
             self._component[member] = len(self.found)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from orlop.collect.domain import Domain
-    from orlop.collect.graph import Graph
     from orlop.collect.marked import Marked
     from orlop.collect.survey import Survey
     from orlop.kv import Transaction
@@ -142,7 +141,10 @@ def check_orphans(transaction: Transaction, planned: Iterable[Removal]) -> None:
 
 
 def check_again(
-    transaction: Transaction, graph: Graph, planned: Iterable[Removal], held: Callable[[Node], bool]
+    transaction: Transaction,
+    planned: Iterable[Removal],
+    exists: Callable[[Node], bool],
+    held: Callable[[Node], bool],
 ) -> list[Node]:
     """Return the records of a plan that are still there.
 
@@ -155,7 +157,7 @@ def check_again(
             continue
         if held(removal.node):
             alive.append(f"{removal.node} is held now")
-        elif removal.node in graph:
+        elif exists(removal.node):
             found = identity(transaction, removal.node)
             if removal.identity is not None and removal.identity != found:
                 alive.append(f"{removal.node} was made anew")

@@ -40,7 +40,7 @@ from orlop.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from orlop.collect.facts import Facts
     from orlop.collect.rules import RuleBook
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from orlop.schema.places import Place
     from orlop.stores.scope import Transactor
 
-_RECORDS_AT_ONCE: Final = 500
+_RECORDS_AT_ONCE: Final = 32
 """How many records one short transaction reads: it pins a version, and pages with it."""
 
 _OTHERS: Final = {
@@ -117,17 +117,25 @@ def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
             yield shelf.read(record, key, book)
 
 
-def read_beside(transactor: Transactor, book: RuleBook) -> Iterator[Facts]:
+def read_beside(
+    transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
+) -> Iterator[Facts]:
     """Iterate over the facts of all records while others write, in many short transactions.
 
     What is touched after this has begun may be seen as it was before, as it is then, or not
     at all: read it again.
+
+    Args:
+        transactor: where transactions come from.
+        book: the rules.
+        breathe: is called now and then, so that others get their turn.
     """
     for shelf in transactor.read(shelves):
         after, is_more = "", True
         while is_more:
             found = transactor.read(partial(_read_some, shelf=shelf, after=after, book=book))
             yield from found
+            breathe()
             is_more = len(found) == _RECORDS_AT_ONCE
             after = found[-1].node.key if found else ""
 

@@ -85,7 +85,7 @@ class _Run:
     def __init__(self, domain: Domain, plan: Plan | None) -> None:
         labels = [(kind, one.reference_label) for kind, one in sorted(domain.resources.items())]
         self.swept = Swept()
-        self.pursuit = Pursuit(domain.transactor, domain.reports, RuleBook(labels))
+        self.pursuit = Pursuit(domain, RuleBook(labels))
         self._domain = domain
         self._plan = plan
 
@@ -116,24 +116,23 @@ class _Run:
         for piece in remaining:
             self._remove(piece, {}, None)
         graph = self.pursuit.graph
-        self.swept.kept = sum(1 for node in graph.swept() if self.pursuit.holds(node))
+        self.swept.kept = sum(1 for number in graph.swept() if self.pursuit.has_reached(number))
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
-    def _garbage(self) -> list[Node]:
+    def _garbage(self) -> list[int]:
         graph = self.pursuit.graph
         if self._plan is None:
-            return [node for node in graph.swept() if not self.pursuit.holds(node)]
-        return [one.node for one in self._plan.nodes if one.node in graph]
+            return [number for number in graph.swept() if not self.pursuit.has_reached(number)]
+        planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
+        return [number for number in planned if number is not None]
 
     def _pieces(
-        self, garbage: Sequence[Node], collections: Mapping[str, Collection]
+        self, garbage: Sequence[int], collections: Mapping[str, Collection]
     ) -> Iterator[list[Node]]:
-        return pieces(
-            garbage,
-            self.pursuit.graph.mentioned,
-            size=_PIECE_NODES,
-            first={node for node in garbage if node.type in collections},
-        )
+        node = self.pursuit.graph.node
+        first = {one for one in garbage if node(one).type in collections} if collections else set()
+        cut = pieces(garbage, self.pursuit.graph.mentioned, size=_PIECE_NODES, first=first)
+        return ([node(number) for number in piece] for piece in cut)
 
     def _remove(
         self, piece: Sequence[Node], collections: Mapping[str, Collection], plan: Plan | None
@@ -156,7 +155,7 @@ class _Run:
     def _check(self, plan: Plan) -> None:
         self._domain.transactor.read(
             lambda transaction: check_again(
-                transaction, self.pursuit.graph, plan.nodes, self.pursuit.holds
+                transaction, plan.nodes, self.pursuit.graph.__contains__, self.pursuit.holds
             )
         )
 

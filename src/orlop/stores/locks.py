@@ -28,6 +28,11 @@ class SharedLock:
         self._exclusive_thread: int | None = None
         self._exclusive_waiting = 0
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether anybody holds a share just now."""
+        return bool(self._shares)
+
     @contextmanager
     def shared(self, timeout: float | None = None) -> Iterator[None]:
         """Hold a share while the block runs.

@@ -1,0 +1,72 @@
+"""The mark of a collection: the color of each node of a compact graph.
+
+White is what was not reached, grey what waits on the stack, black what was expanded; flat and
+whole have a color each. It is `mark` in numbers: a test compares them.
+
+Source: containerd, pkg/gc (Tricolor); spec/metadata.md 3.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from whenever import Instant
+
+    from orlop.collect.compact import CompactGraph
+
+_FLAT: Final = 1
+_WHOLE: Final = 2
+_NODES_AT_ONCE: Final = 1_000
+
+
+class Colors:
+    """Which nodes were reached so far. It can go on from more nodes at any time."""
+
+    def __init__(self, graph: CompactGraph, now: Instant, breathe: Callable[[], None]) -> None:
+        """Begin with nothing.
+
+        Args:
+            graph: what refers to what.
+            now: the moment for which it is marked.
+            breathe: is called now and then, so that others get their turn.
+        """
+        self.now = now
+        self._graph = graph
+        self._breathe = breathe
+        self._colors = bytearray(len(graph))
+
+    def __contains__(self, number: int) -> bool:
+        return number < len(self._colors) and bool(self._colors[number])
+
+    def reach(self, numbers: Iterable[int]) -> None:
+        """Mark nodes, whole, and all that can be reached from them."""
+        self._go([(number, False) for number in numbers])
+
+    def expand(self, numbers: Iterable[int]) -> None:
+        """Expand nodes again that were marked and may have got new references since."""
+        grey: list[tuple[int, bool]] = []
+        for number in numbers:
+            color = self._colors[number] if number < len(self._colors) else 0
+            if color & _WHOLE:
+                grey.extend(self._graph.references(number, self.now, is_flat=False))
+            if color & _FLAT:
+                grey.extend(self._graph.references(number, self.now, is_flat=True))
+        self._go(grey)
+
+    def _go(self, grey: list[tuple[int, bool]]) -> None:
+        self._colors.extend(bytes(len(self._graph) - len(self._colors)))
+        colors, references, now = self._colors, self._graph.references, self.now
+        turns = 0
+        while grey:
+            number, is_flat = grey.pop()
+            bit = _FLAT if is_flat else _WHOLE
+            if colors[number] & bit:
+                continue
+            colors[number] |= bit
+            grey.extend(references(number, now, is_flat=is_flat))
+            turns += 1
+            if not turns % _NODES_AT_ONCE:
+                self._breathe()
