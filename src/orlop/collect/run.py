@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_PIECE_NODES: Final = 128
+_PIECE_NODES: Final = 64
 """How many records go at once, at most; some milliseconds of work."""
 
 
