@@ -7,7 +7,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bolt.simulated_disk import SimulatedDisk
@@ -105,6 +105,7 @@ def test_one_damaged_meta_is_survived_at_any_page_size(page_size: int, damaged: 
 
 
 @given(st.data())
+@settings(deadline=None)
 def test_mutated_files_end_in_typed_errors(data: st.DataObject) -> None:
     disk = SimulatedDisk(empty_database(1024))
     engine = BoltEngine(disk, freelist_sync=data.draw(st.booleans()))

@@ -172,6 +172,7 @@ compaction.compact(path)
 
 
 @pytest.mark.parametrize("path", [False], indirect=True, ids=["no-freelist"])
+@pytest.mark.slow
 def test_a_kill_at_any_step_leaves_all_contents(path: Path) -> None:
     expected = contents(path)
     number = 0
