@@ -9,6 +9,7 @@ of that; `plan` is the same without touching anything.
 from orlop.collect.collector import Collector
 from orlop.collect.domain import Domain
 from orlop.collect.node import Node
+from orlop.collect.omission import Omission
 from orlop.collect.paths import Path, Step
 from orlop.collect.plan import Plan, Removal
 from orlop.collect.reports import Reports
@@ -20,6 +21,7 @@ __all__ = [
     "Collector",
     "Domain",
     "Node",
+    "Omission",
     "Path",
     "Plan",
     "Removal",

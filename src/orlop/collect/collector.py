@@ -9,6 +9,7 @@ from orlop.collect import reasons
 from orlop.collect.cleaning import Cleaner
 from orlop.collect.dirt import Dirt
 from orlop.collect.node import BUILT_IN
+from orlop.collect.omission import Omission, Omissions
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory
 from orlop.collect.run import cancel, collect, collections_begun, mark, mark_in
@@ -21,6 +22,8 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whenever import Instant
 
     from orlop.collect.domain import Domain
@@ -76,25 +79,33 @@ class Collector:
         """
         return self._collect(None)
 
-    def plan(self, *, now: Instant | None = None) -> Plan:
+    def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
         """Return what `run` would remove; nothing is touched.
 
+        A plan for another time, or without something, only answers questions: it cannot be
+        applied.
+
         Args:
-            now: as of when; `None`: the present. A plan for another time only answers
-                questions, it cannot be applied.
+            now: as of when; `None`: the present.
+            without: records, labels and fields to leave out, as if they were deleted. They are
+                not in the plan themselves; their data is, as orphans.
 
         Raises:
+            NotFoundError: something that is to be left out is not there.
             UnavailableError: the file changes all the time.
             DataLossError: the database is damaged.
         """
         moment = now or self._domain.transactor.clock.now()
+        omissions = Omissions(
+            one if isinstance(one, Omission) else Omission(one) for one in without
+        )
         with collections_begun(self._domain) as collections:
             # First the backends: what is written after this is no orphan, but not seen yet.
             surveyed = survey(self._domain)
 
             def read(transaction: Transaction) -> tuple[Marked, Inventory]:
-                marked = mark_in(self._domain, transaction, collections, moment)
-                return marked, take_inventory(transaction, marked)
+                marked = mark_in(self._domain, transaction, collections, moment, omissions)
+                return marked, take_inventory(transaction, marked, omissions)
 
             marked, inventory = self._domain.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
@@ -103,7 +114,7 @@ class Collector:
         return Plan(
             nodes=tuple(nodes),
             marked=marked,
-            is_hypothetical=now is not None,
+            is_hypothetical=now is not None or bool(omissions),
             failures=surveyed.failures,
             _apply=self._collect,
         )
@@ -117,7 +128,7 @@ class Collector:
 
         Raises: as `plan`.
         """
-        return self._marked(now).paths(node)
+        return self.mark(now=now).paths(node)
 
     def explain(self, node: Node, *, now: Instant | None = None) -> str:
         """Say who holds a node, or why nothing does.
@@ -129,7 +140,7 @@ class Collector:
         Raises:
             NotFoundError: there is no such record, and nothing refers to one.
         """
-        marked = self._marked(now)
+        marked = self.mark(now=now)
         paths = marked.paths(node)
         if paths:
             return reasons.describe(node, paths)
@@ -137,7 +148,16 @@ class Collector:
             raise NotFoundError(str(node))
         return f"nothing holds {node}: {reasons.reasons(marked)[node.whole]}"
 
-    def _marked(self, now: Instant | None) -> Marked:
+    def mark(self, *, now: Instant | None = None) -> Marked:
+        """Return all that records say to the collector, and what is held: for questions.
+
+        Args:
+            now: as of when; `None`: the present.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
         moment = now or self._domain.transactor.clock.now()
         with collections_begun(self._domain) as collections:
             marked = mark(self._domain, collections, moment)

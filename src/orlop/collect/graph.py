@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from orlop.collect import reading
 from orlop.collect.facts import Edge, Facts
 from orlop.collect.node import IMAGE, LEASE, SWEPT, Node
+from orlop.collect.omission import Omissions
 from orlop.collect.rules import RuleBook
 
 if TYPE_CHECKING:
@@ -42,15 +42,25 @@ class Graph:
         self._resources: list[Node] = []
 
     @classmethod
-    def read(cls, transaction: Transaction, book: RuleBook | None = None) -> Graph:
+    def read(
+        cls,
+        transaction: Transaction,
+        book: RuleBook | None = None,
+        without: Omissions | None = None,
+    ) -> Graph:
         """Read the facts of all records.
 
         Args:
             transaction: the version to read.
             book: the rules; `None`: those without other resources.
+            without: what to leave out; `None`: nothing.
+
+        Raises:
+            NotFoundError: something that is to be left out is not there.
         """
         graph = cls()
-        for facts in reading.read_all(transaction, book or RuleBook()):
+        omissions = without or Omissions()
+        for facts in omissions.read_others(transaction, book or RuleBook()):
             graph.add(facts)
         return graph
 

@@ -63,7 +63,8 @@ class Plan:
     Attributes:
         nodes: records in the order of a sweep, then orphans.
         marked: the graph, and what is held in it.
-        is_hypothetical: whether it was made for another time than the present.
+        is_hypothetical: whether it was made for another time than the present, or without
+            something that is there.
         failures: which backends could not be read, and why; what they hold is not in here.
     """
 
@@ -109,10 +110,11 @@ class Plan:
 
         Raises:
             FailedPreconditionError: something in it is held by now, or was made anew, or the
-                plan was made for another time; nothing was removed.
+                plan is hypothetical; nothing was removed.
         """
         if self.is_hypothetical:
             raise FailedPreconditionError(
-                "the plan was made for another time than the present: make one for now"
+                "the plan was made for another time than the present, or without something "
+                "that is there: make one for what is"
             )
         return self._apply(self)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from orlop.collect.domain import Domain
     from orlop.collect.marked import Marked
+    from orlop.collect.omission import Omissions
     from orlop.collect.survey import Survey
     from orlop.kv import Transaction
     from orlop.model.records import ContentInfo, Image, Lease
@@ -37,15 +38,19 @@ class Inventory:
         kept: what records that are held name.
         data: what each record that is garbage names.
         identities: what tells each record that is garbage from a later one of its name.
+        omitted: what records name that are left out of the graph.
     """
 
     kept: set[Datum]
     data: dict[Node, tuple[Datum, ...]]
     identities: dict[Node, object]
+    omitted: set[Datum]
 
 
-def take_inventory(transaction: Transaction, marked: Marked) -> Inventory:
-    """Return what held and garbage records name."""
+def take_inventory(
+    transaction: Transaction, marked: Marked, without: Omissions | None = None
+) -> Inventory:
+    """Return what held and garbage records name, and those that are left out."""
     garbage = set(marked.garbage)
     kept: set[Datum] = set()
     data: dict[Node, tuple[Datum, ...]] = {}
@@ -55,7 +60,12 @@ def take_inventory(transaction: Transaction, marked: Marked) -> Inventory:
         else:
             kept.update(data_of(transaction, node))
     identities = {node: identity(transaction, node) for node in garbage}
-    return Inventory(kept, data, identities)
+    omitted = {
+        datum
+        for node in (() if without is None else without.records)
+        for datum in data_of(transaction, node)
+    }
+    return Inventory(kept, data, identities, omitted)
 
 
 def removals(marked: Marked, inventory: Inventory, survey: Survey) -> list[Removal]:
@@ -83,7 +93,7 @@ def orphans(domain: Domain, inventory: Inventory, survey: Survey) -> list[Remova
     if not unnamed:
         return []
     # Backends and metadata are not one snapshot: what is just being made is named by now.
-    unnamed -= domain.transactor.read(read_named)
+    unnamed -= domain.transactor.read(read_named) - inventory.omitted
     return [
         Removal(
             Node(ORPHAN, "", datum.key),

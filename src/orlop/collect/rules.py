@@ -8,6 +8,7 @@ Source: containerd, core/metadata/gc.go; spec/metadata.md 3.2 to 3.4.
 
 from __future__ import annotations
 
+import copy
 import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -203,6 +204,13 @@ class RuleBook:
         self._by_type = {
             kind: tuple(rule for rule in self.rules if kind in rule.on) for kind in types
         }
+        self._ignored: frozenset[str] = frozenset()
+
+    def ignoring(self, ignored: Iterable[str]) -> RuleBook:
+        """Return the same rules, to which some labels mean nothing."""
+        book = copy.copy(self)
+        book._ignored = frozenset(ignored)  # noqa: SLF001 (a copy of its own)
+        return book
 
     def meanings(self, on: str, stored: dict[str, str]) -> list[Meaning]:
         """Return what the labels of a record mean, in the order of the labels.
@@ -211,7 +219,7 @@ class RuleBook:
         """
         found = []
         for label, value in stored.items():
-            if not label.startswith(_COMMON):
+            if not label.startswith(_COMMON) or label in self._ignored:
                 continue
             for rule in self._by_type.get(on, ()):
                 snapshotter = rule.snapshotter_of(label)

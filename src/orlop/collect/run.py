@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
     from orlop.collect.node import Node
+    from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
     from orlop.collect.resources import Collection
     from orlop.kv import Transaction
@@ -171,11 +172,19 @@ class _Run:
 
 
 def mark_in(
-    domain: Domain, transaction: Transaction, collections: Mapping[str, Collection], now: Instant
+    domain: Domain,
+    transaction: Transaction,
+    collections: Mapping[str, Collection],
+    now: Instant,
+    without: Omissions | None = None,
 ) -> Marked:
-    """Read the graph from the version of a transaction, and mark it for `now`."""
+    """Read the graph from the version of a transaction, and mark it for `now`.
+
+    Raises:
+        NotFoundError: something that is to be left out is not there.
+    """
     labels = [(kind, domain.resources[kind].reference_label) for kind in collections]
-    graph = Graph.read(transaction, RuleBook(labels))
+    graph = Graph.read(transaction, RuleBook(labels), without)
     graph.add_collections(collections, namespaces.all_names(transaction))
     return Marked(graph, now)
 
