@@ -263,6 +263,7 @@ class Database:
         if self.read_only:
             raise FailedPreconditionError(f"{self._path} was opened read-only: open it for writing")
         with self._gate.exclusive(self._timeout), opening.refusals(self._path):
+            self._collector.forget()
             return opening.migrate_schema(self._engine, self._timeout)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:

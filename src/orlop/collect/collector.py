@@ -12,7 +12,7 @@ from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory
-from orlop.collect.run import cancel, collect, collections_begun, mark, mark_in
+from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
 from orlop.collect.survey import survey
 from orlop.model.errors import (
     AlreadyExistsError,
@@ -44,6 +44,7 @@ class Collector:
         self._domain = domain
         self._dirt = Dirt(domain.snapshotters)
         self._cleaner = Cleaner(domain, self._dirt)
+        self._runner = Runner(domain, self._cleaner)
 
     def note(self, changes: Changes) -> None:
         """Take note of what an update has done; the database calls this when one has ended."""
@@ -51,7 +52,12 @@ class Collector:
 
     def close(self) -> None:
         """Let cleanups end that are under way; the database calls this when it closes."""
+        self._runner.forget()
         self._cleaner.close()
+
+    def forget(self) -> None:
+        """Read everything from the database again next time; it was changed past the stores."""
+        self._runner.forget()
 
     def register(self, resource: Resource) -> None:
         """Let a kind of resource take part in collections from now on.
@@ -66,10 +72,14 @@ class Collector:
             raise AlreadyExistsError(f'resources of type "{resource.type}"')
         self._domain.resources[resource.type] = resource
 
-    def run(self) -> Statistics:
+    def run(self, *, verify: bool = False) -> Statistics:
         """Remove what nothing holds; then delete the data that no metadata names any more.
 
         What could not be deleted is in the statistics, and is tried again by the next run.
+
+        Args:
+            verify: whether to compare what is kept in memory since the last run with the
+                database first; updates wait while all of it is read.
 
         Raises:
             FailedPreconditionError: the database was opened for reading, or this thread has
@@ -77,7 +87,7 @@ class Collector:
             UnavailableError: an earlier write failed, or a lock was not free in time.
             DataLossError: the database is damaged.
         """
-        return self._collect(None)
+        return self._collect(None, verify=verify)
 
     def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
         """Return what `run` would remove; nothing is touched.
@@ -164,11 +174,11 @@ class Collector:
             cancel(collections)
         return marked
 
-    def _collect(self, plan: Plan | None) -> Statistics:
+    def _collect(self, plan: Plan | None, *, verify: bool = False) -> Statistics:
         if self._domain.read_only:
             raise FailedPreconditionError(
                 "the database was opened for reading: open it for writing to collect"
             )
         # A view that is open here must not be taken for the present, and an update that is
         # open here holds the gate: its own error says so.
-        return contextvars.Context().run(collect, self._domain, self._cleaner, plan)
+        return contextvars.Context().run(self._runner.run, plan, verify=verify)

@@ -41,6 +41,15 @@ class Colors:
     def __contains__(self, number: int) -> bool:
         return number < len(self._colors) and bool(self._colors[number])
 
+    def has(self, number: int, is_flat: bool) -> bool:  # noqa: FBT001 -- a state, always given whole
+        """Tell whether a node was reached whole, or flat."""
+        bit = _FLAT if is_flat else _WHOLE
+        return number < len(self._colors) and bool(self._colors[number] & bit)
+
+    def take(self, number: int, is_flat: bool) -> None:  # noqa: FBT001 -- as in `has`
+        """Take a color away again: it is found that nothing holds the node so."""
+        self._colors[number] &= ~(_FLAT if is_flat else _WHOLE)
+
     def reach(self, numbers: Iterable[int]) -> None:
         """Mark nodes, whole, and all that can be reached from them."""
         self._go([(number, False) for number in numbers])

@@ -42,17 +42,29 @@ _TO_FLAT: Final = 2
 WASTE_MIN: Final = 100_000
 """From so many references on that nobody has any more, they are dropped."""
 
+_NONE: Final = 0
+"""Where a list of references to a node ends; the slot 0 is never used."""
+
 
 class CompactGraph:
-    """What the records of a database refer to, by number."""
+    """What the records of a database refer to, by number.
+
+    Attributes:
+        swept_count: how many records there are that a collection may remove.
+    """
 
     def __init__(self) -> None:
         self._numbers = Numbers()
         self._flags = bytearray()
         self._start = array("Q")
         self._count = array("I")
-        self._references = array("I")
+        # Slot by slot: what is referred to, by whom, and the next slot that refers to it too.
+        self._references = array("I", [0])
+        self._referrers = array("I", [0])
+        self._next = array("I", [_NONE])
+        self._first = array("I")
         self._waste = 0
+        self.swept_count = 0
         # Few records have these.
         self._expires: dict[int, Instant] = {}
         self._parents: dict[int, tuple[int, ...]] = {}
@@ -88,13 +100,14 @@ class CompactGraph:
         self._start[number] = len(self._references)
         for edge in facts.references:
             kind = _ALIKE if edge.follows_flat else _TO_FLAT if edge.target.is_flat else _WHOLE
-            self._references.append(self._number(edge.target) << 2 | kind)
+            self._refer(number, self._number(edge.target), kind)
         self._count[number] = len(self._references) - self._start[number]
         flags = _EXISTS
         if facts.root:
             flags |= _ROOT
         if facts.node.type in SWEPT:
             flags |= _SWEPT
+            self.swept_count += 1
         if facts.node.type == LEASE:
             flags |= _LEASE
         if facts.expires_at is not None:
@@ -103,6 +116,12 @@ class CompactGraph:
         self._flags[number] = flags
         self._add_rare(number, facts)
         return number
+
+    def _refer(self, number: int, target: int, kind: int) -> None:
+        self._next.append(self._first[target])
+        self._first[target] = len(self._references)
+        self._references.append(target << 2 | kind)
+        self._referrers.append(number)
 
     def _add_rare(self, number: int, facts: Facts) -> None:
         if facts.parents:
@@ -135,6 +154,7 @@ class CompactGraph:
         return {number, *self._parents.get(number, ()), *self._waiting.get(number, ())}
 
     def _forget(self, number: int) -> None:
+        self.swept_count -= bool(self._flags[number] & _SWEPT)
         self._flags[number] = 0
         self._waste += self._count[number]
         self._count[number] = 0
@@ -155,12 +175,15 @@ class CompactGraph:
             self._drop_waste()
 
     def _drop_waste(self) -> None:
-        kept = array("I")
+        before, starts = self._references, self._start
+        self._references, self._referrers = array("I", [0]), array("I", [0])
+        self._next, self._first = array("I", [_NONE]), array("I", bytes(4 * len(self)))
+        self._start, self._waste = array("Q", starts), 0
         for number, count in enumerate(self._count):
-            start = self._start[number]
-            self._start[number] = len(kept)
-            kept.extend(self._references[start : start + count])
-        self._references, self._waste = kept, 0
+            start = starts[number]
+            self._start[number] = len(self._references)
+            for one in before[start : start + count]:
+                self._refer(number, one >> 2, one & 3)
 
     def add_collections(
         self, collections: Mapping[str, Collection], namespaces: Iterable[str]
@@ -192,6 +215,7 @@ class CompactGraph:
                 edges = tuple(Edge(one, kind) for one in collection.references(node))
                 root = kind if node in active else ""
                 number = self.add(Facts(node, root=root, references=edges))
+                self.swept_count += bool(flags & _SWEPT)
                 self._flags[number] = flags | (_ROOT if root else 0)
                 affected.add(number)
             for place in places:
@@ -237,6 +261,51 @@ class CompactGraph:
         if number in self._conditions:
             yield from ((target, False) for target in self._conditional(number, now))
 
+    def referrers(self, number: int, now: Instant, *, is_flat: bool) -> Iterator[tuple[int, bool]]:
+        """Iterate over what refers to a node, whole or flat, and whether that is flat itself.
+
+        It is `references` backwards.
+        """
+        slot = self._first[number]
+        while slot != _NONE:
+            referrer, kind = self._referrers[slot], self._references[slot] & 3
+            if self._has(referrer, slot):
+                is_lease = bool(self._flags[referrer] & _LEASE)
+                if (kind == _TO_FLAT) == is_flat and not (
+                    is_lease and self.has_expired(referrer, now)
+                ):
+                    yield referrer, False
+                if kind == _ALIKE and is_flat:
+                    yield referrer, True
+            slot = self._next[slot]
+        if is_flat:
+            return
+        for parent in self._parents.get(number, ()):
+            yield parent, False
+        for waiting in self._waiting.get(number, ()):
+            if number in self._conditional(waiting, now):
+                yield waiting, False
+
+    def _has(self, number: int, slot: int) -> bool:
+        """Tell whether a reference is still one of a node's: what is replaced stays in its slot."""
+        return 0 <= slot - self._start[number] < self._count[number]
+
+    def expiries(self) -> Iterator[tuple[int, Instant]]:
+        """Iterate over the nodes that expire, with the moments."""
+        return iter(self._expires.items())
+
+    def conditional(self) -> Iterator[int]:
+        """Iterate over the nodes that refer to something under a condition."""
+        return iter(self._conditions)
+
+    def exists(self, number: int) -> bool:
+        """Tell whether there is a record."""
+        return bool(self._flags[number] & _EXISTS)
+
+    def is_swept(self, number: int) -> bool:
+        """Tell whether there is a record, and a collection may remove it."""
+        return bool(self._flags[number] & _SWEPT)
+
     def mentioned(self, number: int) -> Iterator[int]:
         """Iterate over all that a node may refer to at any moment, whatever the time."""
         yield from self._children.get(number, ())
@@ -260,4 +329,5 @@ class CompactGraph:
             self._flags.append(0)
             self._start.append(0)
             self._count.append(0)
+            self._first.append(_NONE)
         return number

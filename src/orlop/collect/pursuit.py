@@ -1,71 +1,100 @@
-"""The pursuit: a graph and a mark that follow what others write meanwhile.
+"""The pursuit: a graph and a mark that follow what others write.
 
 The graph is read in many short transactions, so that no old version of the database is kept
 for long. What updates touch is read again: after the last catch-up, with updates held, the
-graph is that of the newest version. The mark is extended by what has become reachable; it
-never shrinks. What was touched since it began counts as held until the next collection, with
-all that it refers to: a record that was made anew, or changed, is not what the mark has seen.
+graph is that of the newest version. The mark is extended by what has become reachable; while
+a collection runs it never shrinks. What was touched since it began counts as held until the
+next one, with all that it refers to: a record that was made anew, or changed, is not what the
+mark has seen.
+
+Between collections graph and mark are kept. The next one reads again what was touched, and
+looks at what these changes, and the time, may have let go: at little, in a large database.
 """
 
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
-from orlop.collect.reading import read_again, read_beside
+from orlop.collect.reading import read_again, read_all, read_beside
+from orlop.collect.released import OverBudgetError, Released
+from orlop.model.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from whenever import Instant
+
     from orlop.collect.domain import Domain
     from orlop.collect.facts import Facts
     from orlop.collect.node import Node
-    from orlop.collect.reports import Listener
     from orlop.collect.resources import Collection
     from orlop.collect.rules import RuleBook
 
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
 _BREATH_SECONDS: Final = 0.0005
+_NAMES_MIN: Final = 200_000
+_BUDGET_SHARE: Final = 4
+_BUDGET_MIN: Final = 1_000
+_SHOWN: Final = 5
 
 
 class Pursuit:
-    """A graph in pursuit of the newest version, with the mark of one collection.
+    """A graph in pursuit of the newest version, with the mark of one collection after another.
 
     Attributes:
         graph: what the records refer to, as of the last catch-up.
     """
 
     def __init__(self, domain: Domain, book: RuleBook) -> None:
+        """Begin to listen; `close` ends it."""
         self.graph = CompactGraph()
         self._domain = domain
         self._book = book
-        self._listener: Listener | None = None
+        self._listener = domain.reports.listen()
         self._colors: Colors | None = None
+        self._let_go: set[int] = set()
+        self._suspects: set[int] = set()
 
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Be told of what updates touch while the block runs; all else belongs inside."""
-        with self._domain.reports.listening() as self._listener:
-            yield
+    def close(self) -> None:
+        """Listen no more."""
+        self._domain.reports.forget(self._listener)
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether to begin anew is better: too much was touched, or too many names are gone."""
+        names = len(self.graph)
+        return self._listener.is_full or names > _NAMES_MIN + _BUDGET_SHARE * self.graph.swept_count
 
     def begin(self) -> None:
-        """Read the graph, mark it for the present, and come close to the newest version."""
-        for facts in read_beside(self._domain.transactor, self._book, self.breathe):
-            self.graph.add(facts)
-        self._come_close()
+        """Bring graph and mark to the present; the first time that is to read everything."""
         now = self._domain.transactor.clock.now()
-        self._colors = Colors(self.graph, now, self.breathe)
-        self._colors.reach(self.graph.roots(now))
+        if self._colors is None:
+            for facts in read_beside(self._domain.transactor, self._book, self.breathe):
+                self.graph.add(facts)
+            self._come_close()
+            self._mark(now)
+        else:
+            self._follow(self._read_again(), hold=False)
+            self._renew(self._colors, now)
         self._come_close()
 
     def breathe(self) -> None:
         """Let updates go first that are at work: Python runs one thread at a time."""
         if self._domain.gate.is_shared:
             time.sleep(_BREATH_SECONDS)
+
+    def garbage(self) -> list[int]:
+        """Return the numbers of the records that were not reached and may be removed."""
+        self._suspects = {
+            number
+            for number in self._suspects
+            if self.graph.is_swept(number) and not self.has_reached(number)
+        }
+        return sorted(self._suspects)
 
     def holds(self, node: Node) -> bool:
         """Tell whether the mark has reached a node."""
@@ -80,15 +109,73 @@ class Pursuit:
         """Read again what was touched, and extend the mark."""
         self._follow(self._read_again(), hold=True)
 
+    def verify(self) -> None:
+        """Compare graph and mark with those of the database, while updates wait.
+
+        Raises:
+            InternalError: they differ; nothing was removed.
+        """
+        self.catch_up()
+        if self._colors is None:
+            return
+        fresh = CompactGraph()
+        for facts in self._domain.transactor.read(lambda one: list(read_all(one, self._book))):
+            fresh.add(facts)
+        colors = Colors(fresh, self._colors.now, self.breathe)
+        colors.reach(fresh.roots(self._colors.now))
+        held = (fresh.node(number) for number in fresh.swept() if number in colors)
+        lost = [node for node in held if not self.holds(node)]
+        ours = {self.graph.node(number) for number in self.graph.swept()}
+        different = ours.symmetric_difference(fresh.node(number) for number in fresh.swept())
+        if lost or different:
+            raise InternalError(
+                "the graph that the collector keeps in memory is not that of the database: "
+                + ", ".join(str(node) for node in [*lost, *sorted(different)][:_SHOWN])
+            )
+
     def add_collections(
         self, collections: Mapping[str, Collection], namespaces: Iterable[str]
     ) -> None:
-        """Add what other resources say, and extend the mark."""
-        self._extend(self.graph.add_collections(collections, namespaces))
+        """Add what other resources say, and extend the mark. The graph cannot be kept then."""
+        affected = self.graph.add_collections(collections, namespaces)
+        self._suspects |= affected
+        self._extend(affected)
 
     def follow_sweep(self, garbage: Iterable[Node]) -> None:
         """Take over that garbage was removed, before any other update."""
         self._follow({**self._read_again(), **dict.fromkeys(garbage)}, hold=False)
+
+    def _mark(self, now: Instant) -> None:
+        """Mark everything from the roots."""
+        self._colors = Colors(self.graph, now, self.breathe)
+        self._colors.reach(self.graph.roots(now))
+        self._suspects = set(self.graph.swept())
+        self._let_go = set()
+
+    def _renew(self, colors: Colors, now: Instant) -> None:
+        """Bring the mark of the last collection to the present."""
+        let_go, self._let_go = self._let_go, set()
+        affected = set()
+        for number in self._changed_by_time(colors.now, now):
+            let_go.add(number)
+            let_go.update(self.graph.mentioned(number))
+            affected.add(number)
+        colors.now = now
+        self._extend(affected)
+        budget = _BUDGET_MIN + len(self.graph) // _BUDGET_SHARE
+        released = Released(self.graph, colors, budget, self.breathe)
+        try:
+            released.look(let_go)
+        except OverBudgetError:
+            self._mark(now)
+        else:
+            self._suspects |= released.found
+
+    def _changed_by_time(self, before: Instant, now: Instant) -> Iterator[int]:
+        for number, moment in self.graph.expiries():
+            if (before > moment) != (now > moment):
+                yield number
+        yield from self.graph.conditional()
 
     def _come_close(self) -> None:
         """Catch up while updates go on, until little is left for when they wait."""
@@ -99,7 +186,7 @@ class Pursuit:
                 break
 
     def _read_again(self) -> dict[Node, Facts | None]:
-        touched = set() if self._listener is None else self._listener.take()
+        touched = self._listener.take()
         if not touched:
             return {}
         return self._domain.transactor.read(
@@ -109,12 +196,19 @@ class Pursuit:
     def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:
         affected: set[int] = set()
         for node, facts in changed.items():
+            number = self.graph.find(node)
+            if number is not None:
+                self._let_go.add(number)
+                self._let_go.update(self.graph.mentioned(number))
             affected |= self.graph.replace(node, facts)
         if self._colors is None:
             return
+        found = (self.graph.find(node) for node, facts in changed.items() if facts is not None)
+        present = {number for number in found if number is not None}
+        self._suspects |= present
         if hold:
-            numbers = (self.graph.find(node) for node, facts in changed.items() if facts)
-            self._colors.reach(number for number in numbers if number is not None)
+            self._let_go |= present
+            self._colors.reach(present)
         self._extend(affected)
 
     def _extend(self, affected: Iterable[int]) -> None:

@@ -6,37 +6,45 @@ gate: whoever has the gate alone has been told of all that is there.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from orlop.kv import Path
 
 
+TOUCHED_MAX: Final = 500_000
+"""So many places are remembered; whoever lets them pile up reads everything again."""
+
+
 class Listener:
-    """What was touched since this began to listen, or since it was asked last."""
+    """What was touched since this began to listen, or since it was asked last.
+
+    Attributes:
+        is_full: whether more was touched than is remembered.
+    """
 
     def __init__(self) -> None:
+        self.is_full = False
         self._mutex = Lock()
         self._touched: set[Path] = set()
 
     def note(self, touched: AbstractSet[Path]) -> None:
         """Add what an update has touched."""
         with self._mutex:
-            self._touched |= touched
+            if len(self._touched) + len(touched) > TOUCHED_MAX:
+                self.is_full = True
+                self._touched = set()
+            if not self.is_full:
+                self._touched |= touched
 
     def take(self) -> set[Path]:
         """Return what was touched, and forget it."""
         with self._mutex:
             touched, self._touched = self._touched, set()
         return touched
-
-    def __len__(self) -> int:
-        return len(self._touched)
 
 
 class Reports:
@@ -53,14 +61,15 @@ class Reports:
         for listener in listeners:
             listener.note(touched)
 
-    @contextmanager
-    def listening(self) -> Iterator[Listener]:
-        """Listen while the block runs."""
+    def listen(self) -> Listener:
+        """Begin to listen."""
         listener = Listener()
         with self._mutex:
             self._listeners.append(listener)
-        try:
-            yield listener
-        finally:
-            with self._mutex:
+        return listener
+
+    def forget(self, listener: Listener) -> None:
+        """Tell a listener no more."""
+        with self._mutex:
+            if listener in self._listeners:
                 self._listeners.remove(listener)

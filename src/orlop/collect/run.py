@@ -28,6 +28,7 @@ from orlop.collect.statistics import Statistics
 from orlop.collect.sweep import sweep
 from orlop.model.errors import OrlopError
 from orlop.schema import namespaces
+from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -60,44 +61,82 @@ class Swept:
     pauses: list[int] = field(default_factory=list)
 
 
-def collect(domain: Domain, cleaner: Cleaner, plan: Plan | None = None) -> Statistics:
-    """Remove what nothing holds.
+class Runner:
+    """Runs collections, one at a time, and keeps graph and mark for the next. Thread-safe."""
 
-    Args:
-        domain: the database.
-        cleaner: cleans the backends afterwards.
-        plan: what may be removed at most; `None`: all that nothing holds.
+    def __init__(self, domain: Domain, cleaner: Cleaner) -> None:
+        """Begin without a graph.
 
-    Raises:
-        FailedPreconditionError: the plan is out of date, or this thread has an update open.
-    """
-    run = _Run(domain, plan)
-    with run.pursuit.listening():
-        run.mark()
-        run.sweep()
-    # What was removed is durably gone from here on; a failure only leaves data behind.
-    only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-    return _clean_up(cleaner, run.swept, only)
+        Args:
+            domain: the database.
+            cleaner: cleans the backends after each run.
+        """
+        self._domain = domain
+        self._cleaner = cleaner
+        self._turn = SharedLock("the turn to collect")
+        self._pursuit: Pursuit | None = None
+
+    def run(self, plan: Plan | None = None, *, verify: bool = False) -> Statistics:
+        """Remove what nothing holds.
+
+        Args:
+            plan: what may be removed at most; `None`: all that nothing holds.
+            verify: whether to compare the graph that was kept with the database first.
+
+        Raises:
+            FailedPreconditionError: the plan is out of date, or this thread has an update open.
+            InternalError: the graph that was kept is not that of the database.
+        """
+        self._domain.gate.refuse_holder()
+        with self._turn.exclusive():
+            run = _Run(self._domain, self._pursuit_to_go_on(), plan)
+            try:
+                run.mark(verify=verify)
+                run.sweep()
+            except BaseException:
+                self.forget()
+                raise
+            if self._domain.resources:
+                self.forget()  # what they say changes without a report
+        # What was removed is durably gone from here on; a failure only leaves data behind.
+        only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
+        return _clean_up(self._cleaner, run.swept, only)
+
+    def forget(self) -> None:
+        """Read everything from the database again next time."""
+        pursuit, self._pursuit = self._pursuit, None
+        if pursuit is not None:
+            pursuit.close()
+
+    def _pursuit_to_go_on(self) -> Pursuit:
+        if self._pursuit is not None and (self._domain.resources or self._pursuit.is_worn_out):
+            self.forget()
+        if self._pursuit is None:
+            resources = sorted(self._domain.resources.items())
+            book = RuleBook((kind, resource.reference_label) for kind, resource in resources)
+            self._pursuit = Pursuit(self._domain, book)
+        return self._pursuit
 
 
 class _Run:
     """One collection of the metadata."""
 
-    def __init__(self, domain: Domain, plan: Plan | None) -> None:
-        labels = [(kind, one.reference_label) for kind, one in sorted(domain.resources.items())]
+    def __init__(self, domain: Domain, pursuit: Pursuit, plan: Plan | None) -> None:
         self.swept = Swept()
-        self.pursuit = Pursuit(domain, RuleBook(labels))
+        self.pursuit = pursuit
         self._domain = domain
         self._plan = plan
 
-    def mark(self) -> None:
-        """Read the graph and mark it, while others write."""
+    def mark(self, *, verify: bool) -> None:
+        """Bring graph and mark to the present, while others write."""
         if self._plan is not None:
             planned = self._plan.nodes
             self._domain.transactor.read(lambda transaction: check_orphans(transaction, planned))
         begun = perf_counter_ns()
-        self._domain.gate.refuse_holder()
         self.pursuit.begin()
+        if verify:
+            with self._gate():
+                self.pursuit.verify()
         self.swept.mark_nanoseconds = perf_counter_ns() - begun
 
     def sweep(self) -> None:
@@ -116,14 +155,13 @@ class _Run:
         _finish(collections)
         for piece in remaining:
             self._remove(piece, {}, None)
-        graph = self.pursuit.graph
-        self.swept.kept = sum(1 for number in graph.swept() if self.pursuit.has_reached(number))
+        self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
     def _garbage(self) -> list[int]:
-        graph = self.pursuit.graph
         if self._plan is None:
-            return [number for number in graph.swept() if not self.pursuit.has_reached(number)]
+            return self.pursuit.garbage()
+        graph = self.pursuit.graph
         planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
         return [number for number in planned if number is not None]
 
