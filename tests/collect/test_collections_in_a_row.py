@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -101,7 +102,7 @@ def test_every_collection_leaves_what_a_naive_reading_holds(
             change(before)
             clock.advance(hours=later)
             hours += later
-            with interleaved("marked", lambda some=meanwhile: change(some)):
+            with interleaved("marked", partial(change, meanwhile)):
                 collect()
             # What was written meanwhile has one more collection to live.
             collect()
