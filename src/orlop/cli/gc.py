@@ -10,11 +10,17 @@ from orlop.cli import arguments
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, table
 from orlop.cli.presentation import as_json, cell
+from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
+from orlop.inspect.references import resolve_omission
+from orlop.inspect.roots import dangling_links
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orlop.cli.session import Session
+    from orlop.collect.graph import Graph
+    from orlop.collect.omission import Omission
     from orlop.collect.plan import Plan
     from orlop.collect.statistics import Statistics
 
@@ -29,22 +35,44 @@ def plan(
     now: Annotated[
         str | None, typer.Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE:KEY[#LABEL]",
+            help="As if that record, or that label or field of it, were not there. Repeatable.",
+        ),
+    ] = None,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Also show references to what does not exist."),
+    ] = False,
 ) -> None:
     """Show what a collection would remove, what that frees, and why. Nothing is touched."""
     session = session_of(context)
     moment = arguments.moment(now)
     with session.reading() as database:
-        found = database.gc.plan(now=moment)
-    shown = _Shown(found, session.namespace)
+        graph = database.gc.mark().graph if without else None
+        omitted = [] if graph is None else [_omission(session, graph, one) for one in without or ()]
+        found = database.gc.plan(now=moment, without=omitted)
+    shown = _Shown(found, session.namespace, is_verbose=verbose)
+    for one in omitted:
+        session.output.say(f"without {one}:")
     session.output.document(shown.as_json(), shown.lines())
     for backend, failure in found.failures.items():
         session.output.say(f"{backend} could not be read, and is not in the plan: {failure}")
 
 
+def _omission(session: Session, graph: Graph, text: str) -> Omission:
+    return resolve_omission(graph, text, namespace=session.namespace, preferred=session.target_name)
+
+
 class _Shown:
     """A plan, or the part of it that is in one namespace."""
 
-    def __init__(self, plan: Plan, namespace: str | None) -> None:
+    def __init__(self, plan: Plan, namespace: str | None, *, is_verbose: bool) -> None:
+        links = dangling_links(plan.marked, namespace=namespace) if is_verbose else ()
+        self._dangling = list(links)
+        self._is_verbose = is_verbose
         self._removals = [one for one in plan.nodes if namespace in {None, one.namespace}]
         self._freed_bytes = sum(one.bytes for one in self._removals)
         self._kept = plan.kept
@@ -55,6 +83,7 @@ class _Shown:
             )
 
     def as_json(self) -> dict[str, object]:
+        dangling = [link_as_json(one) for one in self._dangling]
         return {
             "remove": [
                 {
@@ -68,6 +97,7 @@ class _Shown:
             ],
             "kept": self._kept,
             "freed_bytes": self._freed_bytes,
+            **({"dangling": dangling} if self._is_verbose else {}),
         }
 
     def lines(self) -> Iterator[str]:
@@ -89,6 +119,10 @@ class _Shown:
             f"{len(self._removals)} would be removed, which frees "
             f"{human_size(self._freed_bytes)}; {self._kept} are held"
         )
+        if self._dangling:
+            yield ""
+            yield "references to what does not exist:"
+            yield from table(LINK_COLUMNS, [link_as_row(one) for one in self._dangling])
 
 
 @app.command()

@@ -22,6 +22,7 @@ from orlop.cli import (
     lease,
     logs,
     namespace,
+    questions,
     sandbox,
     snapshot,
 )
@@ -29,6 +30,8 @@ from orlop.cli.output import Output
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
 from orlop.stores.namespaces import check_name
+
+EPILOG: Final = "Options of all commands (--json, -n, --root, --db, ...): orlop --help"
 
 app = typer.Typer(
     name="orlop",
@@ -50,8 +53,11 @@ for name, group in {
     "db": db.app,
 }.items():
     for command in group.registered_commands:
-        command.epilog = "Options of all commands (--json, -n, --root, --db, ...): orlop --help"
+        command.epilog = EPILOG
     app.add_typer(group, name=name, no_args_is_help=True)
+for command in questions.app.registered_commands:
+    command.epilog = EPILOG
+    app.registered_commands.append(command)
 
 WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
 WITHOUT_VALUE: Final = ("--json", "--quiet", "-q")

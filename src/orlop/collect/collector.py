@@ -6,13 +6,16 @@ import contextvars
 from typing import TYPE_CHECKING
 
 from orlop.collect import reasons
+from orlop.collect.agenda import Settings
 from orlop.collect.cleaning import Cleaner
 from orlop.collect.dirt import Dirt
 from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
+from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory
 from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
+from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
 from orlop.model.errors import (
     AlreadyExistsError,
@@ -22,16 +25,18 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from whenever import Instant
 
     from orlop.collect.domain import Domain
     from orlop.collect.marked import Marked
+    from orlop.collect.named import Datum
     from orlop.collect.node import Node
     from orlop.collect.paths import Path
     from orlop.collect.planning import Inventory
     from orlop.collect.resources import Resource
+    from orlop.collect.schedule import Timer
     from orlop.collect.statistics import Statistics
     from orlop.kv import Transaction
     from orlop.stores.scope import Changes
@@ -45,15 +50,59 @@ class Collector:
         self._dirt = Dirt(domain.snapshotters)
         self._cleaner = Cleaner(domain, self._dirt)
         self._runner = Runner(domain, self._cleaner)
+        self._scheduler: Scheduler | None = None
 
     def note(self, changes: Changes) -> None:
         """Take note of what an update has done; the database calls this when one has ended."""
         self._dirt.note(changes)
+        if self._scheduler is not None:
+            self._scheduler.note(changes)
 
     def close(self) -> None:
-        """Let cleanups end that are under way; the database calls this when it closes."""
-        self._runner.forget()
+        """Let collections and cleanups end that are under way; the database calls it at its end."""
+        if self._scheduler is not None:
+            self._scheduler.stop()
         self._cleaner.close()
+        if self._scheduler is not None:
+            self._scheduler.join()
+        self._runner.forget()
+
+    def schedule(self, settings: Settings | None = None, timer: Timer | None = None) -> Scheduler:
+        """Collect from now on, in a thread, whenever it is due, until the database closes.
+
+        Args:
+            settings: when it is due; `None`: as by default in containerd.
+            timer: what intervals are measured with; `None`: the system's.
+
+        Raises:
+            FailedPreconditionError: the database was opened for reading.
+            AlreadyExistsError: this was called before.
+        """
+        self._refuse_to_read()
+        if self._scheduler is not None:
+            raise AlreadyExistsError("the scheduler of this database")
+        transactor = self._domain.transactor
+        self._scheduler = Scheduler(
+            self.run,
+            self._runner.nearest,
+            self._domain.gate,
+            transactor.clock,
+            settings or Settings(),
+            timer,
+        )
+        return self._scheduler
+
+    def nearest(self, *, now: Instant | None = None) -> Instant | None:
+        """Return when time alone changes what is held next; `None`: never.
+
+        Args:
+            now: after which moment; `None`: the present.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        return self._runner.nearest(now or self._domain.transactor.clock.now())
 
     def forget(self) -> None:
         """Read everything from the database again next time; it was changed past the stores."""
@@ -174,11 +223,24 @@ class Collector:
             cancel(collections)
         return marked
 
+    def naming(self, is_it: Callable[[Datum], bool]) -> list[Node]:
+        """Return the records of all namespaces that name a piece of data in a backend.
+
+        Args:
+            is_it: tells whether a piece of data is meant.
+
+        Raises: as `mark`.
+        """
+        return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
+
     def _collect(self, plan: Plan | None, *, verify: bool = False) -> Statistics:
+        self._refuse_to_read()
+        # A view that is open here must not be taken for the present, and an update that is
+        # open here holds the gate: its own error says so.
+        return contextvars.Context().run(self._runner.run, plan, verify=verify)
+
+    def _refuse_to_read(self) -> None:
         if self._domain.read_only:
             raise FailedPreconditionError(
                 "the database was opened for reading: open it for writing to collect"
             )
-        # A view that is open here must not be taken for the present, and an update that is
-        # open here holds the gate: its own error says so.
-        return contextvars.Context().run(self._runner.run, plan, verify=verify)

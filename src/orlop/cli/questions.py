@@ -1,0 +1,240 @@
+"""`orlop why`, `roots`, `referrers` and `owner`: who holds what, and whose file is it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from orlop.cli import arguments
+from orlop.cli.errors import DONE, NEGATIVE
+from orlop.cli.presentation import as_json, cell, time_cell
+from orlop.cli.session import session_of
+from orlop.collect.links import Standing
+from orlop.collect.reasons import describe_path
+from orlop.inspect import owner as owners
+from orlop.inspect import referrers as referring
+from orlop.inspect import roots as rooted
+from orlop.inspect import why as answers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.collect.links import Link
+    from orlop.collect.node import Node
+    from orlop.collect.paths import Path
+    from orlop.inspect.owner import Owner
+    from orlop.inspect.roots import RootRecord
+    from orlop.inspect.why import Answer
+
+app = typer.Typer()
+
+_PATHS: Final = 100
+"""So many paths are shown to people, unless they ask for more."""
+
+LINK_COLUMNS: Final = ("TYPE", "NAMESPACE", "KEY", "BY", "REFERS TO", "AND")
+
+Reference = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF",
+        help="An image's name, a digest or its beginning, a snapshot's key, a lease, an ingest, "
+        "a container, a sandbox; TYPE:NAME; or a path in the content store or in a snapshot.",
+    ),
+]
+Now = Annotated[str | None, typer.Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")]
+
+
+@app.command()
+def why(
+    context: typer.Context,
+    reference: Reference,
+    now: Now = None,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="How many paths to show, at most; 0: all. [default: 100; all with --json]",
+            show_default=False,
+        ),
+    ] = None,
+) -> int:
+    """Say who holds something, or why nothing does. Ends with 1 where nothing holds it."""
+    session = session_of(context)
+    default = 0 if session.output.as_json else _PATHS
+    paths = default if limit is None else limit
+    with session.reading() as database:
+        found = answers.why(
+            database,
+            reference,
+            namespace=session.namespace,
+            now=arguments.moment(now),
+            limit=paths or None,
+        )
+    for answer in found:
+        session.output.document(_answer_as_json(answer), _answer_lines(answer))
+    return DONE if any(answer.is_held for answer in found) else NEGATIVE
+
+
+@app.command()
+def roots(
+    context: typer.Context,
+    now: Now = None,
+    dangling: Annotated[
+        bool,
+        typer.Option("--dangling", help="Show the references to what does not exist instead."),
+    ] = False,
+) -> None:
+    """List what holds itself: leases, images, ingests, containers, sandboxes, labelled blobs."""
+    session = session_of(context)
+    output = session.output
+    with session.reading() as database:
+        marked = database.gc.mark(now=arguments.moment(now))
+    links = list(rooted.dangling_links(marked, namespace=session.namespace))
+    if dangling:
+        output.listing(LINK_COLUMNS, links, as_value=link_as_json, as_row=link_as_row)
+        return
+    output.listing(
+        ("TYPE", "NAMESPACE", "KEY", "BECAUSE", "UNTIL", "REFERS TO"),
+        list(rooted.roots(marked, namespace=session.namespace)),
+        as_value=_root_as_json,
+        as_row=_root_as_row,
+    )
+    if links:
+        output.say(f"{len(links)} references lead to what does not exist: orlop roots --dangling")
+
+
+@app.command()
+def referrers(context: typer.Context, reference: Reference, now: Now = None) -> int:
+    """List who refers to something, whether that holds it or not. Ends with 1 where nobody does."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = referring.referrers(
+            database, reference, namespace=session.namespace, now=arguments.moment(now)
+        )
+    session.output.listing(LINK_COLUMNS, found, as_value=link_as_json, as_row=link_as_row)
+    return DONE if found else NEGATIVE
+
+
+@app.command()
+def owner(
+    context: typer.Context,
+    path: Annotated[
+        str,
+        typer.Argument(metavar="PATH", help="A path in the content store, or in a snapshot."),
+    ],
+) -> int:
+    """Say which records name what lies at a path. Ends with 1 where none does."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = owners.owner(database, path, namespace=session.namespace)
+    session.output.document(_owner_as_json(found, path), _owner_lines(found, path))
+    return DONE if found.nodes else NEGATIVE
+
+
+def node_as_json(node: Node) -> dict[str, object]:
+    """Return a node in JSON's types."""
+    return {"type": node.type, "namespace": node.namespace, "key": node.key}
+
+
+def link_as_json(link: Link) -> dict[str, object]:
+    """Return a link in JSON's types: who refers, by what, to what, and what that is worth."""
+    return {
+        "node": node_as_json(link.source),
+        "edge": link.edge,
+        "target": node_as_json(link.target),
+        "holds": link.standing is Standing.HOLDS,
+        "standing": link.standing.name.lower(),
+        "label_of_target": link.is_back,
+    }
+
+
+def link_as_row(link: Link) -> tuple[str, ...]:
+    """Return a link as a row under `LINK_COLUMNS`."""
+    source, target = link.source, link.target
+    return (
+        source.type,
+        cell(source.namespace),
+        source.key,
+        f"{link.edge} (its own)" if link.is_back else link.edge,
+        f"{target.type} {target.key}",
+        link.standing.value,
+    )
+
+
+def _path_as_json(path: Path) -> list[dict[str, object]]:
+    return [
+        {"node": node_as_json(step.node), "edge": step.edge, "flat": step.node.is_flat}
+        for step in path
+    ]
+
+
+def _answer_as_json(answer: Answer) -> dict[str, object]:
+    value: dict[str, object] = {
+        "node": node_as_json(answer.node),
+        "exists": answer.exists,
+        "held": answer.is_held,
+        "paths": [_path_as_json(path) for path in answer.paths],
+    }
+    if answer.is_held:
+        return {**value, "complete": answer.is_complete}
+    lapses = [{"path": _path_as_json(one.path), "reason": one.reason} for one in answer.lapses]
+    return {**value, "reason": answer.reason, "would_hold": lapses}
+
+
+def _answer_lines(answer: Answer) -> Iterator[str]:
+    missing = "" if answer.exists or answer.node.type == "orphan" else ", which does not exist,"
+    if answer.is_held:
+        yield f"{answer.node}{missing} is held:"
+        for path in answer.paths:
+            yield f"  {describe_path(path)}"
+        if not answer.is_complete:
+            yield "  and by more: --limit 0 shows all"
+        return
+    yield f"nothing holds {answer.node}{missing.removesuffix(',')}: {answer.reason}"
+    for lapse in answer.lapses[:_PATHS]:
+        yield f"  {describe_path(lapse.path)}: {lapse.reason}"
+
+
+def _root_as_json(root: RootRecord) -> dict[str, object]:
+    return {
+        **node_as_json(root.node),
+        "rule": root.rule,
+        "expires_at": as_json(root.expires_at),
+        "references": root.references,
+    }
+
+
+def _root_as_row(root: RootRecord) -> tuple[str, ...]:
+    node = root.node
+    return (
+        node.type,
+        cell(node.namespace),
+        node.key,
+        root.rule,
+        time_cell(root.expires_at),
+        str(root.references),
+    )
+
+
+def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
+    piece = found.piece
+    return {
+        "path": path,
+        "kind": piece.kind,
+        "place": piece.place,
+        "snapshotter": piece.snapshotter,
+        "name": piece.name,
+        "owners": [{**node_as_json(one), "held": one in found.held} for one in found.nodes],
+    }
+
+
+def _owner_lines(found: Owner, path: str) -> Iterator[str]:
+    piece = found.piece
+    place = f"{piece.snapshotter}/{piece.place}" if piece.snapshotter else piece.place
+    known = f' ("{piece.name}")' if piece.name not in {"", piece.place} else ""
+    yield f"{path} is {piece.kind} {place}{known}, and belongs to"
+    if not found.nodes:
+        yield "  no record: the next collection removes it"
+    for node in found.nodes:
+        yield f"  {node}, which {'is held' if node in found.held else 'nothing holds'}"

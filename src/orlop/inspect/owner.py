@@ -1,0 +1,62 @@
+"""Whose file is it: the records that name what lies at a path on disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.inspect.disk import piece_at
+from orlop.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from orlop.collect.node import Node
+    from orlop.database import Database
+    from orlop.inspect.disk import Piece
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who owns what lies at a path.
+
+    Attributes:
+        piece: what lies there, or what the path lies in.
+        nodes: the records that name it, in all namespaces.
+        held: those of them that something holds.
+    """
+
+    piece: Piece
+    nodes: tuple[Node, ...]
+    held: frozenset[Node]
+
+
+def owner(database: Database, path: str, *, namespace: str | None = None) -> Owner:
+    """Return who owns what lies at a path: a blob, an ingest, or anything below a snapshot.
+
+    Args:
+        database: it may be open for reading only.
+        path: absolute, or relative to the working directory; it need not exist.
+        namespace: where to look for owners; `None`: everywhere.
+
+    Raises:
+        NotFoundError: the path leads to none of these.
+        UnavailableError: a file changes all the time.
+        DataLossError: a file is damaged.
+    """
+    piece = piece_at(database, path)
+    if piece is None:
+        raise NotFoundError(f'"{path}" as a blob, an ingest or a snapshot of this root')
+    nodes = _naming(database, piece)
+    if not nodes:
+        # The files are no snapshot of one moment: what is just being made has a name by now.
+        piece = piece_at(database, path) or piece
+        nodes = _naming(database, piece)
+    marked = database.gc.mark()
+    return Owner(
+        piece=piece,
+        nodes=tuple(one for one in nodes if namespace in {None, one.namespace}),
+        held=frozenset(one for one in nodes if marked.holds(one)),
+    )
+
+
+def _naming(database: Database, piece: Piece) -> list[Node]:
+    return database.gc.naming(piece.is_datum)

@@ -1,0 +1,208 @@
+"""References as people have them: what a text on a command line means.
+
+In this order: the exact name of a record, or of one that others only refer to, with or without
+its type before it (`image:NAME`); a path on disk; the beginning of a digest, or of the id of a
+container or a sandbox; the end of an image's name.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from orlop.collect.node import (
+    BUILT_IN,
+    CONTAINER,
+    CONTENT,
+    IMAGE,
+    ORPHAN,
+    SANDBOX,
+    SNAPSHOT,
+    Node,
+    split_snapshot,
+)
+from orlop.collect.omission import Omission
+from orlop.inspect.disk import piece_at
+from orlop.model.errors import InvalidArgumentError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from orlop.collect.graph import Graph
+    from orlop.database import Database
+
+SHORTEST: Final = 4
+"""So many characters of a digest without its algorithm, or of an id, must be given."""
+
+_SHOWN: Final = 8
+_TYPES: Final = BUILT_IN - {ORPHAN}
+_ABBREVIATED: Final = frozenset({CONTENT, SNAPSHOT, CONTAINER, SANDBOX})
+
+
+def resolve(
+    database: Database, graph: Graph, text: str, *, namespace: str | None = None
+) -> list[Node]:
+    """Return the nodes that a text means, in the order of the graph.
+
+    Several of them bear the same name: in other namespaces, with other snapshotters, or as
+    another type. Data on disk that no metadata names is an orphan.
+
+    Args:
+        database: for paths on disk.
+        graph: what there is.
+        text: a reference.
+        namespace: where to look; `None`: everywhere.
+
+    Raises:
+        NotFoundError: it means nothing.
+        InvalidArgumentError: it is the beginning, or the end, of several names.
+        UnavailableError, DataLossError: a snapshotter's database could not be read.
+    """
+    known = [node for node in _mentioned(graph) if namespace in {None, node.namespace}]
+    found = _exact(known, text)
+    if found:
+        return [node for node in found if node in graph] or found
+    found = _on_disk(database, known, text)
+    if found:
+        return found
+    found = _abbreviated([node for node in known if node in graph], text)
+    if not found:
+        raise _unknown(text, namespace)
+    if len({bare_key(node) for node in found}) > 1:
+        raise _ambiguous(text, found)
+    return found
+
+
+def resolve_omission(
+    graph: Graph, text: str, *, namespace: str | None = None, preferred: str = ""
+) -> Omission:
+    """Return what `TYPE:KEY` or `TYPE:KEY#LABEL` leaves out of a plan.
+
+    Args:
+        graph: what there is.
+        text: the type of a record, a colon, and its name as `resolve` takes it; after a `#`
+            one of its labels or fields. Names may have such characters themselves: the longest
+            name that exists is taken.
+        namespace: where to look; `None`: everywhere.
+        preferred: the namespace that is meant where several have such a record.
+
+    Raises:
+        NotFoundError: there is no such record.
+        InvalidArgumentError: there are several, or there is no such type.
+    """
+    if _split(text) is None:
+        types = ", ".join(sorted(_TYPES))
+        raise InvalidArgumentError(f'"{text}": write it as TYPE:KEY, with one of the types {types}')
+    records = [node for node in graph if namespace in {None, node.namespace}]
+    for key, edge in _cuts(text):
+        kind = key.partition(":")[0]
+        typed = [node for node in records if node.type == kind]
+        found = _exact(typed, key.partition(":")[2]) or _abbreviated(typed, key)
+        nearest = [node for node in found if node.namespace == preferred] or found
+        if len(nearest) > 1:
+            raise _ambiguous(key, nearest)
+        if nearest:
+            return Omission(nearest[0], edge)
+    raise _unknown(text, namespace)
+
+
+def _cuts(text: str) -> Iterator[tuple[str, str]]:
+    """Iterate over how a text may be a name and a label, the longest name first."""
+    yield text, ""
+    end = text.rfind("#")
+    while end > 0:
+        yield text[:end], text[end + 1 :]
+        end = text.rfind("#", 0, end)
+
+
+def _unknown(text: str, namespace: str | None) -> NotFoundError:
+    where = "any namespace" if namespace is None else f'namespace "{namespace}"'
+    return NotFoundError(f'"{text}" in {where}')
+
+
+def _ambiguous(text: str, found: Iterable[Node]) -> InvalidArgumentError:
+    candidates = sorted({f"{one.type}:{one.key} in {one.namespace}" for one in found})
+    more = f", and {len(candidates) - _SHOWN} more" if len(candidates) > _SHOWN else ""
+    return InvalidArgumentError(f'"{text}" is ambiguous: {", ".join(candidates[:_SHOWN])}{more}')
+
+
+def bare_key(node: Node) -> str:
+    """Return the key of a node, for a snapshot without its snapshotter."""
+    return split_snapshot(node.key)[1] if node.type == SNAPSHOT else node.key
+
+
+def _mentioned(graph: Graph) -> Iterable[Node]:
+    """Return all records, and all names that records refer to."""
+    found = dict.fromkeys(graph)
+    for facts in graph.all_facts():
+        for edge in (*facts.references, *facts.parents):
+            found.setdefault(edge.target.whole)
+        for conditional in facts.conditional:
+            found.setdefault(conditional.edge.target)
+    return found
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Return type and key of a reference with a type."""
+    kind, colon, key = text.partition(":")
+    return (kind, key) if colon and kind in _TYPES else None
+
+
+def _exact(known: Iterable[Node], text: str) -> list[Node]:
+    typed = _split(text)
+    return [
+        node
+        for node in known
+        if text in {node.key, bare_key(node)}
+        or (typed is not None and typed[0] == node.type and typed[1] in {node.key, bare_key(node)})
+    ]
+
+
+def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]:
+    if "\0" in text or not (text.startswith((os.sep, ".")) or os.path.lexists(text)):
+        return []
+    piece = piece_at(database, text)
+    if piece is None:
+        return []
+    owned = database.gc.naming(piece.is_datum)
+    if not owned:
+        return [Node(ORPHAN, "", piece.key)]
+    here = set(known)
+    return [node for node in owned if node in here]
+
+
+def _abbreviated(records: Iterable[Node], text: str) -> list[Node]:
+    typed = _split(text)
+    if typed is not None:
+        kind, key = typed
+        return [one for one in records if one.type == kind and _begins(one, key, shortest=1)] or [
+            one for one in records if one.type == kind == IMAGE and _ends(one, key)
+        ]
+    return [
+        one
+        for one in records
+        if (one.type in _ABBREVIATED and _begins(one, text, shortest=SHORTEST))
+        or (one.type == IMAGE and _ends(one, text))
+    ]
+
+
+def _begins(node: Node, text: str, *, shortest: int) -> bool:
+    key = bare_key(node)
+    algorithm, colon, encoded = key.partition(":")
+    if node.type in {CONTENT, SNAPSHOT} and colon:
+        given, _, beginning = text.rpartition(":")
+        if given == algorithm:
+            return bool(beginning) and encoded.startswith(beginning)
+        if not given and len(text) >= shortest and encoded.startswith(text):
+            return True
+    whole = node.key if "/" in text else key
+    return len(text) >= shortest and (key.startswith(text) or whole.startswith(text))
+
+
+def _ends(image: Node, text: str) -> bool:
+    """Tell whether a text is what people call an image: `busybox` for `…/library/busybox:1.36`."""
+    if not text:
+        return False
+    place, slash, name = f"/{image.key}".rpartition("/")
+    repository = f"{place}{slash}{name.partition(':')[0]}"
+    return f"/{image.key}".endswith(f"/{text}") or repository.endswith(f"/{text}")

@@ -1,0 +1,87 @@
+"""Why is it here: who holds something, or why nothing does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from orlop.collect.node import ORPHAN
+from orlop.collect.reasons import lapses, reasons
+from orlop.inspect.references import resolve
+
+if TYPE_CHECKING:
+    from whenever import Instant
+
+    from orlop.collect.marked import Marked
+    from orlop.collect.node import Node
+    from orlop.collect.paths import Path
+    from orlop.collect.reasons import Lapse
+    from orlop.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What is known of why one thing is here.
+
+    Attributes:
+        node: what was asked about.
+        exists: whether there is such a record; names that others refer to are held, too.
+        paths: for each root that holds it and each last edge one shortest path, the shortest
+            first; nothing where nothing holds it.
+        is_complete: whether those are all paths.
+        reason: why nothing holds it; empty where something does.
+        lapses: how it would be held, and what keeps that from holding.
+    """
+
+    node: Node
+    exists: bool
+    paths: tuple[Path, ...] = ()
+    is_complete: bool = True
+    reason: str = ""
+    lapses: tuple[Lapse, ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        """Whether anything holds it."""
+        return bool(self.paths)
+
+
+def why(
+    database: Database,
+    reference: str,
+    *,
+    namespace: str | None = None,
+    now: Instant | None = None,
+    limit: int | None = None,
+) -> list[Answer]:
+    """Say why each thing that a reference means is here.
+
+    Args:
+        database: it may be open for reading only.
+        reference: a name, a beginning of a digest or an id, a path; see `references`.
+        namespace: where to look; `None`: everywhere.
+        now: as of when; `None`: the present.
+        limit: how many paths to find for each, at most; `None`: all. There may be as many as
+            there are roots, times what refers to it.
+
+    Raises:
+        NotFoundError: the reference means nothing.
+        InvalidArgumentError: it may mean several things.
+        UnavailableError: a file changes all the time.
+        DataLossError: a file is damaged.
+    """
+    marked = database.gc.mark(now=now)
+    nodes = resolve(database, marked.graph, reference, namespace=namespace)
+    return [_answer(marked, node, limit) for node in nodes]
+
+
+def _answer(marked: Marked, node: Node, limit: int | None) -> Answer:
+    exists = node in marked.graph
+    if node.type == ORPHAN:
+        return Answer(node=node, exists=False, reason="no metadata names it")
+    if marked.holds(node):
+        paths = marked.paths(node, None if limit is None else limit + 1)
+        is_complete = limit is None or len(paths) <= limit
+        return Answer(node=node, exists=exists, paths=paths[:limit], is_complete=is_complete)
+    reason = reasons(marked).get(node, "only what goes too refers to it")
+    return Answer(node=node, exists=exists, reason=reason, lapses=lapses(marked, node))
