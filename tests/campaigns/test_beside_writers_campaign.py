@@ -159,6 +159,7 @@ def collecting(database: Database, stop: threading.Event) -> int:
         statistics = database.gc.run()
         assert statistics.failures == {}
         runs += 1
+        time.sleep(random.uniform(0, 0.02))  # so that there is something new to look at
     return runs
 
 
