@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint types unit campaign format clean setup help
+.PHONY: demo test lint types unit campaign benchmark docs format clean setup help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -38,6 +38,13 @@ unit: $(STAMP)  ## Run the tests
 campaign: $(STAMP)  ## Run the campaigns against the engine in their long form
 	ORLOP_CAMPAIGN=$(or $(CAMPAIGN),long) $(BIN)/pytest --numprocesses auto \
 		$(if $(ONLY),tests/campaigns/test_$(ONLY)_campaign.py,tests/campaigns)
+
+# Options of the command behind it: make benchmark BENCHMARK="--only engine --json FILE"
+benchmark: $(STAMP)  ## Measure Orlop beside Debian's containerd and bbolt
+	$(BIN)/python -m benchmarks $(BENCHMARK)
+
+docs: $(STAMP)  ## Write the pages that are made from the code
+	$(BIN)/python -m orlop.inspect.rules_page > docs/collection-rules.md
 
 format: $(STAMP)  ## Mend style and formatting
 	$(BIN)/ruff check --fix

@@ -26,6 +26,7 @@ DESIGNED = {
     "gc": "run plan",
     "db": "info tree dump check migrate backup pages stats compact diff salvage",
 }
+QUESTIONS = ("why", "roots", "referrers", "owner")
 COMMANDS = [(group, command) for group, names in DESIGNED.items() for command in names.split()]
 TESTS = "".join(
     path.read_text(encoding="utf-8")
@@ -35,11 +36,13 @@ TESTS = "".join(
 
 
 def test_the_groups_are_the_designed_ones() -> None:
-    groups = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    found = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    groups = {name: group for name, group in found.items() if name not in QUESTIONS}
 
     assert {name: set(group.commands) for name, group in groups.items()} == {
         name: set(commands.split()) for name, commands in DESIGNED.items()
     }
+    assert set(QUESTIONS) <= set(found)
 
 
 @pytest.mark.parametrize(("group", "command"), COMMANDS, ids=" ".join)
@@ -51,6 +54,16 @@ def test_help_of_a_command(orlop: Orlop, group: str, command: str) -> None:
     assert said.strip()
     assert "orlop --help" in answer.out
     assert answer.err == ""
+
+
+@pytest.mark.parametrize("command", QUESTIONS)
+def test_help_of_a_question(orlop: Orlop, command: str) -> None:
+    answer = orlop(command, "--help")
+
+    assert answer.lines[0].startswith(f"Usage: orlop {command}")
+    assert "orlop --help" in answer.out
+    assert f"\n  {command} " in orlop("--help").out
+    assert f'"{command}", ' in TESTS, "no test calls it"
 
 
 @pytest.mark.parametrize(("group", "command"), COMMANDS, ids=" ".join)

@@ -64,7 +64,11 @@ def make_daemon_root(directory: Path) -> None:
     """Lay out what `/var/lib/containerd` holds on a node."""
     metadata = directory / "io.containerd.metadata.v1.bolt"
     metadata.mkdir(parents=True)
-    shutil.copy(REPOSITORY / "tests/data/meta-db/v2-08b-sandbox.db", metadata / "meta.db")
+    snapshotter = directory / "io.containerd.snapshotter.v1.overlayfs"
+    snapshotter.mkdir()
+    golden = REPOSITORY / "tests/data/meta-db/v2-08b-sandbox"
+    shutil.copy(f"{golden}.db", metadata / "meta.db")
+    shutil.copy(f"{golden}.snapshotter-overlayfs.db", snapshotter / "metadata.db")
 
 
 @pytest.mark.parametrize("document", [each for each in DOCUMENTS if commands(each)], ids=str)
@@ -133,6 +137,10 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_every_command_of_the_program_is_documented() -> None:
     shown = "\n".join(commands(Path("docs/command-line.md")))
+    for question in app.registered_commands:
+        assert question.callback is not None
+        name = question.callback.__name__
+        assert re.search(rf"^orlop (--root \S+ )?{name}\b", shown, re.MULTILINE), name
     for group in app.registered_groups:
         assert group.typer_instance is not None
         for command in group.typer_instance.registered_commands:
