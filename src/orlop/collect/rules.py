@@ -31,6 +31,10 @@ _COMMON: Final = "containerd.io/gc."
 """How the names of all labels begin that may mean anything here."""
 
 
+_KNOWN_MAX: Final = 10_000
+"""So many labels are remembered: most records have the same few, but a label may be anything."""
+
+
 class Effect(enum.Enum):
     """What a label does."""
 
@@ -200,6 +204,7 @@ class RuleBook:
             if label
         )
         self.rules = LABEL_RULES + added
+        self._known: dict[tuple[str, str], tuple[tuple[LabelRule, str], ...]] = {}
         types = {kind for rule in self.rules for kind in rule.on}
         self._by_type = {
             kind: tuple(rule for rule in self.rules if kind in rule.on) for kind in types
@@ -219,10 +224,17 @@ class RuleBook:
         """
         found = []
         for label, value in stored.items():
-            if not label.startswith(_COMMON) or label in self._ignored:
-                continue
-            for rule in self._by_type.get(on, ()):
-                snapshotter = rule.snapshotter_of(label)
-                if snapshotter is not None:
-                    found.append(Meaning(rule, label, snapshotter, value))
+            if label.startswith(_COMMON) and label not in self._ignored:
+                known = self._known.get((on, label))
+                if known is None:
+                    known = self._look_up(on, label)
+                found.extend(Meaning(rule, label, whose, value) for rule, whose in known)
         return found
+
+    def _look_up(self, on: str, label: str) -> tuple[tuple[LabelRule, str], ...]:
+        """Return which rules know a label, each with the snapshotter that it names."""
+        snapshotters = ((rule, rule.snapshotter_of(label)) for rule in self._by_type.get(on, ()))
+        known = tuple((rule, whose) for rule, whose in snapshotters if whose is not None)
+        if len(self._known) < _KNOWN_MAX:
+            self._known[on, label] = known
+        return known
