@@ -127,14 +127,6 @@ def test_closing_twice_leaves_the_descriptor_of_another_alone(database: Path) ->
     os.close(descriptor)
 
 
-def test_a_reader_may_end_after_its_engine(database: Path) -> None:
-    engine = open_engine(database, read_only=True)
-    transaction = engine.begin()
-    assert contents(transaction.root) == {b"v1": {b"key": b"value"}}
-    engine.close()
-    transaction.rollback()
-
-
 @pytest.mark.parametrize("locks", [None, "1: FLOCK  ADVISORY  WRITE {gone} {device} 0 EOF\n"])
 def test_a_holder_that_cannot_be_named_is_another_process(
     database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: str | None

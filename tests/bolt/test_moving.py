@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bolt.model_bucket import contents
@@ -128,6 +128,7 @@ def test_buckets_nest_only_so_deep(engine: BoltEngine) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4), st.integers(0, 90)), max_size=25))
+@settings(deadline=None)
 def test_moves_agree_with_a_model(steps: list[tuple[int, int, int]]) -> None:
     disk = SimulatedDisk()
     engine = BoltEngine(disk, freelist_sync=True)

@@ -36,6 +36,7 @@ elements = st.dictionaries(st.binary(min_size=1, max_size=50), st.binary(max_siz
 
 
 @given(elements)
+@settings(deadline=None)
 def test_leaves_survive(contents: dict[bytes, bytes]) -> None:
     leaf = Leaf([], [], [], EMPTY_SIZE)
     for index, key in enumerate(sorted(contents)):
@@ -49,6 +50,7 @@ def test_leaves_survive(contents: dict[bytes, bytes]) -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=30, unique=True))
+@settings(deadline=None)
 def test_branches_survive(keys: list[bytes]) -> None:
     keys.sort()
     children = list(range(2, 2 + len(keys)))
@@ -69,6 +71,7 @@ def test_freelists_of_any_length_survive(count: int) -> None:
 
 
 @given(st.binary(max_size=200), st.sampled_from([1, 2, 4, 16, 99]), st.integers(0, 0xFFFF))
+@settings(deadline=None)
 def test_hostile_pages_end_in_a_typed_error(tail: bytes, kind: int, count: int) -> None:
     page = struct.pack("<QHHI", 3, kind, count, 0) + tail
     header = decode_header(page)
@@ -143,6 +146,7 @@ def _read_all(bucket: BoltBucket) -> None:
 
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(1, 5)), max_size=200))
+@settings(deadline=None)
 def test_the_freelist_agrees_with_a_set(steps: list[tuple[bool, int]]) -> None:
     freelist = Freelist(range(2, 40))
     free = set(range(2, 40))

@@ -239,6 +239,34 @@ class NeverCloses(WrappedEngine):
             transaction.inner.rollback()
 
 
+class KeepsReadersGoing(WrappedEngine):
+    def close(self) -> None:
+        if all(transaction.has_ended for transaction in self.begun):
+            super().close()
+
+
+class CommitsWhatIsOpen(WrappedEngine):
+    def close(self) -> None:
+        writer = self.writer()
+        if writer is not None:
+            writer.commit()
+        super().close()
+
+
+class LeavesWritersOpen(WrappedEngine):
+    def close(self) -> None:
+        if self.writer() is None:
+            super().close()
+
+
+class ClosesUnderItsWriters(WrappedEngine):
+    def close(self) -> None:
+        writer = self.writer()
+        if writer is not None:
+            writer.rollback()
+        super().close()
+
+
 class NeverOnlyReads(WrappedEngine):
     @property
     def read_only(self) -> bool:

@@ -172,6 +172,12 @@ BREAKS: dict[str, list[Kinds]] = {
     "numbers_go_on_after_reopening": [Kinds(engine=engines.NumbersHandlesApart)],
     "closing_twice_is_allowed": [Kinds(engine=engines.ClosesOnce)],
     "a_closed_engine_begins_nothing": [Kinds(engine=engines.NeverCloses)],
+    "open_readers_are_of_no_use_after_closing": [Kinds(engine=engines.KeepsReadersGoing)],
+    "closing_rolls_back_a_writer_of_the_same_thread": [
+        Kinds(engine=engines.CommitsWhatIsOpen),
+        Kinds(engine=engines.LeavesWritersOpen),
+    ],
+    "closing_waits_for_a_writer_of_another_thread": [Kinds(engine=engines.ClosesUnderItsWriters)],
     "an_engine_knows_whether_it_only_reads": [Kinds(engine=engines.NeverOnlyReads)],
     "a_handle_that_only_reads_takes_no_lock": [Kinds(store=engines.LocksForReading)],
     "what_a_handle_that_only_reads_takes_for_good_was_one_version": [

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kv.bolt_stores import FaultyDiskStore
-from orlop.kv import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -181,12 +180,6 @@ class WrappedEngine:
         return bucket
 
     def close(self) -> None:
-        for transaction in self.begun:
-            # What a fault has left open would keep the inner one from closing.
-            try:
-                transaction.inner.rollback()
-            except EngineError:
-                continue
         self.inner.close()
 
 

@@ -53,6 +53,7 @@ class BoltCursor:
 
     def next(self) -> Item | None:
         """Move to the next item."""
+        self._bucket.transaction.require_open()
         if self._key is None:
             return None
         if self._revision != self._bucket.revision:
@@ -62,18 +63,16 @@ class BoltCursor:
             at, found = position(self._here(), key)
             self._index = at + 1 if found else at
         else:
-            self._bucket.transaction.require_open()
             self._index += 1
         return self._settle_forward()
 
     def previous(self) -> Item | None:
         """Move to the previous item."""
+        self._bucket.transaction.require_open()
         if self._key is None:
             return None
         if self._revision != self._bucket.revision:
             self._descend(self._key)
-        else:
-            self._bucket.transaction.require_open()
         self._index -= 1
         return self._settle_backward()
 

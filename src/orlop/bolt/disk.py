@@ -11,20 +11,25 @@ import errno
 import os
 import secrets
 import stat
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.bolt.lock import lock_exclusively
-from orlop.kv.errors import CorruptError
+from orlop.kv.errors import CorruptError, EngineClosedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
 _CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
+_POLL_SECONDS = 0.001
 
 
 class Readable(Protocol):
-    """What pages can be read from. Every method raises OSError where the system refuses."""
+    """What pages can be read from. Every method raises OSError where the system refuses.
+
+    A file that has been closed raises EngineClosedError.
+    """
 
     def size(self) -> int:
         """Return the size in bytes."""
@@ -36,7 +41,7 @@ class Readable(Protocol):
 class Disk(Readable, Protocol):
     """A file: random reads and writes, and the moment when writes are durable.
 
-    Every method raises OSError where the system refuses.
+    Every method raises OSError where the system refuses. Any thread may read, write or close.
     """
 
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
@@ -79,6 +84,7 @@ class FileDisk:
         self._path = path
         self._descriptor = descriptor
         self._sync = sync
+        self._use = _Use(path)
 
     @classmethod
     def for_reading(cls, path: Path) -> FileDisk:
@@ -109,10 +115,15 @@ class FileDisk:
 
     def size(self) -> int:
         """Return the size of the file in bytes."""
-        return os.fstat(self._descriptor).st_size
+        with self._use:
+            return os.fstat(self._descriptor).st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only where the file ends."""
+        with self._use:
+            return self._read(offset, length)
+
+    def _read(self, offset: int, length: int) -> bytes:
         data = os.pread(self._descriptor, length, offset)
         if len(data) == length or not data:
             return data
@@ -126,6 +137,10 @@ class FileDisk:
 
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on."""
+        with self._use:
+            self._write(offset, chunks)
+
+    def _write(self, offset: int, chunks: Sequence[bytes]) -> None:
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):
@@ -142,15 +157,17 @@ class FileDisk:
 
     def grow(self, size: int) -> None:
         """Make the file `size` bytes long, with the space taken."""
-        current = self.size()
-        if size > current:
-            # Takes the space, so that a full disk is found before a page is written.
-            os.posix_fallocate(self._descriptor, current, size - current)
+        with self._use:
+            current = self.size()
+            if size > current:
+                # Takes the space, so that a full disk is found before a page is written.
+                os.posix_fallocate(self._descriptor, current, size - current)
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        if self._sync:
-            os.fdatasync(self._descriptor)
+        with self._use:
+            if self._sync:
+                os.fdatasync(self._descriptor)
 
     def identity(self) -> object:
         """Return device and inode of the file that has the name now; None where there is none."""
@@ -161,15 +178,54 @@ class FileDisk:
         return found.st_dev, found.st_ino
 
     def close(self) -> None:
-        """Let go of the file, and of its lock."""
-        if self._descriptor >= 0:
+        """Let go of the file, and of its lock, as soon as no other call is under way.
+
+        Else a thread could read, or write, another file that was given the descriptor's number.
+        """
+        if self._use.end():
             # No explicit unlock: in a forked child that would release the parent's lock.
             os.close(self._descriptor)
-            self._descriptor = -1
 
     def _is_current(self) -> bool:
         mine = os.fstat(self._descriptor)
         return self.identity() == (mine.st_dev, mine.st_ino)
+
+
+class _Use:
+    """Is entered by everyone who uses a descriptor, and ends when all have left it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._process = os.getpid()
+        # A count that needs no lock: to append and to pop are one step each.
+        self._entries: list[None] = []
+        self._is_over = False
+        self._unclosed = [None]
+
+    def __enter__(self) -> None:
+        # In this order: who ends it looks the other way round.
+        self._entries.append(None)
+        if self._is_over:
+            self._entries.pop()
+            raise EngineClosedError(f"{self._path} is closed")
+
+    def __exit__(self, *_: object) -> None:
+        self._entries.pop()
+
+    def end(self) -> bool:
+        """Refuse whoever comes, wait for the others; return whether to close the descriptor.
+
+        It is to be closed by the first who ends it, and by nobody else.
+        """
+        self._is_over = True
+        # A forked child has none of the threads of its parent.
+        while self._entries and os.getpid() == self._process:
+            time.sleep(_POLL_SECONDS)
+        try:
+            self._unclosed.pop()
+        except IndexError:
+            return False
+        return True
 
 
 def _refuse_irregular(path: Path, descriptor: int) -> int:

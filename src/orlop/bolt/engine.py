@@ -9,6 +9,7 @@ Source: go.etcd.io/bbolt, db.go and tx.go.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from functools import partial
@@ -25,7 +26,7 @@ from orlop.bolt.reachable import free_pages
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.writeout import Layout, write_version
-from orlop.kv.errors import CorruptError, EngineClosedError, LockedError
+from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,11 @@ if TYPE_CHECKING:
 
 
 class BoltEngine:
-    """A file that is open for writing. It holds the lock until it is closed."""
+    """A file that is open for writing. It holds the lock until it is closed.
+
+    Attributes:
+        is_closed: whether nothing is accepted any more.
+    """
 
     read_only = False
 
@@ -69,9 +74,11 @@ class BoltEngine:
         self._readers: dict[int, int] = {}
         self._versions_lock = threading.Lock()
         self._turn = threading.Lock()
+        self._writer: tuple[int, BoltTransaction] | None = None
         self._groups = Groups(_root_state(meta), self._flush)
         self._process = os.getpid()
-        self._closed = False
+        self.is_closed = False
+        self._is_closing = False
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
         """Begin a transaction; see the contract."""
@@ -81,7 +88,9 @@ class BoltEngine:
         with self._versions_lock:
             meta = self._meta
             self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
-        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, self._end_reader)
+        return BoltTransaction(
+            meta.transaction, _root_state(meta), self._pager, self._end_reader, self
+        )
 
     def bytes_in_use(self) -> int:
         """Return how many bytes of the file hold what can be reached, in whole pages."""
@@ -96,18 +105,26 @@ class BoltEngine:
             return self._meta.high_water * self._meta.page_size
 
     def close(self) -> None:
-        """Wait for the writer to end, then release file and lock."""
-        if self._closed:
+        """Wait until what was committed is durable, then release file and lock; see the contract.
+
+        A writer of this very thread is rolled back; one of another thread is waited for.
+        """
+        if self.is_closed:
             return
-        if os.getpid() == self._process:
-            with self._turn:
-                self._closed = True
-            self._groups.drain()
-        self._closed = True
-        self._disk.close()
+        try:
+            if os.getpid() == self._process:
+                # Whoever waits for their turn is refused when they get it.
+                self._is_closing = True
+                self._end_own_writer()
+                with self._turn:
+                    self.is_closed = True
+                self._groups.drain()
+        finally:
+            self.is_closed = True
+            self._disk.close()
 
     def _require_usable(self) -> None:
-        if self._closed:
+        if self._is_closing or self.is_closed:
             raise EngineClosedError("the database is closed")
         if os.getpid() != self._process:
             raise EngineClosedError(
@@ -121,16 +138,27 @@ class BoltEngine:
             raise LockedError(f"another transaction is writing; waited {timeout} seconds")
         try:
             self._require_usable()
-            return BoltTransaction(
+            transaction = BoltTransaction(
                 self._meta.transaction + 1,
                 self._groups.head,
                 self._pager,
                 partial(self._end_writer, self._groups.undurable),
+                self,
                 edit=Edit(self._pager),
             )
+            self._writer = threading.get_ident(), transaction
         except BaseException:
             self._turn.release()
             raise
+        return transaction
+
+    def _end_own_writer(self) -> None:
+        """Roll back the writer of this thread, which else would wait for itself for ever."""
+        writer = self._writer
+        if writer is not None and writer[0] == threading.get_ident():
+            # Where what it saw could not be made durable, it has no answer to give.
+            with contextlib.suppress(EngineError):
+                writer[1].rollback()
 
     def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> int:
         with self._versions_lock:
@@ -149,6 +177,7 @@ class BoltEngine:
             self._groups.require_sound()
             group = seen if state is None else self._groups.add(transaction.edit, state)
         finally:
+            self._writer = None
             self._turn.release()
         if group is None:
             return transaction.id

@@ -15,6 +15,7 @@ joins functions instead, before they run.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import TYPE_CHECKING
 
@@ -109,9 +110,14 @@ class Groups:
             raise
 
     def drain(self) -> None:
-        """Wait for a flush that is under way; the last one has nothing behind it."""
-        with self._flushing:
-            pass
+        """Wait until all that was added is durable, or has failed; its writers are told of that.
+
+        Nothing may be added meanwhile.
+        """
+        group = self.undurable
+        if group is not None:
+            with contextlib.suppress(EnginePoisonedError):
+                self.wait(group)
 
     def require_sound(self) -> None:
         """Raise EnginePoisonedError after a failure."""

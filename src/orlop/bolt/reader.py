@@ -45,7 +45,11 @@ class _Disturbance:
 
 
 class ReadingEngine:
-    """A file that is open for reading only. It takes no lock."""
+    """A file that is open for reading only. It takes no lock.
+
+    Attributes:
+        is_closed: whether nothing is read any more.
+    """
 
     read_only = True
 
@@ -64,7 +68,7 @@ class ReadingEngine:
         self._identity = disk.identity()
         self._whole_bytes_max = whole_bytes_max
         self._disturbance = _Disturbance()
-        self._closed = False
+        self.is_closed = False
         try:
             self._metas = read_metas(disk.read)
             self._pager = Pager(disk, newest_meta(self._metas).page_size)
@@ -82,7 +86,7 @@ class ReadingEngine:
             EngineClosedError: the engine has been closed.
         """
         del timeout
-        if self._closed:
+        if self.is_closed:
             raise EngineClosedError("the database is closed")
         if writable:
             raise ReadOnlyError("the database was opened for reading only")
@@ -99,11 +103,11 @@ class ReadingEngine:
             self._require_unchanged(transaction, metas)
             return transaction.id
 
-        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, end)
+        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, end, self)
 
     def close(self) -> None:
-        """Release the file."""
-        self._closed = True
+        """Release the file; what is being read does not count."""
+        self.is_closed = True
         self._disk.close()
 
     def _begin_whole(self) -> BoltTransaction:
@@ -117,7 +121,7 @@ class ReadingEngine:
                 self._disturbance = _Disturbance()
                 pager = Pager(InMemory(contents), meta.page_size)
                 return BoltTransaction(
-                    meta.transaction, _root_state(meta), pager, lambda ended, _, /: ended.id
+                    meta.transaction, _root_state(meta), pager, lambda ended, _, /: ended.id, self
                 )
             self._disturbed(meta.transaction)
         raise self._busy()
@@ -129,8 +133,10 @@ class ReadingEngine:
         )
 
     def _require_unchanged(self, transaction: BoltTransaction, metas: Metas) -> None:
-        if self._closed:
-            return
+        if self.is_closed:
+            raise EngineClosedError(
+                "the database was closed before the reading ended; what was read does not count"
+            )
         self._require_identity()
         if not _same(metas, read_metas(self._disk.read)):
             self._disturbed(transaction.id)
@@ -160,6 +166,12 @@ class ReadingEngine:
         )
 
 
+class _Held:
+    """Stands for an engine where somebody else sees to it that the file stays open."""
+
+    is_closed = False
+
+
 def version_of(disk: Readable, meta: Meta) -> BoltTransaction:
     """Read the version of one meta, whether it is the newest or not.
 
@@ -170,6 +182,7 @@ def version_of(disk: Readable, meta: Meta) -> BoltTransaction:
         _root_state(meta),
         Pager(disk, meta.page_size),
         lambda ended, _, /: ended.id,
+        _Held(),
     )
 
 

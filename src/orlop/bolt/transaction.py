@@ -8,7 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.bolt.bucket import BoltBucket
-from orlop.kv.errors import CorruptError, ReadOnlyError, TransactionClosedError
+from orlop.kv.errors import (
+    CorruptError,
+    EngineClosedError,
+    ReadOnlyError,
+    TransactionClosedError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +34,14 @@ class Ending(Protocol):
         """Make `state` durable, or nothing where it is None; return the version's number."""
 
 
+class Handle(Protocol):
+    """What a transaction asks of its engine."""
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing may be read of it any more."""
+
+
 class BoltTransaction:
     """A transaction; see the contract. The engine makes it and is told of its end.
 
@@ -44,6 +57,7 @@ class BoltTransaction:
         state: BucketState,
         pager: Pager,
         ending: Ending,
+        engine: Handle,
         *,
         edit: Edit | None = None,
     ) -> None:
@@ -54,6 +68,7 @@ class BoltTransaction:
         self._number = number
         self._edit = edit
         self._ending: Ending | None = ending
+        self._engine = engine
         origin = state.tree if isinstance(state.tree, int) else 0
         # The root bucket lies in no other one.
         self._places: dict[int, int] = {origin: 0}
@@ -87,9 +102,11 @@ class BoltTransaction:
         return self._edit
 
     def require_open(self) -> None:
-        """Raise TransactionClosedError where the transaction has ended."""
+        """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
         if self._ending is None:
             raise TransactionClosedError("the transaction has ended")
+        if self._engine.is_closed:
+            raise EngineClosedError("the database was closed before the transaction ended")
 
     def require_writable(self) -> None:
         """Raise ReadOnlyError or TransactionClosedError where nothing may be changed."""

@@ -245,6 +245,7 @@ class Transaction(Protocol):
             EnginePoisonedError: what a writer has seen could not be made durable.
             StaleReadError: on a reading transaction of a file that others write, what was
                 read does not count: the file changed meanwhile. Read again.
+            EngineClosedError: so it is where the engine was closed before that was known.
         """
 
     def __enter__(self) -> Self: ...
@@ -277,4 +278,9 @@ class Engine(Protocol):
         """
 
     def close(self) -> None:
-        """Release the file and the lock; closing twice is allowed. Open readers end first."""
+        """Release the database and its lock; closing twice is allowed.
+
+        What was committed is durable before. Open readers are of no use any more: whatever
+        they are asked raises EngineClosedError. A writer that the calling thread began is
+        rolled back, for nobody else would end it; one of another thread is waited for.
+        """

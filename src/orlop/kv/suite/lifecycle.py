@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from orlop.kv.errors import EngineClosedError, LockedError, ReadOnlyError, StaleReadError
+from orlop.kv.errors import (
+    EngineClosedError,
+    LockedError,
+    ReadOnlyError,
+    StaleReadError,
+    TransactionClosedError,
+)
 from orlop.kv.suite.expectations import Model, contents, expect_equal, expect_refusal
 from orlop.kv.suite.store import NAME, PATIENCE_SECONDS, Suite, committing, opened, reading, writing
 from orlop.kv.suite.threads import Worker
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 _WAIT_SECONDS = 0.1
+_MANY = 200
 
 
 class LifecycleSuite(Suite):
@@ -81,6 +89,70 @@ class LifecycleSuite(Suite):
             expect_refusal(
                 EngineClosedError, lambda: engine.begin(writable=True), "it has been closed"
             )
+
+    def test_open_readers_are_of_no_use_after_closing(self) -> None:
+        """Neither for what they have read before nor for anything else."""
+        with self.store() as store:
+            with closing(store.open()) as engine, committing(engine) as bucket:
+                for number in range(_MANY):
+                    bucket.put(b"key-%03d" % number, b"x" * 100)
+            for read_only in (False, True):
+                engine = store.open(read_only=read_only)
+                reader = engine.begin()
+                bucket = opened(reader)
+                cursor, walk = bucket.cursor(), bucket.items()
+                expect_equal(cursor.first(), next(walk), "a reader reads")
+                engine.close()
+                for read in (
+                    lambda reader=reader: reader.root,
+                    lambda bucket=bucket: bucket.get(b"key-000"),
+                    lambda bucket=bucket: bucket.get(b"key-%03d" % (_MANY - 1)),
+                    lambda bucket=bucket: bucket.bucket(NAME),
+                    lambda bucket=bucket: bucket.sequence,
+                    lambda bucket=bucket: list(bucket.items()),
+                    lambda cursor=cursor: cursor.next(),
+                    lambda cursor=cursor: cursor.previous(),
+                    lambda cursor=cursor: cursor.last(),
+                    lambda walk=walk: next(walk),
+                ):
+                    expect_refusal(EngineClosedError, read, "its engine has been closed")
+                # Where others may write, it is not known any more whether that counted.
+                with suppress(EngineClosedError):
+                    reader.rollback()
+
+    def test_closing_rolls_back_a_writer_of_the_same_thread(self) -> None:
+        """It would wait for itself for ever."""
+        with _prepared(self) as store:
+            engine = store.open()
+            writer = engine.begin(writable=True)
+            opened(writer).put(b"key", b"changed")
+            engine.close()
+            expect_refusal(TransactionClosedError, writer.commit, "it was rolled back")
+            with closing(store.open()) as again, reading(again) as reader:
+                expect_equal(contents(reader.root), _PREPARED, "a rollback leaves nothing")
+
+    def test_closing_waits_for_a_writer_of_another_thread(self) -> None:
+        """What that one commits is there; who begins later is refused."""
+        with _prepared(self) as store:
+            engine = store.open()
+            has_begun, may_end = threading.Event(), threading.Event()
+
+            def write() -> None:
+                with committing(engine) as bucket:
+                    has_begun.set()
+                    may_end.wait(PATIENCE_SECONDS)
+                    bucket.put(b"key", b"changed")
+
+            worker = Worker(write)
+            has_begun.wait(PATIENCE_SECONDS)
+            closer = Worker(engine.close)
+            expect_equal(closer.has_ended(_WAIT_SECONDS), False, "it waits")
+            may_end.set()
+            worker.result()
+            closer.result()
+            expect_refusal(EngineClosedError, engine.begin, "it has been closed")
+            with closing(store.open()) as again, reading(again) as reader:
+                expect_equal(opened(reader).get(b"key"), b"changed", "a commit is kept")
 
     def test_an_engine_knows_whether_it_only_reads(self) -> None:
         """One that does refuses writers, and reads what was there when it was opened."""
