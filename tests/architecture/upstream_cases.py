@@ -22,7 +22,6 @@ class Reason(str):
 Ours: TypeAlias = "str | tuple[str, ...] | Reason"
 
 _TIMING: Final = Reason("it measures time; benchmarks are no tests")
-_NO_SCHEDULER: Final = Reason("there is no scheduler: the collector runs when it is called")
 _NO_RPC: Final = Reason("there is no server: no header carries a namespace or a lease")
 _NO_DATA: Final = Reason("descriptors are stored without data, as containerd's store does too")
 _ONE_READER: Final = Reason(
@@ -198,10 +197,10 @@ COLLECTOR: Final[dict[str, Ours]] = {
     "TestTricolorBasic": "collect/test_tricolor::test_tricolor_basic",
     "TestConcurrentBasic": Reason("there is one marker, and it marks in one thread"),
     "BenchmarkTricolor": _TIMING,
-    "TestPauseThreshold": _NO_SCHEDULER,
-    "TestDeletionThreshold": _NO_SCHEDULER,
-    "TestTrigger": _NO_SCHEDULER,
-    "TestStartupDelay": _NO_SCHEDULER,
+    "TestPauseThreshold": "collect/test_schedule::test_pause_threshold",
+    "TestDeletionThreshold": "collect/test_schedule::test_deletion_threshold",
+    "TestTrigger": "collect/test_schedule::test_trigger",
+    "TestStartupDelay": "collect/test_schedule::test_startup_delay",
 }
 
 FILTERS: Final[dict[str, Ours]] = {

@@ -6,6 +6,7 @@ rest goes from the metadata, in `pieces`), `cleanup` (and then from the backends
 of that; `plan` is the same without touching anything.
 """
 
+from orlop.collect.agenda import Settings
 from orlop.collect.collector import Collector
 from orlop.collect.domain import Domain
 from orlop.collect.node import Node
@@ -14,6 +15,7 @@ from orlop.collect.paths import Path, Step
 from orlop.collect.plan import Plan, Removal
 from orlop.collect.reports import Reports
 from orlop.collect.resources import Collection, Resource
+from orlop.collect.schedule import Scheduler
 from orlop.collect.statistics import Statistics
 
 __all__ = [
@@ -27,6 +29,8 @@ __all__ = [
     "Removal",
     "Reports",
     "Resource",
+    "Scheduler",
+    "Settings",
     "Statistics",
     "Step",
 ]

@@ -298,6 +298,12 @@ class CompactGraph:
         """Iterate over the nodes that refer to something under a condition."""
         return iter(self._conditions)
 
+    def conditions(self) -> Iterator[tuple[tuple[Comparison, ...], tuple[int, ...]]]:
+        """Iterate over the conditions, each with when its snapshot was used."""
+        for conditions in self._conditions.values():
+            for target, comparisons in conditions:
+                yield comparisons, self._used_at.get(target, ())
+
     def exists(self, number: int) -> bool:
         """Tell whether there is a record."""
         return bool(self._flags[number] & _EXISTS)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
+from orlop.collect.nearest import Nearest
 from orlop.collect.reading import read_again, read_all, read_beside
 from orlop.collect.released import OverBudgetError, Released
 from orlop.model.errors import InternalError
@@ -108,6 +109,16 @@ class Pursuit:
     def catch_up(self) -> None:
         """Read again what was touched, and extend the mark."""
         self._follow(self._read_again(), hold=True)
+
+    def nearest(self, now: Instant) -> Instant | None:
+        """Return when time alone changes something next; between collections only."""
+        self._follow(self._read_again(), hold=False)
+        nearest = Nearest(now)
+        for _, moment in self.graph.expiries():
+            nearest.add_expiry(moment)
+        for comparisons, used_at in self.graph.conditions():
+            nearest.add_condition(comparisons, used_at)
+        return nearest.moment
 
     def verify(self) -> None:
         """Compare graph and mark with those of the database, while updates wait.

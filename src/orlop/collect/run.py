@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.graph import Graph
 from orlop.collect.marked import Marked
+from orlop.collect.nearest import read_nearest
 from orlop.collect.pieces import pieces
 from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
@@ -101,6 +102,22 @@ class Runner:
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
         return _clean_up(self._cleaner, run.swept, only)
+
+    def nearest(self, now: Instant) -> Instant | None:
+        """Return when time alone changes what is held; `None`: never.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        with self._turn.exclusive():
+            if self._pursuit is None or self._pursuit.is_worn_out:
+                return read_nearest(self._domain.transactor, now)
+            try:
+                return self._pursuit.nearest(now)
+            except BaseException:
+                self.forget()
+                raise
 
     def forget(self) -> None:
         """Read everything from the database again next time."""
