@@ -40,6 +40,7 @@ class Link(NamedTuple):
         target: what is referred to, whole; it may not exist.
         standing: what the link is worth.
         is_back: whether the label is the target's own, and names its source.
+        is_flat: whether it holds its target flat only, if it does: so a flat lease does.
     """
 
     source: Node
@@ -47,6 +48,7 @@ class Link(NamedTuple):
     target: Node
     standing: Standing
     is_back: bool = False
+    is_flat: bool = False
 
 
 def links(marked: Marked) -> Iterator[Link]:
@@ -76,7 +78,8 @@ def _forward(marked: Marked, facts: Facts) -> Iterator[Link]:
     standing = _standing(marked, node)
     for edge in facts.references:
         holds = standing is Standing.FLAT and edge.follows_flat
-        yield Link(node, edge.rule, edge.target.whole, Standing.HOLDS if holds else standing)
+        worth = Standing.HOLDS if holds else standing
+        yield Link(node, edge.rule, edge.target.whole, worth, is_flat=edge.target.is_flat)
     now = list(marked.graph.references(node, marked.now))
     for conditional in facts.conditional:
         met = conditional.edge in now

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from orlop.collect.links import Standing, links
 from orlop.collect.node import IMAGE, INGEST, LEASE
 from orlop.collect.paths import Step
-from orlop.collect.rules import ROOTS_BY_TYPE
+from orlop.collect.rules import FIELD_RULES, ROOTS_BY_TYPE
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NOTHING: Final = "nothing refers to it"
 _UNLEASED: Final = "it has no expiry of its own, and no lease holds it"
 
+_FOLLOWED_FLAT: Final = frozenset(rule.name for rule in FIELD_RULES if rule.follows_flat)
 _TELLING_FIRST: Final = (Standing.EXPIRED, Standing.UNMET, Standing.FLAT, Standing.LOOSE)
 
 
@@ -69,8 +70,10 @@ def lapses(marked: Marked, node: Node) -> tuple[Lapse, ...]:
                     onward[link.source] = step
                     pending.append(link.source)
             else:
-                path = (Step(link.source, ""), *_steps(step, onward))
-                found.append(Lapse(path, _said_of_source(marked, link)))
+                steps = tuple(_steps(step, onward))
+                if not link.is_flat or all(one.edge in _FOLLOWED_FLAT for one in steps[1:]):
+                    path = (Step(link.source, ""), *steps)
+                    found.append(Lapse(path, _said_of_source(marked, link)))
         own = _own_lapse(marked, reached)
         if own or (reached != node.whole and reached not in incoming):
             found.append(Lapse(tuple(_steps(Step(reached, ""), onward)), own or NOTHING))
