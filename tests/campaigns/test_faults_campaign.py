@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from campaigns.changes import change, kept, read
+from campaigns.changes import at, change, kept, read
 from campaigns.faulty_calls import FAULTS, Fault, FaultyCalls
 from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
     from campaigns.tally import Tally
     from orlop.bolt.group import Group
+    from orlop.kv import Bucket
 
     Answer = TypeVar("Answer")
 
 ROUNDS = 3
+LARGE_BYTES = 40_000
 FORMS = ((1024, False), (4096, True), (1024, True), (4096, False))
 
 
@@ -89,6 +91,8 @@ class Workload:
         transaction = self.engine.begin(writable=True)
         try:
             change(transaction.root, known, seed, steps=8)
+            if number % 10 == 0:
+                put_larger_than_before(transaction.root, known, number // 10)
             group = gather(self.engine, transaction)
         except OSError:
             # It may have seen what was not durable yet, and so makes it durable.
@@ -147,6 +151,13 @@ class Workload:
             return action()
 
 
+def put_larger_than_before(root: Bucket, known: Contents, number: int) -> None:
+    """Put what finds no room in the file, so that it grows in every workload."""
+    path, value = known.paths()[0], bytes([number]) * LARGE_BYTES * (number + 1)
+    at(root, path).put(b"larger", value)
+    known.at(path).values[b"larger"] = value
+
+
 def clean_but_for_a_torn_meta(path: Path) -> bool:
     faults = [fault.message for fault in check_file(path).faults]
     return all(fault.startswith("meta page") for fault in faults)
@@ -162,8 +173,8 @@ def test_every_call_that_fails_is_an_error_and_nothing_worse(
     tally: Tally,
 ) -> None:
     poisonings = 0
-    for at in count(1):
-        calls = FaultyCalls(fault, at)
+    for call in count(1):
+        calls = FaultyCalls(fault, call)
         monkeypatch.setattr(disk, "os", calls)
         workload = Workload(tmp_path / "faulty.db", calls, seed_number)
         workload.run()
@@ -172,7 +183,7 @@ def test_every_call_that_fails_is_an_error_and_nothing_worse(
         assert clean_but_for_a_torn_meta(workload.path)
         poisonings += workload.poisonings
         tally.add("calls that failed or fell short")
-    assert at > 1, "the workload never made that call"
+    assert call > 1, "the workload never made that call"
     if fault.error:
         assert poisonings or fault.call == "pread"
     else:
