@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine, compaction, open_engine
@@ -112,6 +113,34 @@ def test_a_copy_that_differs_never_takes_the_place_of_the_file(
     assert path.stat().st_ino == inode
     assert model(path) == expected
     assert [each.name for each in path.parent.iterdir()] == ["meta.db"]
+
+
+@pytest.mark.parametrize(
+    ("pages", "message"),
+    [
+        ({3: leaf(3, {b"key": b"value"})}, "the outermost bucket holds the plain value b'key'"),
+        (
+            # The key in the branch is wrong: by name, one looks for "b" in the first leaf.
+            {
+                3: branch(3, {b"a": 4, b"c": 5}),
+                4: buckets(4, {b"a": 6}),
+                5: buckets(5, {b"b": 7}),
+                6: leaf(6, {}),
+                7: leaf(7, {}),
+            },
+            "the bucket b'b' is listed but is not where its name leads",
+        ),
+    ],
+)
+def test_what_could_not_be_copied_is_an_error(
+    tmp_path: Path, pages: dict[int, bytes], message: str
+) -> None:
+    path = tmp_path / "meta.db"
+    path.write_bytes(crafted(pages).durable)
+    before = path.read_bytes()
+    with pytest.raises(CorruptError, match=message):
+        compact(path)
+    assert path.read_bytes()[2 * PAGE_SIZE :] == before[2 * PAGE_SIZE :]
 
 
 @pytest.mark.root

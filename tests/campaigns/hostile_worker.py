@@ -127,6 +127,21 @@ def read(path: Path) -> None:
         engine.close()
 
 
+def read_as_trees(path: Path) -> None:
+    """Read every bucket with all that it holds, at once and one by one."""
+    engine = open_engine(path, read_only=True)
+    try:
+        with engine.begin() as transaction:
+            found = dict(transaction.root.trees())
+            names = [name for name, value in transaction.root.items() if value is None]
+            assert list(found) == names, "trees are of other buckets than items"
+        with engine.begin() as transaction:
+            for name, tree in found.items():
+                assert transaction.root.tree(name) == tree, "a tree alone is another one"
+    finally:
+        engine.close()
+
+
 def list_tree(path: Path) -> None:
     engine = open_engine(path, read_only=True)
     try:
@@ -232,6 +247,7 @@ ACTIONS: dict[str, Callable[[Path], object]] = {
     "info": describe,
     "read": read,
     "read backwards": read_backwards,
+    "trees": read_as_trees,
     "tree": list_tree,
     "dump": canonical,
     "diff": compare,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.bolt.cursor import BoltCursor, items
+from orlop.bolt.cursor import BoltCursor, items, visible_value
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, position, put
@@ -106,11 +106,9 @@ class BoltBucket:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; None where there is none or where a bucket is."""
-        found = self.find(key)
-        if found is None or found[1] & BUCKET_FLAG:
-            return None
-        value = found[0]
-        return value if isinstance(value, bytes) else None
+        leaf = find_leaf(self.transaction.load, self.root, key)
+        index, found = position(leaf, key)
+        return visible_value(leaf, index) if found else None
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value under `key`; see the contract for what is refused."""
@@ -138,9 +136,9 @@ class BoltBucket:
 
     def bucket(self, name: bytes) -> BoltBucket | None:
         """Return the nested bucket `name`; None where there is none or a value is."""
-        self._require_usable()
         opened = self._children.get(name)
         if opened is not None:
+            self._require_usable()
             return opened
         found = self.find(name)
         if found is None or not found[1] & BUCKET_FLAG:
@@ -150,6 +148,17 @@ class BoltBucket:
             self.require_room_below()
             # Kept, so that what one handle changes every other one sees.
             self._children[bytes(name)] = bucket
+        return bucket
+
+    def listed(self, name: bytes) -> BoltBucket:
+        """Return a nested bucket that was met while iterating.
+
+        Raises:
+            CorruptError: its name leads elsewhere, by a wrong key in a branch.
+        """
+        bucket = self.bucket(name)
+        if bucket is None:
+            raise CorruptError(f"the bucket {name!r} is listed but is not where its name leads")
         return bucket
 
     def create_bucket(self, name: bytes) -> BoltBucket:
@@ -338,15 +347,11 @@ class BoltBucket:
             return BoltBucket(self.transaction, value.tree, value.sequence, path=path)
         if self._origin == _INLINE:
             raise CorruptError(f"an inline bucket holds the bucket {name!r}")
-        header, leaf = decode_bucket(value)
+        (root, sequence), leaf = decode_bucket(value)
         if leaf is None:
-            self.transaction.require_one_place(header.root, self.place(name))
+            self.transaction.require_one_place(root, self.place(name))
         return BoltBucket(
-            self.transaction,
-            leaf or header.root,
-            header.sequence,
-            path=path,
-            origin=header.root or _INLINE,
+            self.transaction, leaf or root, sequence, path=path, origin=root or _INLINE
         )
 
 

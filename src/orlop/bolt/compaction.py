@@ -180,21 +180,25 @@ def _bucket_at(root: BoltBucket, path: tuple[bytes, ...]) -> BoltBucket:
 def _everything(
     root: BoltBucket,
 ) -> Iterator[tuple[tuple[bytes, ...], int, bytes | None, bytes]]:
-    """Iterate over all buckets (with no key) and all values, in key order, parents first."""
+    """Iterate over all buckets (with no key) and all values, in key order, parents first.
+
+    Raises:
+        CorruptError: the file is damaged.
+    """
     yield (), root.sequence, None, b""
     walked: list[tuple[tuple[bytes, ...], BoltBucket, Iterator[Item]]] = [((), root, root.items())]
     while walked:
         path, bucket, items = walked[-1]
         for key, value in items:
-            if value is not None:
-                yield path, 0, key, value
-                continue
-            nested = bucket.bucket(key)
-            if nested is not None:
+            if value is None:
                 below = (*path, key)
+                nested = bucket.listed(key)
                 yield below, nested.sequence, None, b""
                 walked.append((below, nested, nested.items()))
                 break
+            if not path:
+                raise CorruptError(f"the outermost bucket holds the plain value {key!r}")
+            yield path, 0, key, value
         else:
             walked.pop()
 

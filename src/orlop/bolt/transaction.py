@@ -124,7 +124,8 @@ class BoltTransaction:
             CorruptError: another bucket, or the outermost one, begins there.
         """
         # Only the hash is kept: there may be hundreds of thousands of buckets.
-        if self._places.setdefault(page, hash(place)) != hash(place):
+        mark = hash(place)
+        if self._places.setdefault(page, mark) != mark:
             raise CorruptError(f"page {page} is referred to by two buckets")
 
     def commit(self) -> None:

@@ -53,9 +53,8 @@ def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
     transaction = bucket.transaction
     if transaction.writable:
         for key, value in bucket.items(start):
-            nested = bucket.bucket(key) if value is None else None
-            if nested is not None:
-                yield key, _walk(nested, 0)
+            if value is None:
+                yield key, _walk(bucket.listed(key), 0)
         return
     begin: int | None = None
     for leaf in leaves(transaction.load, bucket.root, start):
@@ -73,11 +72,7 @@ def _walk(bucket: BoltBucket, depth: int) -> Tree:
         raise NestingTooDeepError(f"a bucket inside {depth} others")
     found: Tree = {}
     for key, value in bucket.items():
-        nested = bucket.bucket(key) if value is None else None
-        if nested is not None:
-            found[key] = _walk(nested, depth + 1)
-        elif value is not None:
-            found[key] = value
+        found[key] = _walk(bucket.listed(key), depth + 1) if value is None else value
     return found
 
 

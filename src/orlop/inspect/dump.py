@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orlop.kv import CorruptError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,10 +34,11 @@ def dump(transaction: Transaction) -> Iterator[str]:
                 continue
             yield f'{separator}{{"key": "{key.hex()}", "bucket": '
             nested = bucket.bucket(key)
-            if nested is not None:
-                yield _head(nested)
-                pending += [(bucket, items, ", "), (nested, nested.items(), "")]
-                break
+            if nested is None:
+                raise CorruptError(f"the bucket {key!r} is listed but is not where its name leads")
+            yield _head(nested)
+            pending += [(bucket, items, ", "), (nested, nested.items(), "")]
+            break
         else:
             yield "]}"
             if pending:
