@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orlop import opening
 from orlop.ambient import Audience, Transactions
 from orlop.bolt import compact_if_worth, open_engine
-from orlop.collect import Collector, Domain, Reports
+from orlop.collect import Collector, Domain, Journal, Reports
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.namespace import Namespace
@@ -323,6 +323,7 @@ class Database:
                 content_claims=self._content_claims,
                 snapshotters=self._snapshotters,
                 snapshot_claims=self.snapshot_claims,
+                journal=Journal(self._path.parent / opening.JOURNAL) if self._root else None,
             )
         )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.ambient import translated
@@ -26,7 +27,6 @@ from orlop.schema import migrations, version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from orlop.kv import Engine
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -48,6 +48,10 @@ _SNAPSHOTTER_MODE: Final = 0o700
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+JOURNAL: Final = Path("orlop", "journal.jsonl")
+"""Where the journal of collections is, beside the metadata."""
 
 
 class EngineOpener(Protocol):

@@ -19,6 +19,7 @@ from orlop.cli import (
     errors,
     gc,
     image,
+    journal,
     lease,
     logs,
     namespace,
@@ -41,6 +42,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     add_completion=False,
 )
+gc.app.command("journal")(journal.journal)
 for name, group in {
     "image": image.app,
     "content": content.app,

@@ -9,6 +9,7 @@ of that; `plan` is the same without touching anything.
 from orlop.collect.agenda import Settings
 from orlop.collect.collector import Collector
 from orlop.collect.domain import Domain
+from orlop.collect.journal import Entry, Journal
 from orlop.collect.node import Node
 from orlop.collect.omission import Omission
 from orlop.collect.paths import Path, Step
@@ -22,6 +23,8 @@ __all__ = [
     "Collection",
     "Collector",
     "Domain",
+    "Entry",
+    "Journal",
     "Node",
     "Omission",
     "Path",

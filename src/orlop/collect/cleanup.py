@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from orlop.collect.journal import DELETED, Entry
 from orlop.collect.named import still_named
 from orlop.collect.stock import take_stock
 from orlop.model.errors import OrlopError
@@ -111,6 +112,12 @@ def _discard(
         free = [one for one in batch if one.name in taken and one.name not in claimed]
         named = domain.transactor.read(partial(still_named, data=free))
         gone = stock.discard([one for one in free if one not in named])
+    if domain.journal is not None:
+        now = domain.transactor.clock.now()
+        domain.journal.add(
+            Entry(at=now, event=DELETED, type=one.type, key=one.key, bytes=sizes[one])
+            for one in gone
+        )
     cleaned.deleted += len(gone)
     cleaned.freed_bytes += sum(sizes[one] for one in gone)
     cleaned.passed_over += len(batch) - len(free)

@@ -9,6 +9,8 @@ from orlop.collect import reasons
 from orlop.collect.agenda import Settings
 from orlop.collect.cleaning import Cleaner
 from orlop.collect.dirt import Dirt
+from orlop.collect.journal import COLLECTED, FAILED, Entry
+from orlop.collect.metrics import Metrics, measured
 from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
@@ -25,12 +27,14 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from whenever import Instant
 
     from orlop.collect.domain import Domain
+    from orlop.collect.journal import Journal
     from orlop.collect.marked import Marked
+    from orlop.collect.metrics import Sample
     from orlop.collect.named import Datum
     from orlop.collect.node import Node
     from orlop.collect.paths import Path
@@ -43,7 +47,11 @@ if TYPE_CHECKING:
 
 
 class Collector:
-    """The collector of one database. Every thread may use it."""
+    """The collector of one database. Every thread may use it.
+
+    Attributes:
+        metrics: what its collections did since the database was opened.
+    """
 
     def __init__(self, domain: Domain) -> None:
         self._domain = domain
@@ -51,6 +59,7 @@ class Collector:
         self._cleaner = Cleaner(domain, self._dirt)
         self._runner = Runner(domain, self._cleaner)
         self._scheduler: Scheduler | None = None
+        self.metrics = Metrics()
 
     def note(self, changes: Changes) -> None:
         """Take note of what an update has done; the database calls this when one has ended."""
@@ -66,6 +75,23 @@ class Collector:
         if self._scheduler is not None:
             self._scheduler.join()
         self._runner.forget()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What collections removed, and when; `None` for a bare database."""
+        return self._domain.journal
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """What collects by itself; `None`: nothing does."""
+        return self._scheduler
+
+    def samples(self) -> Iterator[Sample]:
+        """Iterate over the metrics, and over what is measured when somebody asks."""
+        yield from self.metrics.samples()
+        yield from measured(
+            self._domain, None if self._scheduler is None else self._scheduler.nearest
+        )
 
     def schedule(self, settings: Settings | None = None, timer: Timer | None = None) -> Scheduler:
         """Collect from now on, in a thread, whenever it is due, until the database closes.
@@ -237,7 +263,22 @@ class Collector:
         self._refuse_to_read()
         # A view that is open here must not be taken for the present, and an update that is
         # open here holds the gate: its own error says so.
-        return contextvars.Context().run(self._runner.run, plan, verify=verify)
+        try:
+            statistics = contextvars.Context().run(self._runner.run, plan, verify=verify)
+        except Exception as error:
+            self.metrics.add_failure()
+            self._note(FAILED, reason=str(error))
+            raise
+        self.metrics.add(statistics)
+        if statistics.removed or statistics.deleted or statistics.failures:
+            failures = "; ".join(f"{name}: {why}" for name, why in statistics.failures.items())
+            self._note(COLLECTED, reason=failures, freed_bytes=statistics.freed_bytes)
+        return statistics
+
+    def _note(self, event: str, *, reason: str, freed_bytes: int = 0) -> None:
+        if self._domain.journal is not None:
+            at = self._domain.transactor.clock.now()
+            self._domain.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
 
     def _refuse_to_read(self) -> None:
         if self._domain.read_only:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orlop.collect.journal import Journal
     from orlop.collect.reports import Reports
     from orlop.collect.resources import Resource
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -34,6 +35,7 @@ class Domain:
         snapshot_claims: returns the same for each of them.
         resources: kinds of resources that take part, by type; may grow while the database
             is open.
+        journal: where it is written down what collections removed; `None` for a bare database.
     """
 
     transactor: Transactor
@@ -45,6 +47,7 @@ class Domain:
     snapshotters: Mapping[str, SnapshotBackend]
     snapshot_claims: Callable[[str], Claims]
     resources: dict[str, Resource] = field(default_factory=dict)
+    journal: Journal | None = None
 
     def claims(self, name: str) -> Claims:
         """Return what keeps the cleanup from data in a backend; no name is that of content."""

@@ -34,6 +34,11 @@ class Datum(NamedTuple):
     snapshotter: str = ""
 
     @property
+    def type(self) -> str:
+        """The type of the records that name such data."""
+        return {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}[self.kind]
+
+    @property
     def key(self) -> str:
         """What it is called in a plan."""
         return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name

@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from orlop.collect.causes import Causes
 from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
 from orlop.collect.nearest import Nearest
@@ -96,6 +97,11 @@ class Pursuit:
             if self.graph.is_swept(number) and not self.has_reached(number)
         }
         return sorted(self._suspects)
+
+    def causes(self, garbage: Iterable[int]) -> Causes:
+        """Return why these records go; to be asked before the first of them does."""
+        now = self._domain.transactor.clock.now() if self._colors is None else self._colors.now
+        return Causes(self.graph, garbage, now, self.has_reached)
 
     def holds(self, node: Node) -> bool:
         """Tell whether the mark has reached a node."""

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
+    from orlop.collect.causes import Causes
     from orlop.collect.cleaning import Cleaner
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
@@ -143,6 +144,7 @@ class _Run:
         self.pursuit = pursuit
         self._domain = domain
         self._plan = plan
+        self._causes: Causes | None = None
 
     def mark(self, *, verify: bool) -> None:
         """Bring graph and mark to the present, while others write."""
@@ -166,7 +168,10 @@ class _Run:
                     begin_collections(self._domain, collections)
                     existing = self._domain.transactor.read(namespaces.all_names)
                     self.pursuit.add_collections(collections, existing)
-            remaining = self._pieces(self._garbage(), collections)
+            garbage = self._garbage()
+            if self._domain.journal is not None:
+                self._causes = self.pursuit.causes(garbage)
+            remaining = self._pieces(garbage, collections)
             piece = next(remaining, [])
             self._remove(piece, collections, self._plan)
         _finish(collections)
@@ -203,10 +208,17 @@ class _Run:
             garbage = [node for node in piece if not self.pursuit.holds(node)]
             if not garbage:
                 return
+            self._note(garbage)
             with self._domain.transactor.update() as update:
                 sweep(self._domain.transactor, update, garbage, collections)
             self.pursuit.follow_sweep(garbage)
         self.swept.removed.extend(garbage)
+
+    def _note(self, garbage: Sequence[Node]) -> None:
+        """Say in the journal what goes now."""
+        if self._domain.journal is not None and self._causes is not None:
+            now = self._domain.transactor.clock.now()
+            self._domain.journal.add(self._causes.entries(garbage, now))
 
     def _check(self, plan: Plan) -> None:
         self._domain.transactor.read(

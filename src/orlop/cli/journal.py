@@ -1,0 +1,74 @@
+"""`orlop gc journal`: what collections removed, when, and why nothing held it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from orlop.cli.output import human_size
+from orlop.cli.presentation import cell, time_cell
+from orlop.cli.session import session_of
+from orlop.collect.node import CONTENT, SNAPSHOT, split_snapshot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.collect.journal import Entry
+    from orlop.database import Database
+
+_COLUMNS = ("AT", "WHAT", "TYPE", "NAMESPACE", "KEY", "FREED", "WHY")
+
+
+def journal(
+    context: typer.Context,
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="REF",
+            help="Only what has that key: a name, a digest or its beginning, a snapshot's key.",
+        ),
+    ] = None,
+) -> None:
+    """Show what collections removed, when, and why nothing held it; the oldest first."""
+    session = session_of(context)
+    session.require_root("the journal")
+    with session.reading() as database:
+        entries = [
+            entry
+            for entry in _entries(database)
+            if (reference is None or is_meant(entry, reference))
+            and session.namespace in {None, entry.namespace}
+        ]
+    session.output.listing(
+        _COLUMNS, entries, as_value=lambda entry: json.loads(entry.as_line()), as_row=_row
+    )
+
+
+def is_meant(entry: Entry, reference: str) -> bool:
+    """Tell whether a reference means what an entry is about."""
+    if not entry.key or not reference:
+        return False
+    if reference in {entry.key, f"{entry.type}:{entry.key}"}:
+        return True
+    if entry.type == CONTENT:
+        return entry.key.startswith(reference) or entry.key.partition(":")[2].startswith(reference)
+    return entry.type == SNAPSHOT and split_snapshot(entry.key)[1] == reference
+
+
+def _entries(database: Database) -> Iterator[Entry]:
+    return iter(()) if database.gc.journal is None else database.gc.journal.entries()
+
+
+def _row(entry: Entry) -> tuple[str, ...]:
+    freed = human_size(entry.bytes) if entry.bytes else "-"
+    return (
+        time_cell(entry.at),
+        entry.event,
+        cell(entry.type),
+        cell(entry.namespace),
+        cell(entry.key),
+        freed,
+        cell(entry.reason),
+    )

@@ -1,0 +1,1 @@
+"""What a server of a database shows to others."""
