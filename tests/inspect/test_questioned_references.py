@@ -12,6 +12,7 @@ from collect.making import make_blob, make_image, make_snapshot
 from collect.records import Records, digest_of
 from orlop import Database, LeaseResource
 from orlop.collect import Node, Omission
+from orlop.inspect.owner import owner
 from orlop.inspect.references import resolve, resolve_omission
 from orlop.model.clock import SystemClock
 from orlop.model.errors import InvalidArgumentError, NotFoundError
@@ -231,3 +232,53 @@ def test_what_to_leave_out(bare: Database) -> None:
     for text in ("image:none", "lease:x#y", "content:sha256:00"):
         with pytest.raises(NotFoundError):
             omission(text)
+
+
+def test_what_is_named_while_it_is_asked_for_is_no_orphan(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ns = database.namespace("one")
+    make_snapshot(ns, "base")
+    (folder, *_) = (tmp_path / "root/io.containerd.snapshotter.v1.native/snapshots").iterdir()
+    naming = database.gc.naming
+    answers: list[list[Node]] = [[]]  # the first reading comes too early
+    monkeypatch.setattr(
+        database.gc, "naming", lambda is_it: answers.pop() if answers else naming(is_it)
+    )
+    assert owner(database, str(folder)).nodes == (Node("snapshot", "one", "native/base"),)
+    answers.append([])
+    assert meant(database, str(folder)) == [("snapshot", "one", "native/base")]
+
+
+def test_an_owner_is_looked_for_in_one_namespace(database: Database, tmp_path: Path) -> None:
+    digest = make_blob(database.namespace("one"), b"blob", {f"{GC}root": "x"})
+    make_blob(database.namespace("two"), b"blob")
+    blob = tmp_path / f"root/io.containerd.content.v1.content/blobs/sha256/{digest[7:]}"
+    found = owner(database, str(blob))
+    assert [node.namespace for node in found.nodes] == ["one", "two"]
+    assert [node.namespace for node in found.held] == ["one"]
+    assert [node.namespace for node in owner(database, str(blob), namespace="two").nodes] == ["two"]
+    assert owner(database, str(blob), namespace="three").nodes == ()
+    blob.unlink()  # a record still names it
+    assert owner(database, str(blob)) == found
+
+
+def test_a_store_of_another_root_is_not_ours(database: Database, tmp_path: Path) -> None:
+    digest = make_blob(database.namespace("one"), b"blob")
+    other = tmp_path / f"other/io.containerd.content.v1.content/blobs/sha256/{digest[7:]}"
+    other.parent.mkdir(parents=True)
+    other.write_bytes(b"blob")
+    with pytest.raises(NotFoundError):
+        owner(database, str(other))
+
+
+def test_a_copied_file_knows_stores_by_their_names(
+    database: Database, bare: Database, tmp_path: Path
+) -> None:
+    make_snapshot(database.namespace("one"), "work")
+    place = tmp_path / "root/io.containerd.snapshotter.v1.native/snapshots/1"
+    blob = f"/srv/io.containerd.content.v1.content/blobs/sha256/{digest_of(2)[7:]}"
+    assert [node.key for node in owner(bare, blob).nodes] == [digest_of(2)]
+    # Its own snapshots have other names in their backend.
+    assert owner(bare, str(place)).nodes == ()
+    assert owner(bare, "/srv/io.containerd.snapshotter.v1.native/snapshots/1").nodes == ()

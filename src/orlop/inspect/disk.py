@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orlop.collect.named import Datum
+    from orlop.collect.node import Node
 
 _METASTORE: Final = "metadata.db"
 _ATTEMPTS: Final = 6
@@ -60,6 +61,25 @@ class Piece:
         if self.kind == UNFINISHED:
             return _hash_of(datum.name) == self.place
         return datum == (self.kind, self.name, self.snapshotter)
+
+
+def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
+    """Return what lies at a path, and the records of all namespaces that name it.
+
+    Returns:
+        `None` where there is nothing of ours.
+
+    Raises: as `piece_at`.
+    """
+    piece = piece_at(database, path)
+    if piece is None:
+        return None
+    nodes = database.gc.naming(piece.is_datum)
+    if nodes:
+        return piece, nodes
+    # The files are not one version together: what is just being made has a name by now.
+    piece = piece_at(database, path) or piece
+    return piece, database.gc.naming(piece.is_datum)
 
 
 def piece_at(database: Database, path: str) -> Piece | None:

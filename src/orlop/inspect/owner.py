@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.inspect.disk import piece_at
+from orlop.inspect.disk import owned_at
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -42,21 +42,13 @@ def owner(database: Database, path: str, *, namespace: str | None = None) -> Own
         UnavailableError: a file changes all the time.
         DataLossError: a file is damaged.
     """
-    piece = piece_at(database, path)
-    if piece is None:
+    found = owned_at(database, path)
+    if found is None:
         raise NotFoundError(f'"{path}" as a blob, an ingest or a snapshot of this root')
-    nodes = _naming(database, piece)
-    if not nodes:
-        # The files are no snapshot of one moment: what is just being made has a name by now.
-        piece = piece_at(database, path) or piece
-        nodes = _naming(database, piece)
+    piece, nodes = found
     marked = database.gc.mark()
     return Owner(
         piece=piece,
         nodes=tuple(one for one in nodes if namespace in {None, one.namespace}),
         held=frozenset(one for one in nodes if marked.holds(one)),
     )
-
-
-def _naming(database: Database, piece: Piece) -> list[Node]:
-    return database.gc.naming(piece.is_datum)

@@ -22,7 +22,7 @@ from orlop.collect.node import (
     split_snapshot,
 )
 from orlop.collect.omission import Omission
-from orlop.inspect.disk import piece_at
+from orlop.inspect.disk import owned_at
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -161,14 +161,14 @@ def _exact(known: Iterable[Node], text: str) -> list[Node]:
 def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]:
     if "\0" in text or not (text.startswith((os.sep, ".")) or os.path.lexists(text)):
         return []
-    piece = piece_at(database, text)
-    if piece is None:
+    owned = owned_at(database, text)
+    if owned is None:
         return []
-    owned = database.gc.naming(piece.is_datum)
-    if not owned:
+    piece, nodes = owned
+    if not nodes:
         return [Node(ORPHAN, "", piece.key)]
     here = set(known)
-    return [node for node in owned if node in here]
+    return [node for node in nodes if node in here]
 
 
 def _abbreviated(records: Iterable[Node], text: str) -> list[Node]:
