@@ -10,6 +10,7 @@ import pytest
 
 from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
+from campaigns.grouping import flush, gather
 from orlop.bolt import BoltEngine
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import EnginePoisonedError
@@ -262,6 +263,32 @@ def test_with_a_freelist_in_the_file_groups_lose_no_page() -> None:
         disk.let_go()
         joined([first, *others])
         assert check_disk(SimulatedDisk(disk.durable)).faults == []
+
+
+def test_what_is_replaced_before_it_has_a_page_is_freed_when_it_has_one() -> None:
+    disk = SimulatedDisk()
+    engine = BoltEngine(disk, freelist_sync=True)
+    first = engine.begin(writable=True)
+    first.root.create_bucket(b"v1").put(b"key", b"x" * 9000)
+    group = gather(engine, first)
+    second = engine.begin(writable=True)
+    bucket = second.root.bucket(b"v1")
+    assert bucket is not None
+    bucket.put(b"key", b"y" * 9000)
+    flush(engine, group)
+    flush(engine, gather(engine, second))
+    assert check_disk(SimulatedDisk(disk.durable)).faults == []
+
+
+def test_a_transaction_copies_a_node_once() -> None:
+    engine = BoltEngine(SimulatedDisk())
+    with engine.begin(writable=True) as transaction:
+        bucket = transaction.root.create_bucket(b"v1")
+        bucket.put(b"key-0", b"value")
+        node = bucket.root
+        for number in range(9):
+            bucket.put(b"key-%d" % number, b"value")
+        assert bucket.root is node
 
 
 def test_an_interrupt_during_a_flush_poisons(disk: GatedDisk, engine: BoltEngine) -> None:
