@@ -35,7 +35,7 @@ def interleaved(moment: str, write: Callable[[], None]) -> Iterator[None]:
 
 
 def _after_reading(write: Callable[[], None]) -> AbstractContextManager[object]:
-    begin, come_close = Pursuit.begin, Pursuit._come_close
+    begin, come_close = Pursuit.begin, Pursuit.come_close
     waiting: list[Callable[[], None]] = []
 
     def begin_anew(self: Pursuit) -> None:
@@ -49,7 +49,7 @@ def _after_reading(write: Callable[[], None]) -> AbstractContextManager[object]:
 
     stack = ExitStack()
     stack.enter_context(mock.patch.object(Pursuit, "begin", begin_anew))
-    stack.enter_context(mock.patch.object(Pursuit, "_come_close", write_and_come_close))
+    stack.enter_context(mock.patch.object(Pursuit, "come_close", write_and_come_close))
     return stack
 
 

@@ -26,6 +26,7 @@ from orlop.model.errors import InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from whenever import Instant
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from orlop.collect.node import Node
     from orlop.collect.resources import Collection
     from orlop.collect.rules import RuleBook
+    from orlop.kv import Path
 
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
@@ -60,6 +62,7 @@ class Pursuit:
         self._colors: Colors | None = None
         self._let_go: set[int] = set()
         self._suspects: set[int] = set()
+        self._swept: set[Path] = set()
 
     def close(self) -> None:
         """Listen no more."""
@@ -77,12 +80,12 @@ class Pursuit:
         if self._colors is None:
             for facts in read_beside(self._domain.transactor, self._book, self.breathe):
                 self.graph.add(facts)
-            self._come_close()
+            self.come_close()
             self._mark(now)
         else:
-            self._follow(self._read_again(), hold=False)
+            self._follow(self._read_again(self._listener.take()), hold=False)
             self._renew(self._colors, now)
-        self._come_close()
+        self.come_close()
 
     def breathe(self) -> None:
         """Let updates go first that are at work: Python runs one thread at a time."""
@@ -114,11 +117,11 @@ class Pursuit:
 
     def catch_up(self) -> None:
         """Read again what was touched, and extend the mark."""
-        self._follow(self._read_again(), hold=True)
+        self._catch_up_once()
 
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes something next; between collections only."""
-        self._follow(self._read_again(), hold=False)
+        self._follow(self._read_again(self._listener.take()), hold=False)
         nearest = Nearest(now)
         for _, moment in self.graph.expiries():
             nearest.add_expiry(moment)
@@ -158,9 +161,21 @@ class Pursuit:
         self._suspects |= affected
         self._extend(affected)
 
-    def follow_sweep(self, garbage: Iterable[Node]) -> None:
-        """Take over that garbage was removed, before any other update."""
-        self._follow({**self._read_again(), **dict.fromkeys(garbage)}, hold=False)
+    def follow_sweep(self, garbage: Iterable[Node], touched: AbstractSet[Path]) -> None:
+        """Take over that garbage was removed, before any other update.
+
+        Args:
+            garbage: what was removed.
+            touched: what the sweep has touched: that does not count as held for it.
+        """
+        self._swept |= touched
+        self._follow(dict.fromkeys(garbage), hold=False)
+
+    def come_close(self) -> None:
+        """Catch up while updates go on, until little is left for when they wait."""
+        for _ in range(_ROUNDS):
+            if self._catch_up_once() <= _FEW_TOUCHED:
+                break
 
     def _mark(self, now: Instant) -> None:
         """Mark everything from the roots."""
@@ -194,16 +209,16 @@ class Pursuit:
                 yield number
         yield from self.graph.conditional()
 
-    def _come_close(self) -> None:
-        """Catch up while updates go on, until little is left for when they wait."""
-        for _ in range(_ROUNDS):
-            touched = self._read_again()
-            self._follow(touched, hold=True)
-            if len(touched) <= _FEW_TOUCHED:
-                break
-
-    def _read_again(self) -> dict[Node, Facts | None]:
+    def _catch_up_once(self) -> int:
+        """Read again what was touched, and extend the mark; return how many places that was."""
         touched = self._listener.take()
+        by_others = touched - self._swept
+        self._follow(self._read_again(touched & self._swept), hold=False)
+        self._follow(self._read_again(by_others), hold=True)
+        self._swept -= touched
+        return len(by_others)
+
+    def _read_again(self, touched: set[Path]) -> dict[Node, Facts | None]:
         if not touched:
             return {}
         return self._domain.transactor.read(

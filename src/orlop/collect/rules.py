@@ -222,7 +222,7 @@ class RuleBook:
 
         What is malformed means nothing. A label that two rules know means both.
         """
-        found = []
+        found: list[Meaning] = []
         for label, value in stored.items():
             if label.startswith(_COMMON) and label not in self._ignored:
                 known = self._known.get((on, label))

@@ -211,7 +211,8 @@ class _Run:
             self._note(garbage)
             with self._domain.transactor.update() as update:
                 sweep(self._domain.transactor, update, garbage, collections)
-            self.pursuit.follow_sweep(garbage)
+            self.pursuit.follow_sweep(garbage, update.transaction.touched)
+        self.pursuit.come_close()
         self.swept.removed.extend(garbage)
 
     def _note(self, garbage: Sequence[Node]) -> None:
