@@ -44,3 +44,24 @@ def test_what_went_is_in_the_journal(with_image: Orlop) -> None:
 def test_a_bare_file_has_no_journal(with_image: Orlop) -> None:
     result = with_image("gc", "journal", "--db", "meta.db", code=2)
     assert "needs its root directory" in result.err
+
+
+def test_why_says_since_when_something_is_gone(with_image: Orlop) -> None:
+    with_image("image", "rm", NAME)
+    with_image("gc", "run")
+    removed = next(
+        one
+        for one in with_image("gc", "journal", "--json").objects()
+        if one["event"] == "removed" and one["type"] == "content"
+    )
+
+    answer = with_image("why", removed["key"][:20], "--json", code=1).document()
+
+    assert answer["node"]["key"] == removed["key"]
+    assert answer["exists"] is False
+    assert answer["held"] is False
+    assert answer["since"] == removed["at"]
+    said = with_image("why", removed["key"], code=1).out
+    assert "a collection removed it at" in said
+    assert removed["reason"] in said
+    with_image("why", "sha256:0000", code=3)

@@ -196,3 +196,23 @@ def test_a_line_is_an_object_of_json(file: Path) -> None:
         "key": "a",
         "reason": "nothing refers to it",
     }
+
+
+def test_removals_are_found_by_what_people_write(file: Path) -> None:
+    journal = Journal(file)
+    digest = "sha256:" + "ab" * 32
+    journal.add(
+        [
+            Entry(at=START, event=REMOVED, type="content", namespace="n", key=digest),
+            Entry(at=START, event=REMOVED, type="snapshot", namespace="n", key="native/layer"),
+            entry("image"),
+        ]
+    )
+    for reference in (digest, digest[:12], "abab", f"content:{digest}"):
+        assert list(journal.removed(reference)) == [Node("content", "n", digest)]
+    for reference in ("layer", "native/layer", "snapshot:native/layer"):
+        assert list(journal.removed(reference)) == [Node("snapshot", "n", "native/layer")]
+    assert journal.removed("imag") == {}
+    assert journal.removed("") == {}
+    assert journal.removed("image", "other") == {}
+    assert list(journal.removed("image", "n")) == [Node("image", "n", "image")]

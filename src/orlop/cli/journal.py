@@ -10,7 +10,6 @@ import typer
 from orlop.cli.output import human_size
 from orlop.cli.presentation import cell, time_cell
 from orlop.cli.session import session_of
-from orlop.collect.node import CONTENT, SNAPSHOT, split_snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,23 +37,12 @@ def journal(
         entries = [
             entry
             for entry in _entries(database)
-            if (reference is None or is_meant(entry, reference))
+            if (reference is None or entry.is_meant(reference))
             and session.namespace in {None, entry.namespace}
         ]
     session.output.listing(
         _COLUMNS, entries, as_value=lambda entry: json.loads(entry.as_line()), as_row=_row
     )
-
-
-def is_meant(entry: Entry, reference: str) -> bool:
-    """Tell whether a reference means what an entry is about."""
-    if not entry.key or not reference:
-        return False
-    if reference in {entry.key, f"{entry.type}:{entry.key}"}:
-        return True
-    if entry.type == CONTENT:
-        return entry.key.startswith(reference) or entry.key.partition(":")[2].startswith(reference)
-    return entry.type == SNAPSHOT and split_snapshot(entry.key)[1] == reference
 
 
 def _entries(database: Database) -> Iterator[Entry]:

@@ -179,7 +179,8 @@ def _answer_as_json(answer: Answer) -> dict[str, object]:
     if answer.is_held:
         return {**value, "complete": answer.is_complete}
     lapses = [{"path": _path_as_json(one.path), "reason": one.reason} for one in answer.lapses]
-    return {**value, "reason": answer.reason, "would_hold": lapses}
+    since = None if answer.removal is None else as_json(answer.removal.at)
+    return {**value, "reason": answer.reason, "would_hold": lapses, "since": since}
 
 
 def _answer_lines(answer: Answer) -> Iterator[str]:
@@ -192,6 +193,9 @@ def _answer_lines(answer: Answer) -> Iterator[str]:
             yield "  and by more: --limit 0 shows all"
         return
     yield f"nothing holds {answer.node}{missing.removesuffix(',')}: {answer.reason}"
+    if answer.removal is not None:
+        removed = answer.removal
+        yield f"  a collection removed it at {time_cell(removed.at)}, because {removed.reason}"
     for lapse in answer.lapses[:_PATHS]:
         yield f"  {describe_path(lapse.path)}: {lapse.reason}"
 

@@ -16,7 +16,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.node import Node
+from orlop.collect.node import CONTENT, SNAPSHOT, Node, split_snapshot
 from orlop.model.timestamps import format_rfc3339_nano, parse_rfc3339
 
 if TYPE_CHECKING:
@@ -77,6 +77,16 @@ class Entry:
             ("bytes", self.bytes),
         )
         return json.dumps({name: value for name, value in fields if value})
+
+    def is_meant(self, reference: str) -> bool:
+        """Tell whether a text means what this is about: a key, or the beginning of a digest."""
+        if not self.key or not reference:
+            return False
+        if reference in {self.key, f"{self.type}:{self.key}"}:
+            return True
+        if self.type == CONTENT:
+            return self.key.startswith(reference) or _encoded(self.key).startswith(reference)
+        return self.type == SNAPSHOT and split_snapshot(self.key)[1] == reference
 
 
 class Journal:
@@ -141,6 +151,24 @@ class Journal:
                 return found
         return None
 
+    def removed(self, reference: str, namespace: str | None = None) -> dict[Node, Entry]:
+        """Return the last removals of the records that a text means.
+
+        Args:
+            reference: a key, or the beginning of a digest.
+            namespace: where they were; `None`: anywhere.
+
+        Raises:
+            OSError: the files cannot be read.
+        """
+        return {
+            _node(entry): entry
+            for entry in self.entries()
+            if entry.event == REMOVED
+            and namespace in {None, entry.namespace}
+            and entry.is_meant(reference)
+        }
+
     def _append(self, lines: bytes) -> None:
         directory = self._path.parent
         if not directory.is_dir():
@@ -186,6 +214,10 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Entry]:
             yield Entry(**{**fields, "at": parse_rfc3339(fields["at"])})
         except (ValueError, TypeError, KeyError) as error:
             _logger.debug("a line of the journal is passed over: %s", error)
+
+
+def _encoded(digest: str) -> str:
+    return digest.partition(":")[2]
 
 
 def _node(entry: Entry) -> Node:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orlop.collect.node import ORPHAN
 from orlop.collect.reasons import lapses, reasons
 from orlop.inspect.references import resolve
+from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
     from whenever import Instant
 
+    from orlop.collect.journal import Entry
     from orlop.collect.marked import Marked
     from orlop.collect.node import Node
     from orlop.collect.paths import Path
@@ -30,6 +32,7 @@ class Answer:
             first; nothing where nothing holds it.
         is_complete: whether those are all paths.
         reason: why nothing holds it; empty where something does.
+        removal: when a collection removed it, and why; `None`: it is there, or that is not known.
         lapses: how it would be held, and what keeps that from holding.
     """
 
@@ -39,6 +42,7 @@ class Answer:
     is_complete: bool = True
     reason: str = ""
     lapses: tuple[Lapse, ...] = ()
+    removal: Entry | None = None
 
     @property
     def is_held(self) -> bool:
@@ -65,14 +69,30 @@ def why(
             there are roots, times what refers to it.
 
     Raises:
-        NotFoundError: the reference means nothing.
+        NotFoundError: the reference means nothing, now or in the journal.
         InvalidArgumentError: it may mean several things.
         UnavailableError: a file changes all the time.
         DataLossError: a file is damaged.
     """
     marked = database.gc.mark(now=now)
-    nodes = resolve(database, marked.graph, reference, namespace=namespace)
-    return [_answer(marked, node, limit) for node in nodes]
+    journal = database.gc.journal
+    try:
+        nodes = resolve(database, marked.graph, reference, namespace=namespace)
+    except NotFoundError:
+        removed = {} if journal is None else journal.removed(reference, namespace)
+        if not removed:
+            raise
+        return [
+            Answer(node=node, exists=False, reason="it is gone", removal=removal)
+            for node, removal in removed.items()
+        ]
+    answers = [_answer(marked, node, limit) for node in nodes]
+    if journal is None:
+        return answers
+    return [
+        answer if answer.exists else replace(answer, removal=journal.last(answer.node))
+        for answer in answers
+    ]
 
 
 def _answer(marked: Marked, node: Node, limit: int | None) -> Answer:
