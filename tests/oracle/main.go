@@ -15,6 +15,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -23,7 +24,15 @@ import (
 // lockTimeout bounds the wait for a lock that somebody forgot to release.
 const lockTimeout = 10 * time.Second
 
+// memoryMax is how much address space, in bytes, a damaged file may make bbolt take.
+const memoryMax = 4 << 30
+
 func main() {
+	limit := syscall.Rlimit{Cur: memoryMax, Max: memoryMax}
+	if err := syscall.Setrlimit(syscall.RLIMIT_AS, &limit); err != nil {
+		fmt.Fprintln(os.Stderr, "oracle:", err)
+		os.Exit(1)
+	}
 	options := bolt.Options{Timeout: lockTimeout}
 	flag.IntVar(&options.PageSize, "page-size", 0, "page size of a new file in bytes")
 	flag.BoolVar(&options.NoFreelistSync, "no-freelist-sync", false, "keep no freelist in the file")

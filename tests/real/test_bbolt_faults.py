@@ -8,6 +8,7 @@ import pytest
 
 from bolt import broken_files
 from bolt.broken_files import IN_THE_FREELIST, IN_THE_TREE, Victim
+from bolt.crafted_files import crafted, freelist, leaf
 from oracle.client import OracleError
 from orlop.inspect.bolt import check_file
 
@@ -44,6 +45,17 @@ def bbolts_answer(bbolt: Oracle, path: Path) -> list[str]:
         return bbolt.check(path)
     except OracleError as error:
         return [f"crash: {error}"]
+
+
+def test_a_file_that_would_make_bbolt_take_all_memory_only_ends_it(
+    bbolt: Oracle, tmp_path: Path
+) -> None:
+    path = tmp_path / "meta.db"
+    page = bytearray(freelist(2, [3_000_000_000]))
+    page[10:12] = b"\xff\xff"  # the count stands in the first id's place
+    path.write_bytes(crafted({2: bytes(page), 3: leaf(3, {})}, freelist=2).durable)
+    with pytest.raises(OracleError, match="out of memory"):
+        bbolt.check(path)
 
 
 @pytest.mark.parametrize(
