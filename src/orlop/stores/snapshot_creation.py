@@ -29,6 +29,7 @@ from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import attachment
+from orlop.stores.lost_data import explained
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -148,7 +149,8 @@ class Creation:
         """Phase 2: the backend creates it, outside of any transaction of ours."""
         make = self.backend.view if self.is_view else self.backend.prepare
         inherited = label_names.inheritable(self.labels)
-        return make(reserved.backend_name, reserved.backend_parent, inherited)
+        with explained(self.backend, reserved.backend_parent, self.parent, self.snapshotter):
+            return make(reserved.backend_name, reserved.backend_parent, inherited)
 
     def _note(self, record: SnapshotRecord, backend_parent: str, *, adopted: bool = False) -> bool:
         """Phase 3: note it; return whether it was, or whether somebody else had been faster."""

@@ -25,6 +25,7 @@ from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
+from orlop.stores.lost_data import explained, found
 from orlop.stores.masks import masked_labels
 from orlop.stores.snapshot_creation import Creation, claimed_name
 
@@ -86,15 +87,13 @@ class SnapshotStore:
             stored = self._get(update.transaction, info.name)
             labels = masked_labels(stored.labels, info.labels, paths, f'snapshot "{info.name}"')
             check_labels(labels, "info.Labels")
+            backend, name = self._backend(), stored.backend_name
+            inherited = label_names.inheritable(labels)
             # Inside the transaction, so that the two do not part; backends do it fast.
-            told = self._backend().update(
-                SnapshotInfo(
-                    kind=SnapshotKind.UNKNOWN,
-                    name=stored.backend_name,
-                    labels=label_names.inheritable(labels),
-                ),
-                paths,
-            )
+            with explained(backend, name, info.name, self.snapshotter):
+                told = backend.update(
+                    SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=name, labels=inherited), paths
+                )
             written = snapshots.write(
                 self._create(update.transaction), replace(stored, labels=labels, updated_at=now)
             )
@@ -106,7 +105,7 @@ class SnapshotStore:
         Raises:
             NotFoundError: there is none of that key.
         """
-        return self._backend().usage(self._backend_name(key))
+        return self._ask(key, lambda backend, name: backend.usage(name))
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """Return how to mount an active snapshot or a view.
@@ -115,7 +114,7 @@ class SnapshotStore:
             NotFoundError: there is none of that key.
             FailedPreconditionError: it is committed.
         """
-        return self._backend().mounts(self._backend_name(key))
+        return self._ask(key, lambda backend, name: backend.mounts(name))
 
     def prepare(
         self, key: str, parent: str = "", labels: Mapping[str, str] | None = None
@@ -308,27 +307,20 @@ class SnapshotStore:
         inherited = label_names.inheritable(labels)
         backend_name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, name)
         stands_on = snapshots.backend_name(bucket, parent)
-        while (left := _found(backend, backend_name)) is not None:
+        while (left := found(backend, backend_name)) is not None:
             is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
-            if is_ours and _found(backend, active.backend_name) is None:
+            if is_ours and found(backend, active.backend_name) is None:
                 backend.update(replace(left, labels=inherited or {}), ("labels",))
                 return backend_name
             backend_name = claimed_name(
                 update.held, self.claims, bucket, self.scope.namespace, name
             )
+        moved_onto = "" if active.parent else stands_on
         try:
-            backend.commit(
-                backend_name,
-                active.backend_name,
-                inherited,
-                parent="" if active.parent else stands_on,
-            )
-        except NotFoundError:
-            _logger.exception(
-                "snapshot %r of %s cannot be committed: the backend does not have it; remove it",
-                active.key,
-                self.snapshotter,
-            )
+            with explained(backend, active.backend_name, active.key, self.snapshotter):
+                backend.commit(backend_name, active.backend_name, inherited, parent=moved_onto)
+        except NotFoundError as error:
+            _logger.warning("snapshot %r cannot be committed: %s", active.key, error)
             raise
         return backend_name
 
@@ -350,16 +342,19 @@ class SnapshotStore:
     def _create(self, transaction: Transaction) -> Bucket:
         return snapshots.create(transaction, self.scope.namespace, self.snapshotter)
 
-    def _backend_name(self, key: str) -> str:
+    def _ask(self, key: str, question: Callable[[SnapshotBackend, str], _T]) -> _T:
+        backend = self._backend()
         record = self.scope.transactor.read(lambda transaction: self._get(transaction, key))
         if not record.backend_name:
             raise NotFoundError(f'snapshot "{key}" has no name in its backend')
-        return record.backend_name
+        with explained(backend, record.backend_name, key, self.snapshotter):
+            return question(backend, record.backend_name)
 
     def _overlaid(self, record: SnapshotRecord) -> SnapshotInfo:
         if self.backend is None:
             return _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
-        return _overlay(self.backend.stat(record.backend_name), record)
+        with explained(self.backend, record.backend_name, record.key, self.snapshotter):
+            return _overlay(self.backend.stat(record.backend_name), record)
 
     def _backend(self) -> SnapshotBackend:
         if self.backend is None:
@@ -372,13 +367,6 @@ class SnapshotStore:
 
 def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
     return lambda bucket: snapshots.page(bucket, after, _WALK_BATCH)
-
-
-def _found(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:
-    try:
-        return backend.stat(backend_name)
-    except NotFoundError:
-        return None
 
 
 def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
