@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 GOLDEN: Final = json.loads(Path(__file__).with_name("filters_golden.json").read_text())
 RECORDS: Final = GOLDEN["records"]
+UPSTREAM: Final = json.loads(Path(__file__).with_name("filters_upstream_golden.json").read_text())
 
 
 def adaptor_of(record: Mapping[str, Any]) -> Adaptor:
@@ -31,19 +32,25 @@ def adaptor_of(record: Mapping[str, Any]) -> Adaptor:
     return adaptor
 
 
-def matching(*expressions: str) -> list[int]:
+def matching(*expressions: str, records: Sequence[Mapping[str, Any]] = RECORDS) -> list[int]:
     wanted = parse(expressions)
-    return [i for i, record in enumerate(RECORDS) if wanted.matches(adaptor_of(record))]
+    return [i for i, record in enumerate(records) if wanted.matches(adaptor_of(record))]
 
 
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: ascii(case["expressions"]))
-def test_filters_agree_with_containerd(case: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("case", "records"),
+    [(case, golden["records"]) for golden in (GOLDEN, UPSTREAM) for case in golden["cases"]],
+    ids=lambda given: ascii(given["expressions"]) if isinstance(given, dict) else "",
+)
+def test_filters_agree_with_containerd(
+    case: dict[str, Any], records: Sequence[Mapping[str, Any]]
+) -> None:
     if "error" in case:
         with pytest.raises(InvalidArgumentError) as caught:
             parse(case["expressions"])
         assert str(caught.value) == case["error"]
     else:
-        assert matching(*case["expressions"]) == case["matches"]
+        assert matching(*case["expressions"], records=records) == case["matches"]
 
 
 def parse_and_match(expression: str, value: str) -> None:
