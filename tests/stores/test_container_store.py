@@ -10,6 +10,7 @@ import pytest
 from orlop.model.any import ProtoAny
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.model.records import Container, Runtime
+from orlop.schema import containers
 
 if TYPE_CHECKING:
     from orlop import Namespace
@@ -225,3 +226,26 @@ def test_create(ns: Namespace, clock: StandingClock) -> None:
     assert ns.containers.get("c") == created
     with pytest.raises(AlreadyExistsError):
         ns.containers.create(START)
+
+
+def test_every_write_makes_the_bucket_of_the_runtime_anew(ns: Namespace) -> None:
+    created = ns.containers.create(START)
+    with ns.database.update() as update:
+        bucket = containers.create(update.transaction, "testing").bucket(b"c")
+        runtime = None if bucket is None else bucket.bucket(b"runtime")
+        assert bucket is not None
+        assert runtime is not None
+        runtime.put(b"of a later version", b"1")
+        bucket.put(b"of a later version", b"1")
+
+    ns.containers.update(dataclasses.replace(created, labels={}), ("labels",))
+
+    with ns.database.view() as transaction:
+        found = containers.find(transaction, "testing")
+        bucket = None if found is None else found.bucket(b"c")
+        runtime = None if bucket is None else bucket.bucket(b"runtime")
+        assert bucket is not None
+        assert runtime is not None
+        assert [key for key, _ in runtime.items()] == [b"name", b"options"]
+        assert bucket.get(b"of a later version") == b"1", "the rest is written over"
+    assert ns.containers.get("c").runtime == START.runtime

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from orlop import Container, Descriptor, Image, ProtoAny, Runtime, Sandbox
+from orlop.model.errors import UnavailableError
 from orlop.model.records import LeaseResource
 from stores.blobs import digest_of, put
 
@@ -92,3 +95,20 @@ def test_deletions_are_counted_as_containerd_counts_them(db: Database, ns: Names
     assert [one.deletions for one in told] == [7]
     assert told[0].content
     assert told[0].snapshotters >= {"native"}
+
+
+def test_a_mutation_stays_though_it_could_not_be_told(db: Database, ns: Namespace) -> None:
+    def refuse(_: Event) -> None:
+        raise UnavailableError("nobody listens")
+
+    end = db.subscribe(refuse)
+    with pytest.raises(UnavailableError, match="nobody listens"):
+        ns.images.create(Image(name="i", target=TARGET))
+    with pytest.raises(UnavailableError, match="nobody listens"):
+        ns.snapshots("native").prepare("k")
+    ns.leases.create("of which nothing is told")
+    end()
+
+    assert [one.name for one in ns.images.list()] == ["i"]
+    assert [one.name for one in ns.snapshots("native").walk()] == ["k"]
+    ns.images.delete("i")

@@ -10,6 +10,7 @@ from whenever import Instant
 
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.model.records import Descriptor, Image, LeaseResource
+from orlop.schema import images
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
@@ -69,6 +70,43 @@ def test_images_list_then_deletes(four: Namespace) -> None:
         with pytest.raises(NotFoundError):
             four.images.delete(one.name)
     assert four.images.list() == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        ("annotations.a", ["one", "two"]),
+        ("annotations.a==2", ["two"]),
+        ('annotations."org.example/b.c"~=^x', ["one"]),
+        ("annotations.a!=1", ["none", "two"]),
+        ("annotations", []),
+        ("target.annotations.a", []),
+        ("target.size==10", []),
+    ],
+)
+def test_images_are_found_by_annotations(ns: Namespace, expression: str, found: list[str]) -> None:
+    ns.images.create(image("none", a="1"))
+    annotations = {"a": "1", "org.example/b.c": "xy"}
+    ns.images.create(image("one", dataclasses.replace(descriptor(), annotations=annotations)))
+    ns.images.create(image("two", descriptor(a="2")))
+
+    assert [one.name for one in ns.images.list(expression)] == found
+
+
+def test_of_a_target_three_fields_and_the_annotations_are_stored(ns: Namespace) -> None:
+    """An index says urls, platform, data and artifactType too: they are not stored."""
+    ns.images.create(image(target=descriptor(a="1"), x="y"))
+
+    with ns.database.view() as transaction:
+        bucket = images.find(transaction, "testing")
+        stored = None if bucket is None else bucket.bucket(b"img")
+        assert stored is not None
+        target = stored.bucket(b"target")
+        assert target is not None
+        assert [key for key, _ in stored.items()] == [
+            *(b"annotations", b"createdat", b"labels", b"target", b"updatedat")
+        ]
+        assert [key for key, _ in target.items()] == [b"digest", b"mediatype", b"size"]
 
 
 def test_a_list_with_a_bad_filter_is_refused(ns: Namespace) -> None:
