@@ -191,8 +191,11 @@ class Database:
 
     @property
     def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
-        """What keeps the snapshots, by the name of the snapshotter; empty for a bare file."""
-        return self._snapshotters
+        """What keeps the snapshots, by the name of the snapshotter; empty for a bare file.
+
+        A copy: what a caller does to it changes nothing here.
+        """
+        return dict(self._snapshotters)
 
     @property
     def namespaces(self) -> NamespaceStore:

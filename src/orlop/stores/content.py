@@ -178,7 +178,11 @@ class ContentStore:
         """
         with self.scope.transactor.update() as update:
             ingest = self._ingest(update.transaction, ref)
-            if not ingest.expected:
+            if ingest.expected:
+                # As in containerd the backend is not asked: mostly it has no data of its own.
+                # If it has, of an open after the shared one, that is for the next cleanup.
+                update.changes.content = True
+            else:
                 # An attempt that was rolled back, or died, may have taken the data already.
                 with contextlib.suppress(NotFoundError):
                     self._backend().abort(ingest.backend_ref)
