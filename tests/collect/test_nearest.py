@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ import orlop
 from collect.making import make_blob
 from collect.records import Records
 from collect.settable import START, SettableClock
-from collect.stepping import SteppedTimer
+from collect.stepping import PATIENCE_SECONDS, SteppedTimer
 from collect.worlds import GC, Record, survivors, worlds
 from orlop import Database, LeaseResource
 from orlop.collect.conditions import Comparison, parse
@@ -184,3 +186,28 @@ def test_a_scheduler_is_started_once_and_for_writing(tmp_path: Path) -> None:
         pytest.raises(orlop.OrlopError, match="opened for reading"),
     ):
         reading.gc.schedule()
+
+
+def test_a_database_closes_while_a_scheduled_collection_waits_for_an_update(tmp_path: Path) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+    database = orlop.open(tmp_path / "root")
+    scheduler = database.gc.schedule()
+    make_blob(database.namespace("test"), b"garbage")
+
+    def hold() -> None:
+        with database.update():
+            begun.set()
+            assert goes_on.wait(PATIENCE_SECONDS)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert begun.wait(PATIENCE_SECONDS)
+    waiter = scheduler.request()
+    ending = threading.Timer(0.2, goes_on.set)
+    ending.start()
+    database.close()
+    thread.join(PATIENCE_SECONDS)
+    assert not thread.is_alive()
+    with contextlib.suppress(orlop.OrlopError):  # it may have come to its end before
+        waiter.wait(PATIENCE_SECONDS)
+    orlop.open(tmp_path / "root", timeout=1).close()

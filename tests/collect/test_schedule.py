@@ -11,6 +11,7 @@ import pytest
 
 from collect.settable import SettableClock
 from collect.stepping import PATIENCE_SECONDS, SteppedTimer
+from orlop.collect import schedule
 from orlop.collect.agenda import Settings
 from orlop.collect.schedule import Scheduler
 from orlop.collect.statistics import Statistics
@@ -261,6 +262,32 @@ def test_a_close_tells_who_waits(bench: Bench) -> None:
             one.wait()
     scheduler.join()
     assert bench.runs == 0
+
+
+def test_a_close_does_not_wait_without_end_for_a_collection(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(schedule, "_CLOSING_SECONDS", 0.01)
+    scheduler = bench.start()
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        begun.set()
+        assert goes_on.wait(PATIENCE_SECONDS)
+        raise FailedPreconditionError("the database is closed")
+
+    bench.during = hang
+    waiter = scheduler.request()
+    assert begun.wait(PATIENCE_SECONDS)
+    scheduler.stop()
+    scheduler.join()
+    goes_on.set()
+    with pytest.raises(AbortedError, match="the database is closed"):
+        waiter.wait(PATIENCE_SECONDS)
+    monkeypatch.undo()
+    scheduler.join()
+    assert bench.runs == 1
+    assert caplog.text == ""  # what a close interrupts is no failure to report
 
 
 def test_where_the_nearest_moment_cannot_be_read_updates_still_lead_to_collections(
