@@ -219,3 +219,8 @@ def test_a_pinned_reader_keeps_its_pages(engine: BoltEngine) -> None:
     assert bucket is not None
     assert bucket.get(b"key") == b"first" * 1000
     reader.rollback()
+
+
+def test_a_reader_has_nothing_to_edit(engine: BoltEngine) -> None:
+    with pytest.raises(ReadOnlyError, match="only reads"):
+        _ = engine.begin().edit

@@ -99,7 +99,7 @@ class Groups:
             with self._flushing:
                 if not group.is_durable:
                     self.require_sound()
-                    self._flush_gathered()
+                    self._flush_gathered(group)
         except EnginePoisonedError:
             raise
         except BaseException as error:
@@ -124,14 +124,14 @@ class Groups:
         if self.failure is not None:
             raise EnginePoisonedError(self.failure)
 
-    def _flush_gathered(self) -> None:
+    def _flush_gathered(self, group: Group) -> None:
+        # While nobody flushes and nothing has failed, what is not durable is what gathers.
         with self._gathering_lock:
-            group, self._gathering = self._gathering, None
-        if group is not None:
-            group.number = self._flush(group)
-            group.is_durable = True
-            # Its nodes have their pages: what it replaced needs no memory any more.
-            group.edits.clear()
+            self._gathering = None
+        group.number = self._flush(group)
+        group.is_durable = True
+        # Its nodes have their pages: what it replaced needs no memory any more.
+        group.edits.clear()
 
     def _fail(self, error: BaseException) -> None:
         if self.failure is None:

@@ -75,13 +75,10 @@ def _unreachable(pager: Pager, meta: Meta) -> list[int]:
 
 def _below(data: bytes, header: Header) -> Iterator[int]:
     if header.kind == LEAF_PAGE:
-        yield from _bucket_roots(data, header)
-        return
+        return _bucket_roots(data, header)
     node = decode_node(data, header)
-    if isinstance(node, Branch):
-        for child in node.children:
-            if isinstance(child, int):
-                yield child
+    children = node.children if isinstance(node, Branch) else ()
+    return (child for child in children if isinstance(child, int))
 
 
 def _bucket_roots(data: bytes, header: Header) -> Iterator[int]:

@@ -29,6 +29,9 @@ class Layout:
     """The places in a file: which are free, and where it ends.
 
     The free pages are found when they are first needed: reading never needs them.
+
+    Attributes:
+        freelist: the free pages, once a version has been begun.
     """
 
     def __init__(self, disk: Disk, pager: Pager, *, keep_freelist: bool) -> None:
@@ -37,23 +40,18 @@ class Layout:
         self.pager = pager
         self.keep_freelist = keep_freelist
         self.high_water = 0
-        self._freelist: Freelist | None = None
+        self.freelist = Freelist()
+        self._is_known = False
         self._freelist_pages = range(0)
 
     def begin(self, meta: Meta, *, oldest_reader: int) -> None:
         """Prepare for the version after `meta`; readers from `oldest_reader` on are left."""
         self.high_water = meta.high_water
-        if self._freelist is None:
+        if not self._is_known:
             free, self._freelist_pages = free_pages(self.pager, meta)
-            self._freelist = Freelist(free)
-        self._freelist.release(min(oldest_reader, meta.transaction))
-
-    @property
-    def freelist(self) -> Freelist:
-        """The free pages."""
-        if self._freelist is None:
-            raise RuntimeError("no version has been begun")
-        return self._freelist
+            self.freelist = Freelist(free)
+            self._is_known = True
+        self.freelist.release(min(oldest_reader, meta.transaction))
 
     def allocate(self, count: int) -> int:
         """Take `count` pages in a row: free ones, else new ones at the end."""
