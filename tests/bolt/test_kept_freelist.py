@@ -80,3 +80,18 @@ def test_a_list_that_is_given_up_leaves_its_pages() -> None:
     # The pages of one transaction wait for the next one: two sets of them, and no more.
     assert meta_of(disk).high_water <= pages + 6
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
+
+
+def test_a_deleted_bucket_leaves_the_pages_of_all_that_lie_in_it() -> None:
+    disk = SimulatedDisk(empty_database(PAGE_SIZE))
+    engine = BoltEngine(disk, freelist_sync=True)
+    with engine.begin(writable=True) as transaction:
+        bucket = transaction.root.create_bucket(b"v1")
+        for _ in range(3):
+            for number in range(40):
+                bucket.put(b"key-%02d" % number, bytes(100))
+            bucket = bucket.create_bucket(b"nested")
+    # Opened again, so that the buckets are what the file says of them.
+    with BoltEngine(disk).begin(writable=True) as transaction:
+        transaction.root.delete_bucket(b"v1")
+    assert check_disk(disk).faults == []
