@@ -7,6 +7,7 @@ core/metadata/boltutil.
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final
 
 from whenever import Instant
@@ -48,6 +49,7 @@ def encode_time(instant: Instant) -> bytes:
     return _TIME.pack(_TIME_V1, seconds + _EPOCH, nanoseconds, _UTC)
 
 
+@lru_cache(maxsize=256)  # most records were updated when they were created, or many at once
 def decode_time(data: bytes) -> Instant:
     """Decode what Go's Time.MarshalBinary wrote, in either version and any time zone.
 

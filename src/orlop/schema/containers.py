@@ -56,22 +56,16 @@ def read(containers: Bucket | None, container_id: str) -> Container | None:
     Raises:
         DataLossError: a stored time or Any cannot be read.
     """
-    bucket = buckets.child(containers, container_id)
-    if bucket is None:
-        return None
-    return Container(
-        id=container_id,
-        labels=values.read_map(bucket, names.LABELS),
-        image=values.read_text(bucket, names.IMAGE),
-        runtime=runtimes.read(bucket),
-        spec=values.read_any(bucket, names.SPEC),
-        snapshot_key=values.read_text(bucket, names.SNAPSHOT_KEY),
-        snapshotter=values.read_text(bucket, names.SNAPSHOTTER),
-        sandbox_id=values.read_text(bucket, names.SANDBOX_ID),
-        extensions=values.read_any_map(bucket, names.EXTENSIONS),
-        created_at=values.read_time(bucket, names.CREATED_AT),
-        updated_at=values.read_time(bucket, names.UPDATED_AT),
-    )
+    bucket = buckets.record(containers, container_id)
+    return None if bucket is None else _decode(container_id, bucket)
+
+
+def read_all(containers: Bucket | None) -> Iterator[Container]:
+    """Iterate over all containers, in byte order of their ids.
+
+    Raises: as `read`.
+    """
+    return (_decode(*one) for one in buckets.records(containers))
 
 
 def write(containers: Bucket, container: Container) -> Container:
@@ -99,3 +93,19 @@ def write(containers: Bucket, container: Container) -> Container:
 def delete(containers: Bucket | None, container_id: str) -> None:
     """Delete a container; nothing happens where there is none."""
     buckets.delete(containers, container_id)
+
+
+def _decode(container_id: str, bucket: ReadableBucket) -> Container:
+    return Container(
+        id=container_id,
+        labels=values.read_map(bucket, names.LABELS),
+        image=values.read_text(bucket, names.IMAGE),
+        runtime=runtimes.read(bucket),
+        spec=values.read_any(bucket, names.SPEC),
+        snapshot_key=values.read_text(bucket, names.SNAPSHOT_KEY),
+        snapshotter=values.read_text(bucket, names.SNAPSHOTTER),
+        sandbox_id=values.read_text(bucket, names.SANDBOX_ID),
+        extensions=values.read_any_map(bucket, names.EXTENSIONS),
+        created_at=values.read_time(bucket, names.CREATED_AT),
+        updated_at=values.read_time(bucket, names.UPDATED_AT),
+    )

@@ -9,7 +9,7 @@ from orlop.model.records import ContentInfo
 from orlop.schema import buckets, names, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orlop.kv import Bucket, ReadableBucket, Transaction
 
@@ -51,16 +51,16 @@ def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    blob = buckets.child(blobs, digest)
-    if blob is None:
-        return None
-    return ContentInfo(
-        digest=digest,
-        size=values.read_size(blob, names.SIZE),
-        labels=values.read_map(blob, names.LABELS),
-        created_at=values.read_time(blob, names.CREATED_AT),
-        updated_at=values.read_time(blob, names.UPDATED_AT),
-    )
+    blob = buckets.record(blobs, digest)
+    return None if blob is None else _decode(digest, blob)
+
+
+def read_all(blobs: Bucket | None, is_wanted: Callable[[str], bool]) -> Iterator[ContentInfo]:
+    """Iterate over the blobs whose digest is wanted, in byte order of the digests.
+
+    Raises: as `read`, but not for a blob that is not wanted.
+    """
+    return (_decode(digest, blob) for digest, blob in buckets.records(blobs) if is_wanted(digest))
 
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
@@ -76,3 +76,13 @@ def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
 def delete(blobs: Bucket | None, digest: str) -> None:
     """Delete a blob; nothing happens where there is none."""
     buckets.delete(blobs, digest)
+
+
+def _decode(digest: str, blob: ReadableBucket) -> ContentInfo:
+    return ContentInfo(
+        digest=digest,
+        size=values.read_size(blob, names.SIZE),
+        labels=values.read_map(blob, names.LABELS),
+        created_at=values.read_time(blob, names.CREATED_AT),
+        updated_at=values.read_time(blob, names.UPDATED_AT),
+    )

@@ -52,22 +52,16 @@ def read(images: Bucket | None, name: str) -> Image | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    image = buckets.child(images, name)
-    if image is None:
-        return None
-    target = image.bucket(names.TARGET)
-    return Image(
-        name=name,
-        target=Descriptor(
-            media_type="" if target is None else values.read_text(target, names.MEDIA_TYPE),
-            digest="" if target is None else values.read_text(target, names.DIGEST),
-            size=0 if target is None else values.read_size(target, names.SIZE),
-            annotations=values.read_map(image, names.ANNOTATIONS),
-        ),
-        labels=values.read_map(image, names.LABELS),
-        created_at=values.read_time(image, names.CREATED_AT),
-        updated_at=values.read_time(image, names.UPDATED_AT),
-    )
+    image = buckets.record(images, name)
+    return None if image is None else _decode(name, image)
+
+
+def read_all(images: Bucket | None) -> Iterator[Image]:
+    """Iterate over all images, in byte order of their names.
+
+    Raises: as `read`.
+    """
+    return (_decode(*one) for one in buckets.records(images))
 
 
 def write(images: Bucket, image: Image) -> Image:
@@ -91,3 +85,19 @@ def write(images: Bucket, image: Image) -> Image:
 def delete(images: Bucket | None, name: str) -> None:
     """Delete an image; nothing happens where there is none."""
     buckets.delete(images, name)
+
+
+def _decode(name: str, image: ReadableBucket) -> Image:
+    target = image.bucket(names.TARGET)
+    return Image(
+        name=name,
+        target=Descriptor(
+            media_type="" if target is None else values.read_text(target, names.MEDIA_TYPE),
+            digest="" if target is None else values.read_text(target, names.DIGEST),
+            size=0 if target is None else values.read_size(target, names.SIZE),
+            annotations=values.read_map(image, names.ANNOTATIONS),
+        ),
+        labels=values.read_map(image, names.LABELS),
+        created_at=values.read_time(image, names.CREATED_AT),
+        updated_at=values.read_time(image, names.UPDATED_AT),
+    )

@@ -8,10 +8,10 @@ from orlop.model.records import Runtime
 from orlop.schema import names, values
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket
+    from orlop.kv import Bucket, ReadableBucket
 
 
-def read(bucket: Bucket) -> Runtime:
+def read(bucket: ReadableBucket) -> Runtime:
     """Return the runtime of the container or sandbox in `bucket`; a nameless one if missing.
 
     Raises:

@@ -56,19 +56,16 @@ def read(sandboxes: Bucket | None, sandbox_id: str) -> Sandbox | None:
     Raises:
         DataLossError: a stored time or Any cannot be read.
     """
-    bucket = buckets.child(sandboxes, sandbox_id)
-    if bucket is None:
-        return None
-    return Sandbox(
-        id=sandbox_id,
-        labels=values.read_map(bucket, names.LABELS),
-        runtime=runtimes.read(bucket),
-        spec=values.read_any(bucket, names.SPEC),
-        sandboxer=values.read_text(bucket, names.SANDBOXER),
-        extensions=values.read_any_map(bucket, names.EXTENSIONS),
-        created_at=values.read_time(bucket, names.CREATED_AT),
-        updated_at=values.read_time(bucket, names.UPDATED_AT),
-    )
+    bucket = buckets.record(sandboxes, sandbox_id)
+    return None if bucket is None else _decode(sandbox_id, bucket)
+
+
+def read_all(sandboxes: Bucket | None) -> Iterator[Sandbox]:
+    """Iterate over all sandboxes, in byte order of their ids.
+
+    Raises: as `read`.
+    """
+    return (_decode(*one) for one in buckets.records(sandboxes))
 
 
 def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
@@ -90,3 +87,16 @@ def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
 def delete(sandboxes: Bucket | None, sandbox_id: str) -> None:
     """Delete a sandbox; nothing happens where there is none."""
     buckets.delete(sandboxes, sandbox_id)
+
+
+def _decode(sandbox_id: str, bucket: ReadableBucket) -> Sandbox:
+    return Sandbox(
+        id=sandbox_id,
+        labels=values.read_map(bucket, names.LABELS),
+        runtime=runtimes.read(bucket),
+        spec=values.read_any(bucket, names.SPEC),
+        sandboxer=values.read_text(bucket, names.SANDBOXER),
+        extensions=values.read_any_map(bucket, names.EXTENSIONS),
+        created_at=values.read_time(bucket, names.CREATED_AT),
+        updated_at=values.read_time(bucket, names.UPDATED_AT),
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orlop.schema import buckets, names, values
@@ -63,20 +64,8 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    records: list[SnapshotRecord] = []
-    if snapshots is None:
-        return records
-    # The least key that is greater than another is that key with a zero byte behind it.
-    start = b"" if after is None else names.to_bytes(after) + b"\x00"
-    for key, value in snapshots.items(start):
-        if value is not None:
-            continue
-        record = read(snapshots, names.to_text(key))
-        if record is not None:
-            records.append(record)
-        if len(records) == limit:
-            break
-    return records
+    behind = buckets.records(snapshots, after or "")
+    return [_decode(*one) for one in islice(behind, limit)]
 
 
 def exists(snapshots: Bucket | None, key: str) -> bool:
@@ -114,17 +103,8 @@ def read(snapshots: Bucket | None, key: str) -> SnapshotRecord | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    snapshot = buckets.child(snapshots, key)
-    if snapshot is None:
-        return None
-    return SnapshotRecord(
-        key=key,
-        backend_name=values.read_text(snapshot, names.NAME),
-        parent=values.read_text(snapshot, names.PARENT),
-        labels=values.read_map(snapshot, names.LABELS),
-        created_at=values.read_time(snapshot, names.CREATED_AT),
-        updated_at=values.read_time(snapshot, names.UPDATED_AT),
-    )
+    snapshot = buckets.record(snapshots, key)
+    return None if snapshot is None else _decode(key, snapshot)
 
 
 def new_backend_name(snapshots: Bucket, namespace: str, key: str) -> str:
@@ -164,3 +144,14 @@ def remove_child(snapshots: Bucket | None, key: str, child: str) -> None:
 def delete(snapshots: Bucket | None, key: str) -> None:
     """Delete a snapshot; nothing happens where there is none."""
     buckets.delete(snapshots, key)
+
+
+def _decode(key: str, snapshot: ReadableBucket) -> SnapshotRecord:
+    return SnapshotRecord(
+        key=key,
+        backend_name=values.read_text(snapshot, names.NAME),
+        parent=values.read_text(snapshot, names.PARENT),
+        labels=values.read_map(snapshot, names.LABELS),
+        created_at=values.read_time(snapshot, names.CREATED_AT),
+        updated_at=values.read_time(snapshot, names.UPDATED_AT),
+    )

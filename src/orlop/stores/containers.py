@@ -52,8 +52,7 @@ class ContainerStore:
 
         def read(transaction: Transaction) -> builtins.list[Container]:
             bucket = containers.find(transaction, self.scope.namespace)
-            found = (containers.read(bucket, one) for one in containers.all_names(bucket))
-            return [one for one in found if one and wanted.matches(adaptors.container(one))]
+            return wanted.select(containers.read_all(bucket), adaptors.container)
 
         return self.scope.transactor.read(read)
 

@@ -90,12 +90,8 @@ class ContentStore:
 
         def read(transaction: Transaction) -> builtins.list[ContentInfo]:
             bucket = content.find(transaction, self.scope.namespace)
-            found = (
-                content.read(bucket, one)
-                for one in content.all_names(bucket)
-                if digests.is_valid(one)
-            )
-            return [one for one in found if one and wanted.matches(adaptors.content(one))]
+            found = content.read_all(bucket, digests.is_valid)
+            return wanted.select(found, adaptors.content)
 
         return iter(self.scope.transactor.read(read))
 

@@ -54,8 +54,7 @@ class ImageStore:
 
         def read(transaction: Transaction) -> builtins.list[Image]:
             bucket = images.find(transaction, self.scope.namespace)
-            found = (images.read(bucket, name) for name in images.all_names(bucket))
-            return [one for one in found if one and wanted.matches(adaptors.image(one))]
+            return wanted.select(images.read_all(bucket), adaptors.image)
 
         return self.scope.transactor.read(read)
 

@@ -54,8 +54,7 @@ class SandboxStore:
         def read(transaction: Transaction) -> builtins.list[Sandbox]:
             bucket = sandboxes.find(transaction, self.scope.namespace)
             sandboxes.refuse_plain_keys(bucket)
-            found = (sandboxes.read(bucket, one) for one in sandboxes.all_names(bucket))
-            return [one for one in found if one and wanted.matches(adaptors.sandbox(one))]
+            return wanted.select(sandboxes.read_all(bucket), adaptors.sandbox)
 
         return self.scope.transactor.read(read)
 

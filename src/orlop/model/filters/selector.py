@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import re2
+
+_T = TypeVar("_T")
 
 Adaptor = Callable[[Sequence[str]], tuple[str, bool]]
 """Maps a field path to the field's value and whether the record has it."""
@@ -72,6 +74,18 @@ class Filter:
             all(selector.matches(adaptor) for selector in selectors)
             for selectors in self.alternatives
         )
+
+    def select(self, records: Iterable[_T], adaptor: Callable[[_T], Adaptor]) -> list[_T]:
+        """Return the records that are wanted, in their order.
+
+        Args:
+            records: what to choose from.
+            adaptor: gives what the filter sees of a record.
+        """
+        if () in self.alternatives:
+            # Nothing is asked of them, and so they need not be looked at.
+            return list(records)
+        return [one for one in records if self.matches(adaptor(one))]
 
 
 def _compile(expression: str) -> Callable[[str], bool]:

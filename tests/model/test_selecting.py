@@ -1,0 +1,35 @@
+"""Choosing records with a filter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from orlop.model import filters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+def adaptor(word: str) -> Callable[[Sequence[str]], tuple[str, bool]]:
+    return lambda path: (word, list(path) == ["word"])
+
+
+WORDS = ["ham", "egg", "spam", "egg"]
+
+
+@pytest.mark.parametrize(
+    ("expressions", "wanted"),
+    [
+        (["word==egg"], ["egg", "egg"]),
+        (["word==spam", "word==ham"], ["ham", "spam"]),
+        (["word==spam,word==ham"], []),
+        (["word==none"], []),
+        (["word==none", ""], WORDS),
+        ([""], WORDS),
+        ([], WORDS),
+    ],
+)
+def test_what_matches_is_selected_in_its_order(expressions: list[str], wanted: list[str]) -> None:
+    assert filters.parse(expressions).select(iter(WORDS), adaptor) == wanted
