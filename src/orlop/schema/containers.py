@@ -24,11 +24,6 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
     return buckets.create(transaction, namespace, names.CONTAINERS)
 
 
-def all_names(containers: Bucket | None) -> Iterator[str]:
-    """Iterate over the ids of containers, in byte order."""
-    return buckets.nested(containers)
-
-
 def exists(containers: Bucket | None, container_id: str) -> bool:
     """Tell whether there is a container of that id."""
     return buckets.child(containers, container_id) is not None

@@ -24,11 +24,6 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
     return buckets.create(transaction, namespace, names.IMAGES)
 
 
-def all_names(images: Bucket | None) -> Iterator[str]:
-    """Iterate over the names of images, in byte order."""
-    return buckets.nested(images)
-
-
 def exists(images: Bucket | None, name: str) -> bool:
     """Tell whether there is an image of that name."""
     return buckets.child(images, name) is not None

@@ -25,11 +25,6 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
     return buckets.create(transaction, namespace, names.SANDBOXES)
 
 
-def all_names(sandboxes: Bucket | None) -> Iterator[str]:
-    """Iterate over the ids of sandboxes, in byte order."""
-    return buckets.nested(sandboxes)
-
-
 def refuse_plain_keys(sandboxes: Bucket | None) -> None:
     """Fail where something other than a sandbox lies among them, as containerd's list does.
 
