@@ -5,7 +5,6 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final
@@ -14,8 +13,9 @@ from orlop import opening
 from orlop.ambient import Audience, Transactions
 from orlop.bolt import compact_if_worth, open_engine
 from orlop.collect import Collector, Domain, Journal, Reports
+from orlop.collect.mark_of_period import METADATA
 from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError, OrlopError
+from orlop.model.errors import FailedPreconditionError
 from orlop.namespace import Namespace
 from orlop.schema import version
 from orlop.stores.claims import Claims
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Self
 
+    from orlop.collect.period import PeriodKeeper
     from orlop.kv import Engine, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.clock import Clock
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from orlop.stores.scope import Changes, Update
 
 _PATIENCE_SECONDS: Final = 1.0
-_logger = logging.getLogger(__name__)
 
 
 class Database:
@@ -55,6 +55,7 @@ class Database:
         timeout: float | None = None,
         sharing: str = SHARED,
         sync: bool = True,
+        keeper: PeriodKeeper | None = None,
     ) -> None:
         """Take over an open engine.
 
@@ -66,6 +67,7 @@ class Database:
             timeout: seconds that an update waits for its turn; `None`: without end.
             sharing: how namespaces share content: `shared` or `isolated`.
             sync: whether commits to the snapshotters' databases wait for the disk.
+            keeper: keeps the period of writing to the root; `None`: this only reads.
         """
         self._engine = engine
         self._path = path
@@ -73,7 +75,7 @@ class Database:
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._sharing = sharing
-        self._sync = sync
+        self._keeper = keeper
         self._gate = SharedLock("the gate between updates and the collector")
         self._content_claims = Claims("the content store", timeout)
         self._snapshot_claims: dict[str, Claims] = {}
@@ -94,9 +96,28 @@ class Database:
         self._snapshotters: dict[str, SnapshotBackend] = {}
         if root is not None:
             self._content, self._snapshotters = opening.make_backends(
-                root, self._open_metastore, self._clock
+                root,
+                open_engine,
+                self._clock,
+                keeper,
+                read_only=self.read_only,
+                timeout=timeout,
+                sync=sync,
             )
-        self._collector = self._new_collector()
+        self._collector = Collector(
+            Domain(
+                transactor=self._transactions,
+                read_only=self.read_only,
+                reports=self._reports,
+                gate=self._gate,
+                content=self._content,
+                content_claims=self._content_claims,
+                snapshotters=self._snapshotters,
+                snapshot_claims=self.snapshot_claims,
+                quarantine=opening.quarantine(root, open_engine, keeper, self._clock),
+                journal=Journal(path.parent / opening.JOURNAL) if root else None,
+            )
+        )
         self._audience.follow(self._collector.note)
 
     @classmethod
@@ -117,6 +138,7 @@ class Database:
         For arguments and errors see `orlop.open`.
         """
         file = Path(path)
+        keeper = None if read_only else opening.keeper_of_file(file, open_engine)
         engine = opening.open_metadata(
             open_engine,
             file,
@@ -126,6 +148,7 @@ class Database:
             migrate=migrate,
             force=force,
             sync=sync,
+            follower=keeper.follower(METADATA) if keeper else None,
         )
         return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
 
@@ -291,23 +314,11 @@ class Database:
         for backend in self._snapshotters.values():
             backend.close()
         self._engine.close()
-        self._end_leases()
+        opening.end_leases(self._open_again, self._leases_to_end)
 
     def end_at_close(self, namespace: str, lease_id: str) -> None:
         """Delete a lease once this handle, which accepts no more writes, is closed."""
         self._leases_to_end.append((namespace, lease_id))
-
-    def _end_leases(self) -> None:
-        """Delete the leases that could not be deleted with their blocks; at worst they expire."""
-        if not self._leases_to_end:
-            return
-        try:
-            with Database.open_file(self._path, create=False, timeout=_PATIENCE_SECONDS) as again:
-                while self._leases_to_end:
-                    namespace, lease_id = self._leases_to_end.pop()
-                    again.namespace(namespace).leases.delete(lease_id)
-        except (OrlopError, OSError) as error:
-            _logger.warning("a lease stays until it expires: %s", error)
 
     def __enter__(self) -> Self:
         return self
@@ -315,30 +326,10 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _new_collector(self) -> Collector:
-        return Collector(
-            Domain(
-                transactor=self._transactions,
-                read_only=self.read_only,
-                reports=self._reports,
-                gate=self._gate,
-                content=self._content,
-                content_claims=self._content_claims,
-                snapshotters=self._snapshotters,
-                snapshot_claims=self.snapshot_claims,
-                journal=Journal(self._path.parent / opening.JOURNAL) if self._root else None,
-            )
-        )
-
-    def _open_metastore(self, path: Path) -> Engine:
-        return open_engine(
-            path,
-            read_only=self.read_only,
-            create=not self.read_only,
-            timeout=self._timeout,
-            mode=opening.METASTORE_MODE,
-            sync=self._sync,
-        )
+    def _open_again(self) -> Database:
+        if self._root is None:
+            return Database.open_file(self._path, create=False, timeout=_PATIENCE_SECONDS)
+        return open_database(self._root, create=False, timeout=_PATIENCE_SECONDS)
 
 
 def open_database(
@@ -381,6 +372,7 @@ def open_database(
     directory = Path(root)
     file = directory / opening.METADATA_DIRECTORY / opening.FILE_NAME
     may_create = create and not read_only
+    keeper = None if read_only else opening.period_keeper(directory, open_engine)
     if may_create:
         opening.make_layout(directory)
     engine = opening.open_metadata(
@@ -393,7 +385,15 @@ def open_database(
         force=force,
         sync=sync,
         compact=compact_if_worth if compact else None,
+        follower=keeper.follower(METADATA) if keeper else None,
     )
     return Database(
-        engine, file, root=directory, clock=clock, timeout=timeout, sharing=sharing, sync=sync
+        engine,
+        file,
+        root=directory,
+        clock=clock,
+        timeout=timeout,
+        sharing=sharing,
+        sync=sync,
+        keeper=keeper,
     )

@@ -7,7 +7,9 @@ spec/metadata.md 1.3.
 from __future__ import annotations
 
 import errno
+import logging
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -15,11 +17,15 @@ from orlop.ambient import translated
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
+from orlop.collect.mark_of_period import METADATA, Files, Mark
+from orlop.collect.period import Period, PeriodKeeper, carry_over
+from orlop.collect.quarantine import Quarantine
 from orlop.kv import EngineError
 from orlop.model.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    OrlopError,
     PermissionDeniedError,
     ResourceExhaustedError,
 )
@@ -28,7 +34,8 @@ from orlop.schema import migrations, version
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orlop.kv import Engine
+    from orlop.database import Database
+    from orlop.kv import Engine, Follower
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.clock import Clock
 
@@ -36,6 +43,9 @@ METADATA_DIRECTORY: Final = "io.containerd.metadata.v1.bolt"
 CONTENT_DIRECTORY: Final = "io.containerd.content.v1.content"
 SNAPSHOTTER_DIRECTORY: Final = "io.containerd.snapshotter.v1."
 FILE_NAME: Final = "meta.db"
+METASTORE_NAME: Final = "metadata.db"
+
+PERIOD_DIRECTORY: Final = "orlop"
 
 SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
@@ -49,6 +59,8 @@ _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
+
+_logger = logging.getLogger(__name__)
 
 JOURNAL: Final = Path("orlop", "journal.jsonl")
 """Where the journal of collections is, beside the metadata."""
@@ -66,6 +78,7 @@ class EngineOpener(Protocol):
         timeout: float | None,
         mode: int,
         sync: bool,
+        follower: Follower | None,
     ) -> Engine:
         """Open the file at `path`."""
 
@@ -113,20 +126,132 @@ def make_layout(root: Path) -> None:
 
 
 def make_backends(
-    root: Path, open_metastore: Callable[[Path], Engine], clock: Clock
+    root: Path,
+    open_engine: EngineOpener,
+    clock: Clock,
+    keeper: PeriodKeeper | None,
+    *,
+    read_only: bool,
+    timeout: float | None,
+    sync: bool,
 ) -> tuple[ContentBackend, dict[str, SnapshotBackend]]:
     """Return what keeps content and snapshots in a root.
 
     Args:
         root: the directory.
-        open_metastore: opens the database of a snapshotter.
+        open_engine: opens the databases of snapshotters.
         clock: where the time comes from.
+        keeper: follows these databases; `None`: nobody does.
+        read_only: whether they are only read.
+        timeout: seconds to wait for their locks; `None`: without end.
+        sync: whether commits to them wait for the disk.
     """
+
+    def open_(path: Path) -> Engine:
+        name = path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)
+        return open_engine(
+            path,
+            read_only=read_only,
+            create=not read_only,
+            timeout=timeout,
+            mode=METASTORE_MODE,
+            sync=sync,
+            follower=keeper.follower(name) if keeper else None,
+        )
+
     content = LocalContent(root / CONTENT_DIRECTORY, clock=clock)
     return content, {
-        name: snapshotter(root / f"{SNAPSHOTTER_DIRECTORY}{name}", open_metastore, clock=clock)
+        name: snapshotter(root / f"{SNAPSHOTTER_DIRECTORY}{name}", open_, clock=clock)
         for name, snapshotter in SNAPSHOTTERS.items()
     }
+
+
+def database_files(root: Path, open_engine: Callable[..., Engine]) -> Files:
+    """Return the databases of a root, for its mark."""
+    paths = {
+        name: root / f"{SNAPSHOTTER_DIRECTORY}{name}" / METASTORE_NAME for name in SNAPSHOTTERS
+    }
+    return Files(
+        folder=root / METADATA_DIRECTORY / PERIOD_DIRECTORY,
+        paths={METADATA: root / METADATA_DIRECTORY / FILE_NAME, **paths},
+        version_of=lambda path: version_of(path, open_engine),
+    )
+
+
+def period_keeper(root: Path, open_engine: Callable[..., Engine]) -> PeriodKeeper:
+    """Return what keeps the mark of a root, for a handle that writes."""
+    files = database_files(root, open_engine)
+    return PeriodKeeper(files, is_new=not files.paths[METADATA].exists() and not _has_data(root))
+
+
+def keeper_of_file(path: Path, open_engine: Callable[..., Engine]) -> PeriodKeeper | None:
+    """Return what keeps the mark of a root whose `meta.db` is opened as a bare file."""
+    if path.name != FILE_NAME or Mark.read(path.parent / PERIOD_DIRECTORY) is None:
+        return None
+    return period_keeper(path.parent.parent, open_engine)
+
+
+@contextmanager
+def carried_over(path: Path, open_engine: Callable[..., Engine]) -> Iterator[None]:
+    """Let the mark of a root go with a database of it that the block writes anew.
+
+    Raises:
+        OSError: the mark cannot be written.
+    """
+    is_metadata = path.name != METASTORE_NAME
+    name = METADATA if is_metadata else path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)
+    root = path.parent.parent
+    files = replace(database_files(root, open_engine), paths={name: path})
+    if not files.folder.exists():
+        yield
+        return
+    before = files.state(name)
+    yield
+    carry_over(files.folder, name, before, files.state(name))
+
+
+def quarantine(
+    root: Path | None,
+    open_engine: Callable[..., Engine],
+    keeper: PeriodKeeper | None,
+    clock: Clock,
+) -> Quarantine:
+    """Return what is set aside in a root; whoever asks goes on to use the root.
+
+    Args:
+        root: the directory; `None`: this is a bare database.
+        open_engine: opens databases for reading.
+        keeper: has judged how the last period of writing ended; `None`: this only reads.
+        clock: where the time comes from.
+    """
+    if root is None:
+        return Quarantine(None, None, clock)
+    files = database_files(root, open_engine)
+    period = keeper.period if keeper else Period.judge(files, is_read=True)
+    if keeper and period:
+        period.keep()
+    return Quarantine(files.folder, period, clock)
+
+
+def version_of(path: Path, open_engine: Callable[..., Engine]) -> int | None:
+    """Return the version of a database: 0 where there is none, `None` where it is unreadable."""
+    try:
+        if not path.exists() or not path.stat().st_size:
+            return 0
+        engine = open_engine(path, read_only=True)
+        try:
+            return engine.begin().id
+        finally:
+            engine.close()
+    except (EngineError, OSError):
+        return None
+
+
+def _has_data(root: Path) -> bool:
+    """Tell whether a root has anything that metadata could name."""
+    places = [root / CONTENT_DIRECTORY]
+    places += [root / f"{SNAPSHOTTER_DIRECTORY}{name}" for name in SNAPSHOTTERS]
+    return any(place.is_dir() and any(place.iterdir()) for place in places)
 
 
 def open_metadata(
@@ -140,6 +265,7 @@ def open_metadata(
     force: bool,
     sync: bool,
     compact: Callable[..., object] | None = None,
+    follower: Follower | None = None,
 ) -> Engine:
     """Open the file of the metadata, and see to it that its schema may be worked on.
 
@@ -149,9 +275,16 @@ def open_metadata(
     """
     with refusals(path):
         if compact is not None and not read_only and path.exists():
-            compact(path, timeout=timeout)
+            with carried_over(path, open_engine):
+                compact(path, timeout=timeout)
         engine = open_engine(
-            path, read_only=read_only, create=create, timeout=timeout, mode=FILE_MODE, sync=sync
+            path,
+            read_only=read_only,
+            create=create,
+            timeout=timeout,
+            mode=FILE_MODE,
+            sync=sync,
+            follower=follower,
         )
         try:
             settle_schema(engine, path, migrate=migrate, force=force)
@@ -191,6 +324,19 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
             f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}: "
             "open it read-only, or copy it and migrate it"
         )
+
+
+def end_leases(open_again: Callable[[], Database], leases: list[tuple[str, str]]) -> None:
+    """Delete leases that could not be deleted with their blocks; at worst they expire."""
+    if not leases:
+        return
+    try:
+        with open_again() as database:
+            while leases:
+                namespace, lease_id = leases.pop()
+                database.namespace(namespace).leases.delete(lease_id)
+    except (OrlopError, OSError) as error:
+        _logger.warning("a lease stays until it expires: %s", error)
 
 
 def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:

@@ -308,8 +308,7 @@ def test_an_error_rolls_back(store: Metastore) -> None:
         create_and_fail()
     with pytest.raises(NotFoundError):
         info(store, "new")
-    with store.hold() as snapshots:
-        assert len(snapshots.ids()) == len(BASE)
+    assert len(store.read(lambda snapshots: snapshots.ids())) == len(BASE)
 
 
 def test_the_file_is_locked_while_it_is_open_and_readable_nevertheless(

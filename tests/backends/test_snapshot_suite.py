@@ -233,13 +233,21 @@ def test_cleanup_without_a_database_touches_no_snapshot(
     assert directories(snapshotter) == {"7"}
 
 
-def test_a_number_given_out_again_finds_its_place(snapshotter: Snapshotter) -> None:
+def test_a_number_whose_directory_is_there_is_not_given_out_again(
+    snapshotter: Snapshotter,
+) -> None:
+    """An update that failed has left it, or a newer database names it, which may come back."""
     layers(snapshotter, 1)
-    (snapshotter._directory / "2" / "rest").mkdir(parents=True)
+    for name in ("2", "rm-3"):
+        (snapshotter._directory / name / "rest").mkdir(parents=True)
     snapshotter.prepare("key", "layer-0")
-    assert not list(snapshotter._directory.glob("2/rest"))
+    assert directories(snapshotter) == {"1", "2", "rm-3", "4"}
+    assert (snapshotter._directory / "2" / "rest").is_dir()
+    assert set(snapshotter.leftovers()) == {"2", "rm-3"}
+    snapshotter.cleanup(keep=["2"])
+    assert directories(snapshotter) == {"1", "2", "4"}
     snapshotter.cleanup()
-    assert directories(snapshotter) == {"1", "2"}
+    assert directories(snapshotter) == {"1", "4"}
 
 
 def test_reading_where_nothing_is_creates_nothing(snapshotter: Snapshotter, tmp_path: Path) -> None:

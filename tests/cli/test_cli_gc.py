@@ -108,3 +108,34 @@ def test_a_collection_tells_of_a_backend_that_fails(with_image: Orlop) -> None:
     assert "native" in answer.document()["failures"]
     assert "native: " in answer.err
     assert "the next collection tries again" in answer.err
+
+
+def test_what_is_set_aside_is_listed_and_released(with_image: Orlop) -> None:
+    mark = with_image.root / "io.containerd.metadata.v1.bolt" / "orlop" / "period.json"
+    mark.unlink()
+    stray = with_image.root / CONTENT / "blobs" / "sha256" / ("0" * 64)
+    stray.write_bytes(b"stray")
+
+    plan = with_image("gc", "plan", "--json").document()
+    assert (plan["freed_bytes"], plan["set_aside_bytes"]) == (0, 5)
+    assert "meta.db is not as Orlop left it" in plan["doubt"]
+    assert [one["bytes"] for one in plan["remove"]] == [0]
+    assert "5 B are set aside, and stay on disk" in with_image("gc", "plan").lines
+    assert with_image("gc", "run", "--json").document()["set_aside_bytes"] == 5
+
+    [listed] = with_image("gc", "quarantine", "--json").document()["set_aside"]
+    assert (listed["kind"], listed["name"], listed["bytes"]) == ("blob", f"sha256:{'0' * 64}", 5)
+    assert listed["why"] == plan["doubt"]
+    assert with_image("gc", "quarantine").lines[-1].startswith("1 are set aside, and take 5 B")
+
+    assert with_image("gc", "run", "--release", "--json").document()["freed_bytes"] == 5
+    assert with_image("gc", "quarantine", "--json").document() == {"set_aside": []}
+    assert not stray.exists()
+
+
+def test_much_at_once_is_refused_where_the_metadata_is_in_doubt(with_image: Orlop) -> None:
+    (with_image.root / "io.containerd.metadata.v1.bolt" / "orlop" / "period.json").unlink()
+    with_image("image", "rm", NAME)
+
+    assert "confirm it" in with_image("gc", "run", code=5).err
+    assert with_image("gc", "run", "--yes", "--json").document()["deleted"] == 0

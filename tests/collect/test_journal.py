@@ -109,8 +109,8 @@ def test_a_journal_that_cannot_be_written_stops_nothing(
 ) -> None:
     journal = database.gc.journal
     assert journal is not None
-    place = database.path.parent / "orlop"
-    place.write_text("in the way")
+    place = database.path.parent / "orlop" / "journal.jsonl"
+    place.mkdir()
     make_blob(database.namespace("n"), b"garbage")
     assert database.gc.run().deleted == 1
     assert journal.failures > 0

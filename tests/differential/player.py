@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orlop
 from differential import records_as_json as json_of
 from orlop import ContentInfo, LeaseResource, OrlopError, SnapshotInfo, SnapshotKind
 from orlop.backends.native import NativeSnapshotter
+from orlop.bolt import open_engine
 from orlop.model import filters
 from orlop.schema import version
 
@@ -45,7 +47,7 @@ class Player:
         # A second snapshotter of the same kind: containerd's overlay would have to mount.
         self.database._snapshotters["second"] = NativeSnapshotter(
             root / "io.containerd.snapshotter.v1.second",
-            self.database._open_metastore,
+            partial(open_engine, sync=False),
             clock=self.database.clock,
         )
         self._writers: dict[str, ContentWriter] = {}

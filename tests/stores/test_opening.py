@@ -54,6 +54,8 @@ def test_a_new_root_has_containerds_layout_and_modes(tmp_path: Path) -> None:
         "root": 0o711,
         "root/io.containerd.metadata.v1.bolt": 0o711,
         "root/io.containerd.metadata.v1.bolt/meta.db": 0o644 & ~0o077,
+        "root/io.containerd.metadata.v1.bolt/orlop": 0o700,
+        "root/io.containerd.metadata.v1.bolt/orlop/period.json": 0o600,
         "root/io.containerd.content.v1.content": 0o755,
         "root/io.containerd.snapshotter.v1.native": 0o700,
         "root/io.containerd.snapshotter.v1.overlayfs": 0o700,

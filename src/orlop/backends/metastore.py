@@ -80,18 +80,14 @@ class Metastore:
         with translated(self.path), self._engine_for_writing().begin(writable=True) as transaction:
             yield Snapshots(SnapshotBuckets.create(transaction), self._clock)
 
-    @contextlib.contextmanager
-    def hold(self) -> Iterator[Snapshots]:
-        """Look at the snapshots while nobody changes them; nor can the block.
+    def require_writing(self) -> None:
+        """Refuse what only the writer may do.
 
-        Raises: as `update`.
+        Raises:
+            FailedPreconditionError: the database is only read, or this was closed.
         """
-        with translated(self.path):
-            transaction = self._engine_for_writing().begin(writable=True)
-            try:
-                yield Snapshots(SnapshotBuckets.find(transaction), self._clock)
-            finally:
-                transaction.rollback()
+        if self._engine_for_writing().read_only:
+            raise FailedPreconditionError(f"{self.path} was opened for reading")
 
     def close(self) -> None:
         """Close the database; closing twice is allowed."""

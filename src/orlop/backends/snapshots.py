@@ -23,7 +23,7 @@ from orlop.schema import names
 from orlop.schema.metastore import SnapshotRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orlop.model.clock import Clock
     from orlop.schema.metastore import SnapshotBuckets
@@ -123,8 +123,17 @@ class Snapshots:
         key: str,
         parent: str = "",
         labels: Mapping[str, str] | None = None,
+        *,
+        is_free: Callable[[str], bool] = lambda _: True,
     ) -> Snapshot:
         """Create an active snapshot or a view.
+
+        Args:
+            kind: which of the two.
+            key: what to call it.
+            parent: what it stands on; empty: on nothing.
+            labels: of the snapshot.
+            is_free: tells whether an id can be given out; else the next one is.
 
         Raises:
             InvalidArgumentError: of another kind, on a parent that is not committed, or
@@ -140,6 +149,8 @@ class Snapshots:
         self.refuse_existing(key)
         parent_ids = self._chain(parent)
         number = self._buckets.next_id()
+        while not is_free(str(number)):
+            number = self._buckets.next_id()
         now = self._clock.now()
         info = SnapshotInfo(
             kind=kind,

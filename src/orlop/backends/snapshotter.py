@@ -16,13 +16,11 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
-import os
-import threading
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.backends import files
+from orlop.backends.directories import SnapshotDirectories
 from orlop.backends.metastore import Metastore
-from orlop.backends.removal import remove_tree
 from orlop.backends.usage import disk_usage
 from orlop.model.errors import (
     ConflictError,
@@ -33,7 +31,7 @@ from orlop.model.errors import (
 from orlop.model.records import SnapshotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from orlop.backends.snapshots import Snapshot, Snapshots
@@ -44,8 +42,6 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 _DATABASE: Final = "metadata.db"
 _SNAPSHOTS: Final = "snapshots"
-_NEW: Final = "new-"
-_REMOVED: Final = "rm-"
 _DIRECTORY_MODE: Final = 0o700
 
 
@@ -59,9 +55,7 @@ class DirectorySnapshotter(abc.ABC):
         self._root = root.absolute()  # mounts are made from any working directory
         self._directory = self._root / _SNAPSHOTS
         self._metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
-        self._mutex = threading.Lock()
-        # Names of directories that a thread of ours is making or deleting.
-        self._claimed: set[str] = set()
+        self._directories = SnapshotDirectories(self._directory)
 
     @abc.abstractmethod
     def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
@@ -208,7 +202,7 @@ class DirectorySnapshotter(abc.ABC):
         for number in removed.values():
             # Whatever could not be renamed is found by the cleanup all the same.
             with contextlib.suppress(OSError):
-                self._take_away(number)
+                self._directories.take_away(number)
         return list(removed)
 
     def size_on_disk(self, key: str) -> int:
@@ -231,20 +225,36 @@ class DirectorySnapshotter(abc.ABC):
         """Iterate over all snapshots in byte order of their keys, as they are at one moment."""
         yield from self._metastore.read(lambda snapshots: list(snapshots.walk()))
 
-    def cleanup(self) -> None:
+    def leftovers(self) -> dict[str, int]:
+        """Return what is on disk that no snapshot needs, with its bytes.
+
+        Raises: as `cleanup`.
+        """
+        found = {}
+        for path in self._unnamed():
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                found[path.name] = disk_usage(path).size
+        return found
+
+    def cleanup(self, keep: Collection[str] = ()) -> None:
         """Delete what removed snapshots and killed processes left on disk.
+
+        Args:
+            keep: leftovers that stay.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
             FailedPreconditionError: there are snapshots on disk, but no database: it was lost,
-                and nobody knows what is in use.
+                and nobody knows what is in use. Or it is only read: others make snapshots.
         """
+        if self._directories.names() and self._metastore.exists():
+            self._metastore.require_writing()
+        self._directories.put_back(self._numbers)
         errors = []
         for path in self._unnamed():
-            with self._claim(path.name) as is_ours:
+            if path.name not in keep:
                 try:
-                    if is_ours:
-                        remove_tree(path)
+                    self._directories.delete(path)
                 except OSError as error:
                     errors.append(error)
         if errors:
@@ -271,130 +281,42 @@ class DirectorySnapshotter(abc.ABC):
             # Filled before the transaction, so that no other writer waits for a copy.
             with (
                 self._new_directory(kind, parent_id) as directory,
+                contextlib.ExitStack() as claimed,
                 self._changing() as snapshots,
             ):
-                snapshot = snapshots.create(kind, key, parent, labels)
+                is_free = self._directories.is_free
+                snapshot = snapshots.create(kind, key, parent, labels, is_free=is_free)
                 if snapshot.parent_ids[:1] != (() if parent_id is None else (parent_id,)):
                     raise ConflictError(f"parent snapshot {parent!r} was made again meanwhile")
                 if directory is not None:
-                    self._put_in_place(directory, snapshot.id)
+                    claimed.enter_context(self._directories.claim(snapshot.id))
+                    self._directories.put_in_place(directory, snapshot.id)
         except FileNotFoundError:
             self._metastore.read(check)  # the parent may have been removed during the copy
             raise
         return self._mounts(snapshot)
 
-    @contextlib.contextmanager
-    def _new_directory(self, kind: SnapshotKind, parent_id: str | None) -> Iterator[Path | None]:
-        """Yield the filled directory of a new snapshot; what is not put in place is deleted."""
+    def _new_directory(
+        self, kind: SnapshotKind, parent_id: str | None
+    ) -> contextlib.AbstractContextManager[Path | None]:
         if not self._has_directory(kind, parent_id):
-            yield None
-            return
-        files.make_directories(self._directory, _DIRECTORY_MODE)
-        directory = self._directory / files.unique_name(_NEW)
-        with self._claim(directory.name):
-            try:
-                directory.mkdir(_DIRECTORY_MODE)
-                self._fill(directory, kind, parent_id)
-                yield directory
-            finally:
-                with contextlib.suppress(OSError):  # the cleanup tries again, and tells
-                    remove_tree(directory)
-
-    def _put_in_place(self, directory: Path, number: str) -> None:
-        """Give a new directory its name, durably, before the database names it."""
-        place = self._directory / number
-        if os.path.lexists(place):
-            # Left by a commit that failed: the same number is given out again.
-            place.rename(self._directory / files.unique_name(f"{_REMOVED}{number}-"))
-        directory.rename(place)
-        files.sync_directory(self._directory)
+            return contextlib.nullcontext()
+        return self._directories.new(lambda directory: self._fill(directory, kind, parent_id))
 
     def _discard(self, number: str) -> None:
         """Delete the directory of a snapshot that is removed."""
-        removed = self._directory / f"{_REMOVED}{number}"
-        with self._claim(removed.name):
-            try:
-                self._take_away(number)
-                remove_tree(removed)
-            except OSError as error:
-                _LOG.warning("%s is left to the next cleanup: %s", removed, error)
-
-    def _take_away(self, number: str) -> None:
-        """Rename the directory of a snapshot that is durably removed."""
-        with contextlib.suppress(FileNotFoundError):  # a view may have none
-            (self._directory / number).rename(self._directory / f"{_REMOVED}{number}")
+        try:
+            self._directories.remove(number)
+        except OSError as error:
+            _LOG.warning("snapshot %s is left to the next cleanup: %s", number, error)
 
     def _unnamed(self) -> list[Path]:
-        """Rename all that no snapshot needs, so that it stays so, and return it."""
-        names = self._unclaimed()
-        if not names:
-            return []
-        if not self._metastore.exists():
-            return self._unnumbered()
-        # Read after the listing: what is listed and not claimed was named before, or never is.
-        known = self._metastore.read(lambda snapshots: snapshots.ids())
-        unnamed, unclear = [], []
-        for name in sorted(names - known.keys()):
-            number = name.removeprefix(_REMOVED)
-            was_moved = number in known and number not in names
-            if name.startswith((_REMOVED, _NEW)) and not was_moved:
-                unnamed.append(self._directory / name)
-            else:
-                unclear.append(name)
-        return unnamed + self._cleared_up(unclear)
-
-    def _cleared_up(self, unclear: Sequence[str]) -> list[Path]:
-        """Look at directories again while nobody changes snapshots; return what none needs.
-
-        Left by processes that died: the number of a transaction that failed is given out again.
-        """
-        if not unclear:
-            return []
-        unnamed = []
-        with self._metastore.hold() as snapshots:
-            known, names = snapshots.ids(), self._unclaimed()
-            for name in names.intersection(unclear) - known.keys():
-                path = self._directory / name
-                number = name.removeprefix(_REMOVED)
-                if number in known and number not in names:
-                    # A daemon renames before its commit, and died between the two.
-                    path.rename(self._directory / number)
-                else:
-                    removed = self._directory / files.unique_name(f"{_REMOVED}{name}-")
-                    with contextlib.suppress(FileNotFoundError):  # whoever removed it was faster
-                        unnamed.append(path.rename(removed))
-        return unnamed
-
-    def _unnumbered(self) -> list[Path]:
-        names = sorted(self._unclaimed())
-        if any(name.isdecimal() for name in names):
+        if not self._metastore.exists() and any(map(str.isdecimal, self._directories.names())):
             raise FailedPreconditionError(
                 f"{self._directory} holds snapshots, but {self._metastore.path} does not exist: "
                 "restore it, or delete the directory if nothing in it is needed"
             )
-        return [self._directory / name for name in names]
+        return self._directories.unnamed(self._numbers)
 
-    @contextlib.contextmanager
-    def _claim(self, name: str) -> Iterator[bool]:
-        """Keep other threads from deleting that directory; tell whether none does already."""
-        with self._mutex:
-            is_ours = name not in self._claimed
-            self._claimed.add(name)
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                with self._mutex:
-                    self._claimed.discard(name)
-
-    def _unclaimed(self) -> set[str]:
-        # Listed under the mutex: what is claimed while it is listed is still claimed here.
-        with self._mutex:
-            return self._names() - self._claimed
-
-    def _names(self) -> set[str]:
-        try:
-            with files.directory(self._directory) as descriptor:
-                return set(files.list_names(descriptor))
-        except FileNotFoundError:
-            return set()
+    def _numbers(self) -> Collection[str]:
+        return self._metastore.read(lambda snapshots: snapshots.ids())

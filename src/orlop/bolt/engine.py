@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.disk import Disk
+    from orlop.kv import Follower
 
 
 class BoltEngine:
@@ -43,12 +44,19 @@ class BoltEngine:
 
     read_only = False
 
-    def __init__(self, disk: Disk, *, freelist_sync: bool | None = None) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        *,
+        freelist_sync: bool | None = None,
+        follower: Follower | None = None,
+    ) -> None:
         """Take over `disk`, whose lock is held.
 
         Args:
             disk: a database; an empty one is filled first.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
+            follower: is told of the versions; None: nobody is.
 
         Raises:
             CorruptError: it is no database, or damaged.
@@ -63,6 +71,9 @@ class BoltEngine:
                 f"the file is cut short: {disk.size()} bytes, "
                 f"{meta.high_water * meta.page_size} are in use"
             )
+        self._follower = follower
+        if follower is not None:
+            follower.opened(meta.transaction)
         # After a failed or interrupted sync the system may show a version that the disk
         # does not have. Nothing may be built on it before it is durable.
         disk.write(meta.transaction % 2 * meta.page_size, [meta.encode()])
@@ -119,6 +130,8 @@ class BoltEngine:
                 with self._turn:
                     self.is_closed = True
                 self._groups.drain()
+                if self._follower is not None and self._groups.failure is None:
+                    self._follower.closing(self._meta.transaction)
         finally:
             self.is_closed = True
             self._disk.close()
@@ -192,6 +205,8 @@ class BoltEngine:
         )
         with self._versions_lock:
             self._meta = meta
+        if self._follower is not None:
+            self._follower.durable(meta.transaction)
         return meta.transaction
 
 
@@ -208,6 +223,7 @@ def open_engine(
     mode: int = 0o644,
     freelist_sync: bool | None = None,
     sync: bool = True,
+    follower: Follower | None = None,
 ) -> BoltEngine | ReadingEngine:
     """Open the database at `path`.
 
@@ -223,6 +239,7 @@ def open_engine(
             and gives up durability AND soundness: a power loss may lose any number of
             acknowledged transactions and may leave a file that cannot be opened. A crash
             of the process alone loses nothing.
+        follower: is told of the versions, if the database is opened for writing.
 
     Raises:
         LockedError: another process has the lock; the message names it.
@@ -235,7 +252,7 @@ def open_engine(
         create_file(path, empty_database(), mode)
     disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
-        return BoltEngine(disk, freelist_sync=freelist_sync)
+        return BoltEngine(disk, freelist_sync=freelist_sync, follower=follower)
     except BaseException:
         disk.close()
         raise

@@ -16,12 +16,13 @@ from orlop.inspect.references import resolve_omission
 from orlop.inspect.roots import dangling_links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from orlop.cli.session import Session
     from orlop.collect.graph import Graph
     from orlop.collect.omission import Omission
     from orlop.collect.plan import Plan
+    from orlop.collect.quarantine import SetAside
     from orlop.collect.statistics import Statistics
 
 app = typer.Typer(help="The collector: it removes what nothing holds.")
@@ -75,6 +76,8 @@ class _Shown:
         self._is_verbose = is_verbose
         self._removals = [one for one in plan.nodes if namespace in {None, one.namespace}]
         self._freed_bytes = sum(one.bytes for one in self._removals)
+        self._set_aside_bytes = sum(one.set_aside_bytes for one in self._removals)
+        self._doubt = plan.doubt
         self._kept = plan.kept
         if namespace is not None:
             marked = plan.marked
@@ -97,8 +100,15 @@ class _Shown:
             ],
             "kept": self._kept,
             "freed_bytes": self._freed_bytes,
+            **self._reserve(),
             **({"dangling": dangling} if self._is_verbose else {}),
         }
+
+    def _reserve(self) -> dict[str, object]:
+        """Return what is said only where data is set aside instead of deleted."""
+        if self._doubt is None and not self._set_aside_bytes:
+            return {}
+        return {"doubt": self._doubt, "set_aside_bytes": self._set_aside_bytes}
 
     def lines(self) -> Iterator[str]:
         if self._removals:
@@ -119,6 +129,10 @@ class _Shown:
             f"{len(self._removals)} would be removed, which frees "
             f"{human_size(self._freed_bytes)}; {self._kept} are held"
         )
+        if self._reserve():
+            yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
+        if self._doubt is not None:
+            yield f"nothing is deleted there, because {self._doubt}"
         if self._dangling:
             yield ""
             yield "references to what does not exist:"
@@ -126,11 +140,22 @@ class _Shown:
 
 
 @app.command()
-def run(context: typer.Context) -> int:
+def run(
+    context: typer.Context,
+    *,
+    release: Annotated[
+        bool,
+        typer.Option("--release", help="Also delete data that is set aside (gc quarantine)."),
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Confirm that much may go, although the metadata is in doubt."),
+    ] = False,
+) -> int:
     """Collect: remove what nothing holds, and the data that no metadata names."""
     session = session_of(context)
     with session.writing() as database:
-        statistics = database.gc.run()
+        statistics = database.gc.run(release=release, confirmed=yes)
     session.output.document(as_json(statistics), _summary(statistics))
     for backend, failure in statistics.failures.items():
         session.output.say(f"{backend}: {failure}; the next collection tries again")
@@ -143,4 +168,31 @@ def _summary(statistics: Statistics) -> Iterator[str]:
     yield (
         f"deleted on disk: {statistics.deleted}, which freed {human_size(statistics.freed_bytes)}"
     )
+    if statistics.set_aside:
+        yield (
+            f"set aside on disk: {statistics.set_aside}, which take "
+            f"{human_size(statistics.set_aside_bytes)} (orlop gc quarantine)"
+        )
     yield f"updates waited {statistics.pause_nanoseconds / _NANOSECONDS_A_MILLISECOND:.1f} ms"
+
+
+@app.command()
+def quarantine(context: typer.Context) -> None:
+    """List data that no metadata names, and that stays because the metadata was in doubt."""
+    session = session_of(context)
+    with session.reading() as database:
+        found = database.gc.quarantine()
+    session.output.document({"set_aside": [one.as_json() for one in found]}, _listed(found))
+
+
+def _listed(found: Sequence[SetAside]) -> Iterator[str]:
+    if found:
+        yield from table(
+            ("KIND", "NAME", "SIZE", "SINCE", "WHY"),
+            [
+                (one.datum.kind, one.datum.key, human_size(one.bytes), str(one.since), one.why)
+                for one in found
+            ],
+        )
+    total = human_size(sum(one.bytes for one in found))
+    yield f"{len(found)} are set aside, and take {total}; orlop gc run --release deletes them"

@@ -12,21 +12,22 @@ import threading
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.cleanup import Cleaned, clean
+from orlop.collect.cleanup import Cleaned, Order, clean
 from orlop.collect.dirt import CONTENT_BACKEND, shown
 from orlop.model.errors import AbortedError, OrlopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from orlop.collect.dirt import Dirt
     from orlop.collect.domain import Domain
-    from orlop.collect.named import Datum
 
 _PATIENCE_SECONDS: Final = 60.0
 """How long a run waits for a backend that makes no step."""
 
 _CLOSING_SECONDS: Final = 5.0
+
+_ALL: Final = Order()
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +40,8 @@ class Cleaning:
         failures: which failed, and why.
         deleted: how many blobs, ingests and snapshots were deleted.
         freed_bytes: what those took on disk.
+        set_aside: how much was left because the metadata is or was in doubt.
+        set_aside_bytes: what that takes on disk.
     """
 
     def __init__(self) -> None:
@@ -46,6 +49,8 @@ class Cleaning:
         self.failures: dict[str, str] = {}
         self.deleted = 0
         self.freed_bytes = 0
+        self.set_aside = 0
+        self.set_aside_bytes = 0
 
 
 class Cleaner:
@@ -68,26 +73,28 @@ class Cleaner:
         self._working: dict[str, _Worker] = {}
         self._is_closed = False
 
-    def run(self, only: Collection[Datum] | None = None) -> Cleaning:
+    def run(self, order: Order = _ALL) -> Cleaning:
         """Clean all backends that need it, all at the same time.
 
         What a backend that hangs does later, if it ever does, is not in what this returns.
 
         Args:
-            only: what may be deleted at most; `None`: all that nothing names.
+            order: what may be deleted.
         """
-        if only is None:
+        if order.release:
+            names = [CONTENT_BACKEND, *self._domain.snapshotters]
+        elif order.only is None:
             names = self._dirt.names()
         else:
             # A plan does not clean all that is dirty: what it leaves stays so.
-            names = sorted({datum.snapshotter for datum in only})
+            names = sorted({datum.snapshotter for datum in order.only})
         cleaning = Cleaning()
         workers = []
         for name in names:
             if name in self._domain.snapshotters or (
                 name == CONTENT_BACKEND and self._domain.content is not None
             ):
-                worker = self._start(name, only)
+                worker = self._start(name, order)
                 if worker is None:
                     cleaning.failures[shown(name)] = "an earlier cleanup of it still goes on"
                 else:
@@ -107,11 +114,11 @@ class Cleaner:
         for worker in workers:
             worker.wait(_CLOSING_SECONDS)
 
-    def _start(self, name: str, only: Collection[Datum] | None) -> _Worker | None:
+    def _start(self, name: str, order: Order) -> _Worker | None:
         with self._mutex:
             if name in self._working or self._is_closed:
                 return None
-            worker = self._working[name] = _Worker(self._domain, self._dirt, name, only)
+            worker = self._working[name] = _Worker(self._domain, self._dirt, name, order)
         worker.start(self._ended)
         return worker
 
@@ -123,13 +130,11 @@ class Cleaner:
 class _Worker:
     """The cleanup of one backend, in a thread of its own."""
 
-    def __init__(
-        self, domain: Domain, dirt: Dirt, name: str, only: Collection[Datum] | None
-    ) -> None:
+    def __init__(self, domain: Domain, dirt: Dirt, name: str, order: Order) -> None:
         self.name = name
         self._domain = domain
         self._dirt = dirt
-        self._only = only
+        self._order = order
         self._has_ended = threading.Event()
         self._is_stopped = False
         self._steps = 0
@@ -170,6 +175,8 @@ class _Worker:
         cleaning.durations[self.name] = self._nanoseconds
         cleaning.deleted += self._cleaned.deleted
         cleaning.freed_bytes += self._cleaned.freed_bytes
+        cleaning.set_aside += self._cleaned.set_aside
+        cleaning.set_aside_bytes += self._cleaned.set_aside_bytes
         if isinstance(self._error, (OrlopError, OSError)):
             cleaning.failures[shown(self.name)] = str(self._error)
         elif self._error is not None:
@@ -177,10 +184,10 @@ class _Worker:
 
     def _run(self, ended: Callable[[_Worker], None]) -> None:
         begun = perf_counter_ns()
-        if self._only is None:
+        if self._order.only is None:
             self._dirt.take(self.name)
         try:
-            clean(self._domain, self.name, self._cleaned, self._only, self._advance)
+            clean(self._domain, self.name, self._cleaned, self._order, self._advance)
         except (OrlopError, OSError) as error:
             self._error = error
             _logger.warning(
@@ -188,7 +195,9 @@ class _Worker:
             )
         except BaseException as error:  # noqa: BLE001 -- raised in the thread that waits for this
             self._error = error
-        if self._error is not None or self._cleaned.passed_over:
+        # What is set aside is looked at again: it may have a name by then, or may go.
+        left = self._cleaned.passed_over or self._cleaned.set_aside
+        if self._error is not None or left:
             self._dirt.put_back(self.name)
         self._nanoseconds = perf_counter_ns() - begun
         ended(self)

@@ -43,52 +43,85 @@ class Cleaned:
     Attributes:
         deleted: how many blobs, ingests or snapshots it deleted.
         freed_bytes: what they took on disk.
+        set_aside: how much is left because the metadata is or was in doubt.
+        set_aside_bytes: what that takes on disk.
         passed_over: how many it left because somebody was making or naming them.
     """
 
     deleted: int = 0
     freed_bytes: int = 0
+    set_aside: int = 0
+    set_aside_bytes: int = 0
     passed_over: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What may be deleted.
+
+    Attributes:
+        only: what at most; `None`: all that nothing names.
+        release: also what is set aside, or would be.
+    """
+
+    only: Collection[Datum] | None = None
+    release: bool = False
 
 
 def clean(
     domain: Domain,
     name: str,
     cleaned: Cleaned,
-    only: Collection[Datum] | None = None,
+    order: Order,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Delete what no namespace names in a backend, and what removed data left there.
+
+    Where the metadata is in doubt, that is set aside instead.
 
     Args:
         domain: the database.
         name: the snapshotter, or `CONTENT_BACKEND`.
         cleaned: where to note what was done, also if this fails half-way.
-        only: what may be deleted at most; `None`: all that nothing names.
+        order: what may be deleted.
         advance: is called before each step; what it raises ends the cleanup.
 
     Raises:
-        OrlopError, OSError: something could not be read or deleted.
+        OrlopError, OSError: something could not be read, noted or deleted.
     """
     # The claims are watched from before the backend is looked at: what was named after that
     # was claimed.
-    claims = domain.claims(name)
-    with claims.watch() as claimed:
+    with domain.claims(name).watch() as claimed:
         stock = take_stock(domain, name)
-        for batch in _batches(_garbage(domain, stock, only)):
+        data = list(stock.data())
+        named = domain.transactor.read(stock.named) if data else set()
+        unnamed = {one for one in data if one not in named}
+        kept = _kept(domain, name, order, unnamed)
+        # What is set aside is listed before anything is deleted beside it.
+        still = [one for one in data if one in kept and one.name not in claimed]
+        sizes = partial(_size, stock)
+        cleaned.set_aside_bytes = domain.quarantine.settle(name, still, sizes)
+        cleaned.set_aside = len(still)
+        garbage = {one for one in unnamed - kept if order.only is None or one in order.only}
+        for batch in _batches(_removable(stock, garbage)):
             advance()
             _discard(domain, stock, batch, claimed, cleaned)
     advance()
-    stock.cleanup()
+    if order.release or domain.quarantine.doubt(name) is None:
+        stock.cleanup({one for one in unnamed if one not in garbage})
 
 
-def _garbage(domain: Domain, stock: Stock, only: Collection[Datum] | None) -> list[Datum]:
+def _kept(domain: Domain, name: str, order: Order, unnamed: set[Datum]) -> set[Datum]:
+    """Return what of the unnamed data no collection may delete yet."""
+    if order.release:
+        return set()
+    if domain.quarantine.doubt(name) is not None:
+        return unnamed
+    return unnamed & domain.quarantine.kept(name)
+
+
+def _removable(stock: Stock, garbage: set[Datum]) -> list[Datum]:
     """Return what can go, in the order in which it must."""
-    data = list(stock.data())
-    if not data:
-        return []
-    named = domain.transactor.read(stock.named)
-    garbage = {one for one in data if one not in named and (only is None or one in only)}
     removable = stock.removable(garbage)
     for datum in sorted(garbage.difference(removable)):
         _logger.info("%s stays: others stand on it", datum.key)

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 from orlop.collect import reasons
 from orlop.collect.agenda import Settings
 from orlop.collect.cleaning import Cleaner
-from orlop.collect.dirt import Dirt
+from orlop.collect.dirt import CONTENT_BACKEND, Dirt
+from orlop.collect.hold import refuse_large
 from orlop.collect.journal import COLLECTED, FAILED, Entry
 from orlop.collect.metrics import Metrics, measured
 from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
-from orlop.collect.planning import orphans, removals, take_inventory
+from orlop.collect.planning import orphans, removals, take_inventory, with_set_aside
 from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
 from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from orlop.collect.node import Node
     from orlop.collect.paths import Path
     from orlop.collect.planning import Inventory
+    from orlop.collect.quarantine import SetAside
     from orlop.collect.resources import Resource
     from orlop.collect.schedule import Timer
     from orlop.collect.statistics import Statistics
@@ -147,22 +149,35 @@ class Collector:
             raise AlreadyExistsError(f'resources of type "{resource.type}"')
         self._domain.resources[resource.type] = resource
 
-    def run(self, *, verify: bool = False) -> Statistics:
+    def run(
+        self, *, release: bool = False, confirmed: bool = False, verify: bool = False
+    ) -> Statistics:
         """Remove what nothing holds; then delete the data that no metadata names any more.
 
         What could not be deleted is in the statistics, and is tried again by the next run.
+        Where the metadata may not be the newest (`Plan.doubt`), data is set aside instead.
 
         Args:
+            release: also delete data that is set aside, or would be.
+            confirmed: do so although the metadata is in doubt and it is a large share of it.
             verify: whether to compare what is kept in memory since the last run with the
                 database first; updates wait while all of it is read.
 
         Raises:
             FailedPreconditionError: the database was opened for reading, or this thread has
-                an update open.
+                an update open, or what would go needs to be confirmed.
             UnavailableError: an earlier write failed, or a lock was not free in time.
             DataLossError: the database is damaged.
         """
-        return self._collect(None, verify=verify)
+        return self._collect(None, release=release, confirmed=confirmed, verify=verify)
+
+    def quarantine(self) -> tuple[SetAside, ...]:
+        """Return what is set aside, as the last collection found it.
+
+        Raises:
+            DataLossError: the list is damaged.
+        """
+        return tuple(self._domain.quarantine.listed().values())
 
     def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
         """Return what `run` would remove; nothing is touched.
@@ -196,12 +211,16 @@ class Collector:
             nodes = removals(marked, inventory, surveyed)
             nodes += orphans(self._domain, inventory, surveyed)
             cancel(collections)
+        doubt = self._domain.quarantine.any_doubt
+        keeps = self._domain.quarantine.keeper()
         return Plan(
-            nodes=tuple(nodes),
+            nodes=tuple(with_set_aside(nodes, keeps)),
             marked=marked,
             is_hypothetical=now is not None or bool(omissions),
             failures=surveyed.failures,
             _apply=self._collect,
+            doubt=doubt,
+            stored_bytes=0 if doubt is None else surveyed.total_bytes(),
         )
 
     def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[Path, ...]:
@@ -259,12 +278,25 @@ class Collector:
         """
         return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
 
-    def _collect(self, plan: Plan | None, *, verify: bool = False) -> Statistics:
+    def _collect(
+        self,
+        plan: Plan | None,
+        *,
+        release: bool = False,
+        confirmed: bool = False,
+        verify: bool = False,
+    ) -> Statistics:
         self._refuse_to_read()
+
+        def work() -> Statistics:
+            if self._domain.quarantine.doubt(CONTENT_BACKEND) is not None and not confirmed:
+                refuse_large(plan or self.plan(), release=release)
+            return self._runner.run(plan, release=release, verify=verify)
+
         # A view that is open here must not be taken for the present, and an update that is
         # open here holds the gate: its own error says so.
         try:
-            statistics = contextvars.Context().run(self._runner.run, plan, verify=verify)
+            statistics = contextvars.Context().run(work)
         except Exception as error:
             self.metrics.add_failure()
             self._note(FAILED, reason=str(error))

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from orlop.collect.journal import Journal
+    from orlop.collect.quarantine import Quarantine
     from orlop.collect.reports import Reports
     from orlop.collect.resources import Resource
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -33,6 +34,7 @@ class Domain:
         content_claims: keep its cleanup from what is being written or named.
         snapshotters: what keeps snapshots, by name; empty for a bare database.
         snapshot_claims: returns the same for each of them.
+        quarantine: what is set aside, and whether anything may be deleted at all.
         resources: kinds of resources that take part, by type; may grow while the database
             is open.
         journal: where it is written down what collections removed; `None` for a bare database.
@@ -46,6 +48,7 @@ class Domain:
     content_claims: Claims
     snapshotters: Mapping[str, SnapshotBackend]
     snapshot_claims: Callable[[str], Claims]
+    quarantine: Quarantine
     resources: dict[str, Resource] = field(default_factory=dict)
     journal: Journal | None = None
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.collect.node import CONTENT, INGEST, SNAPSHOT, Node, split_snapshot
+from orlop.collect.node import CONTENT, INGEST, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.schema import buckets, content, ingests, namespaces, snapshots
 
 if TYPE_CHECKING:
@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 BLOB: Final = "blob"
 UNFINISHED: Final = "ingest"
 FILES: Final = "snapshot"
+LEFTOVER: Final = "directory"
 
 
 class Datum(NamedTuple):
     """A piece of data in a backend.
 
     Attributes:
-        kind: a blob, an unfinished one, or the files of a snapshot.
+        kind: a blob, an unfinished one, a snapshot, or a directory that the database of the
+            snapshotter does not name either.
         name: how the backend calls it.
         snapshotter: whose backend it is, for a snapshot; else empty.
     """
@@ -36,11 +38,14 @@ class Datum(NamedTuple):
     @property
     def type(self) -> str:
         """The type of the records that name such data."""
-        return {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}[self.kind]
+        types = {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}
+        return types.get(self.kind, ORPHAN)  # no record names a leftover
 
     @property
     def key(self) -> str:
         """What it is called in a plan."""
+        if self.kind == LEFTOVER:
+            return f"{self.snapshotter}/snapshots/{self.name}"
         return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name
 
 
@@ -136,5 +141,7 @@ def _has_record(transaction: Transaction, datum: Datum) -> bool:
         if buckets.child(found, key) is None:
             return False
         return ingests.backend_ref(found, namespace, key) == datum.name
+    if datum.kind == LEFTOVER:
+        return False
     bucket = snapshots.find(transaction, namespace, datum.snapshotter)
     return snapshots.backend_name(bucket, key) == datum.name

@@ -32,6 +32,7 @@ class Removal:
         reason: why nothing holds it.
         identity: what tells the record from another one of the same name.
         data: what it names in backends.
+        set_aside_bytes: what of its data is set aside instead of deleted; it frees nothing.
     """
 
     node: Node
@@ -39,6 +40,7 @@ class Removal:
     reason: str
     identity: object = None
     data: tuple[Datum, ...] = ()
+    set_aside_bytes: int = 0
 
     @property
     def type(self) -> str:
@@ -66,13 +68,18 @@ class Plan:
         is_hypothetical: whether it was made for another time than the present, or without
             something that is there.
         failures: which backends could not be read, and why; what they hold is not in here.
+        doubt: why data is set aside instead of deleted: the metadata may not be the newest.
+            `None`: it is deleted.
+        stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
     """
 
     nodes: tuple[Removal, ...]
     marked: Marked
     is_hypothetical: bool
     failures: Mapping[str, str]
-    _apply: Callable[[Plan], Statistics] = field(repr=False)
+    _apply: Callable[..., Statistics] = field(repr=False)
+    doubt: str | None = None
+    stored_bytes: int = 0
 
     @property
     def kept(self) -> int:
@@ -83,6 +90,11 @@ class Plan:
     def freed_bytes(self) -> int:
         """What all of it frees on disk, in bytes."""
         return sum(removal.bytes for removal in self.nodes)
+
+    @property
+    def set_aside_bytes(self) -> int:
+        """What data is or will be set aside, in bytes."""
+        return sum(removal.set_aside_bytes for removal in self.nodes)
 
     def held_by(self, node: Node) -> tuple[Path, ...]:
         """Return for each root that holds a node one shortest path; nothing for garbage."""
@@ -105,16 +117,20 @@ class Plan:
             raise NotFoundError(f"{node}{hint}")
         return reasons.describe(node, paths)
 
-    def apply(self) -> Statistics:
+    def apply(self, *, release: bool = False, confirmed: bool = False) -> Statistics:
         """Remove what is in the plan, and nothing else.
+
+        Args:
+            release: also delete data that is set aside, or would be.
+            confirmed: do so although the metadata is in doubt and it is a large share of it.
 
         Raises:
             FailedPreconditionError: something in it is held by now, or was made anew, or the
-                plan is hypothetical; nothing was removed.
+                plan is hypothetical, or needs to be confirmed; nothing was removed.
         """
         if self.is_hypothetical:
             raise FailedPreconditionError(
                 "the plan was made for another time than the present, or without something "
                 "that is there: make one for what is"
             )
-        return self._apply(self)
+        return self._apply(self, release=release, confirmed=confirmed)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.named import BLOB, UNFINISHED, Datum, data_of, read_named
+from orlop.collect.named import BLOB, LEFTOVER, UNFINISHED, Datum, data_of, read_named
 from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.collect.plan import Removal
 from orlop.collect.reasons import reasons
@@ -13,7 +13,7 @@ from orlop.model.errors import DataLossError, FailedPreconditionError
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from orlop.collect.domain import Domain
     from orlop.collect.marked import Marked
@@ -26,6 +26,7 @@ _SHOWN: Final = 5
 
 _ORPHANED: Final = {
     BLOB: "no metadata names this blob",
+    LEFTOVER: "no snapshot has this directory",
     UNFINISHED: "no metadata names this ingest",
 }
 
@@ -104,6 +105,15 @@ def orphans(domain: Domain, inventory: Inventory, survey: Survey) -> list[Remova
         for datum in survey.data()
         if datum in unnamed
     ]
+
+
+def with_set_aside(nodes: Iterable[Removal], keeps: Callable[[Datum], bool]) -> Iterator[Removal]:
+    """Let those free nothing whose data is set aside."""
+    for one in nodes:
+        if any(map(keeps, one.data)):
+            yield replace(one, bytes=0, set_aside_bytes=one.bytes)
+        else:
+            yield one
 
 
 def identity(transaction: Transaction, node: Node) -> object:

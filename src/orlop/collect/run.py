@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.collect.cleanup import Order
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.graph import Graph
 from orlop.collect.marked import Marked
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from orlop.collect.causes import Causes
     from orlop.collect.cleaning import Cleaner
     from orlop.collect.domain import Domain
-    from orlop.collect.named import Datum
     from orlop.collect.node import Node
     from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
@@ -78,11 +78,14 @@ class Runner:
         self._turn = SharedLock("the turn to collect")
         self._pursuit: Pursuit | None = None
 
-    def run(self, plan: Plan | None = None, *, verify: bool = False) -> Statistics:
+    def run(
+        self, plan: Plan | None = None, *, release: bool = False, verify: bool = False
+    ) -> Statistics:
         """Remove what nothing holds.
 
         Args:
             plan: what may be removed at most; `None`: all that nothing holds.
+            release: whether data goes too that is set aside, or would be.
             verify: whether to compare the graph that was kept with the database first.
 
         Raises:
@@ -102,7 +105,7 @@ class Runner:
                 self.forget()  # what they say changes without a report
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-        return _clean_up(self._cleaner, run.swept, only)
+        return _clean_up(self._cleaner, run.swept, Order(only, release))
 
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes what is held; `None`: never.
@@ -312,8 +315,8 @@ def _finish(collections: Mapping[str, Collection]) -> None:
             _logger.exception("the collection of type %s could not be finished", kind)
 
 
-def _clean_up(cleaner: Cleaner, swept: Swept, only: set[Datum] | None) -> Statistics:
-    cleaning = cleaner.run(only)
+def _clean_up(cleaner: Cleaner, swept: Swept, order: Order) -> Statistics:
+    cleaning = cleaner.run(order)
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
         pause_nanoseconds=sum(swept.pauses),
@@ -326,5 +329,7 @@ def _clean_up(cleaner: Cleaner, swept: Swept, only: set[Datum] | None) -> Statis
         kept=swept.kept,
         deleted=cleaning.deleted,
         freed_bytes=cleaning.freed_bytes,
+        set_aside=cleaning.set_aside,
+        set_aside_bytes=cleaning.set_aside_bytes,
         failures=cleaning.failures,
     )

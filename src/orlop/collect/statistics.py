@@ -24,6 +24,9 @@ class Statistics:
         kept: how many records of those types were held.
         deleted: how many blobs, ingests and snapshots were deleted from backends.
         freed_bytes: what those took on disk.
+        set_aside: how much in backends no metadata names and was left all the same, because the
+            metadata is or was in doubt.
+        set_aside_bytes: what that takes on disk.
         failures: which cleanups failed (`content`, or a snapshotter) and why; what they left
             goes with the next collection.
     """
@@ -38,4 +41,6 @@ class Statistics:
     kept: int = 0
     deleted: int = 0
     freed_bytes: int = 0
+    set_aside: int = 0
+    set_aside_bytes: int = 0
     failures: Mapping[str, str] = field(default_factory=dict)

@@ -9,6 +9,7 @@ from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.named import (
     BLOB,
     FILES,
+    LEFTOVER,
     UNFINISHED,
     Datum,
     read_named_in_content,
@@ -50,8 +51,8 @@ class Stock(Protocol):
     def discard(self, data: Sequence[Datum]) -> list[Datum]:
         """Move data out of sight, without waiting for its deletion; return what this moved."""
 
-    def cleanup(self) -> None:
-        """Delete what was discarded."""
+    def cleanup(self, keep: Collection[Datum] = ()) -> None:
+        """Delete what was discarded, and leftovers but for those to `keep`."""
 
 
 class ContentStock:
@@ -94,7 +95,7 @@ class ContentStock:
         """Move blobs and ingests out of sight; return which this moved."""
         return [datum for datum in data if _is_gone(self._discarding(datum), datum)]
 
-    def cleanup(self) -> None:
+    def cleanup(self, keep: Collection[Datum] = ()) -> None:  # noqa: ARG002 -- all have a name
         """Delete what was discarded."""
         self._backend.cleanup()
 
@@ -114,11 +115,14 @@ class SnapshotStock:
         self.claims = claims
         self._name = name
         self._backend = backend
+        self._leftovers = {
+            Datum(LEFTOVER, one, name): size for one, size in backend.leftovers().items()
+        }
         self._snapshots = list(backend.walk())
 
     def data(self) -> list[Datum]:
-        """Return all snapshots, in byte order of their keys."""
-        return [self._datum(one.name) for one in self._snapshots]
+        """Return all snapshots, in byte order of their keys, then leftovers."""
+        return [*(self._datum(one.name) for one in self._snapshots), *self._leftovers]
 
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the snapshots that the metadata of all namespaces names."""
@@ -126,23 +130,28 @@ class SnapshotStock:
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, children first."""
-        names = {datum.name for datum in garbage}
-        return [self._datum(name) for name in leaves_first(self._snapshots, names)]
+        names = {datum.name for datum in garbage if datum.kind == FILES}
+        free = [self._datum(name) for name in leaves_first(self._snapshots, names)]
+        return free + [one for one in self._leftovers if one in garbage]
 
     def size(self, datum: Datum) -> int:
         """Return how many bytes of the disk the removal of a snapshot gives back."""
+        if datum.kind == LEFTOVER:
+            return self._leftovers.get(datum, 0)
         try:
             return self._backend.size_on_disk(datum.name)
         except NotFoundError:
             return 0
 
     def discard(self, data: Sequence[Datum]) -> list[Datum]:
-        """Remove snapshots, all at once; return which this removed."""
-        return [self._datum(name) for name in self._backend.discard([one.name for one in data])]
+        """Remove snapshots, all at once; return which this removed. Leftovers need no removal."""
+        names = [one.name for one in data if one.kind == FILES]
+        removed = [self._datum(name) for name in self._backend.discard(names)] if names else []
+        return removed + [one for one in data if one.kind == LEFTOVER]
 
-    def cleanup(self) -> None:
-        """Delete the files of removed snapshots."""
-        self._backend.cleanup()
+    def cleanup(self, keep: Collection[Datum] = ()) -> None:
+        """Delete the files of removed snapshots, and leftovers but for those to `keep`."""
+        self._backend.cleanup({one.name for one in keep if one.kind == LEFTOVER})
 
     def _datum(self, name: str) -> Datum:
         return Datum(FILES, name, self._name)

@@ -41,6 +41,10 @@ class Survey:
             deletable.update(stock.removable({one for one in stock.data() if one not in named}))
         return deletable
 
+    def total_bytes(self) -> int:
+        """Return what everything takes on disk, in bytes."""
+        return sum(self.size(datum) for datum in self.data())
+
     def size(self, datum: Datum) -> int:
         """Return what a datum takes on disk, in bytes; 0 where it is not there."""
         stock = self.stocks.get(datum.snapshotter)

@@ -5,7 +5,17 @@ writer. Everything above this floor sees only these protocols, so that another e
 stand where `orlop.bolt` stands today.
 """
 
-from orlop.kv.contract import Bucket, Cursor, Engine, Item, Path, ReadableBucket, Transaction, Tree
+from orlop.kv.contract import (
+    Bucket,
+    Cursor,
+    Engine,
+    Follower,
+    Item,
+    Path,
+    ReadableBucket,
+    Transaction,
+    Tree,
+)
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -35,6 +45,7 @@ __all__ = [
     "EngineClosedError",
     "EngineError",
     "EnginePoisonedError",
+    "Follower",
     "IncompatibleValueError",
     "Item",
     "KeyRequiredError",

@@ -258,6 +258,23 @@ class Transaction(Protocol):
     ) -> None: ...
 
 
+class Follower(Protocol):
+    """Who is told of the versions of a database that is open for writing.
+
+    The calls come one at a time, in the order of the versions. What they raise fails what the
+    engine is doing.
+    """
+
+    def opened(self, version: int) -> None:
+        """Be told the version that was found, before anything is written."""
+
+    def durable(self, version: int) -> None:
+        """Be told of a version that is durable, before anybody else is."""
+
+    def closing(self, version: int) -> None:
+        """Be told the last version, while the lock is still held; not after a failed write."""
+
+
 class Engine(Protocol):
     """An open database."""
 

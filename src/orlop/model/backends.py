@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from orlop.model.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
@@ -151,8 +151,11 @@ class SnapshotBackend(Protocol):
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots."""
 
-    def cleanup(self) -> None:
-        """Delete what removed snapshots left on disk."""
+    def leftovers(self) -> Mapping[str, int]:
+        """Return what is on disk that no snapshot of this backend needs, with its bytes."""
+
+    def cleanup(self, keep: Collection[str] = ()) -> None:
+        """Delete what removed snapshots left on disk, but for leftovers to `keep`."""
 
     def close(self) -> None:
         """Release what the backend holds; closing twice is allowed."""

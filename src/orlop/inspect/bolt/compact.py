@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from orlop.bolt import compaction
+from orlop import opening
+from orlop.bolt import compaction, open_engine
 from orlop.inspect.bolt.check import check_file
 from orlop.kv.errors import CorruptError
 
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0) -> Compacted:
     """Write a database anew without free pages; see `orlop.bolt.compaction.compact`."""
-    return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)
+    keeps_place = nullcontext() if output else opening.carried_over(path, open_engine)
+    with keeps_place:
+        return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)
 
 
 def _require_sound(path: Path) -> None:

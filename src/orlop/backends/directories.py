@@ -1,0 +1,139 @@
+"""The directories of snapshots: one for each number, made and removed beside each other.
+
+A directory gets its number when it is complete, and before the database names it; it loses it
+only when the database durably names it no more. What has no number that the database names is
+left by processes that died, by updates that failed, or by a database that was set back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends import files
+from orlop.backends.removal import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+    from pathlib import Path
+
+_NEW: Final = "new-"
+_REMOVED: Final = "rm-"
+_MODE: Final = 0o700
+
+
+class SnapshotDirectories:
+    """The directories below one. Every thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mutex = threading.Lock()
+        # Names of directories that a thread of ours is making or deleting.
+        self._claimed: set[str] = set()
+
+    @contextlib.contextmanager
+    def new(self, fill: Callable[[Path], None]) -> Iterator[Path]:
+        """Yield a new directory without a number, filled; where it gets none it is deleted."""
+        files.make_directories(self._path, _MODE)
+        directory = self._path / files.unique_name(_NEW)
+        with self.claim(directory.name):
+            try:
+                directory.mkdir(_MODE)
+                fill(directory)
+                yield directory
+            finally:
+                with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                    remove_tree(directory)
+
+    def is_free(self, number: str) -> bool:
+        """Tell whether nothing has that number: what an update that failed has left keeps it."""
+        return not any(
+            os.path.lexists(self._path / name) for name in (number, f"{_REMOVED}{number}")
+        )
+
+    def put_in_place(self, directory: Path, number: str) -> None:
+        """Give a new directory its number, durably, before the database names it."""
+        directory.rename(self._path / number)
+        files.sync_directory(self._path)
+
+    def take_away(self, number: str) -> None:
+        """Take the number from a directory whose snapshot is durably removed."""
+        with contextlib.suppress(FileNotFoundError):  # a view may have none
+            (self._path / number).rename(self._path / f"{_REMOVED}{number}")
+
+    def remove(self, number: str) -> None:
+        """Delete the directory of a snapshot that is durably removed.
+
+        Raises:
+            OSError: it is left to the cleanup.
+        """
+        removed = f"{_REMOVED}{number}"
+        with self.claim(removed):
+            self.take_away(number)
+            remove_tree(self._path / removed)
+
+    def unnamed(self, numbers: Callable[[], Collection[str]]) -> list[Path]:
+        """Return all that no snapshot needs, in the order of the names.
+
+        Args:
+            numbers: reads which numbers the database names. It is called after the listing: what
+                is listed, and not being made, was named before that or never is.
+        """
+        # Listed under the mutex: what is claimed while it is listed is still claimed here.
+        with self._mutex:
+            names = self.names()
+            unclaimed = names - self._claimed
+        if not names:
+            return []
+        known = set(numbers())
+        unnamed = []
+        for name in sorted(unclaimed - known):
+            number = name.removeprefix(_REMOVED)
+            if number not in known or number in names:
+                unnamed.append(self._path / name)
+        return unnamed
+
+    def put_back(self, numbers: Callable[[], Collection[str]]) -> None:
+        """Give those their numbers back that are named, and have lost them too early.
+
+        containerd renames before it commits, and may die between the two.
+        """
+        names = self.names()
+        if not any(name.startswith(_REMOVED) for name in names):
+            return
+        for number in set(numbers()) - names:
+            if f"{_REMOVED}{number}" in names:
+                (self._path / f"{_REMOVED}{number}").rename(self._path / number)
+
+    def delete(self, path: Path) -> None:
+        """Delete a directory that nothing needs, unless somebody else is at it.
+
+        Raises:
+            OSError: something could not be deleted.
+        """
+        with self.claim(path.name) as is_ours:
+            if is_ours:
+                remove_tree(path)
+
+    def names(self) -> set[str]:
+        """Return the names of all directories."""
+        try:
+            with files.directory(self._path) as descriptor:
+                return set(files.list_names(descriptor))
+        except FileNotFoundError:
+            return set()
+
+    @contextlib.contextmanager
+    def claim(self, name: str) -> Iterator[bool]:
+        """Keep other threads from deleting that directory; tell whether none does already."""
+        with self._mutex:
+            is_ours = name not in self._claimed
+            self._claimed.add(name)
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                with self._mutex:
+                    self._claimed.discard(name)
