@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from backends.killing import steps
 from orlop.model.errors import NotFoundError, OrlopError, UnavailableError
 from stores.blobs import DATA, digest_of
 from stores.consistency import check_data, check_nothing_unnamed, check_records
+from stores.dying import states
 from stores.steps_of_stores import (
     COLLECTION,
     CONTENT_STEPS,
@@ -83,22 +83,19 @@ def test_a_process_that_dies(tmp_path: Path, begun: Path, step: Step, snapshotte
         with orlop.open(root, sync=False) as db:
             leased(db, step, snapshotter)
 
-    deaths = 0
-    for _ in steps(run):
-        deaths += 1
-        for collect_first in (False, True):
-            with orlop.open(_copy(root, tmp_path / "after"), sync=False) as db:
-                if collect_first:
-                    check_records(db)
-                    check_data(db, lost=step.lost)
-                    db.gc.run()
-                    check_records(db)
-                    check_data(db, lost=step.lost)
-                    check_nothing_unnamed(db)
-                else:
-                    check(db, step, snapshotter)
-        _copy(begun, root)
-    assert deaths > 2
+    seen = 0
+    for left in states(run, root, tmp_path / "states"):
+        seen += 1
+        with orlop.open(_copy(left, tmp_path / "after"), sync=False) as db:
+            check(db, step, snapshotter)
+        with orlop.open(left, sync=False) as db:
+            check_records(db)
+            check_data(db, lost=step.lost)
+            db.gc.run()
+            check_records(db)
+            check_data(db, lost=step.lost)
+            check_nothing_unnamed(db)
+    assert seen > 1  # before and after
 
 
 def _copy(source: Path, target: Path) -> Path:
