@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import orlop
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
+    UnavailableError,
 )
 from orlop.model.records import LeaseResource, SnapshotInfo, SnapshotKind
 from stores.blobs import DATA, digest_of, ingest, put
-from stores.chains import chain
+from stores.chains import chain, record
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orlop import Database, Namespace
     from orlop.stores.snapshots import SnapshotStore
 
@@ -109,3 +113,33 @@ def test_the_map_of_backends_is_a_copy(db: Database) -> None:
     assert db.snapshot_backends.get("unknown") is None
     with pytest.raises(FailedPreconditionError, match='"unknown" is not available here'):
         db.namespace("testing").snapshots("unknown").prepare("key")
+
+
+def test_who_makes_something_waits_for_a_cleanup_no_longer_than_the_database_says(
+    tmp_path: Path,
+) -> None:
+    with orlop.open(tmp_path / "impatient", timeout=0.05) as db:
+        ns = db.namespace("testing")
+        store = ns.snapshots("native")
+        chain(store, "base")
+        digest = put(ns)
+        base = record(store, "base").backend_name
+        other = db.namespace("other")
+
+        with (
+            db.snapshot_claims("native").take([base]),
+            db.content_claims.take([digest, "testing/1/ref"]),
+        ):
+            for make in (
+                lambda: store.prepare("key", "base"),
+                lambda: store.view("key", "base"),
+                lambda: ns.content.writer("ref"),
+                lambda: other.content.writer("shared", expected=digest),
+            ):
+                with pytest.raises(UnavailableError, match=r"cleanup within 0\.05 seconds"):
+                    make()
+            assert store.stat("base").kind is SnapshotKind.COMMITTED, "asking waits for nobody"
+
+        assert [one.name for one in store.walk()] == ["base"]
+        store.prepare("key", "base")
+        ns.content.writer("ref").close()
