@@ -10,6 +10,7 @@ import pytest
 from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from campaigns.bombs import bombs
+from orlop.bolt import trees
 from orlop.bolt.birth import empty_database
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.reader import ReadingEngine
@@ -89,6 +90,24 @@ def test_a_bucket_that_its_name_does_not_lead_to_is_not_passed_over() -> None:
                 walk()
         with pytest.raises(CorruptError, match="b'b' is listed but is not where"):
             "".join(dump(transaction))
+
+
+def test_what_lies_too_deep_for_plain_trees_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees, "NESTING_MAX", 3)
+    with BoltEngine(SimulatedDisk()).begin(writable=True) as transaction:
+        bucket = transaction.root.create_bucket(b"v1")
+        for _ in range(3):
+            bucket = bucket.create_bucket(b"deeper")
+        assert transaction.root.tree(b"v1") == {b"deeper": {b"deeper": {b"deeper": {}}}}
+        bucket.create_bucket(b"deeper")
+        with pytest.raises(NestingTooDeepError, match="a bucket inside 4 others"):
+            transaction.root.tree(b"v1")
+
+
+def test_a_bucket_cut_short_is_refused() -> None:
+    transaction = ReadingEngine(crafted({3: buckets(3, {b"v1": b"short"})})).begin()
+    with pytest.raises(CorruptError, match="a bucket's value of 5 bytes is too short"):
+        transaction.root.tree(b"v1")
 
 
 def test_a_damaged_file_is_read_alike_or_refused(sound: bytes) -> None:

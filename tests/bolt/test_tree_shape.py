@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -87,6 +88,9 @@ def assert_lawful(tree: Tree) -> None:
     for branch in tree.branches:
         assert len(branch.children) >= 2
         assert branch.keys == sorted(set(branch.keys))
+    for above, below in pairwise(tree.levels):
+        keys = [key for node in above for key in node.keys]
+        assert keys == [node.keys[0] for node in below], "bbolt would add a second entry for one"
 
 
 def key(number: int) -> bytes:
