@@ -15,6 +15,7 @@ from differential.record_inputs import RecordInputs
 from differential.weights import ACTS_IN_BACKEND, IN_TRANSACTION, MADE_BY, WEIGHTS
 from differential.world import Known, Writer, look
 from orlop import SnapshotKind
+from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -264,8 +265,14 @@ class Script:
                     )
 
     def _status_of(self, namespace: str, ref: str) -> IngestStatus | None:
-        statuses = self._player.database.namespace(namespace).content.statuses()
-        return next((one for one in statuses if one.ref == ref), None)
+        """Return what the backend has under that reference, even if no ingest names it any more.
+
+        What a shared ingest had written before is left to a cleanup.
+        """
+        try:
+            return self._player.database.content_backend.status(f"{namespace}/1/{ref}")
+        except NotFoundError:
+            return None
 
     def _open(self, operation: Operation, *, flaw: bool) -> None:
         draw, here = self._in, self._here(operation)
