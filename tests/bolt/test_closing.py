@@ -231,3 +231,15 @@ def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -
     disk._use._entries.clear()
     assert disk.size(), "the parent's file stays open"
     disk.close()
+
+
+def test_the_handle_of_another_process_only_closes(path: Path) -> None:
+    engine = open_engine(path)
+    assert isinstance(engine, BoltEngine)
+    # As in a forked child, where the parent's writer never ends.
+    engine._process = 0
+    engine._turn.acquire()
+    with pytest.raises(EngineClosedError, match="belongs to process 0, which was forked"):
+        engine.begin()
+    engine.close()
+    open_engine(path, timeout=0).close()
