@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
 from orlop.bolt.birth import empty_database
 from orlop.bolt.node import Branch, Leaf, Node
+from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -173,3 +175,23 @@ def test_keys_larger_than_a_page() -> None:
     # Each leaf has one such key; a branch cannot have fewer than two.
     assert all(len(leaf.keys) == 1 for leaf in tree.leaves)
     assert all(len(branch.children) in {2, 3} for branch in tree.branches)
+
+
+def test_a_branch_with_one_child_has_nothing_to_merge() -> None:
+    # No writer leaves one, but a file may hold one.
+    pages = {
+        3: buckets(3, {b"v1": 4}),
+        4: branch(4, {b"a": 5}),
+        5: branch(5, {b"a": 6, b"b": 7}),
+        6: leaf(6, {b"a": b"kept"}),
+        7: leaf(7, {b"b": b"goes"}),
+    }
+    disk = crafted(pages)
+    engine = BoltEngine(disk)
+    with engine.begin(writable=True) as transaction:
+        bucket = transaction.root.bucket(b"v1")
+        assert bucket is not None
+        bucket.delete(b"b")
+    with engine.begin() as transaction:
+        assert transaction.root.tree(b"v1") == {b"a": b"kept"}
+    assert check_disk(disk).faults == []
