@@ -87,9 +87,9 @@ def assert_lawful(tree: Tree) -> None:
     for node in tree.below_root + tree.levels[0]:
         least = 4 if isinstance(node, Branch) else 2
         assert node.size <= PAGE_SIZE or len(node.keys) < least, "a node that could be split"
-    for branch in tree.branches:
-        assert len(branch.children) >= 2
-        assert branch.keys == sorted(set(branch.keys))
+    for node in tree.branches:
+        assert len(node.children) >= 2
+        assert node.keys == sorted(set(node.keys))
     for above, below in pairwise(tree.levels):
         keys = [key for node in above for key in node.keys]
         assert keys == [node.keys[0] for node in below], "bbolt would add a second entry for one"
