@@ -39,7 +39,7 @@ def test_both_remove_the_same(
 
     assert metadata_driver.run(theirs, [{"op": "gc"}]) == [{"ok": "done"}]
     with orlop.open(ours) as database:
-        removed = sum(database.gc.run().removed.values())
+        removed = sum(database.gc.run(confirmed=True).removed.values())
 
     assert contents(ours / META_DB) == contents(theirs / META_DB)
     assert 0 < removed < written

@@ -23,7 +23,7 @@ DESIGNED = {
     "sandbox": "create ls inspect label rm",
     "lease": "create ls inspect label rm add resources",
     "namespace": "create ls inspect label rm",
-    "gc": "run plan journal",
+    "gc": "run plan journal quarantine",
     "db": "info tree dump check migrate backup pages stats compact diff salvage",
 }
 QUESTIONS = ("why", "roots", "referrers", "owner")

@@ -228,15 +228,31 @@ def test_where_the_mark_cannot_be_written_there_is_none(
 ) -> None:
     write(root)
 
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "no space left")
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(30, "read-only file system")
 
     with monkeypatch.context() as patch:
-        patch.setattr("orlop.backends.files.write_atomically", full)
+        patch.setattr("orlop.backends.files.write_atomically", refuse)
         assert ends(root) == all_are(End.CLEAN)
     assert "how this period ends cannot be noted" in caplog.text
     assert not mark(root).exists()
     assert ends(root) == all_are(End.UNKNOWN)
+
+
+def test_on_a_full_disk_the_mark_is_written_over(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "no space left")
+
+    monkeypatch.setattr("orlop.backends.files.write_atomically", full)
+    for name in ("y", "z"):
+        assert ends(root) == all_are(End.CLEAN)
+        write(root, name)
+    monkeypatch.undo()
+    assert ends(root) == all_are(End.CLEAN)
 
 
 def test_another_process_reads_beside_a_writer(root: Path) -> None:

@@ -130,8 +130,9 @@ class BoltEngine:
                 with self._turn:
                     self.is_closed = True
                 self._groups.drain()
-                if self._follower is not None and self._groups.failure is None:
-                    self._follower.closing(self._meta.transaction)
+                if self._follower is not None:
+                    failed = self._groups.failure is not None
+                    self._follower.closing(None if failed else self._meta.transaction)
         finally:
             self.is_closed = True
             self._disk.close()

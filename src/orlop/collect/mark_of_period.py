@@ -8,6 +8,7 @@ machine. At the close the mark says which versions were left.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -28,6 +29,7 @@ FILE: Final = "period.json"
 ANY_BOOT: Final = "?"
 """What stands for the start of the machine where the system does not tell."""
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _FOLDER_MODE: Final = 0o700
 _MODE: Final = 0o600
 _DIGITS: Final = 20
@@ -92,13 +94,33 @@ class Mark:
     def write(self, folder: Path) -> None:
         """Put it in place of what is there, durably.
 
+        On a full disk it is written over what is there, which needs no space: whoever wants to
+        make some must not be in doubt. A mark that a power loss tears then counts as none.
+
         Raises:
             OSError: it cannot be written.
         """
         files.make_directories(folder, _FOLDER_MODE)
+        data = self.encode()[0]
         with files.directory(folder) as descriptor:
-            files.write_atomically(FILE, self.encode()[0], dir_fd=descriptor, mode=_MODE)
+            try:
+                files.write_atomically(FILE, data, dir_fd=descriptor, mode=_MODE)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                _write_over(descriptor, data)
             os.fsync(descriptor)
+
+
+def _write_over(directory: int, data: bytes) -> None:
+    mark = os.open(FILE, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if os.pwrite(mark, data, 0) < len(data):
+            raise OSError(errno.ENOSPC, "no space for the mark", FILE)
+        os.ftruncate(mark, len(data))
+        os.fsync(mark)
+    finally:
+        os.close(mark)
 
 
 class State(NamedTuple):

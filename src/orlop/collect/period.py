@@ -180,6 +180,12 @@ class Period:
                 self._write()
                 self._release()
 
+    def abandon(self) -> None:
+        """Leave the mark as it is: that of a handle that still writes."""
+        with self._mutex:
+            if os.getpid() == self._process:
+                self._release()
+
     def _write(self) -> None:
         self._release()
         try:
@@ -241,10 +247,17 @@ class PeriodKeeper:
         if self.period is not None:
             self.period.note(name, version)
 
-    def closing(self, name: str) -> None:
-        """Take note that a database closes, while it is still locked."""
+    def closing(self, name: str, *, failed: bool) -> None:
+        """Take note that a database closes, while it is still locked.
+
+        After a failed write nobody knows how it ends: the mark stays as that of a process that
+        died would.
+        """
         if self.period is not None and name == METADATA:
-            self.period.close()
+            if failed:
+                self.period.abandon()
+            else:
+                self.period.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +271,8 @@ class _Follower:
     def durable(self, version: int) -> None:
         self.keeper.durable(self.name, version)
 
-    def closing(self, version: int) -> None:  # noqa: ARG002 -- it was durable before
-        self.keeper.closing(self.name)
+    def closing(self, version: int | None) -> None:
+        self.keeper.closing(self.name, failed=version is None)
 
 
 def carry_over(folder: Path, name: str, before: State, after: State) -> None:

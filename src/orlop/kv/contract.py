@@ -271,8 +271,8 @@ class Follower(Protocol):
     def durable(self, version: int) -> None:
         """Be told of a version that is durable, before anybody else is."""
 
-    def closing(self, version: int) -> None:
-        """Be told the last version, while the lock is still held; not after a failed write."""
+    def closing(self, version: int | None) -> None:
+        """Be told the last version, while the lock is still held; `None` after a failed write."""
 
 
 class Engine(Protocol):
