@@ -12,6 +12,8 @@ Source: go.etcd.io/bbolt, page.go; spec/metadata.md 1.4.
 from __future__ import annotations
 
 import struct
+from itertools import accumulate
+from operator import add
 from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.bolt.node import Branch, Leaf, Node
@@ -129,30 +131,51 @@ def encode_leaf(node: Leaf, page: int, overflow: int, values: Sequence[bytes]) -
     Raises:
         ValueError: there are not as many values as keys.
     """
-    count = len(node.keys)
-    table: list[int] = []
-    distance = count * LEAF_ELEMENT.size
-    for flag, key, value in zip(node.flags, node.keys, values, strict=True):
-        table += (flag, distance, len(key), len(value))
-        distance += len(key) + len(value) - LEAF_ELEMENT.size
-    chunks = [
+    keys = node.keys
+    count = len(keys)
+    if len(values) != count:
+        raise ValueError(f"{len(values)} values for {count} keys")
+    key_sizes = list(map(len, keys))
+    value_sizes = list(map(len, values))
+    # A key lies behind the rest of the table and the elements before it. Column by column,
+    # so that the loops are those of the interpreter itself.
+    behind = accumulate(map(add, key_sizes, value_sizes), initial=0)
+    table = [0] * (4 * count)
+    table[::4] = node.flags
+    table[1::4] = map(add, behind, range(count * LEAF_ELEMENT.size, 0, -LEAF_ELEMENT.size))
+    table[2::4] = key_sizes
+    table[3::4] = value_sizes
+    contents = [b""] * (2 * count)
+    contents[::2] = keys
+    contents[1::2] = values
+    return [
         HEADER.pack(page, LEAF_PAGE, count, overflow),
-        struct.pack(f"<{len(table)}I", *table),
+        struct.pack(f"<{4 * count}I", *table),
+        *contents,
     ]
-    for key, value in zip(node.keys, values, strict=True):
-        chunks += (key, value)
-    return chunks
 
 
 def encode_branch(node: Branch, page: int, overflow: int, children: Sequence[int]) -> list[bytes]:
-    """Write a branch as a sequence of chunks; `children` are the page ids below it."""
-    count = len(node.keys)
-    table: list[bytes] = []
-    distance = count * BRANCH_ELEMENT.size
-    for key, child in zip(node.keys, children, strict=True):
-        table.append(BRANCH_ELEMENT.pack(distance, len(key), child))
-        distance += len(key) - BRANCH_ELEMENT.size
-    return [HEADER.pack(page, BRANCH_PAGE, count, overflow), *table, *node.keys]
+    """Write a branch as a sequence of chunks; `children` are the page ids below it.
+
+    Raises:
+        ValueError: there are not as many children as keys.
+    """
+    keys = node.keys
+    count = len(keys)
+    if len(children) != count:
+        raise ValueError(f"{len(children)} children for {count} keys")
+    key_sizes = list(map(len, keys))
+    behind = accumulate(key_sizes, initial=0)
+    table = [0] * (3 * count)
+    table[::3] = map(add, behind, range(count * BRANCH_ELEMENT.size, 0, -BRANCH_ELEMENT.size))
+    table[1::3] = key_sizes
+    table[2::3] = children
+    return [
+        HEADER.pack(page, BRANCH_PAGE, count, overflow),
+        struct.pack("<" + "IIQ" * count, *table),
+        *keys,
+    ]
 
 
 def encode_freelist(page: int, overflow: int, ids: Sequence[int]) -> bytes:
