@@ -14,7 +14,7 @@ def gather(engine: BoltEngine, transaction: BoltTransaction) -> Group:
     """End a writing transaction as its commit does, up to the place where it waits."""
     state = transaction._root.settle()
     assert state is not None, "the transaction has changed nothing"
-    transaction._ending = None
+    transaction.is_over = True
     group = engine._groups.add(transaction.edit, state)
     engine._turn.release()
     return group

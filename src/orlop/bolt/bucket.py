@@ -9,12 +9,13 @@ Source: go.etcd.io/bbolt, bucket.go.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from orlop.bolt.cursor import BoltCursor, items, visible_value
+from orlop.bolt.cursor import BoltCursor, items
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
-from orlop.bolt.tree import delete, find_leaf, position, put
+from orlop.bolt.tree import delete, find_leaf, put
 from orlop.bolt.trees import tree, trees
 from orlop.kv.errors import (
     BucketExistsError,
@@ -92,7 +93,8 @@ class BoltBucket:
     @property
     def root(self) -> Node:
         """Return the root node of the tree."""
-        self._require_usable()
+        if self._deleted or self.transaction.is_over or self.transaction.engine.is_closed:
+            self._require_usable()
         tree = self._tree
         if isinstance(tree, int):
             tree = self._tree = self.transaction.load(tree)
@@ -106,9 +108,11 @@ class BoltBucket:
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; None where there is none or where a bucket is."""
-        leaf = find_leaf(self.transaction.load, self.root, key)
-        index, found = position(leaf, key)
-        return visible_value(leaf, index) if found else None
+        found = self.find(key)
+        if found is None or found[1] & BUCKET_FLAG:
+            return None
+        value = found[0]
+        return value if isinstance(value, bytes) else None
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value under `key`; see the contract for what is refused."""
@@ -118,10 +122,9 @@ class BoltBucket:
             raise ValueTooLargeError(f"a value of {len(value)} bytes; {VALUE_SIZE_MAX} are allowed")
         if not self._path:
             raise IncompatibleValueError("the outermost bucket holds buckets only")
-        if self._is_bucket(key):
-            raise IncompatibleValueError(f"a bucket has the name {key!r}")
-        self.touch()
-        self._put(key, bytes(value), 0)
+        self._put(bytes(key), bytes(value), 0)
+        if not self._touched:
+            self.touch()
 
     def delete(self, key: bytes) -> None:
         """Delete the value under `key`; nothing happens where there is none."""
@@ -173,12 +176,13 @@ class BoltBucket:
         self.require_room_below()
         edit = self.transaction.edit
         tree = Leaf([], [], [], EMPTY_SIZE, edit)
+        name = bytes(name)
         self._put(name, BucketState(tree, 0, edit.page_size), BUCKET_FLAG)
-        bucket = BoltBucket(self.transaction, tree, 0, path=(*self._path, bytes(name)))
+        bucket = BoltBucket(self.transaction, tree, 0, path=(*self._path, name))
         bucket.touch()
         # Whatever is put into it has to reach the parent's value.
         bucket._changed = True
-        self._children[bytes(name)] = bucket
+        self._children[name] = bucket
         return bucket
 
     def create_bucket_if_absent(self, name: bytes) -> BoltBucket:
@@ -305,9 +309,14 @@ class BoltBucket:
 
     def find(self, key: bytes) -> tuple[bytes | BucketState, int] | None:
         """Return the element under `key`: its value as it is stored, and its flag."""
-        leaf = find_leaf(self.transaction.load, self.root, key)
-        index, found = position(leaf, key)
-        return (leaf.values[index], leaf.flags[index]) if found else None
+        leaf = self.root
+        if not isinstance(leaf, Leaf):
+            leaf = find_leaf(self.transaction.load, leaf, key)
+        keys = leaf.keys
+        index = bisect_left(keys, key)
+        if index < len(keys) and keys[index] == key:
+            return leaf.values[index], leaf.flags[index]
+        return None
 
     def _require_usable(self) -> None:
         self.transaction.require_open()
@@ -327,12 +336,8 @@ class BoltBucket:
         if len(self._path) >= NESTING_MAX:
             raise NestingTooDeepError(f"a bucket inside {len(self._path)} others")
 
-    def _is_bucket(self, key: bytes) -> bool:
-        found = self.find(key)
-        return found is not None and bool(found[1] & BUCKET_FLAG)
-
     def _put(self, key: bytes, value: bytes | BucketState, flag: int) -> None:
-        self._tree = put(self.transaction.edit, self.root, bytes(key), value, flag)
+        self._tree = put(self.transaction.edit, self.root, key, value, flag)
         self._changed = True
         self.revision += 1
 

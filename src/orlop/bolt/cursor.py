@@ -56,10 +56,13 @@ class BoltCursor:
 
     def next(self) -> Item | None:
         """Move to the next item."""
-        self._bucket.transaction.require_open()
+        bucket = self._bucket
+        transaction = bucket.transaction
+        if transaction.is_over or transaction.engine.is_closed:
+            transaction.require_open()
         if self._key is None:
             return None
-        if self._revision != self._bucket.revision:
+        if self._revision != bucket.revision:
             key = self._key
             self._descend(key)
             # What stood here may be gone; then its follower is here already.
@@ -71,7 +74,11 @@ class BoltCursor:
         if index < len(leaf.keys):
             # Most steps stay in their leaf, and what a step costs is what it calls.
             self._key = key = leaf.keys[index]
-            return key, visible_value(leaf, index)
+            value = leaf.values[index]
+            # As `visible_value`.
+            return key, value if not leaf.flags[index] & BUCKET_FLAG and isinstance(
+                value, bytes
+            ) else None
         return self._settle_forward()
 
     def previous(self) -> Item | None:
@@ -165,7 +172,7 @@ def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
         yield from _items_by_cursor(bucket, start)
         return
     transaction = bucket.transaction
-    require_open = transaction.require_open
+    engine = transaction.engine
     begin: int | None = None
     for leaf in leaves(transaction.load, bucket.root, start):
         begin = position(leaf, start)[0] if begin is None else 0
@@ -173,7 +180,8 @@ def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
         for key, value, flag in elements:
             # As `visible_value`, without a call for each item.
             yield key, value if not flag & BUCKET_FLAG and isinstance(value, bytes) else None
-            require_open()
+            if transaction.is_over or engine.is_closed:
+                transaction.require_open()
 
 
 def _items_by_cursor(bucket: BoltBucket, start: bytes) -> Iterator[Item]:

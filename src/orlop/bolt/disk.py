@@ -141,6 +141,9 @@ class FileDisk:
             self._write(offset, chunks)
 
     def _write(self, offset: int, chunks: Sequence[bytes]) -> None:
+        if len(chunks) == 1 and os.pwritev(self._descriptor, chunks, offset) == len(chunks[0]):
+            # Most runs are one page, and the system takes it whole; else all is written again.
+            return
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):

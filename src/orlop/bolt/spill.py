@@ -10,14 +10,14 @@ Source: go.etcd.io/bbolt, node.go (spill) and bucket.go (write).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from orlop.bolt.node import Branch, BucketState, Leaf
+from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_leaf
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from orlop.bolt.disk import Disk
     from orlop.bolt.node import Node
@@ -42,16 +42,17 @@ class Spill:
         if isinstance(tree, int):
             return tree
         # An explicit stack: buckets nest deeper than Python's own stack would bear.
-        pending = [(tree, False)]
+        pending: list[tuple[Node, bool]] = [(tree, False)]
         while pending:
             node, is_ready = pending.pop()
             if node.page:
                 continue
-            if is_ready:
-                self._place(node)
-            else:
+            below = () if is_ready else _unplaced(node)
+            if below:
                 pending.append((node, True))
-                pending += [(below, False) for below in _unplaced(node)]
+                pending += [(child, False) for child in below]
+            else:
+                self._place(node)
         return tree.page
 
     def page(self, page: int, chunks: list[bytes]) -> None:
@@ -103,6 +104,8 @@ class Spill:
         self.nodes.append(node)
 
     def _leaf(self, leaf: Leaf, page: int, overflow: int) -> list[bytes]:
+        if BUCKET_FLAG not in leaf.flags:
+            return encode_leaf(leaf, page, overflow, _plain(leaf))
         values = [
             _bucket_value(value) if isinstance(value, BucketState) else value
             for value in leaf.values
@@ -111,16 +114,17 @@ class Spill:
         return encode_leaf(leaf, page, overflow, values)
 
 
-def _unplaced(node: Node) -> Iterator[Node]:
-    """Iterate over what has to be laid out before `node`."""
+def _unplaced(node: Node) -> list[Node]:
+    """Return what has to be laid out before `node`."""
     if isinstance(node, Branch):
-        for child in node.children:
-            if not isinstance(child, int):
-                yield child
-        return
-    for value in node.values:
-        if isinstance(value, BucketState) and not value.inline and not isinstance(value.tree, int):
-            yield value.tree
+        return [child for child in node.children if not isinstance(child, int)]
+    if BUCKET_FLAG not in node.flags:
+        return []
+    return [
+        value.tree
+        for value in node.values
+        if isinstance(value, BucketState) and not value.inline and not isinstance(value.tree, int)
+    ]
 
 
 def _bucket_value(state: BucketState) -> bytes:
@@ -134,8 +138,8 @@ def _bucket_value(state: BucketState) -> bytes:
 
 
 def _plain(leaf: Leaf) -> list[bytes]:
-    # An inline bucket holds no buckets, so that all its values are bytes.
-    return [value for value in leaf.values if isinstance(value, bytes)]
+    # Only nested buckets are states, and this leaf holds none.
+    return cast("list[bytes]", leaf.values)
 
 
 def _checked(node: Node, chunks: list[bytes]) -> list[bytes]:

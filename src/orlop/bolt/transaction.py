@@ -49,6 +49,9 @@ class BoltTransaction:
         load: from a page id to its node, in this version.
         read: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
+        writable: whether this transaction may write.
+        is_over: whether it has ended.
+        engine: says whether anything may be read of it.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class BoltTransaction:
         self.touched: set[Path] = set()
         self._number = number
         self._edit = edit
-        self._ending: Ending | None = ending
-        self._engine = engine
+        self.writable = edit is not None
+        self.is_over = False
+        self.engine = engine
+        self._ending = ending
         origin = state.tree if isinstance(state.tree, int) else 0
         # The root bucket lies in no other one.
         self._places: dict[int, int] = {origin: 0}
@@ -82,11 +87,6 @@ class BoltTransaction:
         for certain when it has committed.
         """
         return self._number
-
-    @property
-    def writable(self) -> bool:
-        """Whether this transaction may write."""
-        return self._edit is not None
 
     @property
     def root(self) -> BoltBucket:
@@ -103,9 +103,9 @@ class BoltTransaction:
 
     def require_open(self) -> None:
         """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
-        if self._ending is None:
+        if self.is_over:
             raise TransactionClosedError("the transaction has ended")
-        if self._engine.is_closed:
+        if self.engine.is_closed:
             raise EngineClosedError("the database was closed before the transaction ended")
 
     def require_writable(self) -> None:
@@ -143,9 +143,9 @@ class BoltTransaction:
         self._end(None)
 
     def _end(self, state: BucketState | None) -> None:
-        ending, self._ending = self._ending, None
-        if ending is not None:
-            self._number = ending(self, state)
+        if not self.is_over:
+            self.is_over = True
+            self._number = self._ending(self, state)
 
     def __enter__(self) -> Self:
         self.require_open()
@@ -157,7 +157,7 @@ class BoltTransaction:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._ending is None:
+        if self.is_over:
             return
         if kind is None and self.writable:
             self.commit()

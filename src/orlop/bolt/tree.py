@@ -13,7 +13,7 @@ from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
-from orlop.kv.errors import CorruptError
+from orlop.kv.errors import CorruptError, IncompatibleValueError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,7 +41,9 @@ def find_leaf(load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
     for _ in range(DEPTH_MAX):
         if isinstance(node, Leaf):
             return node
-        child = node.children[child_index(node, key)]
+        # As `child_index`, without a call at each level.
+        index = bisect_right(node.keys, key)
+        child = node.children[index - 1 if index else 0]
         node = load(child) if isinstance(child, int) else child
     raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
 
@@ -53,12 +55,24 @@ def position(leaf: Leaf, key: bytes) -> tuple[int, bool]:
 
 
 def put(edit: Edit, root: Node, key: bytes, value: bytes | BucketState, flag: int) -> Node:
-    """Set a value or a nested bucket under `key`; return the tree's new root."""
-    root = edit.own(root)
-    path, leaf = _descend(edit, root, key, inserting=True)
-    index, found = position(leaf, key)
+    """Set a value or a nested bucket under `key`; return the tree's new root.
+
+    Raises:
+        IncompatibleValueError: a nested bucket has the key and a value would take its place,
+            or the other way round. Nothing has changed.
+    """
+    path, leaf = _find(edit, root, key)
+    keys = leaf.keys
+    index = bisect_left(keys, key)
+    found = index < len(keys) and keys[index] == key
+    if found and (leaf.flags[index] ^ flag) & BUCKET_FLAG:
+        raise IncompatibleValueError(f"a {'value' if flag else 'bucket'} has the name {key!r}")
+    if leaf.owner is not edit:
+        leaf = _own(edit, path, leaf)
+        root = path[0][0] if path else leaf
+    if not index:
+        _lower_keys(path, key)
     if found:
-        # The flag stays as it is: a value never takes a bucket's place, nor the other way round.
         leaf.replace(index, value)
     else:
         leaf.insert(index, key, value, flag)
@@ -72,29 +86,54 @@ def put(edit: Edit, root: Node, key: bytes, value: bytes | BucketState, flag: in
 
 def delete(edit: Edit, root: Node, key: bytes) -> Node:
     """Remove the element under `key`, which is there; return the tree's new root."""
-    root = edit.own(root)
-    path, leaf = _descend(edit, root, key, inserting=False)
+    path, leaf = _find(edit, root, key)
+    leaf = _own(edit, path, leaf)
     leaf.remove(position(leaf, key)[0])
     return _restore(edit, path, leaf, shrinking=True)
 
 
-def _descend(
-    edit: Edit, root: Node, key: bytes, *, inserting: bool
-) -> tuple[list[tuple[Branch, int]], Leaf]:
-    """Make every node on the way to `key` the edit's own; return the way and the leaf."""
+def _find(edit: Edit, root: Node, key: bytes) -> tuple[list[tuple[Branch, int]], Leaf]:
+    """Return the way to the leaf in which `key` belongs, and the leaf; nothing changes."""
     path: list[tuple[Branch, int]] = []
     node = root
     while isinstance(node, Branch):
         if len(path) == DEPTH_MAX:
             raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
-        index = child_index(node, key)
-        if inserting and key < node.keys[index]:
-            node.set_key(index, key)
-        child = edit.own(edit.resolve(node.children[index]))
-        node.children[index] = child
+        index = bisect_right(node.keys, key)
+        if index:
+            index -= 1
         path.append((node, index))
-        node = child
+        child = node.children[index]
+        node = edit.resolve(child) if isinstance(child, int) else child
     return path, node
+
+
+def _own(edit: Edit, path: list[tuple[Branch, int]], leaf: Leaf) -> Leaf:
+    """Make every node on the way the edit's own, also in `path`; return the leaf."""
+    above: Branch | None = None
+    place = 0
+    for depth, (branch, index) in enumerate(path):
+        owned = branch
+        if branch.owner is not edit:
+            edit.release(branch)
+            owned = branch.copy(edit)
+            path[depth] = owned, index
+            if above is not None:
+                above.children[place] = owned
+        above, place = owned, index
+    if leaf.owner is not edit:
+        edit.release(leaf)
+        leaf = leaf.copy(edit)
+        if above is not None:
+            above.children[place] = leaf
+    return leaf
+
+
+def _lower_keys(path: list[tuple[Branch, int]], key: bytes) -> None:
+    """Let the branches on the way say that `key` is below them now."""
+    for branch, index in path:
+        if key < branch.keys[index]:
+            branch.set_key(index, key)
 
 
 def _restore_after_append(edit: Edit, path: list[tuple[Branch, int]], leaf: Leaf) -> Node:
