@@ -13,7 +13,6 @@ Errors of the engine become errors of the model here, and nowhere else.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 import sys
@@ -22,7 +21,6 @@ import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.kv import errors as engine_errors
@@ -41,12 +39,14 @@ from orlop.stores.scope import Changes, Update
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
+    from typing import Self
 
     from orlop.kv import Engine, Transaction
     from orlop.kv import Path as BucketPath
     from orlop.model.clock import Clock
-    from orlop.model.events import Event
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
@@ -82,67 +82,35 @@ def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
     return kind(text if text.startswith(str(path)) else f"{path}: {text}")
 
 
-@dataclass(eq=False, slots=True)
 class _Ambient:
-    """A transaction that is open in a context."""
+    """A transaction that is open in a context while the block of this runs."""
 
-    owner: Transactions
-    transaction: Transaction
-    update: Update | None
-    outer: _Ambient | None
-    home: tuple[int, int, int | None]
-    doom: BaseException | None = None
-    ended: bool = False
+    __slots__ = ("_token", "doom", "ended", "home", "outer", "owner", "transaction", "update")
+
+    def __init__(
+        self, owner: Transactions, transaction: Transaction, update: Update | None
+    ) -> None:
+        self.owner = owner
+        self.transaction = transaction
+        self.update = update
+        self.outer = _open.get()
+        self.home = _whereabouts()
+        self.doom: BaseException | None = None
+        self.ended = False
+
+    def __enter__(self) -> Self:
+        self._token = _open.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended = True
+        _open.reset(self._token)
 
 
 _open: ContextVar[_Ambient | None] = ContextVar("orlop_transaction", default=None)
 _leases: ContextVar[Mapping[tuple[object, str], str] | None] = ContextVar(
     "orlop_lease", default=None
 )
-
-
-class Audience:
-    """Who is told what an update has done, once it has ended. Every thread may use it."""
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._subscribers: list[Callable[[Event], None]] = []
-        self._followers: list[Callable[[Changes], None]] = []
-
-    def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
-        """Have every event delivered; return what ends it."""
-        return self._register(self._subscribers, subscriber)
-
-    def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
-        """Be told of each outermost update; return what ends it."""
-        return self._register(self._followers, follower)
-
-    def tell(self, changes: Changes) -> None:
-        """Tell of an update that has ended. A rollback is told of if it left data in backends.
-
-        All are told, even if one raises: what is told has happened. The first error is raised
-        then.
-        """
-        if not (changes.committed or changes.content or changes.snapshotters):
-            return
-        with self._mutex:
-            calls = [partial(follower, changes) for follower in self._followers]
-            subscribers = list(self._subscribers)
-        calls += [partial(one, event) for event in changes.events for one in subscribers]
-        with ExitStack() as remaining:
-            for call in reversed(calls):
-                remaining.callback(call)
-
-    def _register(self, registry: list[_T], entry: _T) -> Callable[[], None]:
-        with self._mutex:
-            registry.append(entry)
-
-        def end() -> None:
-            with self._mutex:
-                if entry in registry:
-                    registry.remove(entry)
-
-        return end
 
 
 class Transactions:
@@ -215,7 +183,7 @@ class Transactions:
                 return
             transaction = self._engine.begin()
             try:
-                with self._opened(transaction, None):
+                with _Ambient(self, transaction, None):
                     yield transaction
             except BaseException:
                 # What was read may be what led to this: if it does not count, say so.
@@ -230,21 +198,38 @@ class Transactions:
             UnavailableError: the file changes all the time.
             DataLossError: it is damaged.
         """
-        attempts = 1 if self._current() is not None else _READ_ATTEMPTS
+        current = self._current()
+        if current is not None:
+            with self._translation():
+                return function(current.transaction)
+        attempts = _READ_ATTEMPTS
         pause = _READ_PAUSE_SECONDS
         while True:
             attempts -= 1
             try:
-                with self.view() as transaction:
-                    return function(transaction)
+                return self._read_once(function)
             except UnavailableError as error:
                 if not attempts or not isinstance(error.__cause__, engine_errors.StaleReadError):
                     raise
             time.sleep(pause)
             pause *= 2
 
-    @contextmanager
-    def update(self) -> Iterator[Update]:
+    def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
+        # As `view`, but without a generator for each of its parts: it is what a get costs.
+        try:
+            transaction = self._engine.begin()
+            try:
+                with _Ambient(self, transaction, None):
+                    found = function(transaction)
+            except BaseException:
+                transaction.rollback()
+                raise
+            transaction.rollback()
+        except engine_errors.EngineError as error:
+            raise translated(error, self._path) from error
+        return found
+
+    def update(self) -> AbstractContextManager[Update]:
         """Write: joins the update of this context, else commits when the block ends.
 
         Raises:
@@ -253,78 +238,94 @@ class Transactions:
             UnavailableError: gate or writer were not free in time, or an earlier write failed.
             AbortedError: an inner block failed half-way, and everything was rolled back.
         """
+        return _Block(self)
+
+    def begin_update(self) -> tuple[Update, _Outermost | None]:
+        """Begin the block of an update; return that and, where it joins none, what ends it."""
         current = self._current()
         if current is None:
-            with self._translation():
-                changes = Changes()
-                try:
-                    with self._outermost(changes) as update:
-                        yield update
-                except BaseException:
-                    self._ended(changes.undone())
-                    raise
-            self._ended(changes)
-            return
+            outermost = self._begin_outermost()
+            return outermost.update, outermost
         if current.update is None:
             raise FailedPreconditionError(
                 "an update cannot begin inside a view: the view would not see it. "
                 "End the view first, or begin with an update"
             )
-        with self._translation(), self._dooming(current):
-            yield current.update
+        return current.update, None
 
-    @contextmanager
-    def _outermost(self, changes: Changes) -> Iterator[Update]:
+    def end_joined(self, error: BaseException) -> None:
+        """End a block that joined an update, and that `error` leaves.
+
+        What is no error of the model may have left half a change behind: it dooms the update.
+        """
+        if isinstance(error, OrlopError):
+            return
+        ambient = self._current()
+        if ambient is not None:
+            ambient.doom = ambient.doom or error
+        if isinstance(error, engine_errors.EngineError):
+            raise translated(error, self._path) from error
+
+    def end_outermost(self, outermost: _Outermost, error: BaseException | None) -> None:
+        """Commit an update, or roll it back where `error` leaves its block; tell of it."""
+        changes = outermost.update.changes
+        try:
+            with outermost.update.held:
+                self._finish(outermost, error)
+        except BaseException as failure:
+            self._ended(changes.undone())
+            if isinstance(failure, engine_errors.EngineError):
+                raise translated(failure, self._path) from failure
+            raise
+        if error is None:
+            self._ended(changes)
+            return
+        self._ended(changes.undone())
+        if isinstance(error, engine_errors.EngineError):
+            raise translated(error, self._path) from error
+
+    def _begin_outermost(self) -> _Outermost:
         if self._writing_thread == threading.get_ident():
             raise FailedPreconditionError(
                 "this thread has an update open in another task or context, and would wait for "
                 "itself: end that one first, and await nothing inside of its block"
             )
-        with ExitStack() as held:
-            held.enter_context(self._gate.shared(self._timeout))
+        self._gate.acquire_share(self._timeout)
+        held = ExitStack()
+        try:
+            held.callback(self._gate.release_share)
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
-            update = Update(transaction, changes, held)
-            try:
-                with self._writing(), self._opened(transaction, update) as ambient:
-                    yield update
-            except BaseException:
-                transaction.rollback()
-                raise
-            if ambient.home != _whereabouts():
-                transaction.rollback()
-                raise _elsewhere()
-            if ambient.doom is not None:
-                transaction.rollback()
-                raise AbortedError(
-                    "the update was rolled back, because a call inside it failed half-way "
-                    f"({type(ambient.doom).__name__}: {ambient.doom})"
-                ) from ambient.doom
-            transaction.commit()
-            self._committed(transaction.touched)
+            update = Update(transaction, Changes(), held)
+            self._writing_thread = threading.get_ident()
+            return _Outermost(update, _Ambient(self, transaction, update).__enter__())
+        except BaseException as error:
+            held.close()
+            if isinstance(error, engine_errors.EngineError):
+                raise translated(error, self._path) from error
+            raise
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        self._writing_thread = threading.get_ident()
+    def _finish(self, outermost: _Outermost, error: BaseException | None) -> None:
+        ambient, transaction = outermost.ambient, outermost.update.transaction
         try:
-            yield
-        finally:
             self._writing_thread = None  # while the turn is still ours
-
-    @contextmanager
-    def _opened(self, transaction: Transaction, update: Update | None) -> Iterator[_Ambient]:
-        ambient = _Ambient(
-            owner=self,
-            transaction=transaction,
-            update=update,
-            outer=_open.get(),
-            home=_whereabouts(),
-        )
-        token = _open.set(ambient)
-        try:
-            yield ambient
-        finally:
-            ambient.ended = True
-            _open.reset(token)
+            ambient.__exit__()
+        except BaseException:
+            transaction.rollback()
+            raise
+        if error is not None:
+            transaction.rollback()
+            return
+        if ambient.home != _whereabouts():
+            transaction.rollback()
+            raise _elsewhere()
+        if ambient.doom is not None:
+            transaction.rollback()
+            raise AbortedError(
+                "the update was rolled back, because a call inside it failed half-way "
+                f"({type(ambient.doom).__name__}: {ambient.doom})"
+            ) from ambient.doom
+        transaction.commit()
+        self._committed(transaction.touched)
 
     @contextmanager
     def _translation(self) -> Iterator[None]:
@@ -332,17 +333,6 @@ class Transactions:
             yield
         except engine_errors.EngineError as error:
             raise translated(error, self._path) from error
-
-    @staticmethod
-    @contextmanager
-    def _dooming(ambient: _Ambient) -> Iterator[None]:
-        try:
-            yield
-        except OrlopError:
-            raise
-        except BaseException as error:
-            ambient.doom = ambient.doom or error
-            raise
 
     def _current(self) -> _Ambient | None:
         ambient = _open.get()
@@ -353,15 +343,54 @@ class Transactions:
         return ambient
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class _Outermost:
+    """An update that joined none."""
+
+    update: Update
+    ambient: _Ambient
+
+
+class _Block:
+    """The block of an update; a class, because a generator costs twice the time."""
+
+    __slots__ = ("_outermost", "_transactions")
+
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
+        self._outermost: _Outermost | None = None
+
+    def __enter__(self) -> Update:
+        update, self._outermost = self._transactions.begin_update()
+        return update
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._outermost is not None:
+            self._transactions.end_outermost(self._outermost, error)
+        elif error is not None:
+            self._transactions.end_joined(error)
+
+
 def _whereabouts() -> tuple[int, int, int | None]:
     """Return which process, thread and asyncio task this is."""
+    return os.getpid(), threading.get_ident(), _task()
+
+
+def _task() -> int | None:
     # Where nobody has imported asyncio there is no task; to import it here would cost time.
     asyncio = sys.modules.get("asyncio")
-    task = None
-    if asyncio is not None:
-        with contextlib.suppress(RuntimeError):  # no event loop runs in this thread
-            task = asyncio.current_task()
-    return os.getpid(), threading.get_ident(), None if task is None else id(task)
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None  # no event loop runs in this thread
+    return None if task is None else id(task)
 
 
 def _elsewhere() -> FailedPreconditionError:
