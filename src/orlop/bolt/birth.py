@@ -27,7 +27,7 @@ def empty_database(page_size: int | None = None) -> bytes:
         page_size: in bytes; None: that of the system, as bbolt does.
     """
     size = page_size or os.sysconf("SC_PAGE_SIZE")
-    metas = (Meta(size, 0, _ROOT_PAGE, 0, NO_FREELIST, _PAGES, number) for number in (0, 1))
+    metas = [Meta(size, 0, _ROOT_PAGE, 0, NO_FREELIST, _PAGES, number) for number in (0, 1)]
     leaf = HEADER.pack(_ROOT_PAGE, LEAF_PAGE, 0, 0)
     pages = [*(meta.encode() for meta in metas), b"", leaf]
     return b"".join(page.ljust(size, b"\0") for page in pages)

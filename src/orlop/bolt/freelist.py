@@ -54,7 +54,7 @@ class Freelist:
 
     def ids(self) -> list[int]:
         """Return all pages that are free or will be, in ascending order."""
-        runs = (range(start, start + length) for start, length in self._length_of.items())
+        runs = [range(start, start + length) for start, length in self._length_of.items()]
         return sorted(chain(*runs, *self._pending.values()))
 
     def _shortest(self, count: int) -> int | None:

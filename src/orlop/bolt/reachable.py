@@ -78,7 +78,7 @@ def _below(data: bytes, header: Header) -> Iterator[int]:
         return _bucket_roots(data, header)
     node = decode_node(data, header)
     children = node.children if isinstance(node, Branch) else ()
-    return (child for child in children if isinstance(child, int))
+    return iter([child for child in children if isinstance(child, int)])
 
 
 def _bucket_roots(data: bytes, header: Header) -> Iterator[int]:

@@ -60,7 +60,8 @@ def read_all(containers: Bucket | None) -> Iterator[Container]:
 
     Raises: as `read`.
     """
-    return (_decode(*one) for one in buckets.records(containers))
+    for key, record in buckets.records(containers):
+        yield _decode(key, record)
 
 
 def write(containers: Bucket, container: Container) -> Container:

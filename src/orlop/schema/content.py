@@ -60,7 +60,9 @@ def read_all(blobs: Bucket | None, is_wanted: Callable[[str], bool]) -> Iterator
 
     Raises: as `read`, but not for a blob that is not wanted.
     """
-    return (_decode(digest, blob) for digest, blob in buckets.records(blobs) if is_wanted(digest))
+    for digest, blob in buckets.records(blobs):
+        if is_wanted(digest):
+            yield _decode(digest, blob)
 
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:

@@ -56,7 +56,8 @@ def read_all(images: Bucket | None) -> Iterator[Image]:
 
     Raises: as `read`.
     """
-    return (_decode(*one) for one in buckets.records(images))
+    for key, record in buckets.records(images):
+        yield _decode(key, record)
 
 
 def write(images: Bucket, image: Image) -> Image:

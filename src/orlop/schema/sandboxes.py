@@ -60,7 +60,8 @@ def read_all(sandboxes: Bucket | None) -> Iterator[Sandbox]:
 
     Raises: as `read`.
     """
-    return (_decode(*one) for one in buckets.records(sandboxes))
+    for key, record in buckets.records(sandboxes):
+        yield _decode(key, record)
 
 
 def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:

@@ -154,8 +154,8 @@ class ContentStore:
 
         def read(transaction: Transaction) -> builtins.list[Ingest]:
             bucket = ingests.find(transaction, self.scope.namespace)
-            found = (ingests.read(bucket, ref) for ref in ingests.all_names(bucket))
-            return [one for one in found if one]
+            names = ingests.all_names(bucket)
+            return [one for ref in names if (one := ingests.read(bucket, ref))]
 
         statuses = []
         for ingest in self.scope.transactor.read(read):

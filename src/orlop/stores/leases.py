@@ -70,8 +70,11 @@ class LeaseStore:
 
         def read(transaction: Transaction) -> builtins.list[Lease]:
             bucket = leases.find(transaction, self.scope.namespace)
-            found = (leases.read(bucket, one) for one in leases.all_names(bucket))
-            return [one for one in found if one and wanted.matches(adaptors.lease(one))]
+            return [
+                one
+                for name in leases.all_names(bucket)
+                if (one := leases.read(bucket, name)) and wanted.matches(adaptors.lease(one))
+            ]
 
         return self.scope.transactor.read(read)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _OPERATORS: Final = {"==": Operator.EQUAL, "!=": Operator.NOT_EQUAL, "~=": Operator.MATCHES}
-_BROKEN: Final = re.compile("[\ud800-\udfff]")
+_BROKEN: Final = re.compile(r"[\ud800-\udfff]")
 
 
 def parse(expressions: Iterable[str]) -> Filter:

@@ -124,7 +124,7 @@ class Scanner:
         self.end += 1
         if character == "\0":
             return self._illegal("unexpected null")
-        if character == ILLEGAL or "\ud800" <= character <= "\udfff":
+        if character == ILLEGAL or 0xD800 <= ord(character) <= 0xDFFF:
             return self._illegal("rune error")
         return character
 

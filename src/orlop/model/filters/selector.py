@@ -23,7 +23,7 @@ _OPTIONS.log_errors = False
 # RE2 takes \C, a single byte, which Go's regexp refuses because it breaks UTF-8. This finds it
 # outside of \Q...\E, where a backslash is a plain character.
 _SINGLE_BYTE: Final = re.compile(r"(?>[^\\]|\\Q(?>.*?(?:\\E|\Z))|\\[^CQ])*+\\C", re.DOTALL)
-_BROKEN: Final = re.compile("[\ud800-\udfff]")
+_BROKEN: Final = re.compile(r"[\ud800-\udfff]")
 
 
 class Operator(Enum):
