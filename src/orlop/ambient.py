@@ -20,7 +20,6 @@ import threading
 import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.kv import errors as engine_errors
@@ -240,92 +239,96 @@ class Transactions:
         """
         return _Block(self)
 
-    def begin_update(self) -> tuple[Update, _Outermost | None]:
-        """Begin the block of an update; return that and, where it joins none, what ends it."""
+    def joined(self) -> tuple[_Ambient, Update] | None:
+        """Return the update that a block joins, if one is open in this context."""
         current = self._current()
         if current is None:
-            outermost = self._begin_outermost()
-            return outermost.update, outermost
+            return None
         if current.update is None:
             raise FailedPreconditionError(
                 "an update cannot begin inside a view: the view would not see it. "
                 "End the view first, or begin with an update"
             )
-        return current.update, None
+        return current, current.update
 
-    def end_joined(self, error: BaseException) -> None:
+    def begin(self) -> tuple[_Ambient, Update]:
+        """Begin an update that joins none."""
+        if self._writing_thread == threading.get_ident():
+            raise FailedPreconditionError(
+                "this thread has an update open in another task or context, and would wait for "
+                "itself: end that one first, and await nothing inside of its block"
+            )
+        held = ExitStack()
+        thread = self._gate.acquire_share(self._timeout)
+        try:
+            held.callback(self._gate.release_share, thread)
+            transaction = self._engine.begin(writable=True, timeout=self._timeout)
+            update = Update(transaction, Changes(), held)
+            ambient = _Ambient(self, transaction, update)
+            self._writing_thread = threading.get_ident()
+            return ambient.__enter__(), update
+        except BaseException as error:
+            held.close()
+            self._translate(error)
+            raise
+
+    def end_joined(self, ambient: _Ambient, error: BaseException) -> None:
         """End a block that joined an update, and that `error` leaves.
 
         What is no error of the model may have left half a change behind: it dooms the update.
         """
         if isinstance(error, OrlopError):
             return
-        ambient = self._current()
-        if ambient is not None:
-            ambient.doom = ambient.doom or error
-        if isinstance(error, engine_errors.EngineError):
-            raise translated(error, self._path) from error
+        ambient.doom = ambient.doom or error
+        self._translate(error)
 
-    def end_outermost(self, outermost: _Outermost, error: BaseException | None) -> None:
+    def end(self, ambient: _Ambient, update: Update, error: BaseException | None) -> None:
         """Commit an update, or roll it back where `error` leaves its block; tell of it."""
-        changes = outermost.update.changes
         try:
-            with outermost.update.held:
-                self._finish(outermost, error)
+            with update.held:
+                self._finish(ambient, update.transaction, error)
         except BaseException as failure:
-            self._ended(changes.undone())
-            if isinstance(failure, engine_errors.EngineError):
-                raise translated(failure, self._path) from failure
+            self._ended(update.changes.undone())
+            self._translate(failure)
             raise
         if error is None:
-            self._ended(changes)
-            return
-        self._ended(changes.undone())
-        if isinstance(error, engine_errors.EngineError):
-            raise translated(error, self._path) from error
+            self._ended(update.changes)
+        else:
+            self._ended(update.changes.undone())
+            self._translate(error)
 
-    def _begin_outermost(self) -> _Outermost:
-        if self._writing_thread == threading.get_ident():
-            raise FailedPreconditionError(
-                "this thread has an update open in another task or context, and would wait for "
-                "itself: end that one first, and await nothing inside of its block"
-            )
-        self._gate.acquire_share(self._timeout)
-        held = ExitStack()
-        try:
-            held.callback(self._gate.release_share)
-            transaction = self._engine.begin(writable=True, timeout=self._timeout)
-            update = Update(transaction, Changes(), held)
-            self._writing_thread = threading.get_ident()
-            return _Outermost(update, _Ambient(self, transaction, update).__enter__())
-        except BaseException as error:
-            held.close()
-            if isinstance(error, engine_errors.EngineError):
-                raise translated(error, self._path) from error
-            raise
-
-    def _finish(self, outermost: _Outermost, error: BaseException | None) -> None:
-        ambient, transaction = outermost.ambient, outermost.update.transaction
+    def _finish(
+        self, ambient: _Ambient, transaction: Transaction, error: BaseException | None
+    ) -> None:
         try:
             self._writing_thread = None  # while the turn is still ours
             ambient.__exit__()
+            if error is None:
+                self._refuse_commit(ambient)
         except BaseException:
             transaction.rollback()
             raise
         if error is not None:
             transaction.rollback()
             return
+        transaction.commit()
+        self._committed(transaction.touched)
+
+    @staticmethod
+    def _refuse_commit(ambient: _Ambient) -> None:
+        """Raise where an update cannot be committed: elsewhere, or after half a change."""
         if ambient.home != _whereabouts():
-            transaction.rollback()
             raise _elsewhere()
         if ambient.doom is not None:
-            transaction.rollback()
             raise AbortedError(
                 "the update was rolled back, because a call inside it failed half-way "
                 f"({type(ambient.doom).__name__}: {ambient.doom})"
             ) from ambient.doom
-        transaction.commit()
-        self._committed(transaction.touched)
+
+    def _translate(self, error: BaseException) -> None:
+        """Raise an error of the engine as one of the model; return where it is another one."""
+        if isinstance(error, engine_errors.EngineError):
+            raise translated(error, self._path) from error
 
     @contextmanager
     def _translation(self) -> Iterator[None]:
@@ -343,26 +346,19 @@ class Transactions:
         return ambient
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Outermost:
-    """An update that joined none."""
-
-    update: Update
-    ambient: _Ambient
-
-
 class _Block:
     """The block of an update; a class, because a generator costs twice the time."""
 
-    __slots__ = ("_outermost", "_transactions")
+    __slots__ = ("_ambient", "_is_joined", "_transactions", "_update")
 
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
-        self._outermost: _Outermost | None = None
 
     def __enter__(self) -> Update:
-        update, self._outermost = self._transactions.begin_update()
-        return update
+        joined = self._transactions.joined()
+        self._is_joined = joined is not None
+        self._ambient, self._update = joined or self._transactions.begin()
+        return self._update
 
     def __exit__(
         self,
@@ -370,10 +366,10 @@ class _Block:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._outermost is not None:
-            self._transactions.end_outermost(self._outermost, error)
+        if not self._is_joined:
+            self._transactions.end(self._ambient, self._update, error)
         elif error is not None:
-            self._transactions.end_joined(error)
+            self._transactions.end_joined(self._ambient, error)
 
 
 def _whereabouts() -> tuple[int, int, int | None]:

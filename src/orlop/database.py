@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from orlop import opening
-from orlop.ambient import Audience, Transactions
+from orlop.ambient import Transactions
 from orlop.bolt import compact_if_worth, open_engine
 from orlop.collect import Collector, Domain, Journal, Reports
 from orlop.collect.mark_of_period import METADATA
@@ -18,6 +18,7 @@ from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.namespace import Namespace
 from orlop.schema import version
+from orlop.stores.audience import Audience
 from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock

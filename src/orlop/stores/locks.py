@@ -1,8 +1,12 @@
 """A lock that many share or one has alone.
 
 The gate between updates and the collector's sweep is one. Whoever waits to have it alone goes
-before newcomers, so that a stream of updates cannot starve the collector. A thread that
-holds a share gets another one at once: its work may pass the same lock several times.
+before newcomers, so that a stream of updates cannot starve the collector; and whoever waited
+for a share meanwhile goes before the next one who wants it alone, so that the collector cannot
+starve them. A thread that holds a share gets another one at once: its work may pass the same
+lock several times.
+
+Source: phase-fair locks (Brandenburg and Anderson, 2009).
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ from orlop.model.errors import FailedPreconditionError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 
 class SharedLock:
@@ -23,18 +29,26 @@ class SharedLock:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._condition = threading.Condition()
+        self._condition = threading.Condition(threading.Lock())
         self._shares: dict[int, int] = {}
         self._exclusive_thread: int | None = None
         self._exclusive_waiting = 0
+        self._shares_waiting = 0
+        self._phase = 0
+        # How many still wait for a share who did so when the last phase ended.
+        self._owed = 0
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether anybody waits for a share just now."""
+        return self._shares_waiting > 0
 
     @property
     def is_shared(self) -> bool:
         """Whether anybody holds a share just now."""
         return bool(self._shares)
 
-    @contextmanager
-    def shared(self, timeout: float | None = None) -> Iterator[None]:
+    def shared(self, timeout: float | None = None) -> AbstractContextManager[None]:
         """Hold a share while the block runs.
 
         Args:
@@ -43,17 +57,26 @@ class SharedLock:
         Raises:
             UnavailableError: it took longer.
         """
+        return _Share(self, timeout)
+
+    def acquire_share(self, timeout: float | None = None) -> int:
+        """Take a share as `shared` does; return the thread that has it now."""
         me = threading.get_ident()
         with self._condition:
-            self._wait(lambda: self._may_share(me), timeout)
+            if not self._may_share(me):
+                self._wait_for_share(me, timeout)
             self._shares[me] = self._shares.get(me, 0) + 1
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._shares[me] -= 1
-                if not self._shares[me]:
-                    del self._shares[me]
+        return me
+
+    def release_share(self, thread: int) -> None:
+        """Give back a share that a thread has; any thread may do so."""
+        with self._condition:
+            left = self._shares[thread] - 1
+            if left:
+                self._shares[thread] = left
+                return
+            del self._shares[thread]
+            if self._exclusive_waiting:
                 self._condition.notify_all()
 
     @contextmanager
@@ -72,7 +95,7 @@ class SharedLock:
             self._refuse(me)
             self._exclusive_waiting += 1
             try:
-                self._wait(lambda: not self._shares and self._exclusive_thread is None, timeout)
+                self._wait(self._is_free, timeout)
                 self._exclusive_thread = me
             finally:
                 self._exclusive_waiting -= 1
@@ -82,6 +105,8 @@ class SharedLock:
         finally:
             with self._condition:
                 self._exclusive_thread = None
+                self._phase += 1
+                self._owed = self._shares_waiting
                 self._condition.notify_all()
 
     def refuse_holder(self) -> None:
@@ -105,6 +130,26 @@ class SharedLock:
             return self._exclusive_thread == thread
         return thread in self._shares or not self._exclusive_waiting
 
+    def _is_free(self) -> bool:
+        return not self._shares and self._exclusive_thread is None and not self._owed
+
+    def _wait_for_share(self, thread: int, timeout: float | None) -> None:
+        phase = self._phase
+        self._shares_waiting += 1
+        try:
+            self._wait(
+                lambda: (
+                    self._may_share(thread)
+                    or (self._exclusive_thread is None and phase < self._phase)
+                ),
+                timeout,
+            )
+        finally:
+            self._shares_waiting -= 1
+            if phase < self._phase:
+                self._owed -= 1
+                self._condition.notify_all()
+
     def _wait(self, ready: Callable[[], bool], timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not ready():
@@ -114,3 +159,24 @@ class SharedLock:
                     f"{self._name} was not free within {timeout} seconds: try again later"
                 )
             self._condition.wait(remaining)
+
+
+class _Share:
+    """A share that is held while a block runs."""
+
+    __slots__ = ("_lock", "_thread", "_timeout")
+
+    def __init__(self, lock: SharedLock, timeout: float | None) -> None:
+        self._lock = lock
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        self._thread = self._lock.acquire_share(self._timeout)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.release_share(self._thread)
