@@ -121,12 +121,11 @@ class FileDisk:
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only where the file ends."""
         with self._use:
-            return self._read(offset, length)
+            data = os.pread(self._descriptor, length, offset)
+            return data if len(data) == length else self._read_on(data, offset, length)
 
-    def _read(self, offset: int, length: int) -> bytes:
-        data = os.pread(self._descriptor, length, offset)
-        if len(data) == length or not data:
-            return data
+    def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
+        """Read what the system has left out, unless the file ends there."""
         pieces = [data]
         missing = length - len(data)
         while missing and data:

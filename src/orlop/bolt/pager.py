@@ -7,7 +7,8 @@ the writer puts the new node in its place.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import struct
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.page import Header, decode_header, decode_node
 from orlop.kv.errors import CorruptError
@@ -21,6 +22,8 @@ FIRST_NODE_PAGE = 2
 
 _OFFSET_MAX = 1 << 62
 """Bytes from the beginning; behind that, the system does not even take the question."""
+
+_NUMBER_AND_OVERFLOW: Final = struct.Struct("<Q4xI")
 
 _GENERATION_BYTES = 32 * 1024 * 1024
 
@@ -36,6 +39,7 @@ class Pager:
     def __init__(self, disk: Readable, page_size: int) -> None:
         """Read from `disk` in pages of `page_size` bytes."""
         self.page_size = page_size
+        self._end = _OFFSET_MAX // page_size
         self._disk = disk
         self._young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
@@ -64,6 +68,18 @@ class Pager:
         self._young_bytes += node.span * self.page_size
         if self._young_bytes > _GENERATION_BYTES:
             self._old, self._young, self._young_bytes = self._young, {}, 0
+
+    def contents(self, page: int) -> bytes:
+        """Return a page's bytes, overflow included.
+
+        Raises: as `read`.
+        """
+        data = self._disk.read(page * self.page_size, self.page_size) if page < self._end else b""
+        if len(data) == self.page_size:
+            number, overflow = _NUMBER_AND_OVERFLOW.unpack_from(data)
+            if number == page and not overflow:
+                return data
+        return self.read(page)[0]  # which says what is wrong, if something is
 
     def read(self, page: int) -> tuple[bytes, Header]:
         """Return a page's bytes, overflow included, with its header.

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from orlop.bolt.edit import Edit
     from orlop.bolt.node import BucketState, Node
-    from orlop.bolt.page import Header
     from orlop.bolt.pager import Pager
     from orlop.kv.contract import Path
 
@@ -47,7 +46,7 @@ class BoltTransaction:
 
     Attributes:
         load: from a page id to its node, in this version.
-        read: from a page id to the bytes of the page, as the file has them.
+        contents: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
         writable: whether this transaction may write.
         is_over: whether it has ended.
@@ -66,7 +65,7 @@ class BoltTransaction:
     ) -> None:
         """Begin at the root bucket `state`; an `edit` makes it a writing one."""
         self.load: Callable[[int], Node] = pager.load
-        self.read: Callable[[int], tuple[bytes, Header]] = pager.read
+        self.contents: Callable[[int], bytes] = pager.contents
         self.touched: set[Path] = set()
         self._number = number
         self._edit = edit

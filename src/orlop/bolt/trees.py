@@ -7,7 +7,8 @@ handles and the cache. A writer's buckets may differ from the file: they are wal
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import (
@@ -16,6 +17,7 @@ from orlop.bolt.page import (
     HEADER_SIZE,
     LEAF_ELEMENT,
     LEAF_PAGE,
+    decode_header,
     decode_node,
 )
 from orlop.bolt.tree import leaves, position
@@ -29,12 +31,25 @@ if TYPE_CHECKING:
     from orlop.bolt.transaction import BoltTransaction
     from orlop.kv.contract import Tree
 
+_Shape: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], int, tuple[int, ...]]
+"""Reads keys and values in turns, from where the table ends; their bytes; where buckets are."""
+
 NESTING_MAX: Final = 256
 """How deep buckets may lie in each other here: Python's stack ends somewhere."""
 
 _ELEMENT_SIZE: Final = LEAF_ELEMENT.size
 _ROOT: Final = struct.Struct("<Q")
-_INLINE_HEADER: Final = struct.Struct("<QQQHHI")
+_NO_ROOT: Final = bytes(_ROOT.size)
+_KIND_AND_ELEMENTS: Final = struct.Struct("<8xHH4x")
+_INLINE_HEADER: Final = struct.Struct("<16xQHH4x")
+"""What stands at the head of an inline bucket: id, kind and count of its page."""
+
+_INLINE_SIZE: Final = _INLINE_HEADER.size
+_SHAPE_ELEMENTS_MAX: Final = 16
+_SHAPES_MAX: Final = 4_000
+
+_shapes: Final[dict[bytes, _Shape]] = {}
+"""By the table of a leaf: how to read it. Most records of a store have one of few shapes."""
 
 
 def tree(bucket: BoltBucket, name: bytes) -> Tree | None:
@@ -56,15 +71,18 @@ def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
             if value is None:
                 yield key, _walk(bucket.listed(key), 0)
         return
-    begin: int | None = None
+    origin, _ = bucket.place(start)
+    is_first = True
     for leaf in leaves(transaction.load, bucket.root, start):
-        begin = position(leaf, start)[0] if begin is None else 0
+        begin = position(leaf, start)[0] if is_first else 0
+        is_first = False
         for index in range(begin, len(leaf.keys)):
             stored = leaf.values[index]
             if leaf.flags[index] & BUCKET_FLAG and isinstance(stored, bytes):
                 key = leaf.keys[index]
-                yield key, _decode(transaction, stored, bucket.place(key), 0)
-                transaction.require_open()
+                yield key, _decode(transaction, stored, (origin, key), 0)
+                if transaction.is_over or transaction.engine.is_closed:
+                    transaction.require_open()
 
 
 def _walk(bucket: BoltBucket, depth: int) -> Tree:
@@ -82,29 +100,26 @@ def _decode(
     """Decode the value of a bucket: what lies inline, or the pages that it names."""
     if len(value) < BUCKET_HEADER.size:
         raise CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
-    (root,) = _ROOT.unpack_from(value)
-    if not root:
+    if value.startswith(_NO_ROOT):
         return _decode_inline(value)
     if depth > NESTING_MAX:
         raise NestingTooDeepError(f"a bucket inside {depth} others")
+    (root,) = _ROOT.unpack_from(value)
     transaction.require_one_place(root, place)
-    page, header = transaction.read(root)
-    if header.kind == LEAF_PAGE:
-        found: Tree = {}
-        _decode_leaf(transaction, page, HEADER_SIZE, header.elements, found, root, depth)
-        return found
-    return _decode_pages(transaction, decode_node(page, header), root, depth)
+    page = transaction.contents(root)
+    kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
+    if kind == LEAF_PAGE:
+        return _decode_leaf(transaction, page, HEADER_SIZE, elements, root, depth)
+    return _decode_pages(transaction, decode_node(page, decode_header(page)), root, depth)
 
 
 def _decode_inline(value: bytes) -> Tree:
-    if len(value) < _INLINE_HEADER.size:
+    if len(value) < _INLINE_SIZE:
         raise CorruptError("an inline bucket is too short for the header of its page")
-    _, _, page, kind, elements, _ = _INLINE_HEADER.unpack_from(value)
+    page, kind, elements = _INLINE_HEADER.unpack_from(value)
     if kind != LEAF_PAGE:
         raise CorruptError(f"an inline bucket holds no leaf (kind {kind:#x})")
-    found: Tree = {}
-    _decode_leaf(None, value, _INLINE_HEADER.size, elements, found, page, 0)
-    return found
+    return _decode_leaf(None, value, _INLINE_SIZE, elements, page, 0)
 
 
 def _decode_leaf(
@@ -112,19 +127,60 @@ def _decode_leaf(
     page: bytes,
     table: int,
     elements: int,
-    found: Tree,
     number: int,
     depth: int,
-) -> None:
+) -> Tree:
     """Decode the elements of a leaf whose table begins at `table`.
 
     Without a transaction it is that of an inline bucket, which holds no buckets.
     """
+    begin = table + elements * _ELEMENT_SIZE
+    shape = _shapes.get(page[table:begin])
+    if shape is not None and begin + shape[1] <= len(page):
+        parts = shape[0](page, begin)
+        nested = shape[2]
+    else:
+        parts, nested = _read_elements(page, table, elements, number)
+    found = _of_parts(parts)
+    for index in nested:
+        key, value = parts[index], parts[index + 1]
+        if transaction is None:
+            raise CorruptError(f"an inline bucket holds the bucket {key!r}")
+        tree = _decode(transaction, value, (number, key), depth + 1)
+        if found[key] is value:  # in a damaged leaf another one of that key may follow
+            found[key] = tree
+    return found
+
+
+def _of_parts(parts: tuple[bytes, ...]) -> Tree:
+    """Return keys and values that come in turns as a tree."""
+    # Most leaves of records are as small as that, and nothing else is nearly as fast.
+    match parts:
+        case (a, b):
+            return {a: b}
+        case (a, b, c, d, e, f, g, h):
+            return {a: b, c: d, e: f, g: h}
+        case (a, b, c, d, e, f):
+            return {a: b, c: d, e: f}
+        case (a, b, c, d, e, f, g, h, i, j):
+            return {a: b, c: d, e: f, g: h, i: j}
+        case (a, b, c, d):
+            return {a: b, c: d}
+    return {parts[index]: parts[index + 1] for index in range(0, len(parts), 2)}
+
+
+def _read_elements(
+    page: bytes, table: int, elements: int, number: int
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Check the elements of a leaf; return keys and values in turns, and where buckets are."""
     limit = len(page)
     end_of_table = table + elements * _ELEMENT_SIZE
     if end_of_table > limit:
         raise CorruptError(f"page {number} has no room for its {elements} elements")
-    size, element = HEADER.size, table
+    parts: list[bytes] = []
+    lengths: list[int] = []
+    nested: list[int] = []
+    size, element, follows = HEADER.size, table, end_of_table
     for flag, distance, key_size, value_size in LEAF_ELEMENT.iter_unpack(page[table:end_of_table]):
         start = element + distance
         middle = start + key_size
@@ -133,14 +189,24 @@ def _decode_leaf(
         # The sum, too: elements that share their bytes could take any amount of memory.
         if end > limit or size > limit or not key_size:
             raise CorruptError(f"an element of leaf page {number} is out of bounds")
-        key, value = page[start:middle], page[middle:end]
-        if not flag & BUCKET_FLAG:
-            found[key] = value
-        elif transaction is None:
-            raise CorruptError(f"an inline bucket holds the bucket {key!r}")
-        else:
-            found[key] = _decode(transaction, value, (number, key), depth + 1)
+        if flag & BUCKET_FLAG:
+            nested.append(len(parts))
+        parts += (page[start:middle], page[middle:end])
+        if start == follows:
+            lengths += (key_size, value_size)
+            follows = end
         element += _ELEMENT_SIZE
+    if len(lengths) == len(parts) <= 2 * _SHAPE_ELEMENTS_MAX:
+        _learn(page[table:end_of_table], lengths, tuple(nested))
+    return tuple(parts), tuple(nested)
+
+
+def _learn(table: bytes, lengths: list[int], nested: tuple[int, ...]) -> None:
+    """Remember the shape of a leaf whose keys and values follow its table without a gap."""
+    if len(_shapes) >= _SHAPES_MAX:
+        _shapes.clear()
+    layout = struct.Struct("<" + "".join(f"{length}s" for length in lengths))
+    _shapes[table] = layout.unpack_from, layout.size, nested
 
 
 def _decode_pages(transaction: BoltTransaction, root: Node, number: int, depth: int) -> Tree:
