@@ -377,6 +377,22 @@ class ForgetsWhatIsNested(WrappedBucket):
         return found and {key: value for key, value in found.items() if isinstance(value, bytes)}
 
 
+class CreatesTreesInParts(WrappedBucket):
+    def create_tree(self, name: bytes, tree: Tree) -> None:
+        bucket = self.inner.create_bucket(name)
+        for key, value in tree.items():
+            if isinstance(value, bytes):
+                bucket.put(key, value)
+            else:
+                bucket.create_tree(key, value)
+
+
+class CreatesTreesWithoutWhatIsNested(WrappedBucket):
+    def create_tree(self, name: bytes, tree: Tree) -> None:
+        flat: Tree = {key: value for key, value in tree.items() if isinstance(value, bytes)}
+        super().create_tree(name, flat)
+
+
 class ListsTreesBackward(WrappedBucket):
     def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
         return reversed(list(self.inner.trees(start)))

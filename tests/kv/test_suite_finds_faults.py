@@ -81,6 +81,9 @@ BREAKS: dict[str, list[Kinds]] = {
     "a_tree_is_all_that_a_bucket_holds": [Kinds(bucket=buckets.ForgetsWhatIsNested)],
     "trees_come_in_order_and_from_anywhere": [Kinds(bucket=buckets.ListsTreesBackward)],
     "a_writer_sees_its_own_trees": [Kinds(bucket=buckets.ForgetsWhatIsNested)],
+    "a_tree_is_created_with_all_it_holds": [Kinds(bucket=buckets.CreatesTreesWithoutWhatIsNested)],
+    "a_tree_that_cannot_be_is_refused_whole": [Kinds(bucket=buckets.CreatesTreesInParts)],
+    "a_created_tree_touches_its_bucket": [Kinds(bucket=buckets.CreatesTreesInParts)],
     # Moving
     "a_bucket_moves_with_all_it_holds": [Kinds(bucket=buckets.MovesWithoutCounters)],
     "a_bucket_moves_to_and_from_the_outermost_one": [

@@ -71,6 +71,9 @@ class WrappedBucket:
         found = self.inner.bucket(name)
         return None if found is None else self.around(found, name)
 
+    def create_tree(self, name: bytes, tree: Tree) -> None:
+        self.inner.create_tree(name, tree)
+
     def create_bucket(self, name: bytes) -> Bucket:
         return self.around(self.inner.create_bucket(name), name)
 

@@ -13,19 +13,18 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 from orlop.bolt.cursor import BoltCursor, items
+from orlop.bolt.limits import NESTING_MAX, check_key, check_value
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, put
+from orlop.bolt.tree_creation import new_bucket
 from orlop.bolt.trees import tree, trees
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
     CorruptError,
     IncompatibleValueError,
-    KeyRequiredError,
-    KeyTooLargeError,
     NestingTooDeepError,
-    ValueTooLargeError,
 )
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ if TYPE_CHECKING:
     from orlop.bolt.transaction import BoltTransaction
     from orlop.kv.contract import Bucket, Item, Path, Tree
 
-KEY_SIZE_MAX = 32768
-VALUE_SIZE_MAX = (1 << 31) - 2
-NESTING_MAX = 256
-"""How many buckets a bucket may lie in. bbolt has no limit; its Go stack grows, ours does not."""
 _SEQUENCE_MASK = (1 << 64) - 1
 _NO_PAGE = 0
 _INLINE = -1
@@ -117,9 +112,8 @@ class BoltBucket:
     def put(self, key: bytes, value: bytes) -> None:
         """Set the value under `key`; see the contract for what is refused."""
         self.transaction.require_writable()
-        _check_key(key)
-        if len(value) > VALUE_SIZE_MAX:
-            raise ValueTooLargeError(f"a value of {len(value)} bytes; {VALUE_SIZE_MAX} are allowed")
+        check_key(key)
+        check_value(value)
         if not self._path:
             raise IncompatibleValueError("the outermost bucket holds buckets only")
         self._put(bytes(key), bytes(value), 0)
@@ -167,12 +161,8 @@ class BoltBucket:
     def create_bucket(self, name: bytes) -> BoltBucket:
         """Create the nested bucket `name`; see the contract for what is refused."""
         self.transaction.require_writable()
-        _check_key(name)
-        found = self.find(name)
-        if found is not None:
-            if found[1] & BUCKET_FLAG:
-                raise BucketExistsError(f"the bucket {name!r} is there already")
-            raise IncompatibleValueError(f"a value has the name {name!r}")
+        check_key(name)
+        self.require_free(name)
         self.require_room_below()
         edit = self.transaction.edit
         tree = Leaf([], [], [], EMPTY_SIZE, edit)
@@ -185,10 +175,19 @@ class BoltBucket:
         self._children[name] = bucket
         return bucket
 
+    def create_tree(self, name: bytes, tree: Tree) -> None:
+        """Create the nested bucket `name` with all that `tree` holds; see the contract."""
+        self.transaction.require_writable()
+        check_key(name)
+        self.require_free(name)
+        edit = self.transaction.edit
+        self._put(bytes(name), new_bucket(edit, tree, NESTING_MAX - len(self._path)), BUCKET_FLAG)
+        self.transaction.touched.add((*self._path, bytes(name)))
+
     def create_bucket_if_absent(self, name: bytes) -> BoltBucket:
         """Return the nested bucket `name`, created first where it is missing."""
         self.transaction.require_writable()
-        _check_key(name)
+        check_key(name)
         return self.bucket(name) or self.create_bucket(name)
 
     def delete_bucket(self, name: bytes) -> None:
@@ -208,11 +207,7 @@ class BoltBucket:
         moved = self._require_bucket(name)
         if target is self or moved.holds(target):
             raise IncompatibleValueError(f"the bucket {name!r} cannot move into where it lies")
-        found = target.find(name)
-        if found is not None:
-            if found[1] & BUCKET_FLAG:
-                raise BucketExistsError(f"the bucket {name!r} is there already")
-            raise IncompatibleValueError(f"a value has the name {name!r} in the target")
+        target.require_free(name)
         target.require_room_below()
         moved.touch()
         moved.settle()
@@ -331,6 +326,14 @@ class BoltBucket:
             raise IncompatibleValueError(f"a value has the name {name!r}")
         return bucket
 
+    def require_free(self, name: bytes) -> None:
+        """Raise BucketExistsError or IncompatibleValueError where a name is taken."""
+        found = self.find(name)
+        if found is not None:
+            if found[1] & BUCKET_FLAG:
+                raise BucketExistsError(f"the bucket {name!r} is there already")
+            raise IncompatibleValueError(f"a value has the name {name!r}")
+
     def require_room_below(self) -> None:
         """Raise NestingTooDeepError where no bucket may lie in this one."""
         if len(self._path) >= NESTING_MAX:
@@ -358,10 +361,3 @@ class BoltBucket:
         return BoltBucket(
             self.transaction, leaf or root, sequence, path=path, origin=root or _INLINE
         )
-
-
-def _check_key(key: bytes) -> None:
-    if not key:
-        raise KeyRequiredError("an empty key or bucket name")
-    if len(key) > KEY_SIZE_MAX:
-        raise KeyTooLargeError(f"a key of {len(key)} bytes; {KEY_SIZE_MAX} are allowed")

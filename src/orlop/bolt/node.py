@@ -190,15 +190,17 @@ class BucketState:
     def __init__(self, tree: int | Node, sequence: int, page_size: int) -> None:
         self.tree = tree
         self.sequence = sequence
-        self.inline = isinstance(tree, Leaf) and not tree.page and _fits_inline(tree, page_size)
+        self.inline = False
         self.size = BUCKET_HEADER_SIZE
-        if self.inline and isinstance(tree, Leaf):
+        if (
+            isinstance(tree, Leaf)
+            and not tree.page
+            # bbolt's rule: a quarter of a page, and no bucket inside.
+            and tree.size <= page_size // 4
+            and BUCKET_FLAG not in tree.flags
+        ):
+            self.inline = True
             self.size += tree.size
-
-
-def _fits_inline(leaf: Leaf, page_size: int) -> bool:
-    # bbolt's rule: a quarter of a page, and no bucket inside.
-    return leaf.size <= page_size // 4 and BUCKET_FLAG not in leaf.flags
 
 
 def value_size(value: bytes | BucketState) -> int:

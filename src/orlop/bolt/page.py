@@ -14,7 +14,7 @@ from __future__ import annotations
 import struct
 from itertools import accumulate
 from operator import add
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from orlop.bolt.node import Branch, Leaf, Node
 from orlop.kv.errors import CorruptError
@@ -153,6 +153,13 @@ def encode_leaf(node: Leaf, page: int, overflow: int, values: Sequence[bytes]) -
         struct.pack(f"<{4 * count}I", *table),
         *contents,
     ]
+
+
+def encode_inline(leaf: Leaf, sequence: int) -> bytes:
+    """Write the value of a bucket whose one leaf, without nested buckets, stands inline."""
+    # Only nested buckets are no bytes, and this leaf holds none.
+    values = cast("list[bytes]", leaf.values)
+    return b"".join([BUCKET_HEADER.pack(0, sequence), *encode_leaf(leaf, 0, 0, values)])
 
 
 def encode_branch(node: Branch, page: int, overflow: int, children: Sequence[int]) -> list[bytes]:

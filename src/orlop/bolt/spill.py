@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState, Leaf
-from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_leaf
+from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_inline, encode_leaf
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -105,7 +105,8 @@ class Spill:
 
     def _leaf(self, leaf: Leaf, page: int, overflow: int) -> list[bytes]:
         if BUCKET_FLAG not in leaf.flags:
-            return encode_leaf(leaf, page, overflow, _plain(leaf))
+            # Only nested buckets are no bytes, and this leaf holds none.
+            return encode_leaf(leaf, page, overflow, cast("list[bytes]", leaf.values))
         values = [
             _bucket_value(value) if isinstance(value, BucketState) else value
             for value in leaf.values
@@ -131,15 +132,8 @@ def _bucket_value(state: BucketState) -> bytes:
     tree = state.tree
     if state.inline and isinstance(tree, Leaf):
         tree.owner = None
-        return b"".join(
-            [BUCKET_HEADER.pack(0, state.sequence), *encode_leaf(tree, 0, 0, _plain(tree))]
-        )
+        return encode_inline(tree, state.sequence)
     return BUCKET_HEADER.pack(tree if isinstance(tree, int) else tree.page, state.sequence)
-
-
-def _plain(leaf: Leaf) -> list[bytes]:
-    # Only nested buckets are states, and this leaf holds none.
-    return cast("list[bytes]", leaf.values)
 
 
 def _checked(node: Node, chunks: list[bytes]) -> list[bytes]:

@@ -123,6 +123,15 @@ class Bucket(ReadableBucket, Protocol):
             ReadOnlyError: the transaction only reads.
         """
 
+    def create_tree(self, name: bytes, tree: Tree) -> None:
+        """Create the nested bucket `name` with all that `tree` holds, at once.
+
+        The keys of the tree may be in any order. Counters begin with 0.
+
+        Raises: as `create_bucket`, and as `put` where something in the tree is out of bounds;
+            nothing has changed then.
+        """
+
     def create_bucket_if_absent(self, name: bytes) -> Bucket:
         """Return the nested bucket `name`, created first where it is missing.
 
@@ -217,8 +226,9 @@ class Transaction(Protocol):
         """Where this transaction has changed something so far; empty for a reader.
 
         These are the buckets in which a value was put or deleted, and those that were made,
-        deleted or moved (with the old and the new place). Of what lies inside a deleted or
-        moved bucket only the bucket is named. A change back is a change.
+        deleted or moved (with the old and the new place). Of what lies inside a bucket that
+        was deleted, moved or made as a tree only the bucket is named. A change back is a
+        change.
         """
 
     @property

@@ -24,7 +24,7 @@ from orlop.kv.suite.store import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from orlop.kv.contract import Bucket, Engine, Transaction
+    from orlop.kv.contract import Bucket, Engine, Transaction, Tree
     from orlop.kv.suite.store import Store
 
 _NAMES = st.sampled_from([b"a", b"b", b"c"])
@@ -34,6 +34,16 @@ _KEYS = st.one_of(
     st.binary(min_size=1, max_size=20).map(lambda tail: b"k" + tail),
 )
 _VALUES = st.one_of(st.binary(max_size=30), st.integers(0, 6000).map(lambda length: b"x" * length))
+_LEAVES: st.SearchStrategy[Tree] = st.dictionaries(_KEYS, _VALUES, max_size=60)
+_TREES: st.SearchStrategy[Tree] = st.recursive(
+    _LEAVES,
+    lambda trees: st.builds(
+        lambda values, nested: {**values, **nested},
+        st.dictionaries(_KEYS, _VALUES, max_size=3),
+        st.dictionaries(_NAMES, trees, max_size=3),
+    ),
+    max_leaves=4,
+)
 _READERS_MAX = 3
 
 
@@ -83,6 +93,15 @@ class EngineMachine(RuleBasedStateMachine):
             key = b"key-%02d" % (number * 37 % 100)
             bucket.put(key, b"v" * size)
             inside[key] = b"v" * size
+
+    @rule(path=_PATHS, name=_NAMES, tree=_TREES)
+    def create_tree(self, path: list[bytes], name: bytes, tree: Tree) -> None:
+        """Create a bucket with all that it holds, in the place of one that is there."""
+        bucket, inside = self._place(path)
+        if name in inside:
+            bucket.delete_bucket(name)
+        bucket.create_tree(name, tree)
+        inside[name] = copy.deepcopy(tree)
 
     @rule(path=_PATHS, key=_KEYS)
     def delete(self, path: list[bytes], key: bytes) -> None:

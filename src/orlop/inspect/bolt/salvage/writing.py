@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.bucket import NESTING_MAX
+from orlop.bolt.limits import NESTING_MAX
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import decode_bucket
 from orlop.inspect.bolt.place import inside
