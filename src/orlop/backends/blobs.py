@@ -9,7 +9,7 @@ import contextlib
 import os
 import stat
 import threading
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from whenever import Instant
 
@@ -21,12 +21,14 @@ from orlop.backends.files import (
     unique_name,
 )
 from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.errors import NotFoundError
 from orlop.model.records import ContentInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+_Result = TypeVar("_Result")
 
 _BLOBS: Final = "blobs"
 _DISCARDED: Final = ".gone-"
@@ -129,23 +131,31 @@ class Blobs:
                     with contextlib.suppress(FileNotFoundError):  # somebody else cleans up too
                         os.unlink(name, dir_fd=descriptor)
 
-    def publish(self, digest: str, data: str, source: int) -> None:
+    def publish(
+        self, digest: str, data: str, source: int, before_sync: Callable[[], _Result]
+    ) -> tuple[bool, _Result]:
         """Make the file `data` of the open directory `source` the blob `digest`, durably.
 
-        Raises:
-            AlreadyExistsError: the blob is there already, durably; `data` stays where it is.
+        Args:
+            digest: of the data, which is durable itself.
+            data: the name of the file.
+            source: where it is.
+            before_sync: is called when the blob is in its place, before that is durable.
+
+        Returns:
+            Whether the blob is new, else `data` is where it was; and what the call returned.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
         make_directories(self._root / _BLOBS / algorithm, _DIRECTORY_MODE)
         with directory(self._root, _BLOBS, algorithm) as target:
             with self._publishing:
-                exists = _info(target, algorithm, name) is not None
-                if not exists:
+                is_new = _info(target, algorithm, name) is None
+                if is_new:
                     os.rename(data, name, src_dir_fd=source, dst_dir_fd=target)
+            result = before_sync()
             # An older blob too: whoever renamed it may have been killed before this sync.
             os.fsync(target)
-        if exists:
-            raise AlreadyExistsError(f"content {digest}")
+        return is_new, result
 
 
 @contextlib.contextmanager

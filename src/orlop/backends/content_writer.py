@@ -5,7 +5,6 @@ Source: containerd, plugins/content/local/writer.go.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import os
 import stat
@@ -13,17 +12,18 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.backends.files import naming
 from orlop.backends.ingests import DATA
+from orlop.backends.removal import remove_tree
 from orlop.model import digest as digests
 from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
-    NotFoundError,
 )
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+    from pathlib import Path
 
     from orlop.backends.blobs import Blobs
     from orlop.backends.ingests import Ingests, OpenIngest
@@ -53,6 +53,7 @@ class ContentWriter:
         self._clock = clock
         self._status = ingest.status
         self._running = ingest.running
+        self._is_sealed = False
         self._is_open = True
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -65,6 +66,7 @@ class ContentWriter:
             FailedPreconditionError: the writer is closed.
         """
         descriptor = self._descriptor("write to")
+        self._is_sealed = False
         remaining = memoryview(data).cast("B")
         length = len(remaining)
         try:
@@ -100,18 +102,19 @@ class ContentWriter:
                 f"ref {self._status.ref}: can only be truncated to 0 bytes, not to {size}"
             )
         descriptor = self._descriptor("truncate")
+        self._is_sealed = False
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
         self._running = digests.new_hash()
         self._status = dataclasses.replace(self._status, offset=0)
 
     def sync(self) -> None:
-        """Make the data written so far durable.
+        """Make the data written so far durable; a commit that follows need not do it again.
 
         Raises:
             FailedPreconditionError: the writer is closed.
         """
-        os.fsync(self._descriptor("sync"))
+        self._seal(self._descriptor("sync"))
 
     def commit(self, *, size: int = 0, expected: str = "") -> None:
         """Make the blob part of the store under its digest, durably, and close the writer.
@@ -132,7 +135,8 @@ class ContentWriter:
         descriptor = self._descriptor("commit")
         try:
             digest = self._verified(descriptor, size, expected)
-            self._seal(descriptor)
+            if not self._is_sealed:
+                self._seal(descriptor)
             self._publish(digest)
         finally:
             self._release()
@@ -196,6 +200,7 @@ class ContentWriter:
         os.fchmod(descriptor, mode & _READABLE)
         os.utime(descriptor, ns=(now, now))
         os.fsync(descriptor)
+        self._is_sealed = True
 
     def _publish(self, digest: str) -> None:
         with self._ingests.holding(self._ingest) as source:
@@ -203,17 +208,17 @@ class ContentWriter:
                 raise AbortedError(
                     f"ref {self._status.ref}: the ingest was removed; write it again"
                 )
-            try:
-                self._blobs.publish(digest, DATA, source)
-            except AlreadyExistsError:
-                self._forget()
-                raise
-        self._forget()
+            # The ingest goes before the sync of the blob's name, which so covers both: an
+            # ingest without data is not to be seen after a loss of power.
+            is_new, removed = self._blobs.publish(digest, DATA, source, self._take_away)
+        if removed is not None:
+            remove_tree(removed)
+        if not is_new:
+            raise AlreadyExistsError(f"content {digest}")
 
-    def _forget(self) -> None:
+    def _take_away(self) -> Path | None:
         # Somebody who aborts at the same moment removes it as well.
-        with contextlib.suppress(NotFoundError):
-            self._ingests.remove(self._status.ref)
+        return self._ingests.take_away(self._status.ref)
 
 
 def _hash_again(descriptor: int, algorithm: str) -> str:

@@ -45,6 +45,7 @@ _DIRECTORY_MODE: Final = 0o755
 _READ_BYTES: Final = 1 << 20
 _SMALL_FILE_BYTES: Final = 1 << 16
 _OWNER_WRITES: Final = stat.S_IWUSR
+_NEW_DATA: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(slots=True)
@@ -82,8 +83,9 @@ class Ingests:
         with self._changing:
             found = self._read(name)
             if found is None or found.ref != ref or 0 < total != found.total > 0:
-                self._take_away(name)
-                found = self._create(name, ref, total)
+                if found is not None or os.path.lexists(self._root / _INGEST / name):
+                    self._take_away(name)
+                return self._create(name, ref, total)
         with files.directory(self._root, _INGEST, name) as ingest:
             descriptor = _open_for_writing(ingest)
         try:
@@ -124,11 +126,15 @@ class Ingests:
         Raises:
             NotFoundError: there is no such ingest.
         """
-        with self._changing:
-            removed = self._take_away(_directory_name(ref))
+        removed = self.take_away(ref)
         if removed is None:
             raise _missing(ref)
         return removed
+
+    def take_away(self, ref: str) -> Path | None:
+        """Move the ingest of `ref` out of sight; return where it is, `None` where there is none."""
+        with self._changing:
+            return self._take_away(_directory_name(ref))
 
     def size(self, ref: str) -> int:
         """Return the sizes of all files of the ingest of `ref` together, in bytes.
@@ -185,24 +191,31 @@ class Ingests:
         found = self._read(name)
         return found is not None and _directory_name(found.ref) == name
 
-    def _create(self, name: str, ref: str, total: int) -> IngestStatus:
+    def _create(self, name: str, ref: str, total: int) -> OpenIngest:
         now = self._clock.now()
         text = timestamps.format_rfc3339_nano(now).encode()
-        contents = {_REF: _to_bytes(ref), DATA: b"", _STARTED_AT: text, _UPDATED_AT: text}
+        contents = {_REF: _to_bytes(ref), _STARTED_AT: text, _UPDATED_AT: text}
         if total > 0:
             contents[_TOTAL] = str(total).encode()
         files.make_directories(self._root / _INGEST)
         fresh = files.make_unique_directory(self._root, _NEW, _DIRECTORY_MODE)
+        data = -1
         try:
             with files.directory(fresh) as descriptor, files.naming(f"ingest of ref {ref}"):
                 for file, content in contents.items():
                     files.write_new(file, content, dir_fd=descriptor)
+                data = os.open(DATA, _NEW_DATA, 0o666, dir_fd=descriptor)
             with files.directory(self._root, _INGEST) as ingests:
                 os.rename(fresh, name, dst_dir_fd=ingests)
         except BaseException:
+            if data != -1:
+                os.close(data)
             remove_tree(fresh)
             raise
-        return IngestStatus(ref=ref, offset=0, total=max(total, 0), started_at=now, updated_at=now)
+        status = IngestStatus(
+            ref=ref, offset=0, total=max(total, 0), started_at=now, updated_at=now
+        )
+        return OpenIngest(name, data, digests.new_hash(), status)
 
     def _resume(self, name: str, descriptor: int, found: IngestStatus) -> OpenIngest:
         running = digests.new_hash()
@@ -224,8 +237,8 @@ class Ingests:
         removed = files.unique_name(_REMOVED)
         try:
             with files.directory(self._root, _INGEST) as ingests:
+                # Not synced: what a power loss brings back is garbage, or is begun again.
                 os.rename(name, self._root / removed, src_dir_fd=ingests)
-                os.fsync(ingests)
         except FileNotFoundError:
             return None
         return self._root / removed
