@@ -140,9 +140,11 @@ class FileDisk:
             self._write(offset, chunks)
 
     def _write(self, offset: int, chunks: Sequence[bytes]) -> None:
-        if len(chunks) == 1 and os.pwritev(self._descriptor, chunks, offset) == len(chunks[0]):
-            # Most runs are one page, and the system takes it whole; else all is written again.
-            return
+        if len(chunks) <= _CHUNKS_MAX:
+            # Most often the system takes all of it; else it is written again, piece by piece.
+            length = sum(map(len, chunks))
+            if os.pwritev(self._descriptor, chunks, offset) == length:
+                return
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):

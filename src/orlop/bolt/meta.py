@@ -28,6 +28,8 @@ META_SIZE = HEADER_SIZE + _FIELDS.size + _CHECKSUM.size
 
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
+_FNV_PRIME_POWERS = [pow(_FNV_PRIME, power, 1 << 64) for power in range(9)]
+_WORD = struct.Struct("<Q")
 
 
 class Meta(NamedTuple):
@@ -61,8 +63,14 @@ class Meta(NamedTuple):
 def checksum(fields: bytes) -> int:
     """Return the FNV-1a hash (64 bits) that protects a meta."""
     value = _FNV_OFFSET
-    for byte in fields:
-        value = ((value ^ byte) * _FNV_PRIME) & 0xFFFFFFFFFFFFFFFF
+    for (word,) in _WORD.iter_unpack(fields):
+        rest, zeros = word, 8
+        while rest:
+            value = (value ^ (rest & 0xFF)) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
+            rest >>= 8
+            zeros -= 1
+        # Most fields are small numbers: their zeros, which come last, are taken at once.
+        value = value * _FNV_PRIME_POWERS[zeros] & 0xFFFFFFFFFFFFFFFF
     return value
 
 

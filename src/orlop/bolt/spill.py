@@ -32,7 +32,7 @@ class Spill:
         """Take pages of `page_size` bytes from `allocate(count)`."""
         self._page_size = page_size
         self._allocate = allocate
-        self._pages: dict[int, list[bytes]] = {}
+        self._pages: dict[int, tuple[int, list[bytes]]] = {}
         self._children: list[tuple[Branch, list[int]]] = []
         self._values: list[tuple[Leaf, list[bytes]]] = []
         self.nodes: list[Node] = []
@@ -55,28 +55,39 @@ class Spill:
                 self._place(node)
         return tree.page
 
-    def page(self, page: int, chunks: list[bytes]) -> None:
-        """Have chunks written at a page that is allocated already."""
-        self._pages[page] = chunks
+    def page(self, page: int, span: int, length: int, chunks: list[bytes]) -> None:
+        """Have chunks of `length` bytes written at `span` pages that are allocated already.
+
+        Raises:
+            CorruptError: they are longer or shorter than that, so that pages behind them would
+                be overwritten, or what was there before would show through.
+        """
+        size = span * self._page_size
+        if length > _RUN_BYTES_MAX:
+            # A large value goes to the disk from where it lies; small ones are joined.
+            found = sum(map(len, chunks))
+            self._pages[page] = span, [*chunks, bytes(max(size - found, 0))]
+        else:
+            contents = b"".join(chunks)
+            found = len(contents)
+            self._pages[page] = span, [contents.ljust(size, b"\0")]
+        if found != length or length > size:
+            raise CorruptError(f"a page takes {found} bytes but counted {length}; not written")
 
     def write(self, disk: Disk) -> None:
         """Write all pages, in ascending order, in runs as long as they are adjacent."""
         run: list[bytes] = []
         start = end = 0
         for page in sorted(self._pages):
-            chunks = self._pages[page]
+            span, chunks = self._pages[page]
             offset = page * self._page_size
             if run and (offset != end or end - start > _RUN_BYTES_MAX):
                 disk.write(start, run)
                 run = []
             if not run:
                 start = end = offset
-            length = sum(map(len, chunks))
-            padding = -length % self._page_size
-            # A large value goes to the disk from where it lies; small ones are joined.
-            padded = [*chunks, bytes(padding)]
-            run += padded if length > _RUN_BYTES_MAX else [b"".join(padded)]
-            end += length + padding
+            run += chunks
+            end += span * self._page_size
         if run:
             disk.write(start, run)
 
@@ -96,7 +107,7 @@ class Spill:
             children = [child if isinstance(child, int) else child.page for child in node.children]
             self._children.append((node, children))
             chunks = encode_branch(node, page, span - 1, children)
-        self._pages[page] = _checked(node, chunks)
+        self.page(page, span, node.size, chunks)
         node.span = span
         # Set last: until then the node counts as one without a page.
         node.page = page
@@ -134,12 +145,3 @@ def _bucket_value(state: BucketState) -> bytes:
         tree.owner = None
         return encode_inline(tree, state.sequence)
     return BUCKET_HEADER.pack(tree if isinstance(tree, int) else tree.page, state.sequence)
-
-
-def _checked(node: Node, chunks: list[bytes]) -> list[bytes]:
-    # What the nodes counted while they changed is what the page takes, or the pages
-    # behind it would be overwritten.
-    length = sum(map(len, chunks))
-    if length != node.size:
-        raise CorruptError(f"a node takes {length} bytes but counted {node.size}; not written")
-    return chunks
