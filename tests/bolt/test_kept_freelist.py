@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from orlop.bolt import BoltEngine
 from orlop.bolt.birth import empty_database
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
 from orlop.bolt.pager import Pager
-from orlop.bolt.reachable import _kept_freelist, _unreachable
+from orlop.bolt.reachable import find_unreachable, kept_freelist
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:
@@ -43,8 +44,10 @@ def assert_agrees(disk: SimulatedDisk) -> int:
     """The list names what cannot be reached, but for its own pages; return how many those are."""
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
     meta, pager = meta_of(disk), Pager(disk, PAGE_SIZE)
-    listed, own = _kept_freelist(pager, meta)
-    assert sorted([*listed, *own]) == _unreachable(pager, meta)
+    kept = kept_freelist(pager, meta)
+    assert kept is not None
+    listed, own = kept
+    assert sorted([*listed, *own]) == [*chain(*find_unreachable(disk, meta))]
     return len(own)
 
 

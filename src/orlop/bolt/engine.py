@@ -22,10 +22,10 @@ from orlop.bolt.group import Group, Groups
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
-from orlop.bolt.reachable import free_pages
+from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.transaction import BoltTransaction
-from orlop.bolt.writeout import Layout, write_version
+from orlop.bolt.writeout import SMALL_PAGES, Layout, write_version
 from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class BoltEngine:
         *,
         freelist_sync: bool | None = None,
         follower: Follower | None = None,
+        small_pages: int = SMALL_PAGES,
     ) -> None:
         """Take over `disk`, whose lock is held.
 
@@ -57,6 +58,8 @@ class BoltEngine:
             disk: a database; an empty one is filled first.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
             follower: is told of the versions; None: nobody is.
+            small_pages: up to so many pages, the free ones are found before the first commit;
+                in a larger file without a freelist, beside it.
 
         Raises:
             CorruptError: it is no database, or damaged.
@@ -80,7 +83,7 @@ class BoltEngine:
         disk.sync()
         keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
         self._pager = Pager(disk, meta.page_size)
-        self._layout = Layout(disk, self._pager, keep_freelist=keep)
+        self._layout = Layout(disk, self._pager, keep_freelist=keep, small_pages=small_pages)
         self._meta = meta
         self._readers: dict[int, int] = {}
         self._versions_lock = threading.Lock()
@@ -96,19 +99,19 @@ class BoltEngine:
         self._require_usable()
         if writable:
             return self._begin_writer(timeout)
-        with self._versions_lock:
-            meta = self._meta
-            self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
+        meta = self._pin()
         return BoltTransaction(
             meta.transaction, _root_state(meta), self._pager, self._end_reader, self
         )
 
     def bytes_in_use(self) -> int:
         """Return how many bytes of the file hold what can be reached, in whole pages."""
-        with self._versions_lock:
-            meta = self._meta
-        free, _ = free_pages(self._pager, meta)
-        return (meta.high_water - len(free)) * meta.page_size
+        meta = self._pin()
+        try:
+            free = count_free(self._disk, self._pager, meta)
+        finally:
+            self._unpin(meta.transaction)
+        return (meta.high_water - free) * meta.page_size
 
     def file_bytes_in_use(self) -> int:
         """Return where in the file the last page ends that has ever been used, in bytes."""
@@ -135,7 +138,11 @@ class BoltEngine:
                     self._follower.closing(None if failed else self._meta.transaction)
         finally:
             self.is_closed = True
-            self._disk.close()
+            try:
+                if os.getpid() == self._process:
+                    self._layout.stop_searching()
+            finally:
+                self._disk.close()
 
     def _require_usable(self) -> None:
         if self._is_closing or self.is_closed:
@@ -152,6 +159,7 @@ class BoltEngine:
             raise LockedError(f"another transaction is writing; waited {timeout} seconds")
         try:
             self._require_usable()
+            self._layout.require_sound()
             transaction = BoltTransaction(
                 self._meta.transaction + 1,
                 self._groups.head,
@@ -174,13 +182,23 @@ class BoltEngine:
             with contextlib.suppress(EngineError):
                 writer[1].rollback()
 
-    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> int:
+    def _pin(self) -> Meta:
+        """Keep the pages of the durable version as they are, until it is unpinned."""
         with self._versions_lock:
-            left = self._readers[transaction.id] - 1
+            meta = self._meta
+            self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
+        return meta
+
+    def _unpin(self, version: int) -> None:
+        with self._versions_lock:
+            left = self._readers[version] - 1
             if left:
-                self._readers[transaction.id] = left
+                self._readers[version] = left
             else:
-                del self._readers[transaction.id]
+                del self._readers[version]
+
+    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> int:
+        self._unpin(transaction.id)
         return transaction.id
 
     def _end_writer(
@@ -208,6 +226,7 @@ class BoltEngine:
             self._meta = meta
         if self._follower is not None:
             self._follower.durable(meta.transaction)
+        self._layout.search_on()
         return meta.transaction
 
 

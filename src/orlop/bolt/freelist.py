@@ -27,6 +27,11 @@ class Freelist:
         for page in free:
             self._add(page, 1)
 
+    def add(self, runs: Iterable[range]) -> None:
+        """Make more pages available; none of them is known yet."""
+        for run in runs:
+            self._add(run.start, len(run))
+
     def allocate(self, count: int) -> int | None:
         """Take `count` pages in a row and return the first; None where there is no such run."""
         length = count if self._by_length.get(count) else self._shortest(count)

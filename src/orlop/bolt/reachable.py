@@ -1,6 +1,9 @@
 """Which pages a version uses: all that can be reached from its root bucket.
 
-So the free pages are found where no freelist is kept, or a damaged one cannot be trusted.
+So the free pages are found where no freelist is kept, or a damaged one cannot be trusted. The
+file is gone through again and again, from its beginning to its end, until no page is left that
+is known to be in use and was not looked at; neighbours are read together. Of a leaf nothing is
+decoded but where its nested buckets begin.
 
 Source: go.etcd.io/bbolt, db.go (freepages).
 """
@@ -8,91 +11,292 @@ Source: go.etcd.io/bbolt, db.go (freepages).
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.meta import NO_FREELIST
-from orlop.bolt.node import BUCKET_FLAG, Branch
+from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import (
+    BRANCH_ELEMENT,
+    BRANCH_PAGE,
     BUCKET_HEADER,
+    HEADER,
     HEADER_SIZE,
     LEAF_ELEMENT,
     LEAF_PAGE,
+    Header,
     decode_freelist,
-    decode_node,
 )
-from orlop.bolt.pager import FIRST_NODE_PAGE
+from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
+    from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
-    from orlop.bolt.page import Header
-    from orlop.bolt.pager import Pager
+
+_EXTENT_BYTES: Final = 256 * 1024
+"""So much is read at once. It also bounds how long one step keeps the interpreter."""
+
+_GAP_BYTES: Final = 16 * 1024
+"""To read so much in vain costs less than to ask the system once more."""
+
+_REGION_PAGES: Final = 4096
+"""What is known to be in use is put in order for so many pages at a time, for the same reason."""
+
+_ELEMENT_SIZE: Final = LEAF_ELEMENT.size
+_ROOT: Final = struct.Struct("<Q")
+_UNUSED: Final = b"\0"
+_USED: Final = b"\1"
+
+_SHAPE_BYTES_MAX: Final = 6 * LEAF_ELEMENT.size
+_SHAPES_MAX: Final = 1_000
+
+_shapes: Final[dict[bytes, struct.Struct]] = {}
+"""By the table of a leaf: reads the roots of its buckets. Most records have one of few tables."""
 
 
-def free_pages(pager: Pager, meta: Meta) -> tuple[list[int], range]:
-    """Return the free pages of a version, and the pages of its freelist where it keeps one.
+class Reachable:
+    """A walk over the pages of one version, in short steps.
+
+    Until it has ended, none of these pages may be written.
+    """
+
+    def __init__(self, disk: Readable, meta: Meta) -> None:
+        """Begin at the root of `meta`, in the file on `disk`; nothing is read yet."""
+        self._disk = disk
+        self._page_size = meta.page_size
+        self._high_water = meta.high_water
+        self._used = bytearray(meta.high_water)
+        self._used[:FIRST_NODE_PAGE] = _USED * FIRST_NODE_PAGE
+        # Pages that are in use and were not looked at, by the region that they lie in.
+        self._waiting: list[list[int]] = [[] for _ in range(0, meta.high_water, _REGION_PAGES)]
+        self._waiting_count = 0
+        self._region = -1
+        # Of this region: its pages, in ascending order, and how many are done.
+        self._pages: list[int] = []
+        self._done = 0
+        # Pages whose table or whose buckets lie in their overflow: each is read whole.
+        self._large: list[int] = []
+        self._refer_to([meta.root])
+
+    def step(self) -> bool:
+        """Look at the next pages; return whether there are more.
+
+        Raises:
+            CorruptError: the tree is damaged: to write would make it worse. The walk is over.
+            OSError: the pages cannot be read; the step may be tried again.
+        """
+        if self._large:
+            self._look_at_large(self._large[-1])
+            self._large.pop()
+        elif self._done < len(self._pages):
+            self._take_extent()
+        else:
+            self._enter_next_region()
+        return bool(self._waiting_count or self._large or self._done < len(self._pages))
+
+    def unreachable(self) -> list[range]:
+        """Return the runs of pages that are not part of the version, once the walk has ended."""
+        runs: list[range] = []
+        start = self._used.find(_UNUSED)
+        while start >= 0:
+            end = self._used.find(_USED, start)
+            if end < 0:
+                end = self._high_water
+            runs.append(range(start, end))
+            start = self._used.find(_UNUSED, end)
+        return runs
+
+    def _enter_next_region(self) -> None:
+        while True:
+            self._region = (self._region + 1) % len(self._waiting)
+            pages = self._waiting[self._region]
+            if pages:
+                break
+        pages.sort()
+        self._pages, self._done = pages, 0
+        self._waiting[self._region] = []
+        self._waiting_count -= len(pages)
+
+    def _refer_to(self, pages: list[int]) -> None:
+        waiting, high_water = self._waiting, self._high_water
+        for page in pages:
+            if not FIRST_NODE_PAGE <= page < high_water:
+                raise CorruptError(f"page {page} is referred to but lies out of bounds")
+            waiting[page // _REGION_PAGES].append(page)
+        self._waiting_count += len(pages)
+
+    def _take_extent(self) -> None:
+        """Read the next pages of the region that lie near each other, and look at each."""
+        pages, begin = self._pages, self._done
+        gap_pages = _GAP_BYTES // self._page_size + 1
+        first = last = pages[begin]
+        far = first + max(_EXTENT_BYTES // self._page_size, 1)
+        end = begin + 1
+        while end < len(pages):
+            page = pages[end]
+            if page >= far or page - last > gap_pages:
+                break
+            last = page
+            end += 1
+        length = (last - first + 1) * self._page_size
+        data = self._disk.read(first * self._page_size, length)
+        if len(data) < length:
+            raise CorruptError(f"page {last} lies behind the end of the file")
+        self._look_at(pages[begin:end], data, first)
+        self._done = end
+
+    def _look_at(self, pages: list[int], data: bytes, first: int) -> None:
+        """Mark pages and note what they refer to; `data` begins with the page `first`."""
+        size, used = self._page_size, self._used
+        below: list[int] = []
+        header_at, shapes = HEADER.unpack_from, _shapes
+        for page in pages:
+            start = (page - first) * size
+            number, kind, elements, overflow = header_at(data, start)
+            if number != page or used[page]:
+                raise CorruptError(_refusal(page, number))
+            used[page] = 1
+            table, limit = start + HEADER_SIZE, start + size
+            end = table + elements * _ELEMENT_SIZE
+            entries = data[table:end]
+            if overflow or kind != LEAF_PAGE or end > limit:
+                below += self._look_at_other(Header(number, kind, elements, overflow), entries)
+                continue
+            shape = shapes.get(entries)
+            if shape is None or table + shape.size > limit:
+                below += _bucket_roots(data, table, entries, limit, page)
+            else:
+                for root in shape.unpack_from(data, table):
+                    if root:
+                        below.append(root)
+        self._refer_to(below)
+
+    def _look_at_other(self, header: Header, entries: bytes) -> list[int]:
+        """Look at a page that is no leaf, or overflows, or has a table that is too long."""
+        page, _, elements, overflow = header
+        has_room = HEADER_SIZE + elements * _ELEMENT_SIZE <= self._page_size
+        if overflow:
+            self._mark_overflow(page, page + overflow + 1)
+            if not has_room or entries[::_ELEMENT_SIZE].strip(_UNUSED):
+                self._large.append(page)
+                return []
+        if not has_room:
+            raise CorruptError(f"page {page} has no room for its {elements} elements")
+        return [] if header.kind == LEAF_PAGE else _children(header, entries)
+
+    def _mark_overflow(self, page: int, end: int) -> None:
+        if end > self._high_water:
+            raise CorruptError(f"page {page} overflows behind the end of the file")
+        if self._used.find(_USED, page + 1, end) >= 0:
+            raise CorruptError(f"page {page} overflows into a page that is referred to")
+        self._used[page + 1 : end] = _USED * (end - page - 1)
+
+    def _look_at_large(self, page: int) -> None:
+        data, header = Pager(self._disk, self._page_size).read(page)
+        end = HEADER_SIZE + header.elements * _ELEMENT_SIZE
+        if end > len(data):
+            raise CorruptError(f"page {page} has no room for its {header.elements} elements")
+        entries = data[HEADER_SIZE:end]
+        if header.kind == LEAF_PAGE:
+            self._refer_to(_bucket_roots(data, HEADER_SIZE, entries, len(data), page))
+        else:
+            self._refer_to(_children(header, entries))
+
+
+def _refusal(page: int, number: int) -> str:
+    if number != page:
+        return f"page {page} carries the id {number}"
+    return f"page {page} is referred to twice"
+
+
+def _children(header: Header, entries: bytes) -> list[int]:
+    if header.kind != BRANCH_PAGE:
+        raise CorruptError(f"page {header.id} is neither leaf nor branch (kind {header.kind:#x})")
+    if not entries:
+        raise CorruptError(f"branch page {header.id} has no children")
+    return [child for _, _, child in BRANCH_ELEMENT.iter_unpack(entries)]
+
+
+def _bucket_roots(data: bytes, table: int, entries: bytes, limit: int, page: int) -> list[int]:
+    """Find the nested buckets of a leaf whose table begins at `table`, before `limit`."""
+    roots: list[int] = []
+    values: list[int] = []
+    element = table
+    for flag, position, key_size, _ in LEAF_ELEMENT.iter_unpack(entries):
+        if flag & BUCKET_FLAG:
+            value = element + position + key_size
+            if value + BUCKET_HEADER.size > limit:
+                raise CorruptError(f"page {page} holds a bucket that is cut short")
+            values.append(value - table)
+            (root,) = _ROOT.unpack_from(data, value)
+            if root:
+                roots.append(root)
+        element += _ELEMENT_SIZE
+    if len(entries) <= _SHAPE_BYTES_MAX:
+        _learn(entries, values)
+    return roots
+
+
+def _learn(entries: bytes, values: Sequence[int]) -> None:
+    """Remember where the buckets of a leaf begin, in bytes from its table on."""
+    form, end = "<", 0
+    for value in values:
+        if value < end:
+            # Only in a damaged file: buckets that share their bytes.
+            return
+        form += f"{value - end}xQ"
+        end = value + _ROOT.size
+    if values:
+        # All of the last header must be there, too.
+        form += f"{BUCKET_HEADER.size - _ROOT.size}x"
+    if len(_shapes) >= _SHAPES_MAX:
+        _shapes.clear()
+    _shapes[entries] = struct.Struct(form)
+
+
+def find_unreachable(disk: Readable, meta: Meta) -> list[range]:
+    """Return the runs of pages that are not part of a version, which nobody may change meanwhile.
 
     Raises:
-        CorruptError: the tree is damaged: to write would make it worse.
+        CorruptError: the tree is damaged.
+        OSError: it cannot be read.
     """
-    if meta.freelist != NO_FREELIST:
-        try:
-            return _kept_freelist(pager, meta)
-        except CorruptError:
-            # A damaged freelist loses nothing: the tree says the same.
-            return _unreachable(pager, meta), range(0)
-    return _unreachable(pager, meta), range(0)
+    walk = Reachable(disk, meta)
+    while walk.step():
+        pass
+    return walk.unreachable()
 
 
-def _kept_freelist(pager: Pager, meta: Meta) -> tuple[list[int], range]:
-    data, header = pager.read(meta.freelist)
-    ids = decode_freelist(data, header)
+def kept_freelist(pager: Pager, meta: Meta) -> tuple[list[int], range] | None:
+    """Return the free pages that a version keeps a list of, and the pages of that list.
+
+    None: it keeps none, or a damaged one. That loses nothing: the tree says the same.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if meta.freelist == NO_FREELIST:
+        return None
+    try:
+        data, header = pager.read(meta.freelist)
+        ids = decode_freelist(data, header)
+    except CorruptError:
+        return None
     own = range(meta.freelist, meta.freelist + header.overflow + 1)
     sound = all(FIRST_NODE_PAGE <= page < meta.high_water and page not in own for page in ids)
     if not sound or len(set(ids)) != len(ids):
-        raise CorruptError(f"freelist page {meta.freelist} names pages that cannot be free")
+        return None
     return list(ids), own
 
 
-def _unreachable(pager: Pager, meta: Meta) -> list[int]:
-    used = bytearray(meta.high_water)
-    used[:FIRST_NODE_PAGE] = b"\1" * FIRST_NODE_PAGE
-    pending = [meta.root]
-    while pending:
-        page = pending.pop()
-        if not FIRST_NODE_PAGE <= page < meta.high_water:
-            raise CorruptError(f"page {page} is referred to but lies out of bounds")
-        data, header = pager.read(page)
-        end = page + header.overflow + 1
-        if end > meta.high_water or any(used[page:end]):
-            raise CorruptError(f"page {page} is referred to twice, or overflows out of bounds")
-        used[page:end] = b"\1" * (end - page)
-        pending += _below(data, header)
-    return [page for page in range(FIRST_NODE_PAGE, meta.high_water) if not used[page]]
+def count_free(disk: Readable, pager: Pager, meta: Meta) -> int:
+    """Return how many pages of a version are free; the pages of its freelist are not.
 
-
-def _below(data: bytes, header: Header) -> Iterator[int]:
-    if header.kind == LEAF_PAGE:
-        return _bucket_roots(data, header)
-    node = decode_node(data, header)
-    children = node.children if isinstance(node, Branch) else ()
-    return iter([child for child in children if isinstance(child, int)])
-
-
-def _bucket_roots(data: bytes, header: Header) -> Iterator[int]:
-    """Find the nested buckets of a leaf page without decoding its keys and values."""
-    table_end = HEADER_SIZE + header.elements * LEAF_ELEMENT.size
-    if table_end > len(data):
-        raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
-    element = HEADER_SIZE
-    for flag, position, key_size, _ in LEAF_ELEMENT.iter_unpack(data[HEADER_SIZE:table_end]):
-        if flag & BUCKET_FLAG:
-            try:
-                root, _sequence = BUCKET_HEADER.unpack_from(data, element + position + key_size)
-            except struct.error:
-                raise CorruptError(f"page {header.id} holds a bucket that is cut short") from None
-            if root:
-                yield root
-        element += LEAF_ELEMENT.size
+    Raises: as `find_unreachable`.
+    """
+    kept = kept_freelist(pager, meta)
+    if kept is not None:
+        return len(kept[0])
+    return sum([len(run) for run in find_unreachable(disk, meta)])

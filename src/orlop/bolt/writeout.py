@@ -5,12 +5,13 @@ Source: go.etcd.io/bbolt, tx.go (Commit).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from orlop.bolt.free_search import FreeSearch
 from orlop.bolt.freelist import Freelist
 from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.page import encode_freelist, freelist_size
-from orlop.bolt.reachable import free_pages
+from orlop.bolt.reachable import kept_freelist
 from orlop.bolt.spill import Spill
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from orlop.bolt.node import BucketState
     from orlop.bolt.pager import Pager
 
+SMALL_PAGES: Final = 2048
+"""Up to so many pages are searched in a few milliseconds: nobody needs to write beside that."""
+
 _GROWTH_MIN_BYTES = 32 * 1024
 _GROWTH_STEP_BYTES = 16 * 1024 * 1024
 
@@ -28,43 +32,125 @@ _GROWTH_STEP_BYTES = 16 * 1024 * 1024
 class Layout:
     """The places in a file: which are free, and where it ends.
 
-    The free pages are found when they are first needed: reading never needs them.
+    The free pages are found when they are first needed: reading never needs them. In a large
+    file without a freelist they are searched for beside the writers, which use the end of the
+    file meanwhile, as far as it is long enough already: see docs/decisions.
 
     Attributes:
-        freelist: the free pages, once a version has been begun.
+        freelist: the free pages that are known.
+        search: for those that are not; None where all are known, or nothing was begun yet.
     """
 
-    def __init__(self, disk: Disk, pager: Pager, *, keep_freelist: bool) -> None:
-        """Lay out the file on `disk`, with a freelist page in each version or without."""
+    def __init__(
+        self, disk: Disk, pager: Pager, *, keep_freelist: bool, small_pages: int = SMALL_PAGES
+    ) -> None:
+        """Lay out the file on `disk`, with a freelist page in each version or without.
+
+        A file of up to `small_pages` pages is searched before the first version is written.
+        """
         self.disk = disk
         self.pager = pager
         self.keep_freelist = keep_freelist
         self.high_water = 0
         self.freelist = Freelist()
-        self._is_known = False
+        self.search: FreeSearch | None = None
+        self._small_pages = small_pages
+        self._has_begun = False
+        self._withheld: list[tuple[int, list[int]]] = []
+        self._released = 0
         self._freelist_pages = range(0)
 
     def begin(self, meta: Meta, *, oldest_reader: int) -> None:
-        """Prepare for the version after `meta`; readers from `oldest_reader` on are left."""
+        """Prepare for the version after `meta`; readers from `oldest_reader` on are left.
+
+        Raises:
+            CorruptError: the file is damaged, so that free pages cannot be told.
+            OSError: it cannot be read.
+        """
         self.high_water = meta.high_water
-        if not self._is_known:
-            free, self._freelist_pages = free_pages(self.pager, meta)
-            self.freelist = Freelist(free)
-            self._is_known = True
-        self.freelist.release(min(oldest_reader, meta.transaction))
+        self._released = min(oldest_reader, meta.transaction)
+        if not self._has_begun:
+            self._meet(meta)
+        search = self.search
+        if search is not None and (search.is_over or self._must_know()):
+            self._learn(search)
+        self.freelist.release(self._released)
 
     def allocate(self, count: int) -> int:
-        """Take `count` pages in a row: free ones, else new ones at the end."""
+        """Take `count` pages in a row: free ones, else new ones at the end.
+
+        Raises: as `begin`.
+        """
         page = self.freelist.allocate(count)
+        if page is None and self.search is not None and not self._has_room(count):
+            # Not to know the free pages is no reason for a file to become longer.
+            self._learn(self.search)
+            page = self.freelist.allocate(count)
         if page is None:
             page = self.high_water
             self.high_water += count
         return page
 
+    def free(self, transaction: int, pages: Iterable[int]) -> None:
+        """Keep `pages` as freed by `transaction`."""
+        search = self.search
+        if search is None:
+            self.freelist.free(transaction, pages)
+            return
+        # Those of the version that is searched stay as they are until that has ended.
+        searched: list[int] = []
+        later: list[int] = []
+        for page in pages:
+            if page < search.high_water:
+                searched.append(page)
+            else:
+                later.append(page)
+        self._withheld.append((transaction, searched))
+        self.freelist.free(transaction, later)
+
+    def search_on(self) -> None:
+        """Let free pages that are not known be searched for, from now on."""
+        if self.search is not None:
+            self.search.start()
+
+    def stop_searching(self) -> None:
+        """Return when nobody reads the file for this any more. No version is written after it."""
+        if self.search is not None:
+            self.search.stop()
+
+    def require_sound(self) -> None:
+        """Raise CorruptError where the search has met damage. Any thread may ask."""
+        search = self.search
+        if search is not None:
+            search.require_sound()
+
+    def _meet(self, meta: Meta) -> None:
+        kept = kept_freelist(self.pager, meta)
+        if kept is None:
+            self.search = FreeSearch(self.disk, meta)
+        else:
+            free, self._freelist_pages = kept
+            self.freelist = Freelist(free)
+        self._has_begun = True
+
+    def _must_know(self) -> bool:
+        return self.keep_freelist or self.high_water <= self._small_pages
+
+    def _has_room(self, count: int) -> bool:
+        return (self.high_water + count) * self.pager.page_size <= self.disk.size()
+
+    def _learn(self, search: FreeSearch) -> None:
+        self.freelist.add(search.finish())
+        self.search = None
+        for transaction, pages in self._withheld:
+            self.freelist.free(transaction, pages)
+        self._withheld.clear()
+        self.freelist.release(self._released)
+
     def place_freelist(self, transaction: int, spill: Spill) -> int:
         """Lay out the freelist, where one is kept, and return what the meta says of it."""
         freelist = self.freelist
-        freelist.free(transaction, self._freelist_pages)
+        self.free(transaction, self._freelist_pages)
         self._freelist_pages = range(0)
         if not self.keep_freelist:
             return NO_FREELIST
@@ -72,7 +158,8 @@ class Layout:
         span = -(-freelist_size(freelist.count()) // self.pager.page_size)
         page = self.allocate(span)
         self._freelist_pages = range(page, page + span)
-        spill.page(page, [encode_freelist(page, span - 1, freelist.ids())])
+        contents = encode_freelist(page, span - 1, freelist.ids())
+        spill.page(page, span, len(contents), [contents])
         return page
 
     def grow(self) -> None:
@@ -97,7 +184,7 @@ def write_version(
     spill = Spill(meta.page_size, layout.allocate)
     root = spill.tree(state.tree)
     for edit in edits:
-        layout.freelist.free(number, edit.freed_pages())
+        layout.free(number, edit.freed_pages())
     freelist = layout.place_freelist(number, spill)
     new = meta._replace(
         root=root,

@@ -1,0 +1,97 @@
+"""The search for the free pages of a file that keeps no list of them, beside whoever writes.
+
+What is searched is one version: that of the opening. Its pages stay as they are until the
+search has ended; see `orlop.bolt.writeout`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from orlop.bolt.reachable import Reachable
+from orlop.kv.errors import CorruptError, EngineError
+
+if TYPE_CHECKING:
+    from orlop.bolt.disk import Readable
+    from orlop.bolt.meta import Meta
+
+
+class FreeSearch:
+    """A search that a thread goes on with, and that whoever needs its answer can end.
+
+    Attributes:
+        high_water: the pages from here on are not part of the searched version.
+        is_over: whether `finish` has its answer without reading.
+    """
+
+    def __init__(self, disk: Readable, meta: Meta) -> None:
+        """Prepare to search the version of `meta`; nothing is read yet."""
+        self.high_water = meta.high_water
+        self.is_over = False
+        self._walk = Reachable(disk, meta)
+        self._damage: str | None = None
+        self._stepping = threading.Lock()
+        self._is_stopped = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Let a thread search; where one does already, nothing is to be done."""
+        if self.is_over or self._is_stopped or (self._thread and self._thread.is_alive()):
+            return
+        # It dies with the process; who closes the file has stopped it before.
+        thread = threading.Thread(target=self._run, name="free-pages", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            # The system has no thread to give, or the program is ending: who needs the pages
+            # will look for them.
+            return
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Let the thread end, and wait for that: for one step at most."""
+        self._is_stopped = True
+        if self._thread is not None:
+            self._thread.join()
+
+    def require_sound(self) -> None:
+        """Raise CorruptError where the search has met damage: to write would make it worse."""
+        if self._damage is not None:
+            raise CorruptError(self._damage)
+
+    def finish(self) -> list[range]:
+        """Search to the end, at full speed, and return the runs of free pages.
+
+        Raises:
+            CorruptError: the tree is damaged, wherever that was found.
+            OSError: the file cannot be read.
+        """
+        while self.step():
+            pass
+        return self._walk.unreachable()
+
+    def step(self) -> bool:
+        """Look at some pages more; return whether any are left.
+
+        Raises: as `finish`.
+        """
+        with self._stepping:
+            self.require_sound()
+            if not self.is_over:
+                try:
+                    self.is_over = not self._walk.step()
+                except CorruptError as error:
+                    self._damage = str(error)
+                    self.is_over = True
+                    raise
+            return not self.is_over
+
+    def _run(self) -> None:
+        try:
+            while not self._is_stopped and self.step():
+                pass
+        except (OSError, EngineError):
+            # Damage is kept for whoever writes next. What could not be read is tried again: by
+            # a thread after the next commit, or by who needs the pages and is told.
+            return
