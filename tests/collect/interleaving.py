@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -64,12 +65,20 @@ def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
 
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
-    def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
-        for piece in pieces(*arguments, **{**options, "size": 1}):
-            write()
-            yield piece
+    take_turn = running._Run._take_turn
 
-    return mock.patch.object(running, "pieces", cut)
+    def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
+        return pieces(*arguments, **{**options, "size": 1})
+
+    def take_one(self: running._Run, remaining: deque[list[int]], *arguments: Any) -> None:
+        if remaining:
+            write()
+            take_turn(self, deque([remaining.popleft()]), *arguments)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(running, "pieces", cut))
+    stack.enter_context(mock.patch.object(running._Run, "_take_turn", take_one))
+    return stack
 
 
 def remove_record(transaction: Transaction, kind: str, namespace: str, key: str) -> None:

@@ -11,7 +11,7 @@ from collect.things import Things, thing
 from orlop.collect.graph import Graph
 from orlop.collect.node import Node, snapshot_node
 from orlop.collect.rules import RuleBook
-from orlop.collect.sweep import sweep
+from orlop.collect.sweep import Sweep
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
@@ -292,7 +292,7 @@ def test_gc_remove(bare: Database, clock: SettableClock) -> None:
 
     with bare.update() as update:
         missing = Node("content", "ns9", digest_of(1))
-        sweep(bare.namespaces.transactor, update, [*swept[::2], missing], {})
+        Sweep(bare.namespaces.transactor, update, {}).remove([*swept[::2], missing])
     with bare.view() as transaction:
         assert set(Graph.read(transaction).swept()) == set(swept[1::2])
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from typing import TYPE_CHECKING
 
 import pytest
 
 from orlop.model.errors import FailedPreconditionError, UnavailableError
 from orlop.stores.locks import SharedLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECONDS = 10
 
@@ -104,3 +108,55 @@ def test_who_gave_up_waiting_stands_in_nobodys_way() -> None:
 
         in_thread(threading.Thread(target=share)).join()
         assert passed == [True]
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + SECONDS
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_who_waited_for_a_share_goes_before_the_next_who_wants_it_alone() -> None:
+    lock = SharedLock("it")
+    order: list[str] = []
+
+    def share() -> None:
+        with lock.shared():
+            order.append("share")
+
+    threads = [threading.Thread(target=share) for _ in range(3)]
+    with lock.exclusive():
+        for thread in threads:
+            thread.start()
+        wait_until(lambda: lock._shares_waiting == len(threads))
+        assert lock.is_wanted
+    # This thread goes on at once; without the rule it would mostly be the first again.
+    with lock.exclusive(timeout=SECONDS):
+        order.append("alone")
+    for thread in threads:
+        thread.join(SECONDS)
+    assert order == ["share", "share", "share", "alone"]
+    assert not lock.is_wanted
+
+
+def test_who_is_owed_a_share_and_gives_up_stands_in_nobodys_way() -> None:
+    lock = SharedLock("it")
+    refused = threading.Event()
+
+    def give_up() -> None:
+        with pytest.raises(UnavailableError), lock.shared(timeout=0.05):
+            pass
+        refused.set()
+
+    with lock.exclusive():
+        thread = in_thread(threading.Thread(target=give_up))
+        wait_until(lambda: lock.is_wanted)
+        # As it is for one who wakes up too late: the phase is over, and somebody else is in.
+        lock._phase += 1
+        lock._owed = 1
+        assert refused.wait(SECONDS)
+        lock._phase -= 1
+    thread.join(SECONDS)
+    with lock.exclusive(timeout=SECONDS), lock.shared():
+        pass

@@ -157,7 +157,7 @@ class Files:
 
 def digits(version: int) -> bytes:
     """Return a version as a mark has it, always as wide."""
-    return f"{version:{_DIGITS}}".encode()
+    return b"%*d" % (_DIGITS, version)
 
 
 def stamp(path: Path) -> int:

@@ -77,6 +77,8 @@ class Period:
         self._files = files_
         self._folder = files_.folder
         self._mark = mark
+        # Kept apart from the mark: this is all that changes with a commit.
+        self._versions = dict(mark.versions)
         self._ends = ends
         self._mutex = threading.Lock()
         self._descriptor: int | None = None
@@ -144,7 +146,7 @@ class Period:
     def note(self, name: str, version: int) -> None:
         """Note that a version of a database is durable, before anybody is told so."""
         with self._mutex:
-            self._mark = replace(self._mark, versions={**self._mark.versions, name: version})
+            self._versions[name] = version
             self._is_kept = True
             if self._descriptor is None or os.getpid() != self._process:
                 return
@@ -188,9 +190,10 @@ class Period:
 
     def _write(self) -> None:
         self._release()
+        mark = replace(self._mark, versions=dict(self._versions))
         try:
-            self._mark.write(self._folder)
-            self._places = self._mark.encode()[1]
+            mark.write(self._folder)
+            self._places = mark.encode()[1]
             self._descriptor = os.open(self._folder / FILE, os.O_WRONLY | os.O_CLOEXEC)
         except OSError as error:
             _logger.warning(

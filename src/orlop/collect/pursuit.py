@@ -22,11 +22,11 @@ from orlop.collect.compact import CompactGraph
 from orlop.collect.nearest import Nearest
 from orlop.collect.reading import read_again, read_all, read_beside
 from orlop.collect.released import OverBudgetError, Released
-from orlop.model.errors import InternalError
+from orlop.model.errors import InternalError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
 
     from whenever import Instant
 
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
 _BREATH_SECONDS: Final = 0.0005
+_NUMBERS_AT_ONCE: Final = 5_000
 _NAMES_MIN: Final = 200_000
 _BUDGET_SHARE: Final = 4
 _BUDGET_MIN: Final = 1_000
@@ -62,7 +63,6 @@ class Pursuit:
         self._colors: Colors | None = None
         self._let_go: set[int] = set()
         self._suspects: set[int] = set()
-        self._swept: set[Path] = set()
 
     def close(self) -> None:
         """Listen no more."""
@@ -83,7 +83,7 @@ class Pursuit:
             self.come_close()
             self._mark(now)
         else:
-            self._follow(self._read_again(self._listener.take()), hold=False)
+            self._follow(self._read_again(self._take()), hold=False)
             self._renew(self._colors, now)
         self.come_close()
 
@@ -106,6 +106,15 @@ class Pursuit:
         now = self._domain.transactor.clock.now() if self._colors is None else self._colors.now
         return Causes(self.graph, garbage, now, self.has_reached)
 
+    def still_garbage(self, numbers: Iterable[int]) -> list[Node]:
+        """Return the records among these that are there and were not reached."""
+        graph = self.graph
+        return [
+            graph.node(number)
+            for number in numbers
+            if graph.is_swept(number) and not self.has_reached(number)
+        ]
+
     def holds(self, node: Node) -> bool:
         """Tell whether the mark has reached a node."""
         number = self.graph.find(node)
@@ -115,13 +124,19 @@ class Pursuit:
         """Tell whether the mark has reached the node of a number."""
         return self._colors is not None and number in self._colors
 
-    def catch_up(self) -> None:
-        """Read again what was touched, and extend the mark."""
-        self._catch_up_once()
+    def catch_up(self) -> int:
+        """Read again what was touched, and extend the mark; return how many places that was.
+
+        Raises:
+            UnavailableError: so much was touched at once that nobody knows what.
+        """
+        touched = self._take()
+        self._follow(self._read_again(touched), hold=True)
+        return len(touched)
 
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes something next; between collections only."""
-        self._follow(self._read_again(self._listener.take()), hold=False)
+        self._follow(self._read_again(self._take()), hold=False)
         nearest = Nearest(now)
         for _, moment in self.graph.expiries():
             nearest.add_expiry(moment)
@@ -161,28 +176,40 @@ class Pursuit:
         self._suspects |= affected
         self._extend(affected)
 
-    def follow_sweep(self, garbage: Iterable[Node], touched: AbstractSet[Path]) -> None:
-        """Take over that garbage was removed, before any other update.
+    def sweeping(self) -> AbstractContextManager[None]:
+        """Let what this thread touches in a sweep not count as touched by others."""
+        return self._listener.deaf()
+
+    def follow_sweep(self, removed: Iterable[Node], touched: set[Path]) -> None:
+        """Take over what a sweep did, before anything that others touched after it.
 
         Args:
-            garbage: what was removed.
-            touched: what the sweep has touched: that does not count as held for it.
+            removed: records that nothing held: with them nothing is let go.
+            touched: where else records were changed.
         """
-        self._swept |= touched
-        self._follow(dict.fromkeys(garbage), hold=False)
+        for node in removed:
+            self.graph.replace(node, None)
+        self._follow(self._read_again(touched), hold=False)
 
     def come_close(self) -> None:
         """Catch up while updates go on, until little is left for when they wait."""
         for _ in range(_ROUNDS):
-            if self._catch_up_once() <= _FEW_TOUCHED:
+            if self.catch_up() <= _FEW_TOUCHED:
                 break
 
     def _mark(self, now: Instant) -> None:
         """Mark everything from the roots."""
         self._colors = Colors(self.graph, now, self.breathe)
-        self._colors.reach(self.graph.roots(now))
-        self._suspects = set(self.graph.swept())
+        self._colors.reach(self._breathing(self.graph.roots(now)))
+        swept = self._breathing(self.graph.swept())
+        self._suspects = {number for number in swept if not self.has_reached(number)}
         self._let_go = set()
+
+    def _breathing(self, numbers: Iterable[int]) -> Iterator[int]:
+        for turn, number in enumerate(numbers, 1):
+            if not turn % _NUMBERS_AT_ONCE:
+                self.breathe()
+            yield number
 
     def _renew(self, colors: Colors, now: Instant) -> None:
         """Bring the mark of the last collection to the present."""
@@ -209,14 +236,14 @@ class Pursuit:
                 yield number
         yield from self.graph.conditional()
 
-    def _catch_up_once(self) -> int:
-        """Read again what was touched, and extend the mark; return how many places that was."""
+    def _take(self) -> set[Path]:
         touched = self._listener.take()
-        by_others = touched - self._swept
-        self._follow(self._read_again(touched & self._swept), hold=False)
-        self._follow(self._read_again(by_others), hold=True)
-        self._swept -= touched
-        return len(by_others)
+        if self._listener.is_full:
+            raise UnavailableError(
+                "others changed so much at once during the collection that it cannot follow: "
+                "run it again"
+            )
+        return touched
 
     def _read_again(self, touched: set[Path]) -> dict[Node, Facts | None]:
         if not touched:

@@ -6,10 +6,12 @@ gate: whoever has the gate alone has been told of all that is there.
 
 from __future__ import annotations
 
-from threading import Lock
+from contextlib import contextmanager
+from threading import Lock, get_ident
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from collections.abc import Set as AbstractSet
 
     from orlop.kv import Path
@@ -30,15 +32,27 @@ class Listener:
         self.is_full = False
         self._mutex = Lock()
         self._touched: set[Path] = set()
+        self._deaf_to: int | None = None
 
     def note(self, touched: AbstractSet[Path]) -> None:
         """Add what an update has touched."""
+        if self._deaf_to is not None and self._deaf_to == get_ident():
+            return
         with self._mutex:
             if len(self._touched) + len(touched) > TOUCHED_MAX:
                 self.is_full = True
                 self._touched = set()
             if not self.is_full:
                 self._touched |= touched
+
+    @contextmanager
+    def deaf(self) -> Iterator[None]:
+        """Pass over what this thread reports while the block runs; hear all others."""
+        self._deaf_to = get_ident()
+        try:
+            yield
+        finally:
+            self._deaf_to = None
 
     def take(self) -> set[Path]:
         """Return what was touched, and forget it."""

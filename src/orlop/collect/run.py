@@ -1,8 +1,9 @@
-"""A run: mark beside the writers, catch up, sweep in pieces, clean up.
+"""A run: mark beside the writers, catch up, sweep in turns, clean up.
 
-Writers wait for short moments only: before each piece of the sweep, when the mark is brought
-to the newest version, and while that piece goes. How long that takes depends on what changed
-meanwhile and on the size of a piece, not on the size of the database.
+Writers wait for short moments only: for each turn of the sweep, in which the mark is brought to
+the newest version, and some pieces of garbage go. How long that takes depends on what changed
+meanwhile and on whether anybody waits, not on the size of the database: a turn ends soon after
+somebody wants to write, and takes more, in one commit, where nobody does.
 
 Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8. There updates
 wait for all of mark and sweep.
@@ -11,8 +12,8 @@ wait for all of mark and sweep.
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from contextlib import contextmanager
+from collections import Counter, deque
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,7 @@ from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
-from orlop.collect.sweep import sweep
+from orlop.collect.sweep import Sweep
 from orlop.model.errors import OrlopError
 from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
@@ -48,8 +49,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_PIECE_NODES: Final = 64
-"""How many records go at once, at most; some milliseconds of work."""
+_PIECE_RECORDS: Final = 8
+"""How many records go together in any case: about a millisecond of work."""
+
+_TURN_RECORDS: Final = 512
+"""How many go in one commit where nobody waits: whoever comes then waits for its end."""
+
+_TURN_NANOSECONDS: Final = 4_000_000
+"""How long a turn is where somebody waits; its commit, which is to come, takes as long again."""
 
 
 @dataclass(slots=True)
@@ -175,11 +182,10 @@ class _Run:
             if self._domain.journal is not None:
                 self._causes = self.pursuit.causes(garbage)
             remaining = self._pieces(garbage, collections)
-            piece = next(remaining, [])
-            self._remove(piece, collections, self._plan)
+            self._take_turn(remaining, collections, self._plan)
         _finish(collections)
-        for piece in remaining:
-            self._remove(piece, {}, None)
+        while remaining:
+            self._take_turn(remaining, {}, None)
         self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
@@ -192,31 +198,52 @@ class _Run:
 
     def _pieces(
         self, garbage: Sequence[int], collections: Mapping[str, Collection]
-    ) -> Iterator[list[Node]]:
+    ) -> deque[list[int]]:
         node = self.pursuit.graph.node
         first = {one for one in garbage if node(one).type in collections} if collections else set()
-        cut = pieces(garbage, self.pursuit.graph.mentioned, size=_PIECE_NODES, first=first)
-        return ([node(number) for number in piece] for piece in cut)
+        references = self.pursuit.graph.mentioned
+        return deque(pieces(garbage, references, size=_PIECE_RECORDS, first=first))
 
-    def _remove(
-        self, piece: Sequence[Node], collections: Mapping[str, Collection], plan: Plan | None
+    def _take_turn(
+        self,
+        remaining: deque[list[int]],
+        collections: Mapping[str, Collection],
+        plan: Plan | None,
     ) -> None:
-        """Remove what is not held of a piece; a plan is checked again first."""
-        if not piece:
+        """Remove what is not held of the next pieces; a plan is checked again first.
+
+        That is one commit. What was removed is told of when updates go on again.
+        """
+        if not remaining:
             return
-        with self._gate():
+        with ExitStack() as turn:
+            turn.enter_context(self._gate())
             self.pursuit.catch_up()
             if plan is not None:
                 self._check(plan)
-            garbage = [node for node in piece if not self.pursuit.holds(node)]
-            if not garbage:
-                return
-            self._note(garbage)
             with self._domain.transactor.update() as update:
-                sweep(self._domain.transactor, update, garbage, collections)
-            self.pursuit.follow_sweep(garbage, update.transaction.touched)
+                update.held.push(turn.pop_all())
+                update.held.enter_context(self.pursuit.sweeping())
+                removed = self._remove(
+                    remaining, Sweep(self._domain.transactor, update, collections)
+                )
+                self._note(removed)
+                # Records change in a sweep only where other resources change them.
+                touched = set(update.transaction.touched) if collections else set()
+        self.pursuit.follow_sweep(removed, touched)
         self.pursuit.come_close()
-        self.swept.removed.extend(garbage)
+        self.swept.removed.extend(removed)
+
+    def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+        begun, gate = perf_counter_ns(), self._domain.gate
+        removed: list[Node] = []
+        while remaining and len(removed) < _TURN_RECORDS:
+            garbage = self.pursuit.still_garbage(remaining.popleft())
+            sweep.remove(garbage)
+            removed += garbage
+            if gate.is_wanted and perf_counter_ns() - begun > _TURN_NANOSECONDS:
+                break
+        return removed
 
     def _note(self, garbage: Sequence[Node]) -> None:
         """Say in the journal what goes now."""

@@ -11,59 +11,86 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, split_snapshot
+from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, Node, split_snapshot
 from orlop.schema import content, images, ingests, leases, snapshots
 from orlop.stores.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
-    from orlop.collect.node import Node
     from orlop.collect.resources import Collection
+    from orlop.kv import Bucket
     from orlop.stores.scope import Transactor, Update
 
 
-def sweep(
-    transactor: Transactor,
-    update: Update,
-    nodes: Iterable[Node],
-    collections: Mapping[str, Collection],
-) -> None:
-    """Remove the records of nodes; what is gone already is passed over.
+class Sweep:
+    """Removes records in one update, and keeps the buckets open in which they lie."""
 
-    Args:
-        transactor: the source of `update`, for the time of events.
-        update: where to remove them; it notes which backends hold garbage then, and the
-            events that are due once it is durable.
-        nodes: what to remove.
-        collections: what removes resources of other kinds, by type.
-    """
-    for node in nodes:
-        scope = Scope(node.namespace, transactor)
-        transaction = update.transaction
-        if node.type == LEASE:
-            leases.delete(leases.find(transaction, node.namespace), node.key)
-        elif node.type == SNAPSHOT:
-            _remove_snapshot(scope, update, node)
-        elif node.type == INGEST:
-            ingests.delete(ingests.find(transaction, node.namespace), node.key)
-            update.changes.content = True
-        elif node.type == CONTENT:
-            content.delete(content.find(transaction, node.namespace), node.key)
-            update.changes.content = True
-        elif node.type == IMAGE:
-            images.delete(images.find(transaction, node.namespace), node.key)
-            scope.tell(update, "/images/delete", name=node.key)
-        elif node.type in collections:
-            collections[node.type].remove(node)
+    def __init__(
+        self, transactor: Transactor, update: Update, collections: Mapping[str, Collection]
+    ) -> None:
+        """Begin with nothing removed.
 
+        Args:
+            transactor: the source of `update`, for the time of events.
+            update: where to remove records; it notes which backends hold garbage then, and the
+                events that are due once it is durable.
+            collections: what removes resources of other kinds, by type.
+        """
+        self._transactor = transactor
+        self._update = update
+        self._collections = collections
+        self._shelves: dict[tuple[str, str, str], Bucket | None] = {}
 
-def _remove_snapshot(scope: Scope, update: Update, node: Node) -> None:
-    snapshotter, key = split_snapshot(node.key)
-    bucket = snapshots.find(update.transaction, node.namespace, snapshotter)
-    parent = snapshots.parent(bucket, key)
-    if parent:
-        snapshots.remove_child(bucket, parent, key)
-    snapshots.delete(bucket, key)
-    update.changes.snapshotters.add(snapshotter)
-    scope.tell(update, "/snapshot/remove", key=key, snapshotter=snapshotter)
+    def remove(self, nodes: Sequence[Node]) -> None:
+        """Remove the records of nodes; what is gone already is passed over."""
+        changes = self._update.changes
+        together = set(nodes)
+        for node in nodes:
+            if node.type == SNAPSHOT:
+                self._remove_snapshot(node, together)
+            elif node.type == CONTENT:
+                content.delete(self._shelf(node), node.key)
+                changes.content = True
+            elif node.type == LEASE:
+                leases.delete(self._shelf(node), node.key)
+            elif node.type == INGEST:
+                ingests.delete(self._shelf(node), node.key)
+                changes.content = True
+            elif node.type == IMAGE:
+                images.delete(self._shelf(node), node.key)
+                scope = Scope(node.namespace, self._transactor)
+                scope.tell(self._update, "/images/delete", name=node.key)
+            elif node.type in self._collections:
+                self._collections[node.type].remove(node)
+
+    def _remove_snapshot(self, node: Node, together: set[Node]) -> None:
+        snapshotter, key = split_snapshot(node.key)
+        bucket = self._shelf(node, snapshotter)
+        parent = snapshots.parent(bucket, key)
+        # A parent that goes in the same update needs no change before.
+        if parent and Node(SNAPSHOT, node.namespace, f"{snapshotter}/{parent}") not in together:
+            snapshots.remove_child(bucket, parent, key)
+        snapshots.delete(bucket, key)
+        self._update.changes.snapshotters.add(snapshotter)
+        scope = Scope(node.namespace, self._transactor)
+        scope.tell(self._update, "/snapshot/remove", key=key, snapshotter=snapshotter)
+
+    def _shelf(self, node: Node, snapshotter: str = "") -> Bucket | None:
+        """Return the bucket in which a record lies, `None` where there is none."""
+        place = (node.type, node.namespace, snapshotter)
+        if place not in self._shelves:
+            self._shelves[place] = self._find(*place)
+        return self._shelves[place]
+
+    def _find(self, kind: str, namespace: str, snapshotter: str) -> Bucket | None:
+        transaction = self._update.transaction
+        if kind == SNAPSHOT:
+            return snapshots.find(transaction, namespace, snapshotter)
+        if kind == LEASE:
+            return leases.find(transaction, namespace)
+        if kind == INGEST:
+            return ingests.find(transaction, namespace)
+        if kind == IMAGE:
+            return images.find(transaction, namespace)
+        return content.find(transaction, namespace)
