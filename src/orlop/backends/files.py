@@ -13,6 +13,7 @@ import ctypes
 import errno
 import os
 import secrets
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TEMPORARY_SUFFIX: Final = ".tmp"
 _NAME_BYTES: Final = 6
+_ENTRY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FEW: Final = 4
+"""So many entries are synced one by one: each costs a write of the journal."""
 
 # os.syncfs does not exist; os.sync would flush every file system of the machine, and tells
 # nobody of an error.
@@ -61,6 +65,20 @@ def naming(what: str) -> Iterator[None]:
         raise
 
 
+def sync_tree(path: Path) -> None:
+    """Make a directory durable with all below it.
+
+    What is small is synced by itself, and waits for nobody else's data; of a large tree the
+    whole file system is.
+
+    Raises:
+        OSError: what was written could not be stored, or `path` cannot be opened.
+    """
+    with directory(path) as descriptor:
+        if not _sync_few(descriptor):
+            _sync_file_system(descriptor, path)
+
+
 def make_directories(path: Path, mode: int = 0o777) -> None:
     """Create a directory with the parents that it lacks, durably; it may be there already.
 
@@ -89,9 +107,47 @@ def sync_file_system(path: Path) -> None:
         OSError: what was written could not be stored, or `path` cannot be opened.
     """
     with directory(path) as descriptor:
-        if _LIBC.syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number), str(path))
+        _sync_file_system(descriptor, path)
+
+
+def _sync_file_system(descriptor: int, path: Path) -> None:
+    if _LIBC.syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), str(path))
+
+
+def _sync_few(descriptor: int) -> bool:
+    """Sync a directory of a few files and directories; return whether it was one."""
+    with os.scandir(descriptor) as entries:
+        listed = list(islice(entries, _FEW + 1))
+        if len(listed) > _FEW:
+            return False
+        kinds = [
+            (one.name, one.is_dir(follow_symlinks=False), one.is_file(follow_symlinks=False))
+            for one in listed
+        ]
+    for name, is_directory, is_file in kinds:
+        if not (is_file or is_directory) or not _sync_entry(name, descriptor, is_file=is_file):
+            return False
+    os.fsync(descriptor)
+    return True
+
+
+def _sync_entry(name: str, parent: int, *, is_file: bool) -> bool:
+    """Sync a file, or an empty directory; return whether it was one that can be opened."""
+    try:
+        descriptor = os.open(name, _ENTRY, dir_fd=parent)
+    except OSError:
+        return False  # its mode forbids it, or it has changed: the file system is synced
+    try:
+        if not is_file:
+            with os.scandir(descriptor) as entries:
+                if next(entries, None) is not None:
+                    return False
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o666) -> None:

@@ -16,15 +16,17 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from orlop.backends.engine_errors import translated
 from orlop.backends.files import naming
 from orlop.backends.snapshots import Snapshots
-from orlop.kv.errors import StaleReadError
+from orlop.kv.errors import EngineError, StaleReadError
 from orlop.model.errors import FailedPreconditionError, UnavailableError
 from orlop.schema.metastore import SnapshotBuckets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
 
-    from orlop.kv import Engine
+    from orlop.kv import Engine, Transaction
     from orlop.model.clock import Clock
 
 _Result = TypeVar("_Result")
@@ -68,8 +70,7 @@ class Metastore:
                     return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
         raise UnavailableError(f"{self.path} is written to all the time; try again later")
 
-    @contextlib.contextmanager
-    def update(self) -> Iterator[Snapshots]:
+    def update(self) -> AbstractContextManager[Snapshots]:
         """Change snapshots: all that the block does is durable after it, or none of it is.
 
         Raises:
@@ -77,8 +78,16 @@ class Metastore:
             DataLossError: the file is damaged.
             FailedPreconditionError: the database is only read, or this was closed.
         """
-        with translated(self.path), self._engine_for_writing().begin(writable=True) as transaction:
-            yield Snapshots(SnapshotBuckets.create(transaction), self._clock)
+        return _Update(self, self._clock)
+
+    def begin_writing(self) -> Transaction:
+        """Begin a transaction that writes; its errors are the engine's."""
+        return self._engine_for_writing().begin(writable=True)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open, and so exists."""
+        return self._engine is not None
 
     def require_writing(self) -> None:
         """Refuse what only the writer may do.
@@ -120,3 +129,33 @@ class Metastore:
             with naming(str(self.path)):
                 self._engine = self._open_engine(self.path)
         return self._engine
+
+
+class _Update:
+    """A transaction that is committed when its block ends."""
+
+    __slots__ = ("_clock", "_metastore", "_transaction")
+
+    def __init__(self, metastore: Metastore, clock: Clock) -> None:
+        self._metastore = metastore
+        self._clock = clock
+
+    def __enter__(self) -> Snapshots:
+        with translated(self._metastore.path):
+            self._transaction = self._metastore.begin_writing()
+            try:
+                return Snapshots(SnapshotBuckets.create(self._transaction), self._clock)
+            except BaseException:
+                self._transaction.rollback()
+                raise
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with translated(self._metastore.path):
+            self._transaction.__exit__(kind, error, traceback)
+            if isinstance(error, EngineError):
+                raise error

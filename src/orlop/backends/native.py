@@ -35,10 +35,9 @@ class NativeSnapshotter(DirectorySnapshotter):
     def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:  # noqa: ARG002 -- both kinds begin alike
         if parent_id is None:
             directory.chmod(_ROOT_MODE)
-            files.sync_directory(directory)
         else:
             copy_tree(self._data(parent_id), directory)
-            files.sync_file_system(directory)
+            files.sync_tree(directory)
 
     def _data(self, number: str) -> Path:
         return self._directory / number

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from orlop.backends import files
 from orlop.backends.overlay_features import needs_userxattr, supports_index
 from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
@@ -72,9 +71,6 @@ class OverlaySnapshotter(DirectorySnapshotter):
             work = directory / _WORK
             work.mkdir()
             work.chmod(_WORK_MODE)
-            files.sync_directory(work)
-        files.sync_directory(upper)
-        files.sync_directory(directory)
 
     def _data(self, number: str) -> Path:
         return self._directory / number / _UPPER

@@ -5,8 +5,8 @@ is complete and durable before the database names it, and is deleted only after 
 durably names it no more: a process killed at any point leaves at most directories that
 nothing names, which `cleanup` deletes.
 
-Durable means a sync of the whole file system (syncfs): a snapshot has thousands of files,
-and a sync of each costs a write of the journal each, one after the other.
+Durable means a sync of the whole file system (syncfs) where a snapshot has many files: a sync
+of each costs a write of the journal each, one after the other.
 
 Source: containerd, plugins/snapshots/{native,overlay}.
 """
@@ -63,7 +63,11 @@ class DirectorySnapshotter(abc.ABC):
 
     @abc.abstractmethod
     def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:
-        """Make what a new snapshot begins with, durably, in its empty directory."""
+        """Make what a new snapshot begins with in its empty directory.
+
+        Data is durable when this returns. Directories become so with the name of this one: a
+        file system that syncs the names in a directory syncs those below that are new.
+        """
 
     @abc.abstractmethod
     def _data(self, number: str) -> Path:
@@ -142,7 +146,7 @@ class DirectorySnapshotter(abc.ABC):
     ) -> None:
         """Turn the active snapshot `key` into the committed snapshot `name`, durably.
 
-        All that was written to the file system before is durable when this returns.
+        All that was written to it before is durable when this returns.
 
         Args:
             name: of the committed snapshot.
@@ -162,8 +166,9 @@ class DirectorySnapshotter(abc.ABC):
             raise UnimplementedError(f"snapshot {key!r} cannot be moved onto {parent!r}")
         if info.kind is SnapshotKind.ACTIVE:
             # Before the transaction, so that no other writer waits for the disk.
-            usage = disk_usage(self._data(number))
-            files.sync_file_system(self._data(number))
+            data = self._data(number)
+            usage = disk_usage(data)
+            files.sync_tree(data)
         with self._changing() as snapshots:
             committed = snapshots.commit_active(key, name, usage, labels, parent=parent)
             if committed != number:
@@ -178,9 +183,12 @@ class DirectorySnapshotter(abc.ABC):
             NotFoundError: there is no such snapshot.
             FailedPreconditionError: others stand on it.
         """
-        with self._changing() as snapshots:
-            number, _ = snapshots.remove(key)
-        self._discard(number)
+        with contextlib.ExitStack() as claimed:
+            with self._changing() as snapshots:
+                number, _ = snapshots.remove(key)
+                # From before it is garbage: a cleanup would empty it at the same time.
+                claimed.enter_context(self._directories.claim(number))
+            self._discard(number)
 
     def discard(self, keys: Sequence[str]) -> list[str]:
         """Remove snapshots in that order, in one transaction; their files go with `cleanup`.
@@ -265,7 +273,8 @@ class DirectorySnapshotter(abc.ABC):
         self._metastore.close()
 
     def _changing(self) -> contextlib.AbstractContextManager[Snapshots]:
-        files.make_directories(self._root, _DIRECTORY_MODE)
+        if not self._metastore.is_open:
+            files.make_directories(self._root, _DIRECTORY_MODE)
         return self._metastore.update()
 
     def _create(
@@ -276,7 +285,8 @@ class DirectorySnapshotter(abc.ABC):
             snapshots.refuse_existing(key)
             return found
 
-        parent_id = self._metastore.read(check)
+        # Without a parent nothing is copied, and the transaction checks soon enough.
+        parent_id = self._metastore.read(check) if parent else None
         try:
             # Filled before the transaction, so that no other writer waits for a copy.
             with (
