@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from orlop.model.any import ProtoAny
 from orlop.model.encoding import decode_any, encode_any
 from orlop.model.errors import DataLossError, InvalidArgumentError
+from orlop.model.wire import encode_length_field
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -38,6 +39,27 @@ def test_an_empty_value_is_not_written(stored: dict[tuple[str, ...], bytes]) -> 
 def test_envelopes_survive(type_url: str, value: bytes) -> None:
     envelope = ProtoAny(type_url, value)
     assert decode_any(encode_any(envelope)) == envelope
+
+
+@given(
+    TEXTS | st.binary(max_size=200).map(lambda data: data.decode(errors="surrogateescape")),
+    st.binary(max_size=300),
+    st.binary(max_size=3),
+)
+def test_the_order_of_fields_does_not_matter(type_url: str, value: bytes, behind: bytes) -> None:
+    """Envelopes in the usual order are read in another way than all others."""
+    encoded = type_url.encode(errors="surrogateescape")
+    fields = [encode_length_field(1, encoded), encode_length_field(2, value)]
+
+    assert outcome(b"".join(fields) + behind) == outcome(b"".join(reversed(fields)) + behind)
+
+
+def outcome(data: bytes) -> ProtoAny | None:
+    """Return what is read, None where it is no envelope."""
+    try:
+        return decode_any(data)
+    except DataLossError:
+        return None
 
 
 @pytest.mark.parametrize(

@@ -32,4 +32,13 @@ WORDS = ["ham", "egg", "spam", "egg"]
     ],
 )
 def test_what_matches_is_selected_in_its_order(expressions: list[str], wanted: list[str]) -> None:
-    assert filters.parse(expressions).select(iter(WORDS), adaptor) == wanted
+    parsed = filters.parse(expressions)
+
+    assert [word for word in WORDS if parsed.matches(adaptor(word))] == wanted
+
+
+@pytest.mark.parametrize(
+    ("expressions", "all_of_them"), [([], True), (["word==none", ""], True), (["word"], False)]
+)
+def test_where_nothing_is_asked_all_match(expressions: list[str], *, all_of_them: bool) -> None:
+    assert filters.parse(expressions).matches_all is all_of_them

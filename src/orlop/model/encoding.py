@@ -7,14 +7,19 @@ core/metadata/boltutil.
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
 from typing import Final
 
 from whenever import Instant
 
 from orlop.model.any import ProtoAny
 from orlop.model.errors import DataLossError, InvalidArgumentError
-from orlop.model.varint import decode_uvarint, decode_varint, encode_uvarint, encode_varint
+from orlop.model.varint import (
+    decode_uvarint,
+    decode_varint,
+    encode_uvarint,
+    encode_varint,
+    read_uvarint,
+)
 from orlop.model.wire import WireError, WireType, encode_length_field, read_fields
 
 __all__ = [
@@ -41,6 +46,11 @@ _SECONDS_END: Final = 315_537_897_600
 _SHOWN: Final = 32
 _TYPE_URL: Final = 1
 _VALUE: Final = 2
+# A field's number and its kind, whose value has its length in front of it.
+_TYPE_URL_TAG: Final = _TYPE_URL << 3 | WireType.LENGTH
+_VALUE_TAG: Final = bytes([_VALUE << 3 | WireType.LENGTH])
+_SHORT: Final = 0x7F
+_USUAL_MIN: Final = 4
 
 
 def encode_time(instant: Instant) -> bytes:
@@ -49,7 +59,6 @@ def encode_time(instant: Instant) -> bytes:
     return _TIME.pack(_TIME_V1, seconds + _EPOCH, nanoseconds, _UTC)
 
 
-@lru_cache(maxsize=256)  # most records were updated when they were created, or many at once
 def decode_time(data: bytes) -> Instant:
     """Decode what Go's Time.MarshalBinary wrote, in either version and any time zone.
 
@@ -102,6 +111,9 @@ def decode_any(data: bytes) -> ProtoAny:
     Raises:
         DataLossError: the bytes are no such message.
     """
+    usual = _decode_usual(data)
+    if usual is not None:
+        return usual
     type_url, value, unknown = "", b"", bytearray()
     try:
         for field in read_fields(data):
@@ -116,6 +128,25 @@ def decode_any(data: bytes) -> ProtoAny:
             f"{_shown(data)} is no serialized google.protobuf.Any ({error})"
         ) from error
     return ProtoAny(type_url, value, bytes(unknown))
+
+
+def _decode_usual(data: bytes) -> ProtoAny | None:
+    """Decode an Any of a short type URL and a value, as nearly all are; None for any other."""
+    if len(data) < _USUAL_MIN or data[0] != _TYPE_URL_TAG:
+        return None
+    value_at = 2 + data[1]
+    type_url = data[2:value_at]
+    if not (
+        data[1] <= _SHORT and type_url.isascii() and data[value_at : value_at + 1] == _VALUE_TAG
+    ):
+        return None
+    try:
+        length, begin = read_uvarint(data, value_at + 1)
+    except ValueError:
+        return None
+    if begin + length != len(data):
+        return None
+    return ProtoAny(type_url.decode(), data[begin:])
 
 
 def _no_time(data: bytes, reason: str) -> DataLossError:

@@ -13,6 +13,7 @@ _MAX_LENGTH: Final = 10
 _LAST_BYTE_MAX: Final = 1
 _CONTINUES: Final = 0x80
 _GROUP: Final = 0x7F
+_LAST_SHIFT: Final = 7 * (_MAX_LENGTH - 1)
 _UINT64_END: Final = 1 << 64
 _INT64_END: Final = 1 << 63
 
@@ -58,10 +59,15 @@ def decode_uvarint(data: bytes) -> int:
 
     What follows the number is ignored.
     """
-    try:
-        return read_uvarint(data)[0]
-    except VarintError:
-        return 0
+    number = shift = 0
+    for byte in data:
+        if byte < _CONTINUES:
+            return 0 if shift == _LAST_SHIFT and byte > _LAST_BYTE_MAX else number | byte << shift
+        if shift == _LAST_SHIFT:
+            return 0
+        number |= (byte & _GROUP) << shift
+        shift += 7
+    return 0
 
 
 def encode_varint(number: int) -> bytes:

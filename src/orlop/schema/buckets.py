@@ -71,24 +71,6 @@ def trees(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBu
             yield names.to_text(key), PlainBucket({key: tree})
 
 
-def record(bucket: Bucket | None, name: str) -> PlainBucket | None:
-    """Return the nested bucket `name`, read whole: for reading all of what it says."""
-    tree = None if bucket is None else bucket.tree(names.to_bytes(name))
-    return None if tree is None else PlainBucket(tree)
-
-
-def records(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBucket]]:
-    """Iterate over nested buckets with their names, read whole; plain keys are passed over.
-
-    Args:
-        bucket: where they lie; it may be missing.
-        after: where to begin: behind this name; empty: with the first.
-    """
-    if bucket is not None:
-        for key, tree in bucket.trees(names.to_bytes(after) + b"\x00" if after else b""):
-            yield names.to_text(key), PlainBucket(tree)
-
-
 def plain(bucket: ReadableBucket | None) -> Iterator[str]:
     """Iterate over the names of plain keys, in byte order; nested buckets are passed over."""
     if bucket is None:

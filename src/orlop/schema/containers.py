@@ -6,12 +6,11 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from orlop.model.records import Container
-from orlop.schema import buckets, names, runtimes, values
+from orlop.schema import buckets, fields, names, runtimes, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.schema.fields import Wanted
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -51,17 +50,16 @@ def read(containers: Bucket | None, container_id: str) -> Container | None:
     Raises:
         DataLossError: a stored time or Any cannot be read.
     """
-    bucket = buckets.record(containers, container_id)
+    bucket = fields.record(containers, container_id)
     return None if bucket is None else _decode(container_id, bucket)
 
 
-def read_all(containers: Bucket | None) -> Iterator[Container]:
-    """Iterate over all containers, in byte order of their ids.
+def read_all(containers: Bucket | None, wanted: Wanted | None = None) -> list[Container]:
+    """Return the containers that are wanted, in byte order of their ids; `None`: all.
 
-    Raises: as `read`.
+    Raises: as `read`, for one that is not wanted, too.
     """
-    for key, record in buckets.records(containers):
-        yield _decode(key, record)
+    return fields.records(containers, _decode, _decode, wanted)
 
 
 def write(containers: Bucket, container: Container) -> Container:
@@ -91,17 +89,18 @@ def delete(containers: Bucket | None, container_id: str) -> None:
     buckets.delete(containers, container_id)
 
 
-def _decode(container_id: str, bucket: ReadableBucket) -> Container:
+def _decode(container_id: str, container: Tree) -> Container:
+    created_at, updated_at = fields.times(container)
     return Container(
         id=container_id,
-        labels=values.read_map(bucket, names.LABELS),
-        image=values.read_text(bucket, names.IMAGE),
-        runtime=runtimes.read(bucket),
-        spec=values.read_any(bucket, names.SPEC),
-        snapshot_key=values.read_text(bucket, names.SNAPSHOT_KEY),
-        snapshotter=values.read_text(bucket, names.SNAPSHOTTER),
-        sandbox_id=values.read_text(bucket, names.SANDBOX_ID),
-        extensions=values.read_any_map(bucket, names.EXTENSIONS),
-        created_at=values.read_time(bucket, names.CREATED_AT),
-        updated_at=values.read_time(bucket, names.UPDATED_AT),
+        labels=fields.texts(container, names.LABELS),
+        image=fields.text(container, names.IMAGE),
+        runtime=runtimes.read(container),
+        spec=fields.envelope(container, names.SPEC),
+        snapshot_key=fields.text(container, names.SNAPSHOT_KEY),
+        snapshotter=fields.text(container, names.SNAPSHOTTER),
+        sandbox_id=fields.text(container, names.SANDBOX_ID),
+        extensions=fields.envelopes(container, names.EXTENSIONS),
+        created_at=created_at,
+        updated_at=updated_at,
     )

@@ -5,13 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from orlop.model.records import ContentInfo
-from orlop.schema import buckets, names, values
+from orlop.model import drafts
+from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.model.records import ContentInfo
+    from orlop.schema.fields import Wanted
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -51,18 +53,29 @@ def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    blob = buckets.record(blobs, digest)
+    blob = fields.record(blobs, digest)
     return None if blob is None else _decode(digest, blob)
 
 
-def read_all(blobs: Bucket | None, is_wanted: Callable[[str], bool]) -> Iterator[ContentInfo]:
-    """Iterate over the blobs whose digest is wanted, in byte order of the digests.
+def read_all(
+    blobs: Bucket | None, is_digest: Callable[[str], bool], wanted: Wanted | None = None
+) -> list[ContentInfo]:
+    """Return the blobs that are wanted, in byte order of their digests; `None`: all.
 
-    Raises: as `read`, but not for a blob that is not wanted.
+    What has another name than a digest is no blob.
+
+    Raises: as `read`, for one that is not wanted, too.
     """
-    for digest, blob in buckets.records(blobs):
-        if is_wanted(digest):
-            yield _decode(digest, blob)
+    found: list[ContentInfo] = []
+    for key, blob in () if blobs is None else blobs.trees():
+        digest = names.to_text(key)
+        if not is_digest(digest):
+            continue
+        if wanted is None or wanted(digest, blob):
+            found.append(_decode(digest, blob))
+        else:
+            fields.times(blob)
+    return found
 
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
@@ -80,11 +93,12 @@ def delete(blobs: Bucket | None, digest: str) -> None:
     buckets.delete(blobs, digest)
 
 
-def _decode(digest: str, blob: ReadableBucket) -> ContentInfo:
-    return ContentInfo(
-        digest=digest,
-        size=values.read_size(blob, names.SIZE),
-        labels=values.read_map(blob, names.LABELS),
-        created_at=values.read_time(blob, names.CREATED_AT),
-        updated_at=values.read_time(blob, names.UPDATED_AT),
+def _decode(digest: str, blob: Tree) -> ContentInfo:
+    created_at, updated_at = fields.times(blob)
+    return drafts.content_info(
+        digest,
+        fields.size(blob, names.SIZE),
+        fields.texts(blob, names.LABELS),
+        created_at,
+        updated_at,
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from orlop.model.records import Descriptor, Image
-from orlop.schema import buckets, names, values
+from orlop.model import drafts
+from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.model.records import Image
+    from orlop.schema.fields import Wanted
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -47,17 +47,16 @@ def read(images: Bucket | None, name: str) -> Image | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    image = buckets.record(images, name)
+    image = fields.record(images, name)
     return None if image is None else _decode(name, image)
 
 
-def read_all(images: Bucket | None) -> Iterator[Image]:
-    """Iterate over all images, in byte order of their names.
+def read_all(images: Bucket | None, wanted: Wanted | None = None) -> list[Image]:
+    """Return the images that are wanted, in byte order of their names; `None`: all.
 
-    Raises: as `read`.
+    Raises: as `read`, for one that is not wanted, too.
     """
-    for key, record in buckets.records(images):
-        yield _decode(key, record)
+    return fields.records(images, _decode, fields.check_times, wanted)
 
 
 def write(images: Bucket, image: Image) -> Image:
@@ -83,17 +82,18 @@ def delete(images: Bucket | None, name: str) -> None:
     buckets.delete(images, name)
 
 
-def _decode(name: str, image: ReadableBucket) -> Image:
-    target = image.bucket(names.TARGET)
-    return Image(
-        name=name,
-        target=Descriptor(
-            media_type="" if target is None else values.read_text(target, names.MEDIA_TYPE),
-            digest="" if target is None else values.read_text(target, names.DIGEST),
-            size=0 if target is None else values.read_size(target, names.SIZE),
-            annotations=values.read_map(image, names.ANNOTATIONS),
+def _decode(name: str, image: Tree) -> Image:
+    target = fields.nested(image, names.TARGET)
+    created_at, updated_at = fields.times(image)
+    return drafts.image(
+        name,
+        drafts.descriptor(
+            fields.text(target, names.MEDIA_TYPE),
+            fields.text(target, names.DIGEST),
+            fields.size(target, names.SIZE),
+            fields.texts(image, names.ANNOTATIONS),
         ),
-        labels=values.read_map(image, names.LABELS),
-        created_at=values.read_time(image, names.CREATED_AT),
-        updated_at=values.read_time(image, names.UPDATED_AT),
+        fields.texts(image, names.LABELS),
+        created_at,
+        updated_at,
     )

@@ -5,24 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.model.records import Runtime
-from orlop.schema import names, values
+from orlop.schema import fields, names, values
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket, ReadableBucket
+    from orlop.kv import Bucket, Tree
 
 
-def read(bucket: ReadableBucket) -> Runtime:
-    """Return the runtime of the container or sandbox in `bucket`; a nameless one if missing.
+def read(record: Tree) -> Runtime:
+    """Return the runtime of a container or sandbox; a nameless one where it is missing.
 
     Raises:
         DataLossError: the options are no Any.
     """
-    runtime = bucket.bucket(names.RUNTIME)
-    if runtime is None:
-        return Runtime(name="")
+    runtime = fields.nested(record, names.RUNTIME)
     return Runtime(
-        name=values.read_text(runtime, names.NAME),
-        options=values.read_any(runtime, names.OPTIONS),
+        name=fields.text(runtime, names.NAME),
+        options=fields.envelope(runtime, names.OPTIONS),
     )
 
 

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import DataLossError
 from orlop.model.records import Sandbox
-from orlop.schema import buckets, names, runtimes, values
+from orlop.schema import buckets, fields, names, runtimes, values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.schema.fields import Wanted
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -51,17 +50,16 @@ def read(sandboxes: Bucket | None, sandbox_id: str) -> Sandbox | None:
     Raises:
         DataLossError: a stored time or Any cannot be read.
     """
-    bucket = buckets.record(sandboxes, sandbox_id)
+    bucket = fields.record(sandboxes, sandbox_id)
     return None if bucket is None else _decode(sandbox_id, bucket)
 
 
-def read_all(sandboxes: Bucket | None) -> Iterator[Sandbox]:
-    """Iterate over all sandboxes, in byte order of their ids.
+def read_all(sandboxes: Bucket | None, wanted: Wanted | None = None) -> list[Sandbox]:
+    """Return the sandboxes that are wanted, in byte order of their ids; `None`: all.
 
-    Raises: as `read`.
+    Raises: as `read`, for one that is not wanted, too.
     """
-    for key, record in buckets.records(sandboxes):
-        yield _decode(key, record)
+    return fields.records(sandboxes, _decode, _decode, wanted)
 
 
 def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
@@ -85,14 +83,15 @@ def delete(sandboxes: Bucket | None, sandbox_id: str) -> None:
     buckets.delete(sandboxes, sandbox_id)
 
 
-def _decode(sandbox_id: str, bucket: ReadableBucket) -> Sandbox:
+def _decode(sandbox_id: str, sandbox: Tree) -> Sandbox:
+    created_at, updated_at = fields.times(sandbox)
     return Sandbox(
         id=sandbox_id,
-        labels=values.read_map(bucket, names.LABELS),
-        runtime=runtimes.read(bucket),
-        spec=values.read_any(bucket, names.SPEC),
-        sandboxer=values.read_text(bucket, names.SANDBOXER),
-        extensions=values.read_any_map(bucket, names.EXTENSIONS),
-        created_at=values.read_time(bucket, names.CREATED_AT),
-        updated_at=values.read_time(bucket, names.UPDATED_AT),
+        labels=fields.texts(sandbox, names.LABELS),
+        runtime=runtimes.read(sandbox),
+        spec=fields.envelope(sandbox, names.SPEC),
+        sandboxer=fields.text(sandbox, names.SANDBOXER),
+        extensions=fields.envelopes(sandbox, names.EXTENSIONS),
+        created_at=created_at,
+        updated_at=updated_at,
     )

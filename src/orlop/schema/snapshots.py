@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,8 +64,10 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    behind = buckets.records(snapshots, after or "")
-    return [_decode(*one) for one in islice(behind, limit)]
+    if snapshots is None:
+        return []
+    behind = snapshots.trees(names.to_bytes(after) + b"\x00" if after else b"")
+    return [_decode(names.to_text(key), tree) for key, tree in islice(behind, limit)]
 
 
 def exists(snapshots: Bucket | None, key: str) -> bool:
@@ -103,7 +105,7 @@ def read(snapshots: Bucket | None, key: str) -> SnapshotRecord | None:
     Raises:
         DataLossError: a stored time cannot be read.
     """
-    snapshot = buckets.record(snapshots, key)
+    snapshot = fields.record(snapshots, key)
     return None if snapshot is None else _decode(key, snapshot)
 
 
@@ -146,12 +148,13 @@ def delete(snapshots: Bucket | None, key: str) -> None:
     buckets.delete(snapshots, key)
 
 
-def _decode(key: str, snapshot: ReadableBucket) -> SnapshotRecord:
+def _decode(key: str, snapshot: Tree) -> SnapshotRecord:
+    created_at, updated_at = fields.times(snapshot)
     return SnapshotRecord(
         key=key,
-        backend_name=values.read_text(snapshot, names.NAME),
-        parent=values.read_text(snapshot, names.PARENT),
-        labels=values.read_map(snapshot, names.LABELS),
-        created_at=values.read_time(snapshot, names.CREATED_AT),
-        updated_at=values.read_time(snapshot, names.UPDATED_AT),
+        backend_name=fields.text(snapshot, names.NAME),
+        parent=fields.text(snapshot, names.PARENT),
+        labels=fields.texts(snapshot, names.LABELS),
+        created_at=created_at,
+        updated_at=updated_at,
     )

@@ -40,12 +40,7 @@ def write_text(bucket: Bucket, key: bytes, text: str) -> None:
 def read_size(bucket: ReadableBucket, key: bytes) -> int:
     """Return a size in bytes; 0 where there is none or where it cannot be read."""
     value = bucket.get(key)
-    if value is None:
-        return 0
-    try:
-        return encoding.decode_varint(value)
-    except (ValueError, DataLossError):
-        return 0  # containerd passes over it too: a listing must not end at one bad number
+    return 0 if value is None else encoding.decode_varint(value)
 
 
 def write_size(bucket: Bucket, key: bytes, size: int) -> None:
@@ -60,8 +55,15 @@ def read_time(bucket: ReadableBucket, key: bytes) -> Instant | None:
         DataLossError: the stored bytes are no time.
     """
     value = bucket.get(key)
-    if value is None:
-        return None
+    return None if value is None else decode_time(key, value)
+
+
+def decode_time(key: bytes, value: bytes) -> Instant | None:
+    """Return the time in `value`, which is stored under `key`; `None` for one that is not set.
+
+    Raises:
+        DataLossError: the bytes are no time.
+    """
     try:
         instant = encoding.decode_time(value)
     except (ValueError, DataLossError) as error:
@@ -106,36 +108,10 @@ def write_map(bucket: Bucket, key: bytes, entries: Mapping[str, str]) -> dict[st
     return stored
 
 
-def read_any(bucket: ReadableBucket, key: bytes) -> ProtoAny | None:
-    """Return an Any; `None` where there is none.
-
-    Raises:
-        DataLossError: the stored bytes are no Any.
-    """
-    value = bucket.get(key)
-    return None if value is None else decode_any(key, value)
-
-
 def write_any(bucket: Bucket, key: bytes, value: ProtoAny | None) -> None:
     """Store an Any; `None` leaves what is stored."""
     if value is not None:
         bucket.put(key, encoding.encode_any(value))
-
-
-def read_any_map(bucket: ReadableBucket, key: bytes) -> dict[str, ProtoAny]:
-    """Return a map of Any; an empty one where there is none.
-
-    Raises:
-        DataLossError: the stored bytes of one are no Any.
-    """
-    entries = bucket.bucket(key)
-    if entries is None:
-        return {}
-    return {
-        names.to_text(name): decode_any(name, value)
-        for name, value in entries.items()
-        if value is not None
-    }
 
 
 def merge_any_map(bucket: Bucket, key: bytes, entries: Mapping[str, ProtoAny]) -> None:

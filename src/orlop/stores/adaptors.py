@@ -1,5 +1,9 @@
 """What filters see of each record: a field path becomes a value, and whether it is there.
 
+Most records are looked at as they are stored, so that only those that match are made. Of
+snapshots and ingests the backend knows a part, and a lease is not read whole: what it holds may
+be much.
+
 Source: containerd, core/metadata/adaptors.go; spec/metadata.md 2.
 """
 
@@ -8,68 +12,140 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from orlop.model.records import SnapshotKind
+from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
-    from orlop.model.records import (
-        Container,
-        ContentInfo,
-        Image,
-        IngestStatus,
-        Lease,
-        Sandbox,
-        SnapshotInfo,
-    )
+    from orlop.kv import Tree
+    from orlop.model.filters.selector import Filter, Selector
+    from orlop.model.records import IngestStatus, Lease, SnapshotInfo
+    from orlop.schema.fields import Wanted
 
     Adaptor: TypeAlias = Callable[[Sequence[str]], tuple[str, bool]]
 
 _ABSENT: Final = ("", False)
+_NAME: Final[tuple[bytes, ...]] = ()
+# No key is empty.
+_NOWHERE: Final = (b"",)
 
 
-def image(record: Image) -> Adaptor:
-    """Fields: `name`, `target.digest`, `target.mediatype`, `labels.<k>`, `annotations.<k>`."""
-    return _adaptor(
-        {
-            ("name",): _text(record.name),
-            ("target", "digest"): _text(record.target.digest),
-            ("target", "mediatype"): _text(record.target.media_type),
-        },
-        {"labels": record.labels, "annotations": record.target.annotations},
-    )
+class Stored:
+    """What filters see of the records of one kind, as they are stored."""
+
+    def __init__(
+        self, texts: Mapping[tuple[str, ...], tuple[bytes, ...]], maps: Mapping[str, bytes]
+    ) -> None:
+        """Describe a kind.
+
+        Args:
+            texts: from the path of a field to the place of its value in the record; an empty
+                one is not there. No place at all is the record's name.
+            maps: from the first part of a path, whose rest is a key, to the map's place.
+        """
+        self._texts = texts
+        self._maps = maps
+        self._depths = {path[0]: len(path) for path in texts}
+
+    def wanted(self, wanted: Filter) -> Wanted | None:
+        """Return what tells whether a filter matches; `None` where it matches all."""
+        if wanted.matches_all:
+            return None
+        return _Alternatives(
+            [[self._condition(one) for one in selectors] for selectors in wanted.alternatives]
+        ).match
+
+    def _condition(self, selector: Selector) -> _Condition:
+        path = selector.path
+        entries = self._maps.get(path[0])
+        if entries is not None:
+            key = names.to_bytes(".".join(path[1:]))
+            return _Condition(selector, (entries, key), takes_empty=True)
+        # What follows a field that has no fields of its own does not count, as in containerd.
+        field = path[: self._depths.get(path[0], 0)]
+        return _Condition(selector, self._texts.get(field, _NOWHERE))
 
 
-def container(record: Container) -> Adaptor:
-    """Fields: `id`, `runtime.name`, `image`, `labels.<k>`."""
-    return _adaptor(
-        {
-            ("id",): _text(record.id),
-            ("runtime", "name"): _text(record.runtime.name),
-            ("image",): _text(record.image),
-        },
-        {"labels": record.labels},
-    )
+IMAGE: Final = Stored(
+    {
+        ("name",): _NAME,
+        ("target", "digest"): (names.TARGET, names.DIGEST),
+        ("target", "mediatype"): (names.TARGET, names.MEDIA_TYPE),
+    },
+    {"labels": names.LABELS, "annotations": names.ANNOTATIONS},
+)
+"""Fields: `name`, `target.digest`, `target.mediatype`, `labels.<k>`, `annotations.<k>`."""
+
+CONTAINER: Final = Stored(
+    {
+        ("id",): _NAME,
+        ("runtime", "name"): (names.RUNTIME, names.NAME),
+        ("image",): (names.IMAGE,),
+    },
+    {"labels": names.LABELS},
+)
+"""Fields: `id`, `runtime.name`, `image`, `labels.<k>`."""
+
+SANDBOX: Final = Stored({("id",): _NAME}, {"labels": names.LABELS})
+"""Fields: `id`, `labels.<k>`."""
+
+CONTENT: Final = Stored({("digest",): _NAME}, {"labels": names.LABELS})
+"""Fields: `digest`, `labels.<k>`."""
 
 
-def sandbox(record: Sandbox) -> Adaptor:
-    """Fields: `id`, `labels.<k>`."""
-    return _adaptor({("id",): _text(record.id)}, {"labels": record.labels})
+class _Alternatives:
+    """Conditions on a stored record: all of one list must hold."""
+
+    __slots__ = ("_alternatives",)
+
+    def __init__(self, alternatives: list[list[_Condition]]) -> None:
+        self._alternatives = alternatives
+
+    def match(self, name: str, record: Tree) -> bool:
+        """Return whether a record is wanted."""
+        for conditions in self._alternatives:
+            for condition in conditions:
+                if not condition.holds(name, record):
+                    break
+            else:
+                return True
+        return False
+
+
+class _Condition:
+    """A selector with the place of its field."""
+
+    __slots__ = ("_is_name", "_key", "_outer", "_selector", "_takes_empty")
+
+    def __init__(
+        self, selector: Selector, place: tuple[bytes, ...], *, takes_empty: bool = False
+    ) -> None:
+        self._selector = selector
+        self._is_name = place == _NAME
+        self._outer = place[0] if len(place) > 1 else None
+        self._key = place[-1] if place else b""
+        self._takes_empty = takes_empty
+
+    def holds(self, name: str, record: Tree) -> bool:
+        """Return whether the condition holds for a record."""
+        if self._is_name:
+            return self._selector.holds(name, present=True)
+        bucket = record if self._outer is None else record.get(self._outer)
+        value = bucket.get(self._key) if isinstance(bucket, dict) else None
+        if isinstance(value, bytes) and (value or self._takes_empty):
+            return self._selector.holds(names.to_text(value), present=True)
+        return self._selector.holds("", present=False)
 
 
 def lease(record: Lease) -> Adaptor:
     """Fields: `id`, `labels.<k>`."""
-    return _adaptor({("id",): _text(record.id)}, {"labels": record.labels})
-
-
-def content(record: ContentInfo) -> Adaptor:
-    """Fields: `digest`, `labels.<k>`."""
-    return _adaptor({("digest",): (record.digest, True)}, {"labels": record.labels})
+    return _adaptor({"id": (record.id, True)}, record.labels)
 
 
 def ingest(record: IngestStatus) -> Adaptor:
     """Fields: `ref`."""
-    return _adaptor({("ref",): (record.ref, True)}, {})
+    return _adaptor({"ref": (record.ref, True)}, None)
 
 
 def snapshot(record: SnapshotInfo) -> Adaptor:
@@ -77,31 +153,20 @@ def snapshot(record: SnapshotInfo) -> Adaptor:
     known = record.kind is not SnapshotKind.UNKNOWN
     return _adaptor(
         {
-            ("kind",): (record.kind.name.lower(), True) if known else _ABSENT,
-            ("name",): (record.name, True),
-            ("parent",): (record.parent, True),
+            "kind": (record.kind.name.lower(), True) if known else _ABSENT,
+            "name": (record.name, True),
+            "parent": (record.parent, True),
         },
-        {"labels": record.labels},
+        record.labels,
     )
 
 
-def _adaptor(
-    fields: Mapping[tuple[str, ...], tuple[str, bool]], maps: Mapping[str, Mapping[str, str]]
-) -> Adaptor:
-    depth = {path[0]: len(path) for path in fields}
-
+def _adaptor(texts: Mapping[str, tuple[str, bool]], labels: Mapping[str, str] | None) -> Adaptor:
     def look_up(path: Sequence[str]) -> tuple[str, bool]:
-        if not path:
-            return _ABSENT
-        entries = maps.get(path[0])
-        if entries is None:
+        if labels is None or path[0] != "labels":
             # What follows a field that has no fields of its own does not count, as in containerd.
-            return fields.get(tuple(path[: depth.get(path[0], 0)]), _ABSENT)
-        value = entries.get(".".join(path[1:]))
+            return texts.get(path[0], _ABSENT)
+        value = labels.get(".".join(path[1:]))
         return _ABSENT if value is None else (value, True)
 
     return look_up
-
-
-def _text(text: str) -> tuple[str, bool]:
-    return text, bool(text)

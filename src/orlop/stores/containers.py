@@ -48,11 +48,11 @@ class ContainerStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = filters.parse(filters_)
+        wanted = adaptors.CONTAINER.wanted(filters.parse(filters_))
 
         def read(transaction: Transaction) -> builtins.list[Container]:
             bucket = containers.find(transaction, self.scope.namespace)
-            return wanted.select(containers.read_all(bucket), adaptors.container)
+            return containers.read_all(bucket, wanted)
 
         return self.scope.transactor.read(read)
 

@@ -86,12 +86,11 @@ class ContentStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = filters.parse(filters_)
+        wanted = adaptors.CONTENT.wanted(filters.parse(filters_))
 
         def read(transaction: Transaction) -> builtins.list[ContentInfo]:
             bucket = content.find(transaction, self.scope.namespace)
-            found = content.read_all(bucket, digests.is_valid)
-            return wanted.select(found, adaptors.content)
+            return content.read_all(bucket, digests.is_valid, wanted)
 
         return iter(self.scope.transactor.read(read))
 

@@ -50,11 +50,11 @@ class ImageStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = filters.parse(filters_)
+        wanted = adaptors.IMAGE.wanted(filters.parse(filters_))
 
         def read(transaction: Transaction) -> builtins.list[Image]:
             bucket = images.find(transaction, self.scope.namespace)
-            return wanted.select(images.read_all(bucket), adaptors.image)
+            return images.read_all(bucket, wanted)
 
         return self.scope.transactor.read(read)
 

@@ -49,12 +49,12 @@ class SandboxStore:
             InvalidArgumentError: a filter cannot be understood.
             DataLossError: something else lies among the sandboxes.
         """
-        wanted = filters.parse(filters_)
+        wanted = adaptors.SANDBOX.wanted(filters.parse(filters_))
 
         def read(transaction: Transaction) -> builtins.list[Sandbox]:
             bucket = sandboxes.find(transaction, self.scope.namespace)
             sandboxes.refuse_plain_keys(bucket)
-            return wanted.select(sandboxes.read_all(bucket), adaptors.sandbox)
+            return sandboxes.read_all(bucket, wanted)
 
         return self.scope.transactor.read(read)
 

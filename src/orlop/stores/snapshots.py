@@ -234,7 +234,7 @@ class SnapshotStore:
                     info = self._overlaid(record)
                 except NotFoundError:
                     continue
-                if wanted.matches(adaptors.snapshot(info)):
+                if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
                     yield info
             after = batch[-1].key
 
@@ -371,8 +371,8 @@ def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
 
 def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
     """Return what the backend knows, under what the metadata knows better."""
-    return replace(
-        info,
+    return SnapshotInfo(
+        kind=info.kind,
         name=record.key,
         parent=record.parent,
         labels={**info.labels, **record.labels},

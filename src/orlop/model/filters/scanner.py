@@ -33,6 +33,7 @@ _SIMPLE_ESCAPES: Final = frozenset("abfnrtv\\")
 # Which digits follow, and how many, after x, u and U.
 _HEXADECIMAL_ESCAPES: Final = {"x": 2, "u": 4, "U": 8}
 _OCTAL_DIGITS: Final = 3
+_SURROGATES: Final = range(0xD800, 0xE000)
 # First letters of the categories that may stand in a value: letters, marks, numbers,
 # punctuation and symbols.
 _VALUE_CATEGORIES: Final = frozenset("LMNPS")
@@ -124,7 +125,7 @@ class Scanner:
         self.end += 1
         if character == "\0":
             return self._illegal("unexpected null")
-        if character == ILLEGAL or 0xD800 <= ord(character) <= 0xDFFF:
+        if character == ILLEGAL or ord(character) in _SURROGATES:
             return self._illegal("rune error")
         return character
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import re2
-
-_T = TypeVar("_T")
 
 Adaptor = Callable[[Sequence[str]], tuple[str, bool]]
 """Maps a field path to the field's value and whether the record has it."""
@@ -35,6 +33,12 @@ class Operator(Enum):
     MATCHES = "~="
 
 
+# Looked up once: to take a member of an enumeration costs more than to compare with it.
+_EQUAL: Final = Operator.EQUAL
+_NOT_EQUAL: Final = Operator.NOT_EQUAL
+_MATCHES: Final = Operator.MATCHES
+
+
 @dataclass(frozen=True, slots=True)
 class Selector:
     """One condition on one field."""
@@ -51,15 +55,18 @@ class Selector:
     def matches(self, adaptor: Adaptor) -> bool:
         """Return whether the condition holds for a record."""
         value, present = adaptor(self.path)
-        match self.operator:
-            case Operator.PRESENT:
-                return present
-            case Operator.EQUAL:
-                return present and value == self.value
-            case Operator.NOT_EQUAL:
-                return value != self.value
-            case Operator.MATCHES:
-                return self._search(value)
+        return self.holds(value, present=present)
+
+    def holds(self, value: str, *, present: bool) -> bool:
+        """Return whether the condition holds for a field's value; empty where it is absent."""
+        operator = self.operator
+        if operator is _EQUAL:
+            return present and value == self.value
+        if operator is _NOT_EQUAL:
+            return value != self.value
+        if operator is _MATCHES:
+            return self._search(value)
+        return present
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,24 +75,20 @@ class Filter:
 
     alternatives: tuple[tuple[Selector, ...], ...]
 
+    @property
+    def matches_all(self) -> bool:
+        """Whether nothing is asked of records, so that they need not be looked at."""
+        return () in self.alternatives
+
     def matches(self, adaptor: Adaptor) -> bool:
         """Return whether a record is wanted."""
-        return any(
-            all(selector.matches(adaptor) for selector in selectors)
-            for selectors in self.alternatives
-        )
-
-    def select(self, records: Iterable[_T], adaptor: Callable[[_T], Adaptor]) -> list[_T]:
-        """Return the records that are wanted, in their order.
-
-        Args:
-            records: what to choose from.
-            adaptor: gives what the filter sees of a record.
-        """
-        if () in self.alternatives:
-            # Nothing is asked of them, and so they need not be looked at.
-            return list(records)
-        return [one for one in records if self.matches(adaptor(one))]
+        for selectors in self.alternatives:
+            for selector in selectors:
+                if not selector.matches(adaptor):
+                    break
+            else:
+                return True
+        return False
 
 
 def _compile(expression: str) -> Callable[[str], bool]:
@@ -98,7 +101,7 @@ def _compile(expression: str) -> Callable[[str], bool]:
     def search(value: str) -> bool:
         # Go's regexp sees a replacement character for each byte that is no UTF-8; RE2 would
         # let nothing match there.
-        text = _BROKEN.sub("\N{REPLACEMENT CHARACTER}", value)
+        text = value if value.isascii() else _BROKEN.sub("\N{REPLACEMENT CHARACTER}", value)
         return compiled.search(text.encode()) is not None
 
     return search
