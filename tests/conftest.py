@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+import orlop
 from campaigns.tally import summary
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
 REQUIRE_REAL_PARTS = "ORLOP_REQUIRE_REAL_PARTS"
+
+INTERPRETED_ONLY = "cannot run where modules are compiled"
 
 GOPATH_SOURCES = Path("/usr/share/gocode/src")
 
@@ -71,13 +74,21 @@ def reason_to_skip(item: pytest.Item) -> str | None:
     return None
 
 
+def reason_to_interpret(item: pytest.Item) -> str | None:
+    """Return why a test cannot run where modules are compiled, None when it can."""
+    mark = item.get_closest_marker("interpreted")
+    if mark is None or not orlop.accelerated:
+        return None
+    return f"{INTERPRETED_ONLY}: {mark.args[0]}"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Skip what needs something that is not here."""
     for item in items:
         unknown = {part for mark in item.iter_markers("real") for part in mark.args} - set(PACKAGES)
         if unknown:
             raise pytest.UsageError(f"{item.nodeid} needs {unknown}, which no package here brings")
-        if reason := reason_to_skip(item):
+        if reason := reason_to_interpret(item) or reason_to_skip(item):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
@@ -87,7 +98,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip of a real or root test into a failure where all parts must be there."""
     report = yield
-    required = os.environ.get(REQUIRE_REAL_PARTS) == "1"
+    required = os.environ.get(REQUIRE_REAL_PARTS) == "1" and reason_to_interpret(item) is None
     marked = any(item.get_closest_marker(name) for name in ("real", "root"))
     if required and marked and report.skipped and not hasattr(report, "wasxfail"):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr

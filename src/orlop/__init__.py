@@ -12,10 +12,11 @@ with orlop.open("/var/lib/orlop") as db:
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.database import Database
 from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open
+from orlop.kv import plain as _plain
 from orlop.model.any import ProtoAny
 from orlop.model.errors import OrlopError
 from orlop.model.records import (
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+accelerated: Final = not str(_plain.__file__).endswith(".py")
+"""Whether the compiled modules are in use. They do the same, in less time."""
+
 __all__ = [
     "Container",
     "ContentInfo",
@@ -60,6 +64,7 @@ __all__ = [
     "SnapshotInfo",
     "SnapshotKind",
     "SnapshotUsage",
+    "accelerated",
     "oci",
     "open",
 ]

@@ -132,6 +132,7 @@ def test_a_version_of_a_writing_handle_counts_whatever_becomes_of_the_handle(pat
         engine.close()
 
 
+@pytest.mark.interpreted("replaces a method, which compiled code calls past its name")
 def test_what_is_committed_while_the_engine_closes_is_durable() -> None:
     disk = SimulatedDisk()
     engine = BoltEngine(disk)

@@ -92,6 +92,7 @@ def test_a_bucket_that_its_name_does_not_lead_to_is_not_passed_over() -> None:
             "".join(dump(transaction))
 
 
+@pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_what_lies_too_deep_for_plain_trees_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trees, "NESTING_MAX", 3)
     with BoltEngine(SimulatedDisk()).begin(writable=True) as transaction:

@@ -141,3 +141,13 @@ def test_the_roots_of_the_environment(
     for name, lease in {"data/orlop": "a", "named": "b", "given": "c"}.items():
         with library.open(tmp_path / name, read_only=True) as database:
             assert [one.id for one in database.namespace("default").leases.list()] == [lease]
+
+
+def test_the_version_says_whether_modules_are_compiled(orlop: Orlop) -> None:
+    compiled = " (accelerated)" if library.accelerated else ""
+
+    assert orlop("--version").lines == [f"orlop {library.__version__}{compiled}"]
+    assert orlop("--version", "--json").document() == {
+        "version": library.__version__,
+        "accelerated": library.accelerated,
+    }

@@ -65,9 +65,12 @@ WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
 WITHOUT_VALUE: Final = ("--json", "--quiet", "-q")
 
 
-def _version(wanted: bool) -> None:
+def _version(context: typer.Context, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"orlop {orlop.__version__}")
+        Output(bool(context.params.get("json"))).document(
+            {"version": orlop.__version__, "accelerated": orlop.accelerated},
+            [f"orlop {orlop.__version__}{' (accelerated)' * orlop.accelerated}"],
+        )
         raise typer.Exit
 
 
@@ -100,7 +103,10 @@ def shared(
         float, typer.Option(min=0, help="Seconds to wait for a lock that somebody else holds.")
     ] = DEFAULT_TIMEOUT_SECONDS,
     json: Annotated[
-        bool, typer.Option("--json", help="Answer in JSON: a document, or an object a line.")
+        bool,
+        typer.Option(
+            "--json", is_eager=True, help="Answer in JSON: a document, or an object a line."
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")
