@@ -10,7 +10,7 @@ Source: go.etcd.io/bbolt, bucket.go.
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.cursor import BoltCursor, items
 from orlop.bolt.limits import NESTING_MAX, check_key, check_value
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from orlop.bolt.transaction import BoltTransaction
     from orlop.kv.contract import Bucket, Item, Path, Tree
 
-_SEQUENCE_MASK = (1 << 64) - 1
-_NO_PAGE = 0
-_INLINE = -1
+_SEQUENCE_MASK: Final = (1 << 64) - 1
+_NO_PAGE: Final = 0
+_INLINE: Final = -1
 
 
 class BoltBucket:

@@ -8,7 +8,7 @@ Source: go.etcd.io/bbolt, cursor.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
 from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position, require_order
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orlop.kv.contract import Item
 
 
-_NOWHERE = Leaf([], [], [], EMPTY_SIZE)
+_NOWHERE: Final = Leaf([], [], [], EMPTY_SIZE)
 
 
 class BoltCursor:

@@ -5,15 +5,17 @@ Source: go.etcd.io/bbolt, bucket.go.
 
 from __future__ import annotations
 
+from typing import Final
+
 from orlop.kv.errors import KeyRequiredError, KeyTooLargeError, ValueTooLargeError
 
-KEY_SIZE_MAX = 32768
+KEY_SIZE_MAX: Final = 32768
 """Bytes."""
 
-VALUE_SIZE_MAX = (1 << 31) - 2
+VALUE_SIZE_MAX: Final = (1 << 31) - 2
 """Bytes."""
 
-NESTING_MAX = 256
+NESTING_MAX: Final = 256
 """How many buckets a bucket may lie in. bbolt has no limit; its Go stack grows, ours does not."""
 
 

@@ -9,7 +9,7 @@ Source: go.etcd.io/bbolt, db.go (type meta); spec/metadata.md 1.4.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.bolt.page import HEADER, HEADER_SIZE, META_PAGE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
 from orlop.kv.errors import CorruptError
@@ -17,19 +17,19 @@ from orlop.kv.errors import CorruptError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MAGIC = 0xED0CDAED
-VERSION = 2
-NO_FREELIST = 0xFFFFFFFFFFFFFFFF
+MAGIC: Final = 0xED0CDAED
+VERSION: Final = 2
+NO_FREELIST: Final = 0xFFFFFFFFFFFFFFFF
 """Stands in a meta for: no freelist is kept; what is not reachable is free."""
 
-_FIELDS = struct.Struct("<IIIIQQQQQ")
-_CHECKSUM = struct.Struct("<Q")
-META_SIZE = HEADER_SIZE + _FIELDS.size + _CHECKSUM.size
+_FIELDS: Final = struct.Struct("<IIIIQQQQQ")
+_CHECKSUM: Final = struct.Struct("<Q")
+META_SIZE: Final = HEADER_SIZE + _FIELDS.size + _CHECKSUM.size
 
-_FNV_OFFSET = 0xCBF29CE484222325
-_FNV_PRIME = 0x100000001B3
-_FNV_PRIME_POWERS = [pow(_FNV_PRIME, power, 1 << 64) for power in range(9)]
-_WORD = struct.Struct("<Q")
+_FNV_OFFSET: Final = 0xCBF29CE484222325
+_FNV_PRIME: Final = 0x100000001B3
+_FNV_PRIME_POWERS: Final = [pow(_FNV_PRIME, power, 1 << 64) for power in range(9)]
+_WORD: Final = struct.Struct("<Q")
 
 
 class Meta(NamedTuple):

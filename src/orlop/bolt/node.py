@@ -17,18 +17,18 @@ Source: go.etcd.io/bbolt, node.go.
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-BUCKET_FLAG = 0x01
+BUCKET_FLAG: Final = 0x01
 """Marks a leaf's element as a nested bucket."""
 
-ELEMENT_SIZE = 16
+ELEMENT_SIZE: Final = 16
 """Bytes that each element takes in its page's table, in leaves and in branches."""
 
-EMPTY_SIZE = 16
+EMPTY_SIZE: Final = 16
 """Bytes that a node without elements takes: its page header."""
 
-BUCKET_HEADER_SIZE = 16
+BUCKET_HEADER_SIZE: Final = 16
 """Bytes at the head of a bucket's value."""
 
 

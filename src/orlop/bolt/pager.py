@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.node import Node
 
-FIRST_NODE_PAGE = 2
+FIRST_NODE_PAGE: Final = 2
 """Pages 0 and 1 are metas; no node is ever there."""
 
-_OFFSET_MAX = 1 << 62
+_OFFSET_MAX: Final = 1 << 62
 """Bytes from the beginning; behind that, the system does not even take the question."""
 
 _NUMBER_AND_OVERFLOW: Final = struct.Struct("<Q4xI")
 
-_GENERATION_BYTES = 32 * 1024 * 1024
+_GENERATION_BYTES: Final = 32 * 1024 * 1024
 
 
 class Pager:

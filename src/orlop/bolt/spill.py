@@ -10,7 +10,7 @@ Source: go.etcd.io/bbolt, node.go (spill) and bucket.go (write).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_inline, encode_leaf
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Disk
     from orlop.bolt.node import Node
 
-_RUN_BYTES_MAX = 1024 * 1024
+_RUN_BYTES_MAX: Final = 1024 * 1024
 
 
 class Spill:

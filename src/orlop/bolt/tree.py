@@ -10,7 +10,7 @@ Source: go.etcd.io/bbolt, node.go (the rules of split and merge), cursor.go (the
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
 from orlop.kv.errors import CorruptError, IncompatibleValueError
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from orlop.bolt.edit import Edit
     from orlop.bolt.node import BucketState, Node
 
-DEPTH_MAX = 64
+DEPTH_MAX: Final = 64
 """No sound tree is deeper: with two keys a branch it would have 2 ** 64 leaves."""
 
-_BRANCH_CHILDREN_MIN = 2
+_BRANCH_CHILDREN_MIN: Final = 2
 
 
 def child_index(branch: Branch, key: bytes) -> int:
