@@ -130,4 +130,4 @@ def test_a_node_that_has_miscounted_is_not_written() -> None:
     # Its page would overlap the next one.
     node = Leaf([b"key"], [b"value"], [0], EMPTY_SIZE + 16)
     with pytest.raises(CorruptError, match="takes 40 bytes but counted 32"):
-        Spill(PAGE_SIZE, lambda _: 2).tree(node)
+        Spill(PAGE_SIZE, lambda _: [2]).tree(node)

@@ -28,8 +28,11 @@ _RUN_BYTES_MAX: Final = 1024 * 1024
 class Spill:
     """Lays out one version. Nothing is written before `write`."""
 
-    def __init__(self, page_size: int, allocate: Callable[[int], int]) -> None:
-        """Take pages of `page_size` bytes from `allocate(count)`."""
+    def __init__(self, page_size: int, allocate: Callable[[list[int]], list[int]]) -> None:
+        """Take pages of `page_size` bytes from `allocate`.
+
+        It is told how many pages each node takes, and says where each begins.
+        """
         self._page_size = page_size
         self._allocate = allocate
         self._pages: dict[int, tuple[int, list[bytes]]] = {}
@@ -41,18 +44,10 @@ class Spill:
         """Lay out what has no page yet; return the root's page."""
         if isinstance(tree, int):
             return tree
-        # An explicit stack: buckets nest deeper than Python's own stack would bear.
-        pending: list[tuple[Node, bool]] = [(tree, False)]
-        while pending:
-            node, is_ready = pending.pop()
-            if node.page:
-                continue
-            below = () if is_ready else _unplaced(node)
-            if below:
-                pending.append((node, True))
-                pending += [(child, False) for child in below]
-            else:
-                self._place(node)
+        nodes = _without_page(tree)
+        spans = [-(-node.size // self._page_size) for node in nodes]
+        for node, span, page in zip(nodes, spans, self._allocate(spans), strict=True):
+            self._place(node, span, page)
         return tree.page
 
     def page(self, page: int, span: int, length: int, chunks: list[bytes]) -> None:
@@ -98,9 +93,7 @@ class Spill:
         for leaf, values in self._values:
             leaf.values[:] = values
 
-    def _place(self, node: Node) -> None:
-        span = -(-node.size // self._page_size)
-        page = self._allocate(span)
+    def _place(self, node: Node, span: int, page: int) -> None:
         if isinstance(node, Leaf):
             chunks = self._leaf(node, page, span - 1)
         else:
@@ -124,6 +117,20 @@ class Spill:
         ]
         self._values.append((leaf, values))
         return encode_leaf(leaf, page, overflow, values)
+
+
+def _without_page(tree: Node) -> list[Node]:
+    """Return the nodes of a tree that have no page, those below a node before it."""
+    nodes: list[Node] = []
+    # A list of what is to do: buckets nest deeper than Python's own stack would bear.
+    pending = [tree]
+    while pending:
+        node = pending.pop()
+        if not node.page:
+            nodes.append(node)
+            pending += _unplaced(node)
+    nodes.reverse()
+    return nodes
 
 
 def _unplaced(node: Node) -> list[Node]:

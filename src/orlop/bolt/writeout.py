@@ -5,6 +5,7 @@ Source: go.etcd.io/bbolt, tx.go (Commit).
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.free_search import FreeSearch
@@ -90,6 +91,18 @@ class Layout:
             page = self.high_water
             self.high_water += count
         return page
+
+    def allocate_each(self, spans: list[int]) -> list[int]:
+        """Take as many pages in a row as each of `spans` says; return where each row begins.
+
+        All rows lie side by side where so many free pages do, so that one write takes them.
+
+        Raises: as `begin`.
+        """
+        first = self.freelist.allocate(sum(spans)) if spans else None
+        if first is None:
+            return [self.allocate(span) for span in spans]
+        return list(accumulate(spans[:-1], initial=first))
 
     def free(self, transaction: int, pages: Iterable[int]) -> None:
         """Keep `pages` as freed by `transaction`."""
@@ -181,7 +194,7 @@ def write_version(
     """
     number = meta.transaction + 1
     layout.begin(meta, oldest_reader=oldest_reader)
-    spill = Spill(meta.page_size, layout.allocate)
+    spill = Spill(meta.page_size, layout.allocate_each)
     root = spill.tree(state.tree)
     for edit in edits:
         layout.free(number, edit.freed_pages())
