@@ -22,7 +22,7 @@ def runs(pages: set[int]) -> dict[int, int]:
 
 def assert_agrees(freelist: Freelist, free: set[int], pending: dict[int, list[int]]) -> None:
     waiting = [page for pages in pending.values() for page in pages]
-    assert freelist.ids() == sorted([*free, *waiting])
+    assert list(freelist.ids()) == sorted([*free, *waiting])
     assert freelist.count() == len(free) + len(waiting)
     expected = runs(free)
     assert freelist._length_of == expected

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import struct
+from array import array
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,7 +66,7 @@ def test_branches_survive(keys: list[bytes]) -> None:
 @pytest.mark.parametrize("count", [0, 1, 0xFFFE, 0xFFFF, 0x10000, 200_000])
 def test_freelists_of_any_length_survive(count: int) -> None:
     ids = tuple(range(2, 2 + count))
-    page = encode_freelist(5, 0, ids)
+    page = encode_freelist(5, 0, array("Q", ids))
     assert len(page) == freelist_size(count)
     assert decode_freelist(page, decode_header(page)) == ids
 
@@ -170,7 +171,7 @@ def test_the_freelist_agrees_with_a_set(steps: list[tuple[bool, int]]) -> None:
             assert set(run) <= set(freelist.ids())
             freelist.release(number)
             free |= set(run)
-        assert freelist.ids() == sorted(free)
+        assert list(freelist.ids()) == sorted(free)
         assert freelist.count() == len(free)
 
 

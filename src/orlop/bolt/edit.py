@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.bolt.node import Branch, BucketState
-from orlop.bolt.page import decode_bucket
+from orlop.bolt.page import bucket_root
 from orlop.bolt.tree import nested_buckets
 from orlop.kv.errors import CorruptError
 
@@ -85,5 +85,4 @@ def bucket_tree(value: bytes | BucketState) -> int | Node | None:
     """Return a nested bucket's tree as its value names it; None where it has no page."""
     if isinstance(value, BucketState):
         return None if value.inline else value.tree
-    header, _ = decode_bucket(value)
-    return header.root or None
+    return bucket_root(value) or None

@@ -11,7 +11,10 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from orlop.bolt.page_list import PageList
+
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterable
 
 
@@ -24,6 +27,8 @@ class Freelist:
         self._start_of: dict[int, int] = {}
         self._by_length: dict[int, dict[int, None]] = {}
         self._pending: dict[int, list[int]] = {}
+        # All of them in order, from when somebody asks for that: a file may not keep its freelist.
+        self._list: PageList | None = None
         for page in free:
             self._add(page, 1)
 
@@ -31,6 +36,8 @@ class Freelist:
         """Make more pages available; none of them is known yet."""
         for run in runs:
             self._add(run.start, len(run))
+            if self._list is not None:
+                self._list.add(run)
 
     def allocate(self, count: int) -> int | None:
         """Take `count` pages in a row and return the first; None where there is no such run."""
@@ -41,26 +48,46 @@ class Freelist:
         self._remove(start, length)
         if length > count:
             self._add(start + count, length - count)
+        if self._list is not None:
+            self._list.take(range(start, start + count))
+        return start
+
+    def cut_end(self, end: int) -> int:
+        """Forget the free pages right before `end`, and return the first of them, or `end`."""
+        start = self._start_of.get(end - 1, end)
+        if start < end:
+            self._remove(start, end - start)
+            if self._list is not None:
+                self._list.take(range(start, end))
         return start
 
     def free(self, transaction: int, pages: Iterable[int]) -> None:
         """Keep `pages` as freed by `transaction`, not to be used before `release`."""
-        self._pending.setdefault(transaction, []).extend(pages)
+        pending = self._pending.setdefault(transaction, [])
+        known = len(pending)
+        pending.extend(pages)
+        if self._list is not None:
+            self._list.add(pending[known:])
 
     def release(self, transaction: int) -> None:
         """Make available what was freed by `transaction` and by those before it."""
         for number in [number for number in self._pending if number <= transaction]:
-            for page in self._pending.pop(number):
-                self._add(page, 1)
+            for start, length in _runs(sorted(self._pending.pop(number))):
+                self._add(start, length)
 
     def count(self) -> int:
         """Return how many pages are free or will be."""
-        return sum(self._length_of.values()) + sum(map(len, self._pending.values()))
+        return len(self._listed())
 
-    def ids(self) -> list[int]:
+    def ids(self) -> array[int]:
         """Return all pages that are free or will be, in ascending order."""
-        runs = [range(start, start + length) for start, length in self._length_of.items()]
-        return sorted(chain(*runs, *self._pending.values()))
+        return self._listed().pages()
+
+    def _listed(self) -> PageList:
+        if self._list is None:
+            runs = [range(start, start + length) for start, length in self._length_of.items()]
+            self._list = PageList(chain(*runs, *self._pending.values()))
+        return self._list
 
     def _shortest(self, count: int) -> int | None:
         fitting = [length for length in self._by_length if length >= count]
@@ -87,3 +114,18 @@ class Freelist:
         del starts[start]
         if not starts:
             del self._by_length[length]
+
+
+def _runs(pages: list[int]) -> list[tuple[int, int]]:
+    """Return the runs in ascending pages: their first pages and lengths."""
+    found: list[tuple[int, int]] = []
+    start = end = 0
+    for page in pages:
+        if page != end:
+            if end > start:
+                found.append((start, end - start))
+            start = page
+        end = page + 1
+    if end > start:
+        found.append((start, end - start))
+    return found

@@ -12,6 +12,7 @@ Source: go.etcd.io/bbolt, page.go; spec/metadata.md 1.4.
 from __future__ import annotations
 
 import struct
+import sys
 from itertools import accumulate
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
@@ -20,6 +21,7 @@ from orlop.bolt.node import Branch, Leaf, Node
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Sequence
 
 HEADER = struct.Struct("<QHHI")
@@ -185,13 +187,18 @@ def encode_branch(node: Branch, page: int, overflow: int, children: Sequence[int
     ]
 
 
-def encode_freelist(page: int, overflow: int, ids: Sequence[int]) -> bytes:
+def encode_freelist(page: int, overflow: int, ids: array[int]) -> bytes:
     """Write a freelist page with all `ids`, which are in ascending order."""
     count = len(ids)
-    words = struct.pack(f"<{count}Q", *ids)
+    words = ids
+    if sys.byteorder == "big":
+        words = ids[:]
+        words.byteswap()
     if count < _COUNT_MAX:
-        return HEADER.pack(page, FREELIST_PAGE, count, overflow) + words
-    return HEADER.pack(page, FREELIST_PAGE, _COUNT_MAX, overflow) + struct.pack("<Q", count) + words
+        header = HEADER.pack(page, FREELIST_PAGE, count, overflow)
+    else:
+        header = HEADER.pack(page, FREELIST_PAGE, _COUNT_MAX, overflow) + struct.pack("<Q", count)
+    return header + words.tobytes()
 
 
 def freelist_size(count: int) -> int:
@@ -225,6 +232,18 @@ class BucketHeader(NamedTuple):
     sequence: int
 
 
+def bucket_root(value: bytes) -> int:
+    """Return the page on which the tree of a bucket's value begins; 0: it is inline.
+
+    Raises:
+        CorruptError: the value is too short.
+    """
+    if len(value) < BUCKET_HEADER.size:
+        raise _too_short(value)
+    root: int = BUCKET_HEADER.unpack_from(value)[0]
+    return root
+
+
 def decode_bucket(value: bytes) -> tuple[BucketHeader, Leaf | None]:
     """Read a bucket's value: its header and, where it is inline, its leaf.
 
@@ -232,7 +251,7 @@ def decode_bucket(value: bytes) -> tuple[BucketHeader, Leaf | None]:
         CorruptError: the value is too short, or what follows inline is no leaf.
     """
     if len(value) < BUCKET_HEADER.size:
-        raise CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
+        raise _too_short(value)
     header = BucketHeader(*BUCKET_HEADER.unpack_from(value))
     if header.root:
         return header, None
@@ -241,3 +260,7 @@ def decode_bucket(value: bytes) -> tuple[BucketHeader, Leaf | None]:
     if inline.kind != LEAF_PAGE:
         raise CorruptError(f"an inline bucket holds no leaf (kind {inline.kind:#x})")
     return header, _decode_leaf(page, inline)
+
+
+def _too_short(value: bytes) -> CorruptError:
+    return CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
