@@ -111,6 +111,25 @@ def test_a_bucket_cut_short_is_refused() -> None:
         transaction.root.tree(b"v1")
 
 
+def test_to_go_through_all_lets_nothing_be_forgotten() -> None:
+    disk = SimulatedDisk(empty_database(PAGE_BYTES))
+    with BoltEngine(disk).begin(writable=True) as transaction:
+        made = transaction.root.create_bucket(b"v1")
+        for number in range(500):
+            made.create_bucket(b"record-%03d" % number).put(b"key", b"value")
+    transaction = ReadingEngine(disk).begin()
+    bucket = transaction.root.bucket(b"v1")
+    assert bucket is not None
+    bucket.get(b"record-250")
+    before = len(disk.log)
+    assert len(list(bucket.trees())) == 500
+    scanned = len(disk.log)
+    bucket.get(b"record-250")
+    assert len(disk.log) == scanned
+    assert len(list(bucket.trees())) == 500
+    assert len(disk.log) - scanned >= (scanned - before) // 2, "leaves are not kept"
+
+
 def test_a_damaged_file_is_read_alike_or_refused(sound: bytes) -> None:
     decider = random.Random(7)
     outcomes = {"refused": 0, "read": 0}

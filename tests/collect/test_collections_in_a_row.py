@@ -22,9 +22,10 @@ from collect.worlds import Record
 from orlop import Database
 from orlop.collect import pursuit as pursuing
 from orlop.collect import reports
+from orlop.collect.filling import fill
 from orlop.collect.node import Node
 from orlop.collect.pursuit import Pursuit
-from orlop.collect.reading import read_all, read_beside
+from orlop.collect.reading import read_all
 from orlop.collect.released import Released
 from orlop.collect.rules import RuleBook
 from orlop.model.errors import FailedPreconditionError, InternalError
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from collect.worlds import Thing
-    from orlop.collect.facts import Facts
+    from orlop.collect.compact import CompactGraph
     from orlop.model.events import Event
     from orlop.stores.scope import Transactor
 
@@ -116,12 +117,12 @@ def reads() -> Iterator[list[str]]:
     found: list[str] = []
 
     def reading(
-        transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
-    ) -> Iterator[Facts]:
+        graph: CompactGraph, transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
+    ) -> None:
         found.append("all")
-        return read_beside(transactor, book, breathe)
+        fill(graph, transactor, book, breathe)
 
-    with mock.patch.object(pursuing, "read_beside", reading):
+    with mock.patch.object(pursuing, "fill", reading):
         yield found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orlop.bolt.node import BUCKET_FLAG, Leaf
@@ -45,11 +46,15 @@ _INLINE_HEADER: Final = struct.Struct("<16xQHH4x")
 """What stands at the head of an inline bucket: id, kind and count of its page."""
 
 _INLINE_SIZE: Final = _INLINE_HEADER.size
-_SHAPE_ELEMENTS_MAX: Final = 16
-_SHAPES_MAX: Final = 4_000
+_SHAPE_ELEMENTS_MAX: Final = 64
+_SHAPES_MAX: Final = 2_000
+_SEEN_MAX: Final = 20_000
 
 _shapes: Final[dict[bytes, _Shape]] = {}
 """By the table of a leaf: how to read it. Most records of a store have one of few shapes."""
+
+_seen: Final[set[int]] = set()
+"""The hashes of tables that were seen once, or more often."""
 
 
 def tree(bucket: BoltBucket, name: bytes) -> Tree | None:
@@ -73,7 +78,7 @@ def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
         return
     origin, _ = bucket.place(start)
     is_first = True
-    for leaf in leaves(transaction.load, bucket.root, start):
+    for leaf in leaves(partial(_load, transaction), bucket.root, start):
         begin = position(leaf, start)[0] if is_first else 0
         is_first = False
         for index in range(begin, len(leaf.keys)):
@@ -83,6 +88,22 @@ def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
                 yield key, _decode(transaction, stored, (origin, key), 0)
                 if transaction.is_over or transaction.engine.is_closed:
                     transaction.require_open()
+
+
+def _load(transaction: BoltTransaction, number: int) -> Node:
+    """Return the node on a page, which is not remembered if it is a leaf.
+
+    Whoever goes through all of a large bucket would let everything else be forgotten.
+    """
+    page = transaction.contents(number)
+    kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
+    if kind != LEAF_PAGE:
+        return transaction.load(number)
+    parts, nested = _elements(page, HEADER_SIZE, elements, number)
+    flags = [0] * elements
+    for index in nested:
+        flags[index >> 1] = BUCKET_FLAG
+    return Leaf(list(parts[::2]), list(parts[1::2]), flags, len(page))
 
 
 def _walk(bucket: BoltBucket, depth: int) -> Tree:
@@ -134,19 +155,23 @@ def _decode_leaf(
 
     Without a transaction it is that of an inline bucket, which holds no buckets.
     """
+    # As `_elements`, without a call for each leaf.
     begin = table + elements * _ELEMENT_SIZE
-    shape = _shapes.get(page[table:begin])
+    stored = page[table:begin]
+    shape = _shapes.get(stored)
     if shape is not None and begin + shape[1] <= len(page):
-        parts = shape[0](page, begin)
-        nested = shape[2]
+        parts, nested = shape[0](page, begin), shape[2]
     else:
-        parts, nested = _read_elements(page, table, elements, number)
+        parts, nested = _read_elements(page, stored, table, number, elements)
     found = _of_parts(parts)
     for index in nested:
         key, value = parts[index], parts[index + 1]
         if transaction is None:
             raise CorruptError(f"an inline bucket holds the bucket {key!r}")
-        tree = _decode(transaction, value, (number, key), depth + 1)
+        if value.startswith(_NO_ROOT) and len(value) >= _INLINE_SIZE:
+            tree = _decode_inline(value)
+        else:
+            tree = _decode(transaction, value, (number, key), depth + 1)
         if found[key] is value:  # in a damaged leaf another one of that key may follow
             found[key] = tree
     return found
@@ -169,19 +194,30 @@ def _of_parts(parts: tuple[bytes, ...]) -> Tree:
     return {parts[index]: parts[index + 1] for index in range(0, len(parts), 2)}
 
 
-def _read_elements(
+def _elements(
     page: bytes, table: int, elements: int, number: int
 ) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-    """Check the elements of a leaf; return keys and values in turns, and where buckets are."""
+    """Return the keys and values of a leaf in turns, and where those of buckets begin."""
+    begin = table + elements * _ELEMENT_SIZE
+    stored = page[table:begin]
+    shape = _shapes.get(stored)
+    if shape is not None and begin + shape[1] <= len(page):
+        return shape[0](page, begin), shape[2]
+    return _read_elements(page, stored, table, number, elements)
+
+
+def _read_elements(
+    page: bytes, stored: bytes, table: int, number: int, elements: int
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Do the same without a shape, and check them; `stored` is the table."""
     limit = len(page)
-    end_of_table = table + elements * _ELEMENT_SIZE
-    if end_of_table > limit:
+    if len(stored) < elements * _ELEMENT_SIZE:
         raise CorruptError(f"page {number} has no room for its {elements} elements")
     parts: list[bytes] = []
     lengths: list[int] = []
     nested: list[int] = []
-    size, element, follows = HEADER.size, table, end_of_table
-    for flag, distance, key_size, value_size in LEAF_ELEMENT.iter_unpack(page[table:end_of_table]):
+    size, element, follows = HEADER.size, table, table + len(stored)
+    for flag, distance, key_size, value_size in LEAF_ELEMENT.iter_unpack(stored):
         start = element + distance
         middle = start + key_size
         end = middle + value_size
@@ -197,12 +233,22 @@ def _read_elements(
             follows = end
         element += _ELEMENT_SIZE
     if len(lengths) == len(parts) <= 2 * _SHAPE_ELEMENTS_MAX:
-        _learn(page[table:end_of_table], lengths, tuple(nested))
+        _learn(stored, lengths, tuple(nested))
     return tuple(parts), tuple(nested)
 
 
 def _learn(table: bytes, lengths: list[int], nested: tuple[int, ...]) -> None:
-    """Remember the shape of a leaf whose keys and values follow its table without a gap."""
+    """Remember the shape of a leaf whose keys and values follow its table without a gap.
+
+    That is done when it is seen for the second time: leaves of names that differ in length
+    never come again.
+    """
+    mark = hash(table)
+    if mark not in _seen:
+        if len(_seen) >= _SEEN_MAX:
+            _seen.clear()
+        _seen.add(mark)
+        return
     if len(_shapes) >= _SHAPES_MAX:
         _shapes.clear()
     layout = struct.Struct("<" + "".join(f"{length}s" for length in lengths))

@@ -8,6 +8,7 @@ Source: containerd, pkg/gc (Tricolor); spec/metadata.md 3.5.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -52,30 +53,33 @@ class Colors:
 
     def reach(self, numbers: Iterable[int]) -> None:
         """Mark nodes, whole, and all that can be reached from them."""
-        self._go([(number, False) for number in numbers])
+        self._go([number << 1 for number in numbers])
 
     def expand(self, numbers: Iterable[int]) -> None:
         """Expand nodes again that were marked and may have got new references since."""
-        grey: list[tuple[int, bool]] = []
+        grey: list[int] = []
         for number in numbers:
             color = self._colors[number] if number < len(self._colors) else 0
             if color & _WHOLE:
-                grey.extend(self._graph.references(number, self.now, is_flat=False))
+                grey += self._graph.following(number << 1, self.now)
             if color & _FLAT:
-                grey.extend(self._graph.references(number, self.now, is_flat=True))
+                grey += self._graph.following(number << 1 | 1, self.now)
         self._go(grey)
 
-    def _go(self, grey: list[tuple[int, bool]]) -> None:
+    def _go(self, grey: list[int]) -> None:
+        """Mark states, as `CompactGraph.following` has them, and all that follows from them."""
         self._colors.extend(bytes(len(self._graph) - len(self._colors)))
-        colors, references, now = self._colors, self._graph.references, self.now
+        colors, following, now = self._colors, self._graph.following, self.now
         turns = 0
         while grey:
-            number, is_flat = grey.pop()
-            bit = _FLAT if is_flat else _WHOLE
+            state = grey.pop()
+            number = state >> 1
+            bit = _FLAT if state & 1 else _WHOLE
             if colors[number] & bit:
                 continue
             colors[number] |= bit
-            grey.extend(references(number, now, is_flat=is_flat))
+            grey += following(state, now)
             turns += 1
             if not turns % _NODES_AT_ONCE:
+                time.sleep(0)
                 self._breathe()

@@ -9,9 +9,10 @@ Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
 
 from __future__ import annotations
 
-from array import array
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
+from orlop.collect.edges import ALIKE, KIND_BITS, KIND_MASK, TO_FLAT, WHOLE, Edges
 from orlop.collect.facts import Edge, Facts
 from orlop.collect.node import LEASE, SWEPT
 from orlop.collect.numbers import Numbers
@@ -30,40 +31,28 @@ _ROOT: Final = 2
 _SWEPT: Final = 4
 _LEASE: Final = 8
 _EXPIRES: Final = 16
+_HAVING: Final = {
+    flag: bytes(bool(flags & flag) for flags in range(256))
+    for flag in (_EXISTS, _ROOT, _SWEPT, _LEASE)
+}
+"""For each flag, by all flags of a number: whether it is among them."""
 
-# What the last two bits of a reference say; the number of its target stands before them.
-_WHOLE: Final = 0
-"""Only a whole node refers to it, whole."""
-_ALIKE: Final = 1
-"""A whole node refers to it whole, and a flat one flat."""
-_TO_FLAT: Final = 2
-"""A whole node refers to it flat."""
-
-WASTE_MIN: Final = 100_000
-"""From so many references on that nobody has any more, they are dropped."""
-
-_NONE: Final = 0
-"""Where a list of references to a node ends; the slot 0 is never used."""
+_GROWTH: Final = 4_096
+"""For so many more numbers there is room at once."""
 
 
 class CompactGraph:
     """What the records of a database refer to, by number.
 
     Attributes:
+        numbers: of the nodes. Whoever adds one says so in `add_plain`.
         swept_count: how many records there are that a collection may remove.
     """
 
     def __init__(self) -> None:
-        self._numbers = Numbers()
+        self.numbers = Numbers()
+        self._edges = Edges()
         self._flags = bytearray()
-        self._start = array("Q")
-        self._count = array("I")
-        # Slot by slot: what is referred to, by whom, and the next slot that refers to it too.
-        self._references = array("I", [0])
-        self._referrers = array("I", [0])
-        self._next = array("I", [_NONE])
-        self._first = array("I")
-        self._waste = 0
         self.swept_count = 0
         # Few records have these.
         self._expires: dict[int, Instant] = {}
@@ -76,52 +65,55 @@ class CompactGraph:
 
     def __len__(self) -> int:
         """Return how many numbers there are; some are only names."""
-        return len(self._flags)
+        return len(self.numbers)
 
     def __iter__(self) -> Iterator[Node]:
         """Iterate over the records that exist."""
-        return (self.node(number) for number in range(len(self)) if self._flags[number] & _EXISTS)
+        return map(self.node, self._having(_EXISTS))
 
     def __contains__(self, node: Node) -> bool:
-        number = self._numbers.find(node)
+        number = self.numbers.find(node)
         return number is not None and bool(self._flags[number] & _EXISTS)
 
     def node(self, number: int) -> Node:
         """Return the node that has a number, whole."""
-        return self._numbers.node(number)
+        return self.numbers.node(number)
 
     def find(self, node: Node) -> int | None:
         """Return the number of a node, `None` where nothing has that name."""
-        return self._numbers.find(node)
+        return self.numbers.find(node)
 
     def add(self, facts: Facts) -> int:
         """Add the facts of a record that is not there yet; return its number."""
         number = self._number(facts.node)
-        self._start[number] = len(self._references)
+        references = []
         for edge in facts.references:
-            kind = _ALIKE if edge.follows_flat else _TO_FLAT if edge.target.is_flat else _WHOLE
-            self._refer(number, self._number(edge.target), kind)
-        self._count[number] = len(self._references) - self._start[number]
-        flags = _EXISTS
-        if facts.root:
-            flags |= _ROOT
-        if facts.node.type in SWEPT:
-            flags |= _SWEPT
-            self.swept_count += 1
-        if facts.node.type == LEASE:
-            flags |= _LEASE
+            kind = ALIKE if edge.follows_flat else TO_FLAT if edge.target.is_flat else WHOLE
+            references.append(self._number(edge.target) << KIND_BITS | kind)
+        flags = flags_of(facts.node.type, is_root=bool(facts.root))
         if facts.expires_at is not None:
             flags |= _EXPIRES
             self._expires[number] = facts.expires_at
-        self._flags[number] = flags
-        self._add_rare(number, facts)
+        self.add_plain(number, flags, references)
+        if facts.parents or facts.conditional or facts.used_at:
+            self._add_rare(number, facts)
         return number
 
-    def _refer(self, number: int, target: int, kind: int) -> None:
-        self._next.append(self._first[target])
-        self._first[target] = len(self._references)
-        self._references.append(target << 2 | kind)
-        self._referrers.append(number)
+    def add_plain(self, number: int, flags: int, references: list[int]) -> None:
+        """Add a record that is not there yet, and of which facts would say no more than this.
+
+        Args:
+            number: its number; it may be new, as those of what it refers to.
+            flags: as `flags_of` has them.
+            references: what it refers to, as `Edges` has it.
+        """
+        if len(self.numbers) > len(self._flags):
+            self._grow()
+        self._flags[number] = flags
+        if flags & _SWEPT:
+            self.swept_count += 1
+        if references:
+            self._edges.put(number, references)
 
     def _add_rare(self, number: int, facts: Facts) -> None:
         if facts.parents:
@@ -145,7 +137,7 @@ class CompactGraph:
         Returns:
             The numbers of nodes that may refer to more than before.
         """
-        number = self._numbers.find(node)
+        number = self.numbers.find(node)
         if number is not None and self._flags[number]:
             self._forget(number)
         if facts is None:
@@ -156,8 +148,7 @@ class CompactGraph:
     def _forget(self, number: int) -> None:
         self.swept_count -= bool(self._flags[number] & _SWEPT)
         self._flags[number] = 0
-        self._waste += self._count[number]
-        self._count[number] = 0
+        self._edges.forget(number)
         self._expires.pop(number, None)
         self._used_at.pop(number, None)
         for parent in self._parents.pop(number, ()):
@@ -171,19 +162,6 @@ class CompactGraph:
                 waiting.discard(number)
                 if not waiting:
                     del self._waiting[target]
-        if self._waste > max(WASTE_MIN, len(self._references) // 2):
-            self._drop_waste()
-
-    def _drop_waste(self) -> None:
-        before, starts = self._references, self._start
-        self._references, self._referrers = array("I", [0]), array("I", [0])
-        self._next, self._first = array("I", [_NONE]), array("I", bytes(4 * len(self)))
-        self._start, self._waste = array("Q", starts), 0
-        for number, count in enumerate(self._count):
-            start = starts[number]
-            self._start[number] = len(self._references)
-            for one in before[start : start + count]:
-                self._refer(number, one >> 2, one & 3)
 
     def add_collections(
         self, collections: Mapping[str, Collection], namespaces: Iterable[str]
@@ -197,7 +175,7 @@ class CompactGraph:
         Returns:
             The numbers of nodes that may refer to more than before.
         """
-        leases = [number for number, flags in enumerate(self._flags) if flags & _LEASE]
+        leases = list(self._having(_LEASE))
         places = tuple(namespaces)
         affected: set[int] = set()
         for kind, collection in collections.items():
@@ -214,6 +192,7 @@ class CompactGraph:
             for node, flags in nodes.items():
                 edges = tuple(Edge(one, kind) for one in collection.references(node))
                 root = kind if node in active else ""
+                self._edges.forget(self._number(node))
                 number = self.add(Facts(node, root=root, references=edges))
                 self.swept_count += bool(flags & _SWEPT)
                 self._flags[number] = flags | (_ROOT if root else 0)
@@ -227,8 +206,8 @@ class CompactGraph:
 
     def roots(self, now: Instant) -> Iterator[int]:
         """Iterate over the nodes that hold themselves at `now`."""
-        for number, flags in enumerate(self._flags):
-            if flags & _ROOT and not (flags & _EXPIRES and now > self._expires[number]):
+        for number in self._having(_ROOT):
+            if not self.has_expired(number, now):
                 yield number
 
     def is_root(self, number: int, now: Instant) -> bool:
@@ -241,43 +220,48 @@ class CompactGraph:
 
     def swept(self) -> Iterator[int]:
         """Iterate over the nodes that a collection may remove."""
-        return (number for number, flags in enumerate(self._flags) if flags & _SWEPT)
+        return self._having(_SWEPT)
 
-    def references(self, number: int, now: Instant, *, is_flat: bool) -> Iterator[tuple[int, bool]]:
-        """Iterate over what a node refers to at `now`, and whether flat; some may come twice."""
-        start = self._start[number]
-        own = self._references[start : start + self._count[number]]
-        if is_flat:
-            yield from ((one >> 2, True) for one in own if one & 3 == _ALIKE)
-            return
-        for child in self._children.get(number, ()):
-            yield child, False
+    def _having(self, flag: int) -> Iterator[int]:
+        """Iterate over the numbers that have a flag, as these are now."""
+        return compress(range(len(self._flags)), self._flags.translate(_HAVING[flag]))
+
+    def following(self, state: int, now: Instant) -> list[int]:
+        """Return what a node refers to at `now`; some may come twice.
+
+        Args:
+            state: the number of the node, and in the last bit whether it is flat; so is the
+                answer.
+            now: the present.
+        """
+        number = state >> 1
+        own = self._edges.of(number)
+        if state & 1:
+            return [one >> 1 | 1 for one in own if one & KIND_MASK == ALIKE]
         if self._flags[number] & _LEASE and self.has_expired(number, now):
-            return
-        for one in own:
-            yield one >> 2, one & 3 == _TO_FLAT
-        for held in self._leased.get(number, ()):
-            yield held, False
-        if number in self._conditions:
-            yield from ((target, False) for target in self._conditional(number, now))
+            found = []
+        else:
+            # The last bit of a kind and that of a state ask the same where the node is whole.
+            found = [one >> 1 for one in own]
+            if self._leased:
+                found += [held << 1 for held in self._leased.get(number, ())]
+            if number in self._conditions:
+                found += [target << 1 for target in self._conditional(number, now)]
+        if self._children:
+            found += [child << 1 for child in self._children.get(number, ())]
+        return found
 
     def referrers(self, number: int, now: Instant, *, is_flat: bool) -> Iterator[tuple[int, bool]]:
         """Iterate over what refers to a node, whole or flat, and whether that is flat itself.
 
-        It is `references` backwards.
+        It is `following` backwards.
         """
-        slot = self._first[number]
-        while slot != _NONE:
-            referrer, kind = self._referrers[slot], self._references[slot] & 3
-            if self._has(referrer, slot):
-                is_lease = bool(self._flags[referrer] & _LEASE)
-                if (kind == _TO_FLAT) == is_flat and not (
-                    is_lease and self.has_expired(referrer, now)
-                ):
-                    yield referrer, False
-                if kind == _ALIKE and is_flat:
-                    yield referrer, True
-            slot = self._next[slot]
+        for referrer, kind in self._edges.to(number):
+            is_lease = bool(self._flags[referrer] & _LEASE)
+            if (kind == TO_FLAT) == is_flat and not (is_lease and self.has_expired(referrer, now)):
+                yield referrer, False
+            if kind == ALIKE and is_flat:
+                yield referrer, True
         if is_flat:
             return
         for parent in self._parents.get(number, ()):
@@ -285,10 +269,6 @@ class CompactGraph:
         for waiting in self._waiting.get(number, ()):
             if number in self._conditional(waiting, now):
                 yield waiting, False
-
-    def _has(self, number: int, slot: int) -> bool:
-        """Tell whether a reference is still one of a node's: what is replaced stays in its slot."""
-        return 0 <= slot - self._start[number] < self._count[number]
 
     def expiries(self) -> Iterator[tuple[int, Instant]]:
         """Iterate over the nodes that expire, with the moments."""
@@ -316,9 +296,8 @@ class CompactGraph:
         """Iterate over all that a node may refer to at any moment, whatever the time."""
         yield from self._children.get(number, ())
         yield from self._leased.get(number, ())
-        start = self._start[number]
-        for one in self._references[start : start + self._count[number]]:
-            yield one >> 2
+        for one in self._edges.of(number):
+            yield one >> KIND_BITS
         for target, _ in self._conditions.get(number, ()):
             yield target
 
@@ -330,10 +309,30 @@ class CompactGraph:
                 yield target
 
     def _number(self, node: Node) -> int:
-        number = self._numbers.number(node)
-        if number == len(self._flags):
-            self._flags.append(0)
-            self._start.append(0)
-            self._count.append(0)
-            self._first.append(_NONE)
+        number = self.numbers.number(node)
+        if number >= len(self._flags):
+            self._grow()
         return number
+
+    def _grow(self) -> None:
+        """Have room for all numbers, and for some more."""
+        room = len(self.numbers) + _GROWTH
+        self._flags.extend(bytes(room - len(self._flags)))
+        self._edges.grow(room)
+
+
+def flags_of(kind: str, *, is_root: bool) -> int:
+    """Return the flags of a record.
+
+    Args:
+        kind: the type of its node.
+        is_root: whether it holds itself.
+    """
+    flags = _EXISTS
+    if is_root:
+        flags |= _ROOT
+    if kind in SWEPT:
+        flags |= _SWEPT
+    if kind == LEASE:
+        flags |= _LEASE
+    return flags

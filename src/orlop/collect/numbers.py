@@ -1,79 +1,96 @@
 """Nodes by number: a million names, kept compactly.
 
-A digest at the end of a name, which most names are, is kept as the 32 bytes that it stands
-for. Numbers are given in order and stay what they are.
+A name is a place (a type in a namespace, and for snapshots a snapshotter) and the key that a
+record has there, as the file has it: so whoever reads records needs to make no text of keys.
+Numbers are given in order and stay what they are.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from array import array
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.collect.node import Node
+from orlop.collect.node import SNAPSHOT, Node, split_snapshot
 from orlop.schema import names
 
-_ALGORITHM: Final = "sha256:"
-_HEX: Final = 64
-_RAW: Final = 32
-_PLAIN: Final = b"\x00"
-_DIGEST: Final = b"\x01"
-_PLACE_BYTES: Final = 4
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_SLASH: Final = "/"
+
+
+class Place(NamedTuple):
+    """Where nodes are that differ by their key only.
+
+    Attributes:
+        type: of the nodes.
+        namespace: of the nodes.
+        snapshotter: with a slash it begins the keys of nodes, but not of records, for snapshots;
+            `None`: keys are those of nodes.
+    """
+
+    type: str
+    namespace: str
+    snapshotter: str | None = None
 
 
 class Numbers:
     """Gives numbers to nodes. A node and its flat form have the same."""
 
     def __init__(self) -> None:
-        self._numbers: dict[bytes, int] = {}
-        self._packed: list[bytes] = []
-        self._places: dict[tuple[str, str], bytes] = {}
-        self._by_place: list[tuple[str, str]] = []
+        self._indexes: dict[Place, int] = {}
+        self._places: list[Place] = []
+        self._by_place: list[dict[bytes, int]] = []
+        # By number.
+        self._keys: list[bytes] = []
+        self._place_of = array("I")
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return len(self._keys)
+
+    def place(self, place: Place) -> int:
+        """Return what stands for a place in `numbers_at` and `add`."""
+        index = self._indexes.get(place)
+        if index is None:
+            index = self._indexes[place] = len(self._places)
+            self._places.append(place)
+            self._by_place.append({})
+        return index
+
+    def numbers_at(self, index: int) -> Mapping[bytes, int]:
+        """Return the numbers of the nodes at a place, by key; it grows with `add`."""
+        return self._by_place[index]
+
+    def add(self, index: int, key: bytes) -> int:
+        """Give a number to a node that has none, by its place and key; return the number."""
+        number = len(self._keys)
+        self._by_place[index][key] = number
+        self._keys.append(key)
+        self._place_of.append(index)
+        return number
 
     def number(self, node: Node) -> int:
         """Return the number of a node, which gets one where it has none."""
-        packed = self._pack(node)
-        number = self._numbers.get(packed)
-        if number is None:
-            number = self._numbers[packed] = len(self._packed)
-            self._packed.append(packed)
-        return number
+        place, key = _parts(node)
+        index = self.place(place)
+        number = self._by_place[index].get(key)
+        return self.add(index, key) if number is None else number
 
     def find(self, node: Node) -> int | None:
         """Return the number of a node, `None` where it has none."""
-        return self._numbers.get(self._pack(node))
+        place, key = _parts(node)
+        index = self._indexes.get(place)
+        return None if index is None else self._by_place[index].get(key)
 
     def node(self, number: int) -> Node:
         """Return the node that has a number, whole."""
-        packed = self._packed[number]
-        kind, namespace = self._by_place[int.from_bytes(packed[:_PLACE_BYTES], "big")]
-        if packed[_PLACE_BYTES:].startswith(_PLAIN):
-            key = names.to_text(packed[_PLACE_BYTES + 1 :])
-        else:
-            prefix = names.to_text(packed[_PLACE_BYTES + 1 : -_RAW])
-            key = f"{prefix}{_ALGORITHM}{packed[-_RAW:].hex()}"
-        return Node(kind, namespace, key)
-
-    def _pack(self, node: Node) -> bytes:
-        place = self._places.get((node.type, node.namespace))
-        if place is None:
-            place = len(self._by_place).to_bytes(_PLACE_BYTES, "big")
-            self._places[node.type, node.namespace] = place
-            self._by_place.append((node.type, node.namespace))
-        key = node.key
-        start = -_HEX - len(_ALGORITHM)
-        if key[start:-_HEX] == _ALGORITHM:
-            raw = _raw(key[-_HEX:])
-            if raw is not None:
-                return place + _DIGEST + names.to_bytes(key[:start]) + raw
-        return place + _PLAIN + names.to_bytes(key)
+        kind, namespace, snapshotter = self._places[self._place_of[number]]
+        key = names.to_text(self._keys[number])
+        return Node(kind, namespace, key if snapshotter is None else f"{snapshotter}/{key}")
 
 
-def _raw(encoded: str) -> bytes | None:
-    """Return the bytes that a digest stands for; `None` for what would not come back the same."""
-    try:
-        raw = bytes.fromhex(encoded)
-    except ValueError:
-        return None
-    return raw if raw.hex() == encoded else None
+def _parts(node: Node) -> tuple[Place, bytes]:
+    if node.type == SNAPSHOT and _SLASH in node.key:
+        snapshotter, key = split_snapshot(node.key)
+        return Place(node.type, node.namespace, snapshotter), names.to_bytes(key)
+    return Place(node.type, node.namespace), names.to_bytes(node.key)

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Final
 from orlop.collect.causes import Causes
 from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
+from orlop.collect.filling import fill
 from orlop.collect.nearest import Nearest
-from orlop.collect.reading import read_again, read_all, read_beside
+from orlop.collect.reading import read_again, read_all
 from orlop.collect.released import OverBudgetError, Released
 from orlop.model.errors import InternalError, UnavailableError
 
@@ -78,8 +79,7 @@ class Pursuit:
         """Bring graph and mark to the present; the first time that is to read everything."""
         now = self._domain.transactor.clock.now()
         if self._colors is None:
-            for facts in read_beside(self._domain.transactor, self._book, self.breathe):
-                self.graph.add(facts)
+            fill(self.graph, self._domain.transactor, self._book, self.breathe)
             self.come_close()
             self._mark(now)
         else:

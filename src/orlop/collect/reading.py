@@ -44,11 +44,11 @@ if TYPE_CHECKING:
 
     from orlop.collect.facts import Facts
     from orlop.collect.rules import RuleBook
-    from orlop.kv import Bucket, Path, ReadableBucket, Transaction
+    from orlop.kv import Bucket, Path, ReadableBucket, Transaction, Tree
     from orlop.schema.places import Place
     from orlop.stores.scope import Transactor
 
-_RECORDS_AT_ONCE: Final = 32
+_RECORDS_AT_ONCE: Final = 128
 """How many records one short transaction reads: it pins a version, and pages with it."""
 
 _OTHERS: Final = {
@@ -131,13 +131,23 @@ def read_beside(
         breathe: is called now and then, so that others get their turn.
     """
     for shelf in transactor.read(shelves):
-        after, is_more = "", True
-        while is_more:
-            found = transactor.read(partial(_read_some, shelf=shelf, after=after, book=book))
-            yield from found
-            breathe()
-            is_more = len(found) == _RECORDS_AT_ONCE
-            after = found[-1].node.key if found else ""
+        for found in read_shelf(transactor, shelf, breathe):
+            for key, tree in found:
+                yield shelf.read(PlainBucket({key: tree}), names.to_text(key), book)
+
+
+def read_shelf(
+    transactor: Transactor, shelf: Shelf, breathe: Callable[[], None]
+) -> Iterator[list[tuple[bytes, Tree]]]:
+    """Iterate over the records of a shelf, some at once, as `read_beside` does."""
+    start, is_more = b"", True
+    while is_more:
+        found = transactor.read(partial(_read_some, shelf=shelf, start=start))
+        yield found
+        breathe()
+        is_more = len(found) == _RECORDS_AT_ONCE
+        # The least key that is greater than another is that key with a zero byte behind it.
+        start = found[-1][0] + b"\x00" if found else b""
 
 
 def read_again(
@@ -165,25 +175,45 @@ def read_again(
             nodes.add(_node(shelf, place.key))
     if wide:
         nodes.update(_below(transaction, wide, known))
-    return {node: read_one(transaction, node, book) for node in nodes}
+    return _read_nodes(transaction, nodes, book)
+
+
+def _read_nodes(
+    transaction: Transaction, nodes: Iterable[Node], book: RuleBook
+) -> dict[Node, Facts | None]:
+    found: dict[Node, Facts | None] = {}
+    opened: dict[Shelf, Bucket | None] = {}
+    for node in nodes:
+        shelf, key = _place_of(node)
+        if shelf not in opened:
+            opened[shelf] = shelf.find(transaction)
+        found[node] = _read(shelf, opened[shelf], key, book)
+    return found
 
 
 def read_one(transaction: Transaction, node: Node, book: RuleBook) -> Facts | None:
     """Return what a record says, `None` where it is gone."""
-    key, snapshotter = node.key, ""
-    if node.type == SNAPSHOT:
-        snapshotter, key = split_snapshot(node.key)
-    shelf = Shelf(node.type, node.namespace, snapshotter)
-    bucket = shelf.find(transaction)
+    shelf, key = _place_of(node)
+    return _read(shelf, shelf.find(transaction), key, book)
+
+
+def _place_of(node: Node) -> tuple[Shelf, str]:
+    """Return where a record lies, and the key that it has there."""
+    if node.type != SNAPSHOT:
+        return Shelf(node.type, node.namespace), node.key
+    snapshotter, key = split_snapshot(node.key)
+    return Shelf(SNAPSHOT, node.namespace, snapshotter), key
+
+
+def _read(shelf: Shelf, bucket: Bucket | None, key: str, book: RuleBook) -> Facts | None:
     name = names.to_bytes(key)
     tree = None if bucket is None else bucket.tree(name)
     return None if tree is None else shelf.read(PlainBucket({name: tree}), key, book)
 
 
-def _read_some(transaction: Transaction, shelf: Shelf, after: str, book: RuleBook) -> list[Facts]:
-    start = split_snapshot(after)[1] if shelf.type == SNAPSHOT else after
-    records = buckets.trees(shelf.find(transaction), start)
-    return [shelf.read(record, key, book) for key, record in islice(records, _RECORDS_AT_ONCE)]
+def _read_some(transaction: Transaction, shelf: Shelf, start: bytes) -> list[tuple[bytes, Tree]]:
+    bucket = shelf.find(transaction)
+    return [] if bucket is None else list(islice(bucket.trees(start), _RECORDS_AT_ONCE))
 
 
 def _shelves_of(transaction: Transaction, namespace: str) -> Iterator[Shelf]:

@@ -27,7 +27,7 @@ from orlop.model import labels
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_COMMON: Final = "containerd.io/gc."
+COMMON: Final = "containerd.io/gc."
 """How the names of all labels begin that may mean anything here."""
 
 
@@ -224,15 +224,20 @@ class RuleBook:
         """
         found: list[Meaning] = []
         for label, value in stored.items():
-            if label.startswith(_COMMON) and label not in self._ignored:
-                known = self._known.get((on, label))
-                if known is None:
-                    known = self._look_up(on, label)
-                found.extend(Meaning(rule, label, whose, value) for rule, whose in known)
+            if label.startswith(COMMON):
+                found.extend(
+                    Meaning(rule, label, whose, value) for rule, whose in self.knowing(on, label)
+                )
         return found
 
+    def knowing(self, on: str, label: str) -> tuple[tuple[LabelRule, str], ...]:
+        """Return which rules know a label of a record, each with the snapshotter that it names."""
+        if label in self._ignored:
+            return ()
+        known = self._known.get((on, label))
+        return self._look_up(on, label) if known is None else known
+
     def _look_up(self, on: str, label: str) -> tuple[tuple[LabelRule, str], ...]:
-        """Return which rules know a label, each with the snapshotter that it names."""
         snapshotters = ((rule, rule.snapshotter_of(label)) for rule in self._by_type.get(on, ()))
         known = tuple((rule, whose) for rule, whose in snapshotters if whose is not None)
         if len(self._known) < _KNOWN_MAX:

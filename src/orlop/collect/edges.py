@@ -1,0 +1,96 @@
+"""References between numbers, in arrays: forward in one piece, backward as a chain.
+
+A reference takes 12 bytes, a number 16. What a number refers to is put down anew as a whole
+when it changes; what it was before stays in its slots until much is of no use any more.
+"""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+# What the last two bits of a reference say; the number of its target stands before them.
+WHOLE: Final = 0
+"""Only a whole node refers to it, whole."""
+ALIKE: Final = 1
+"""A whole node refers to it whole, and a flat one flat."""
+TO_FLAT: Final = 2
+"""A whole node refers to it flat."""
+KIND_BITS: Final = 2
+KIND_MASK: Final = 3
+
+WASTE_MIN: Final = 100_000
+"""From so many references on that nobody has any more, they are dropped."""
+
+_NONE: Final = 0
+"""Where a chain of references to a number ends; the slot 0 is never used."""
+
+
+class Edges:
+    """Who refers to whom. A reference is the number of its target with a kind behind it."""
+
+    def __init__(self) -> None:
+        self._start = array("I")
+        self._count = array("I")
+        self._first = array("I")
+        # Slot by slot: what is referred to, by whom, and the next slot that refers to it too.
+        self._references = array("I", [_NONE])
+        self._referrers = array("I", [_NONE])
+        self._next = array("I", [_NONE])
+        self._waste = 0
+
+    def grow(self, numbers: int) -> None:
+        """Have room for so many numbers."""
+        more = bytes(self._start.itemsize * (numbers - len(self._start)))
+        for column in (self._start, self._count, self._first):
+            column.frombytes(more)
+
+    def put(self, number: int, references: Sequence[int]) -> None:
+        """Put down what a number refers to, which referred to nothing."""
+        first = self._first
+        slot = len(self._references)
+        self._start[number] = slot
+        self._count[number] = len(references)
+        for one in references:
+            target = one >> KIND_BITS
+            self._next.append(first[target])
+            first[target] = slot
+            self._references.append(one)
+            self._referrers.append(number)
+            slot += 1
+
+    def of(self, number: int) -> array[int]:
+        """Return what a number refers to."""
+        start = self._start[number]
+        return self._references[start : start + self._count[number]]
+
+    def to(self, number: int) -> Iterator[tuple[int, int]]:
+        """Iterate over what refers to a number, and the kind of each reference."""
+        slot = self._first[number]
+        while slot != _NONE:
+            referrer = self._referrers[slot]
+            # What was replaced stays in its slot.
+            if 0 <= slot - self._start[referrer] < self._count[referrer]:
+                yield referrer, self._references[slot] & KIND_MASK
+            slot = self._next[slot]
+
+    def forget(self, number: int) -> None:
+        """Let a number refer to nothing."""
+        self._waste += self._count[number]
+        self._count[number] = 0
+        if self._waste > max(WASTE_MIN, len(self._references) // 2):
+            self._drop_waste()
+
+    def _drop_waste(self) -> None:
+        before, starts, counts = self._references, self._start, self._count
+        self._references = array("I", [_NONE])
+        self._referrers = array("I", [_NONE])
+        self._next = array("I", [_NONE])
+        self._start, self._count, self._first = array("I"), array("I"), array("I")
+        self._waste = 0
+        self.grow(len(starts))
+        for number, count in enumerate(counts):
+            self.put(number, before[starts[number] : starts[number] + count])
