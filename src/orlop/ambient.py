@@ -8,12 +8,11 @@ A store checks before it writes, so after an error of `orlop.model.errors` the t
 what it was, and the caller may catch the error and go on. Any other exception that leaves an
 inner block may have left half a change behind: it dooms the transaction, whose commit raises.
 
-Errors of the engine become errors of the model here, and nowhere else.
+Errors of the engine become errors of the model here (`orlop.translation`).
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 import threading
@@ -25,15 +24,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from orlop.kv import errors as engine_errors
 from orlop.model.errors import (
     AbortedError,
-    DataLossError,
     FailedPreconditionError,
-    InternalError,
-    InvalidArgumentError,
     OrlopError,
-    ResourceExhaustedError,
     UnavailableError,
 )
 from orlop.stores.scope import Changes, Update
+from orlop.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -53,38 +49,21 @@ _T = TypeVar("_T")
 _READ_ATTEMPTS: Final = 6
 _READ_PAUSE_SECONDS: Final = 0.005
 
-_NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
-_KINDS: Final[Mapping[type[engine_errors.EngineError], type[OrlopError]]] = {
-    engine_errors.KeyRequiredError: InvalidArgumentError,
-    engine_errors.KeyTooLargeError: InvalidArgumentError,
-    engine_errors.ValueTooLargeError: InvalidArgumentError,
-    # The stores refuse names that clash; what is left is a file whose shape is damaged.
-    engine_errors.IncompatibleValueError: DataLossError,
-    engine_errors.CorruptError: DataLossError,
-    engine_errors.LockedError: UnavailableError,
-    engine_errors.StaleReadError: UnavailableError,
-    engine_errors.EnginePoisonedError: UnavailableError,
-    engine_errors.ReadOnlyError: FailedPreconditionError,
-    engine_errors.EngineClosedError: FailedPreconditionError,
-    engine_errors.TransactionClosedError: FailedPreconditionError,
-}
-
-
-def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
-    """Return what an error of the engine is to a user of the database at `path`."""
-    cause = error.__cause__
-    if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
-        return ResourceExhaustedError(f"{path}: {error}")
-    kind = next((kind for base, kind in _KINDS.items() if isinstance(error, base)), InternalError)
-    text = str(error)
-    return kind(text if text.startswith(str(path)) else f"{path}: {text}")
-
 
 class _Ambient:
     """A transaction that is open in a context while the block of this runs."""
 
-    __slots__ = ("_token", "doom", "ended", "home", "outer", "owner", "transaction", "update")
+    __slots__ = (
+        "_token",
+        "doom",
+        "ended",
+        "home",
+        "is_left_to_next",
+        "outer",
+        "owner",
+        "transaction",
+        "update",
+    )
 
     def __init__(
         self, owner: Transactions, transaction: Transaction, update: Update | None
@@ -96,6 +75,7 @@ class _Ambient:
         self.home = _whereabouts()
         self.doom: BaseException | None = None
         self.ended = False
+        self.is_left_to_next = False
 
     def __enter__(self) -> Self:
         self._token = _open.set(self)
@@ -228,8 +208,12 @@ class Transactions:
             raise translated(error, self._path) from error
         return found
 
-    def update(self) -> AbstractContextManager[Update]:
+    def update(self, *, later: bool = False) -> AbstractContextManager[Update]:
         """Write: joins the update of this context, else commits when the block ends.
+
+        Args:
+            later: whether a block that joins none may leave it to the next update to make its
+                changes durable; records may not be among them.
 
         Raises:
             FailedPreconditionError: this context has a reading transaction open, or the
@@ -237,7 +221,7 @@ class Transactions:
             UnavailableError: gate or writer were not free in time, or an earlier write failed.
             AbortedError: an inner block failed half-way, and everything was rolled back.
         """
-        return _Block(self)
+        return _Block(self, later)
 
     def joined(self) -> tuple[_Ambient, Update] | None:
         """Return the update that a block joins, if one is open in this context."""
@@ -251,7 +235,7 @@ class Transactions:
             )
         return current, current.update
 
-    def begin(self) -> tuple[_Ambient, Update]:
+    def begin(self, later: bool) -> tuple[_Ambient, Update]:  # noqa: FBT001 (one caller)
         """Begin an update that joins none."""
         if self._writing_thread == threading.get_ident():
             raise FailedPreconditionError(
@@ -265,6 +249,7 @@ class Transactions:
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
             update = Update(transaction, Changes(), held)
             ambient = _Ambient(self, transaction, update)
+            ambient.is_left_to_next = later
             self._writing_thread = threading.get_ident()
             return ambient.__enter__(), update
         except BaseException as error:
@@ -311,7 +296,10 @@ class Transactions:
         if error is not None:
             transaction.rollback()
             return
-        transaction.commit()
+        if ambient.is_left_to_next:
+            transaction.commit_with_next()  # and told of all the same: no record is among it
+        else:
+            transaction.commit()
         self._committed(transaction.touched)
 
     @staticmethod
@@ -349,15 +337,16 @@ class Transactions:
 class _Block:
     """The block of an update; a class, because a generator costs twice the time."""
 
-    __slots__ = ("_ambient", "_is_joined", "_transactions", "_update")
+    __slots__ = ("_ambient", "_is_joined", "_later", "_transactions", "_update")
 
-    def __init__(self, transactions: Transactions) -> None:
+    def __init__(self, transactions: Transactions, later: bool) -> None:  # noqa: FBT001
         self._transactions = transactions
+        self._later = later
 
     def __enter__(self) -> Update:
         joined = self._transactions.joined()
         self._is_joined = joined is not None
-        self._ambient, self._update = joined or self._transactions.begin()
+        self._ambient, self._update = joined or self._transactions.begin(self._later)
         return self._update
 
     def __exit__(

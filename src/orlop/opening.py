@@ -13,7 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from orlop.ambient import translated
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
@@ -30,6 +29,7 @@ from orlop.model.errors import (
     ResourceExhaustedError,
 )
 from orlop.schema import migrations, version
+from orlop.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

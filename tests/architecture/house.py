@@ -28,7 +28,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"cli", "report", "server"}),
 )
 
-DATABASE_MODULES = frozenset({"ambient", "database", "namespace", "opening"})
+DATABASE_MODULES = frozenset({"ambient", "database", "namespace", "opening", "translation"})
 """The modules of floor 5: one part, in several files because one would be too long."""
 
 FACADE = "orlop"

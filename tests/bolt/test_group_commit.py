@@ -318,3 +318,37 @@ def test_closing_waits_for_a_flush(disk: GatedDisk, engine: BoltEngine) -> None:
     first.join(20)
     assert first.error is None
     assert disk.log[-1] == "close"
+
+
+def test_what_is_left_to_the_next_commit_is_durable_with_it(
+    engine: BoltEngine, disk: GatedDisk
+) -> None:
+    for key, value in ((b"first", b"1"), (b"second", b"2")):
+        transaction = engine.begin(writable=True)
+        bucket = transaction.root.bucket(b"v1")
+        assert bucket is not None
+        bucket.put(key, value)
+        before = disk.durable
+        transaction.commit_with_next()
+        assert disk.durable == before, "nobody waits for the disk"
+    assert durable_keys(disk) == set()
+
+    with engine.begin(writable=True) as rolled_back:
+        rolled_back.rollback()
+    assert durable_keys(disk) == {b"first", b"second"}, "who saw it answers when it is durable"
+    version = engine.begin()
+    assert version.id == rolled_back.id, "all of them are one version"
+    version.rollback()
+
+
+def test_who_builds_on_what_could_not_be_made_durable_is_told(
+    engine: BoltEngine, disk: GatedDisk
+) -> None:
+    transaction = engine.begin(writable=True)
+    transaction.root.create_bucket(b"left")
+    transaction.commit_with_next()
+    disk.fails = True
+    with pytest.raises(EnginePoisonedError), engine.begin(writable=True) as later:
+        later.root.create_bucket(b"later")
+    with pytest.raises(EnginePoisonedError):
+        engine.begin(writable=True)

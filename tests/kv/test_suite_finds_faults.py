@@ -134,6 +134,8 @@ BREAKS: dict[str, list[Kinds]] = {
     "a_rollback_takes_the_counter_back": [Kinds(transaction=engines.CommitsAtRollback)],
     # Transactions
     "a_commit_is_seen_by_those_that_begin_after_it": [Kinds(transaction=engines.CommitsNothing)],
+    "a_commit_that_is_left_to_the_next_one": [Kinds(transaction=engines.CommitsNothingWithTheNext)],
+    "a_commit_that_is_left_to_the_close": [Kinds(transaction=engines.CommitsNothingWithTheNext)],
     "a_rollback_leaves_nothing": [Kinds(transaction=engines.CommitsAtRollback)],
     "a_block_commits_at_its_end": [Kinds(transaction=engines.RollsBackAtTheEndOfItsBlock)],
     "an_exception_that_leaves_the_block_rolls_back": [

@@ -132,6 +132,10 @@ class WrappedTransaction:
         self.has_ended = self.writable
         self.inner.commit()
 
+    def commit_with_next(self) -> None:
+        self.has_ended = self.writable
+        self.inner.commit_with_next()
+
     def rollback(self) -> None:
         self.has_ended = True
         self.inner.rollback()

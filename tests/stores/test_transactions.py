@@ -15,7 +15,6 @@ import pytest
 
 import orlop
 from orlop import kv
-from orlop.ambient import translated
 from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -28,6 +27,7 @@ from orlop.model.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from orlop.translation import translated
 
 if TYPE_CHECKING:
     from orlop import Namespace

@@ -211,7 +211,7 @@ class BoltEngine:
         finally:
             self._writer = None
             self._turn.release()
-        if group is None:
+        if group is None or not (transaction.is_awaited or state is None):
             return transaction.id
         self._groups.wait(group)
         return group.number

@@ -48,6 +48,7 @@ class BoltTransaction:
         load: from a page id to its node, in this version.
         contents: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
+        is_awaited: whether its end waits until it is durable.
         writable: whether this transaction may write.
         is_over: whether it has ended.
         engine: says whether anything may be read of it.
@@ -71,6 +72,7 @@ class BoltTransaction:
         self._edit = edit
         self.writable = edit is not None
         self.is_over = False
+        self.is_awaited = True
         self.engine = engine
         self._ending = ending
         origin = state.tree if isinstance(state.tree, int) else 0
@@ -136,6 +138,11 @@ class BoltTransaction:
             self._end(None)
             raise
         self._end(state)
+
+    def commit_with_next(self) -> None:
+        """Leave it to later transactions to make every change durable; see the contract."""
+        self.is_awaited = False
+        self.commit()
 
     def rollback(self) -> None:
         """End the transaction without any change."""

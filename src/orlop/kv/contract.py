@@ -245,6 +245,17 @@ class Transaction(Protocol):
             ReadOnlyError: the transaction only reads.
         """
 
+    def commit_with_next(self) -> None:
+        """End the transaction without waiting: what comes after it will make it durable.
+
+        The next writer builds on the changes. Until a later transaction has been committed, or
+        the engine was closed, the end of the process undoes them, and readers do not see them.
+        An engine that gains nothing by it may commit at once.
+
+        Raises: as `commit`, but of this write nobody is told that it failed but those who
+            build on it.
+        """
+
     def rollback(self) -> None:
         """End the transaction without any change; ending it twice is allowed.
 

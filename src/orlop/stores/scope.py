@@ -84,8 +84,12 @@ class Transactor(Protocol):
     def read(self, function: Callable[[Transaction], _T]) -> _T:
         """Return what `function` reads; it is called again where the file changed meanwhile."""
 
-    def update(self) -> AbstractContextManager[Update]:
+    def update(self, *, later: bool = False) -> AbstractContextManager[Update]:
         """Write: joins the update of this context, else commits when the block ends.
+
+        Args:
+            later: whether a block that joins none may leave it to the next update to make its
+                changes durable; records may not be among them.
 
         Raises:
             FailedPreconditionError: this context has a reading transaction open.

@@ -107,17 +107,19 @@ class Creation:
         return (self.labels or {}).get(label_names.SNAPSHOT_REF, "")
 
     def _reserve(self, claimed: ExitStack) -> _Reservation:
-        """Phase 1: check, and take a name for the backend. That and its parent are claimed."""
-        with self.scope.transactor.update() as update:
+        """Phase 1: check, and take a name for the backend. That and its parent are claimed.
+
+        Only a number is written, which need not be durable before the record is: where it is
+        given out again, the backend may know the name already.
+        """
+        with self.scope.transactor.update(later=True) as update:
             attachment.check_lease(self.scope, update.transaction)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             existing = next(
                 (one for one in (self._target, self.key) if one and snapshots.exists(bucket, one)),
                 None,
             )
-            if existing is not None:
-                self._attach(update, existing)
-            else:
+            if existing is None:
                 self._check_parent(bucket)
                 bucket = snapshots.create(
                     update.transaction, self.scope.namespace, self.snapshotter
@@ -128,9 +130,18 @@ class Creation:
                 return _Reservation(
                     backend_name=self._free_name(bucket, claimed), backend_parent=backend_parent
                 )
+        self._attach_existing(existing)
         raise AlreadyExistsError(
             f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
         )
+
+    def _attach_existing(self, key: str) -> None:
+        if self.scope.transactor.lease(self.scope.namespace) is None:
+            return
+        with self.scope.transactor.update() as update:
+            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            if snapshots.exists(bucket, key):
+                self._attach(update, key)
 
     def _free_name(self, bucket: Bucket, claimed: ExitStack) -> str:
         """Claim a name that the backend does not know, and return it.

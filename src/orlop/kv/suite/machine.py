@@ -62,6 +62,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.engine: Engine = self.store.open()
         self.committed: Model = {}
         self.readers: list[tuple[Transaction, Model]] = []
+        self.is_left_to_next = False
         self._begin()
 
     def _begin(self) -> None:
@@ -167,6 +168,15 @@ class EngineMachine(RuleBasedStateMachine):
         """Commit, and begin again."""
         self.writer.commit()
         self.committed = self.model
+        self.is_left_to_next = False
+        self._begin()
+
+    @rule()
+    def commit_with_next(self) -> None:
+        """Leave a commit to the next one, and begin again."""
+        self.writer.commit_with_next()
+        self.committed = self.model
+        self.is_left_to_next = True
         self._begin()
 
     @rule()
@@ -176,7 +186,7 @@ class EngineMachine(RuleBasedStateMachine):
         self._begin()
 
     @rule()
-    @precondition(lambda self: len(self.readers) < _READERS_MAX)
+    @precondition(lambda self: len(self.readers) < _READERS_MAX and not self.is_left_to_next)
     def begin_reader(self) -> None:
         """Begin a reader that stays."""
         self.readers.append((self.engine.begin(), copy.deepcopy(self.committed)))
@@ -194,6 +204,7 @@ class EngineMachine(RuleBasedStateMachine):
         """Close and open again; what was not committed is gone."""
         self._end_all()
         self.engine.close()
+        self.is_left_to_next = False
         self.engine = self.store.open()
         self._begin()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.kv.errors import ReadOnlyError, TransactionClosedError
@@ -29,6 +29,33 @@ class TransactionSuite(Suite):
                     expect_equal(
                         contents(later.root), {NAME: {b"key": b"value"}}, "a commit is seen"
                     )
+
+    def test_a_commit_that_is_left_to_the_next_one(self) -> None:
+        """The next writer sees it, and it is there for all once that one has committed."""
+        with self.engine() as engine:
+            with writing(engine) as transaction:
+                transaction.root.create_bucket(NAME).put(b"key", b"value")
+                transaction.commit_with_next()
+                expect_refusal(TransactionClosedError, transaction.commit, "it has ended")
+            with committing(engine) as bucket:
+                expect_equal(bucket.get(b"key"), b"value", "the next writer builds on it")
+                bucket.put(b"other", b"value")
+            with reading(engine) as reader:
+                expect_equal(
+                    contents(reader.root),
+                    {NAME: {b"key": b"value", b"other": b"value"}},
+                    "the next commit makes it durable",
+                )
+                expect_refusal(ReadOnlyError, reader.commit_with_next, "a reader commits nothing")
+
+    def test_a_commit_that_is_left_to_the_close(self) -> None:
+        """It is there after the next opening."""
+        with self.store() as store:
+            with closing(store.open()) as engine, writing(engine) as transaction:
+                transaction.root.create_bucket(NAME).put(b"key", b"value")
+                transaction.commit_with_next()
+            with closing(store.open()) as engine, reading(engine) as reader:
+                expect_equal(contents(reader.root), {NAME: {b"key": b"value"}}, "a close keeps it")
 
     def test_a_rollback_leaves_nothing(self) -> None:
         """Of values, of buckets, of deletions."""
