@@ -24,6 +24,7 @@ from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import ReadingEngine
+from orlop.bolt.tail import move
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.writeout import SMALL_PAGES, Layout, write_version
 from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
@@ -90,6 +91,7 @@ class BoltEngine:
         self._turn = threading.Lock()
         self._writer: tuple[int, BoltTransaction] | None = None
         self._groups = Groups(_root_state(meta), self._flush)
+        self._is_prepared = False
         self._process = os.getpid()
         self.is_closed = False
         self._is_closing = False
@@ -207,7 +209,10 @@ class BoltEngine:
         """End a writer that began when the group `seen` was not durable yet."""
         try:
             self._groups.require_sound()
-            group = seen if state is None else self._groups.add(transaction.edit, state)
+            group = seen
+            if state is not None:
+                state = self._with_room(transaction.edit, state)
+                group = self._groups.add(transaction.edit, state)
         finally:
             self._writer = None
             self._turn.release()
@@ -215,6 +220,20 @@ class BoltEngine:
             return transaction.id
         self._groups.wait(group)
         return group.number
+
+    def _with_room(self, edit: Edit, state: BucketState) -> BucketState:
+        """Make room at the end of the file, where the first writer of all finds too little."""
+        if self._is_prepared:
+            return state
+        self._is_prepared = True
+        try:
+            pages = self._layout.prepare(self._meta)
+            for page in pages:
+                self._pager.load(page)
+        except (CorruptError, OSError):
+            # Whoever needs the free pages, or what is damaged, meets it again and is told.
+            return state
+        return move(edit, state, pages) if pages else state
 
     def _flush(self, group: Group) -> int:
         with self._versions_lock:

@@ -21,6 +21,7 @@ class FreeSearch:
     """A search that a thread goes on with, and that whoever needs its answer can end.
 
     Attributes:
+        walk: what is known of the version.
         high_water: the pages from here on are not part of the searched version.
         is_over: whether `finish` has its answer without reading.
     """
@@ -29,7 +30,7 @@ class FreeSearch:
         """Prepare to search the version of `meta`; nothing is read yet."""
         self.high_water = meta.high_water
         self.is_over = False
-        self._walk = Reachable(disk, meta)
+        self.walk = Reachable(disk, meta)
         self._damage: str | None = None
         self._stepping = threading.Lock()
         self._is_stopped = False
@@ -69,7 +70,7 @@ class FreeSearch:
         """
         while self.step():
             pass
-        return self._walk.unreachable()
+        return self.walk.unreachable()
 
     def step(self) -> bool:
         """Look at some pages more; return whether any are left.
@@ -80,7 +81,7 @@ class FreeSearch:
             self.require_sound()
             if not self.is_over:
                 try:
-                    self.is_over = not self._walk.step()
+                    self.is_over = not self.walk.step()
                 except CorruptError as error:
                     self._damage = str(error)
                     self.is_over = True

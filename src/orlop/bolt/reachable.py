@@ -11,6 +11,7 @@ Source: go.etcd.io/bbolt, db.go (freepages).
 from __future__ import annotations
 
 import struct
+from array import array
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.meta import NO_FREELIST
@@ -44,6 +45,7 @@ _GAP_BYTES: Final = 16 * 1024
 _REGION_PAGES: Final = 4096
 """What is known to be in use is put in order for so many pages at a time, for the same reason."""
 
+_META_PAGE: Final = 0
 _ELEMENT_SIZE: Final = LEAF_ELEMENT.size
 _ROOT: Final = struct.Struct("<Q")
 _UNUSED: Final = b"\0"
@@ -60,15 +62,21 @@ class Reachable:
     """A walk over the pages of one version, in short steps.
 
     Until it has ended, none of these pages may be written.
+
+    Attributes:
+        high_water: the pages from here on are not part of the version.
     """
 
     def __init__(self, disk: Readable, meta: Meta) -> None:
         """Begin at the root of `meta`, in the file on `disk`; nothing is read yet."""
         self._disk = disk
         self._page_size = meta.page_size
-        self._high_water = meta.high_water
+        self.high_water = meta.high_water
+        self._root = meta.root
         self._used = bytearray(meta.high_water)
         self._used[:FIRST_NODE_PAGE] = _USED * FIRST_NODE_PAGE
+        # Of each page that something refers to: the page that does.
+        self._parents = array("Q", bytes(8 * meta.high_water))
         # Pages that are in use and were not looked at, by the region that they lie in.
         self._waiting: list[list[int]] = [[] for _ in range(0, meta.high_water, _REGION_PAGES)]
         self._waiting_count = 0
@@ -78,7 +86,7 @@ class Reachable:
         self._done = 0
         # Pages whose table or whose buckets lie in their overflow: each is read whole.
         self._large: list[int] = []
-        self._refer_to([meta.root])
+        self._refer_to(_META_PAGE, [meta.root])
 
     def step(self) -> bool:
         """Look at the next pages; return whether there are more.
@@ -103,10 +111,22 @@ class Reachable:
         while start >= 0:
             end = self._used.find(_USED, start)
             if end < 0:
-                end = self._high_water
+                end = self.high_water
             runs.append(range(start, end))
             start = self._used.find(_UNUSED, end)
         return runs
+
+    def is_used(self, page: int) -> bool:
+        """Whether a page is part of the version."""
+        return bool(self._used[page])
+
+    def referrer(self, page: int) -> int:
+        """Return the page that refers to a page; 0 for the root, and where no node begins."""
+        return self._parents[page]
+
+    def is_continuation(self, page: int) -> bool:
+        """Whether a page is part of a node that begins on another."""
+        return bool(self._used[page]) and page != self._root and not self._parents[page]
 
     def _enter_next_region(self) -> None:
         while True:
@@ -119,12 +139,13 @@ class Reachable:
         self._waiting[self._region] = []
         self._waiting_count -= len(pages)
 
-    def _refer_to(self, pages: list[int]) -> None:
-        waiting, high_water = self._waiting, self._high_water
+    def _refer_to(self, parent: int, pages: list[int]) -> None:
+        waiting, parents, high_water = self._waiting, self._parents, self.high_water
         for page in pages:
             if not FIRST_NODE_PAGE <= page < high_water:
                 raise CorruptError(f"page {page} is referred to but lies out of bounds")
             waiting[page // _REGION_PAGES].append(page)
+            parents[page] = parent
         self._waiting_count += len(pages)
 
     def _take_extent(self) -> None:
@@ -150,7 +171,6 @@ class Reachable:
     def _look_at(self, pages: list[int], data: bytes, first: int) -> None:
         """Mark pages and note what they refer to; `data` begins with the page `first`."""
         size, used = self._page_size, self._used
-        below: list[int] = []
         header_at, shapes = HEADER.unpack_from, _shapes
         for page in pages:
             start = (page - first) * size
@@ -162,18 +182,17 @@ class Reachable:
             end = table + elements * _ELEMENT_SIZE
             entries = data[table:end]
             if overflow or kind != LEAF_PAGE or end > limit:
-                below += self._look_at_other(Header(number, kind, elements, overflow), entries)
+                self._look_at_other(Header(number, kind, elements, overflow), entries)
                 continue
             shape = shapes.get(entries)
             if shape is None or table + shape.size > limit:
-                below += _bucket_roots(data, table, entries, limit, page)
+                self._refer_to(page, _bucket_roots(data, table, entries, limit, page))
             else:
                 for root in shape.unpack_from(data, table):
                     if root:
-                        below.append(root)
-        self._refer_to(below)
+                        self._refer_to(page, [root])
 
-    def _look_at_other(self, header: Header, entries: bytes) -> list[int]:
+    def _look_at_other(self, header: Header, entries: bytes) -> None:
         """Look at a page that is no leaf, or overflows, or has a table that is too long."""
         page, _, elements, overflow = header
         has_room = HEADER_SIZE + elements * _ELEMENT_SIZE <= self._page_size
@@ -181,13 +200,14 @@ class Reachable:
             self._mark_overflow(page, page + overflow + 1)
             if not has_room or entries[::_ELEMENT_SIZE].strip(_UNUSED):
                 self._large.append(page)
-                return []
+                return
         if not has_room:
             raise CorruptError(f"page {page} has no room for its {elements} elements")
-        return [] if header.kind == LEAF_PAGE else _children(header, entries)
+        if header.kind != LEAF_PAGE:
+            self._refer_to(page, _children(header, entries))
 
     def _mark_overflow(self, page: int, end: int) -> None:
-        if end > self._high_water:
+        if end > self.high_water:
             raise CorruptError(f"page {page} overflows behind the end of the file")
         if self._used.find(_USED, page + 1, end) >= 0:
             raise CorruptError(f"page {page} overflows into a page that is referred to")
@@ -200,9 +220,9 @@ class Reachable:
             raise CorruptError(f"page {page} has no room for its {header.elements} elements")
         entries = data[HEADER_SIZE:end]
         if header.kind == LEAF_PAGE:
-            self._refer_to(_bucket_roots(data, HEADER_SIZE, entries, len(data), page))
+            self._refer_to(page, _bucket_roots(data, HEADER_SIZE, entries, len(data), page))
         else:
-            self._refer_to(_children(header, entries))
+            self._refer_to(page, _children(header, entries))
 
 
 def _refusal(page: int, number: int) -> str:

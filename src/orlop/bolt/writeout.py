@@ -14,6 +14,7 @@ from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.page import encode_freelist, freelist_size
 from orlop.bolt.reachable import kept_freelist
 from orlop.bolt.spill import Spill
+from orlop.bolt.tail import find_tail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,6 +58,7 @@ class Layout:
         self.search: FreeSearch | None = None
         self._small_pages = small_pages
         self._has_begun = False
+        self._extra_pages = 0
         self._withheld: list[tuple[int, list[int]]] = []
         self._released = 0
         self._freelist_pages = range(0)
@@ -70,12 +72,47 @@ class Layout:
         """
         self.high_water = meta.high_water
         self._released = min(oldest_reader, meta.transaction)
-        if not self._has_begun:
-            self._meet(meta)
+        self._meet(meta)
         search = self.search
         if search is not None and (search.is_over or self._must_know()):
-            self._learn(search)
+            self._learn(search.finish())
         self.freelist.release(self._released)
+        if not self.keep_freelist:
+            # The end of the file is for who has to write before the free pages are known.
+            self.high_water = self.freelist.cut_end(self.high_water)
+
+    def prepare(self, meta: Meta) -> set[int]:
+        """Prepare for the first version of all, the one after `meta`.
+
+        Where there is too little room at the end of the file to begin there, the search is
+        waited for, and room is made.
+
+        Returns:
+            The pages that this version should move, since they are in use at the end of the
+            file, and those on the ways there; see `orlop.bolt.tail`.
+
+        Raises: as `begin`.
+        """
+        self._meet(meta)
+        search = self.search
+        room = self._small_pages // 32 + meta.high_water // 256
+        if search is None or self._must_know() or self._has_room(room):
+            return set()
+        free = search.finish()
+        ways: set[int] = set()
+        if not free or free[-1].stop < meta.high_water or len(free[-1]) < room:
+            tail = find_tail(search.walk, free)
+            if tail is None:
+                # As good as nothing is free: the file becomes longer soon in any case.
+                self._extra_pages = room
+            else:
+                ways = tail.ways
+                before = [range(run.start, min(run.stop, tail.first)) for run in free]
+                free = [run for run in before if run]
+                # All of the end becomes free at once, and nothing is placed there before.
+                self.freelist.free(meta.transaction + 1, tail.free)
+        self._learn(free)
+        return ways
 
     def allocate(self, count: int) -> int:
         """Take `count` pages in a row: free ones, else new ones at the end.
@@ -85,7 +122,7 @@ class Layout:
         page = self.freelist.allocate(count)
         if page is None and self.search is not None and not self._has_room(count):
             # Not to know the free pages is no reason for a file to become longer.
-            self._learn(self.search)
+            self._learn(self.search.finish())
             page = self.freelist.allocate(count)
         if page is None:
             page = self.high_water
@@ -138,6 +175,9 @@ class Layout:
             search.require_sound()
 
     def _meet(self, meta: Meta) -> None:
+        if self._has_begun:
+            return
+        self.high_water = meta.high_water
         kept = kept_freelist(self.pager, meta)
         if kept is None:
             self.search = FreeSearch(self.disk, meta)
@@ -152,8 +192,9 @@ class Layout:
     def _has_room(self, count: int) -> bool:
         return (self.high_water + count) * self.pager.page_size <= self.disk.size()
 
-    def _learn(self, search: FreeSearch) -> None:
-        self.freelist.add(search.finish())
+    def _learn(self, free: Iterable[range]) -> None:
+        """Take the pages that the search has found free."""
+        self.freelist.add(free)
         self.search = None
         for transaction, pages in self._withheld:
             self.freelist.free(transaction, pages)
@@ -177,7 +218,7 @@ class Layout:
 
     def grow(self) -> None:
         """Make room in the file for every page in use, durably, before one is written."""
-        needed = self.high_water * self.pager.page_size
+        needed = (self.high_water + self._extra_pages) * self.pager.page_size
         if needed > self.disk.size():
             self.disk.grow(_roomy(needed))
             self.disk.sync()
