@@ -37,14 +37,6 @@ class CommitsNothing(WrappedTransaction):
             super().commit()
 
 
-class CommitsNothingWithTheNext(WrappedTransaction):
-    def commit_with_next(self) -> None:
-        if self.writable and not self.has_ended:
-            self.rollback()
-        else:
-            super().commit_with_next()
-
-
 class ForgetsWhatIsDeepest(WrappedTransaction):
     @property
     def touched(self) -> AbstractSet[Path]:

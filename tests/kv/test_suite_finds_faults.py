@@ -10,6 +10,7 @@ import pytest
 from kv import bucket_faults as buckets
 from kv import cursor_faults as cursors
 from kv import engine_faults as engines
+from kv import unawaited_faults as unawaited
 from kv.bolt_stores import BOLT_LIMITS
 from kv.wrapped_engine import Kinds, WrappedStore
 from orlop.kv import EngineError
@@ -134,8 +135,10 @@ BREAKS: dict[str, list[Kinds]] = {
     "a_rollback_takes_the_counter_back": [Kinds(transaction=engines.CommitsAtRollback)],
     # Transactions
     "a_commit_is_seen_by_those_that_begin_after_it": [Kinds(transaction=engines.CommitsNothing)],
-    "a_commit_that_is_left_to_the_next_one": [Kinds(transaction=engines.CommitsNothingWithTheNext)],
-    "a_commit_that_is_left_to_the_close": [Kinds(transaction=engines.CommitsNothingWithTheNext)],
+    "a_commit_that_is_left_to_the_next_one": [
+        Kinds(transaction=unawaited.CommitsNothingWithTheNext)
+    ],
+    "a_commit_that_is_left_to_the_close": [Kinds(transaction=unawaited.CommitsNothingWithTheNext)],
     "a_rollback_leaves_nothing": [Kinds(transaction=engines.CommitsAtRollback)],
     "a_block_commits_at_its_end": [Kinds(transaction=engines.RollsBackAtTheEndOfItsBlock)],
     "an_exception_that_leaves_the_block_rolls_back": [
