@@ -7,7 +7,7 @@ is closed by becoming of the record's class. Nobody sees it before that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from orlop.model.records import ContentInfo, Descriptor, Image
 
@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     from whenever import Instant
 
 
-class _Descriptor:
-    __slots__ = Descriptor.__slots__
+def _draft_of(record: type) -> type[Any]:
+    return type("Draft", (), {"__slots__": record.__slots__})  # type: ignore[attr-defined]
 
 
-class _Image:
-    __slots__ = Image.__slots__
-
-
-class _ContentInfo:
-    __slots__ = ContentInfo.__slots__
+_Descriptor: Final = _draft_of(Descriptor)
+_Image: Final = _draft_of(Image)
+_ContentInfo: Final = _draft_of(ContentInfo)
 
 
 def descriptor(

@@ -35,6 +35,7 @@ __all__ = [
 
 _NANOSECONDS: Final = 10**9
 _TIME: Final = struct.Struct(">Bqih")
+_SECONDS_AND_NANOSECONDS: Final = struct.Struct(">xqi")
 _TIME_V1: Final = 1
 _TIME_V2: Final = 2
 # The second version ends with the seconds of the zone's offset, which no instant needs.
@@ -73,7 +74,7 @@ def decode_time(data: bytes) -> Instant:
         raise _no_time(data, f"version {version} is unknown" if data else "nothing is stored")
     if len(data) != length:
         raise _no_time(data, f"version {version} has {length} bytes, here are {len(data)}")
-    _, seconds, nanoseconds, _ = _TIME.unpack_from(data)
+    seconds, nanoseconds = _SECONDS_AND_NANOSECONDS.unpack_from(data)
     if not 0 <= nanoseconds < _NANOSECONDS:
         raise _no_time(data, f"{nanoseconds} is no number of nanoseconds in a second")
     if not 0 <= seconds < _SECONDS_END:

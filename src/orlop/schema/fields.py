@@ -101,13 +101,14 @@ def check_times(_: str, tree: Tree) -> None:
 def texts(tree: Tree, key: bytes) -> dict[str, str]:
     """Return a map of texts; an empty one where there is none."""
     entries = tree.get(key)
-    if not isinstance(entries, dict):
-        return {}
-    return {
-        name.decode("utf-8", "surrogateescape"): value.decode("utf-8", "surrogateescape")
-        for name, value in entries.items()
-        if isinstance(value, bytes)
-    }
+    found: dict[str, str] = {}
+    if isinstance(entries, dict):
+        # For a map of few texts, as most are, a loop costs less than a comprehension.
+        for name, value in entries.items():
+            if isinstance(value, bytes):
+                word = value.decode("utf-8", "surrogateescape")
+                found[name.decode("utf-8", "surrogateescape")] = word
+    return found
 
 
 def envelope(tree: Tree, key: bytes) -> ProtoAny | None:
