@@ -77,6 +77,8 @@ def check_key(text: str, what: str) -> None:
     Raises:
         InvalidArgumentError: the text is empty or longer than the file format takes.
     """
+    if 0 < len(text) <= KEY_BYTES_MAX and text.isascii():
+        return
     if not text:
         raise InvalidArgumentError(f"{what} must not be empty")
     size_bytes = len(to_bytes(text))

@@ -26,10 +26,7 @@ def check_lease(scope: Scope, transaction: Transaction) -> bool:
     if lease_id is None:
         return False
     if not leases.exists(leases.find(transaction, scope.namespace), lease_id):
-        raise NotFoundError(
-            f'lease "{lease_id}" in namespace "{scope.namespace}" does not exist (any more): '
-            "nothing can be held by it"
-        )
+        raise _missing(scope, lease_id)
     return True
 
 
@@ -40,9 +37,11 @@ def attach(scope: Scope, update: Update, kind: str, resource_id: str) -> bool:
         NotFoundError: the lease does not exist (any more).
     """
     lease_id = scope.transactor.lease(scope.namespace)
-    if lease_id is None or not check_lease(scope, update.transaction):
+    if lease_id is None:
         return False
-    bucket = leases.create(update.transaction, scope.namespace)
+    bucket = leases.find(update.transaction, scope.namespace)
+    if bucket is None or not leases.exists(bucket, lease_id):
+        raise _missing(scope, lease_id)
     leases.add_resource(bucket, lease_id, LeaseResource(id=resource_id, type=kind))
     return True
 
@@ -53,3 +52,10 @@ def detach(scope: Scope, update: Update, kind: str, resource_id: str) -> None:
     if lease_id is not None:
         bucket = leases.find(update.transaction, scope.namespace)
         leases.remove_resource(bucket, lease_id, LeaseResource(id=resource_id, type=kind))
+
+
+def _missing(scope: Scope, lease_id: str) -> NotFoundError:
+    return NotFoundError(
+        f'lease "{lease_id}" in namespace "{scope.namespace}" does not exist (any more): '
+        "nothing can be held by it"
+    )

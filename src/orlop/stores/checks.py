@@ -46,8 +46,13 @@ def check_labels(entries: Mapping[str, str], what: str) -> None:
     Raises:
         InvalidArgumentError: one of them does.
     """
-    check_map(entries, what)
-    labels.validate(entries, what)
+    for key, value in entries.items():
+        if not (
+            0 < len(key) <= labels.MAX_LENGTH - len(value) and key.isascii() and value.isascii()
+        ):
+            check_map(entries, what)
+            labels.validate(entries, what)
+            return
 
 
 def check_texts(*texts: str) -> None:
@@ -57,7 +62,8 @@ def check_texts(*texts: str) -> None:
         InvalidArgumentError: one of them is such a text.
     """
     for text in texts:
-        to_bytes(text)
+        if not text.isascii():
+            to_bytes(text)
 
 
 def check_size(size: int, what: str) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,8 @@ from orlop.model.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from collections.abc import Set as AbstractSet
+    from contextlib import AbstractContextManager
+    from types import TracebackType
 
 
 class Claims:
@@ -36,8 +37,8 @@ class Claims:
         """
         self._backend = backend
         self._timeout = timeout
-        self._condition = threading.Condition()
-        self._claimed: Counter[str] = Counter()
+        self._condition = threading.Condition(threading.Lock())
+        self._claimed: dict[str, int] = {}
         self._taken: set[str] = set()
         self._watching: list[set[str]] = []
 
@@ -51,26 +52,35 @@ class Claims:
         with self._condition:
             return name in self._taken
 
-    @contextmanager
-    def claim(self, *names: str) -> Iterator[None]:
+    def claim(self, *names: str) -> AbstractContextManager[None]:
         """Keep the cleanup from what has these names while the block runs; others may too.
 
         Raises:
             UnavailableError: the cleanup was removing something of that name for too long.
         """
+        return _Claim(self, names)
+
+    def begin_claim(self, names: tuple[str, ...]) -> None:
+        """Claim names until `end_claim`; otherwise as `claim`."""
         with self._condition:
-            self._wait(names)
-            self._claimed.update(names)
+            if self._taken:
+                self._wait(names)
+            claimed = self._claimed
+            for name in names:
+                claimed[name] = claimed.get(name, 0) + 1
             for watched in self._watching:
                 watched.update(names)
-        try:
-            yield
-        finally:
-            with self._condition:
-                for name in names:
-                    self._claimed[name] -= 1
-                    if not self._claimed[name]:
-                        del self._claimed[name]
+
+    def end_claim(self, names: tuple[str, ...]) -> None:
+        """End a claim on names."""
+        with self._condition:
+            claimed = self._claimed
+            for name in names:
+                left = claimed[name] - 1
+                if left:
+                    claimed[name] = left
+                else:
+                    del claimed[name]
 
     @contextmanager
     def take(self, names: Iterable[str]) -> Iterator[frozenset[str]]:
@@ -112,3 +122,24 @@ class Claims:
                     "try again later"
                 )
             self._condition.wait(remaining)
+
+
+class _Claim:
+    """Names that are claimed while a block runs."""
+
+    __slots__ = ("_claims", "_names")
+
+    def __init__(self, claims: Claims, names: tuple[str, ...]) -> None:
+        self._claims = claims
+        self._names = names
+
+    def __enter__(self) -> None:
+        self._claims.begin_claim(self._names)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._claims.end_claim(self._names)

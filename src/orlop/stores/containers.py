@@ -66,13 +66,10 @@ class ContainerStore:
         _check(container)
         now = self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            bucket = containers.find(update.transaction, self.scope.namespace)
+            bucket = containers.create(update.transaction, self.scope.namespace)
             if containers.exists(bucket, container.id):
                 raise AlreadyExistsError(f'container "{container.id}"')
-            return containers.write(
-                containers.create(update.transaction, self.scope.namespace),
-                replace(container, created_at=now, updated_at=now),
-            )
+            return containers.write(bucket, replace(container, created_at=now, updated_at=now))
 
     def update(self, container: Container, paths: Sequence[str] = ()) -> Container:
         """Change a container.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.model import digest, filters
 from orlop.model import labels as label_names
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.model.records import Image
 from orlop.schema import images, leases
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels, check_map, check_size, check_texts
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.kv import Transaction
-    from orlop.model.records import Descriptor, Image
+    from orlop.kv import Bucket, Transaction
+    from orlop.model.records import Descriptor
     from orlop.stores.scope import Scope, Update
 
 _MUTABLE: Final = ("labels", "target")
@@ -75,9 +76,17 @@ class ImageStore:
         now = source_date or self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
             self._check_lease(update, image)
-            if images.exists(images.find(update.transaction, self.scope.namespace), image.name):
+            bucket = images.create(update.transaction, self.scope.namespace)
+            if images.exists(bucket, image.name):
                 raise AlreadyExistsError(f'image "{image.name}"')
-            stored = self._write(update, replace(image, created_at=now, updated_at=now))
+            new = Image(
+                name=image.name,
+                target=image.target,
+                labels=image.labels,
+                created_at=now,
+                updated_at=now,
+            )
+            stored = self._write(update, bucket, new)
             self.scope.tell(update, "/images/create", name=stored.name, labels=dict(stored.labels))
         return stored
 
@@ -104,17 +113,21 @@ class ImageStore:
         """
         if not image.name:
             raise InvalidArgumentError("the name of an image is needed to update it")
+        given = image.labels
         if labels is not None:
-            image = replace(image, labels={**image.labels, **labels})
+            given = {**given, **labels}
             paths = (*paths, *(f"labels.{key}" for key in labels))
             if not paths:
                 return self.get(image.name)
         now = source_date or self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            changed = _masked(self._get(update.transaction, image.name), image, paths)
+            changed = _masked(
+                self._get(update.transaction, image.name), given, image.target, paths, now
+            )
             _check(changed)
             self._check_lease(update, changed)
-            stored = self._write(update, replace(changed, updated_at=now))
+            bucket = images.create(update.transaction, self.scope.namespace)
+            stored = self._write(update, bucket, changed)
             self.scope.tell(update, "/images/update", name=stored.name, labels=dict(stored.labels))
         return stored
 
@@ -129,50 +142,67 @@ class ImageStore:
             NotFoundError: there is none of that name, or it points at something else.
         """
         with self.scope.transactor.update() as update:
-            stored = self._get(update.transaction, name)
-            if target is not None and target.digest and target.digest != stored.target.digest:
-                raise NotFoundError(
-                    f'image "{name}" with target {target.digest}: its target is '
-                    f"{stored.target.digest}"
-                )
+            bucket = images.find(update.transaction, self.scope.namespace)
+            if not images.exists(bucket, name):
+                raise self._missing(name)
+            if target is not None and target.digest:
+                stored = images.target_digest(bucket, name)
+                if stored != target.digest:
+                    raise NotFoundError(
+                        f'image "{name}" with target {target.digest}: its target is {stored}'
+                    )
             attachment.detach(self.scope, update, leases.IMAGES, name)
-            images.delete(images.find(update.transaction, self.scope.namespace), name)
+            images.delete(bucket, name)
             update.changes.deletions += 1
             self.scope.tell(update, "/images/delete", name=name)
 
     def _get(self, transaction: Transaction, name: str) -> Image:
         image = images.read(images.find(transaction, self.scope.namespace), name)
         if image is None:
-            raise NotFoundError(f'image "{name}" in namespace "{self.scope.namespace}"')
+            raise self._missing(name)
         return image
+
+    def _missing(self, name: str) -> NotFoundError:
+        return NotFoundError(f'image "{name}" in namespace "{self.scope.namespace}"')
 
     def _check_lease(self, update: Update, image: Image) -> None:
         if label_names.GC_EXPIRE in image.labels:
             attachment.check_lease(self.scope, update.transaction)
 
-    def _write(self, update: Update, image: Image) -> Image:
-        stored = images.write(images.create(update.transaction, self.scope.namespace), image)
+    def _write(self, update: Update, bucket: Bucket, image: Image) -> Image:
+        stored = images.write(bucket, image)
         if label_names.GC_EXPIRE in image.labels:
             attachment.attach(self.scope, update, leases.IMAGES, image.name)
         return stored
 
 
-def _masked(stored: Image, given: Image, paths: Sequence[str]) -> Image:
-    result = stored
+def _masked(
+    stored: Image,
+    labels: Mapping[str, str],
+    target: Descriptor,
+    paths: Sequence[str],
+    updated_at: Instant,
+) -> Image:
+    """Return the stored image with that of what is given which the paths name."""
+    new_labels, new_target = stored.labels, stored.target
     for path in paths or _MUTABLE:
-        labels = masked_map(result.labels, given.labels, path, "labels")
-        annotations = masked_map(
-            result.target.annotations, given.target.annotations, path, "annotations"
-        )
-        if labels is not None:
-            result = replace(result, labels=labels)
+        masked = masked_map(new_labels, labels, path, "labels")
+        annotations = masked_map(new_target.annotations, target.annotations, path, "annotations")
+        if masked is not None:
+            new_labels = masked
         elif annotations is not None:
-            result = replace(result, target=replace(result.target, annotations=annotations))
+            new_target = replace(new_target, annotations=annotations)
         elif path == "target":
-            result = replace(result, target=given.target)
+            new_target = target
         else:
             raise refusal(path, f'image "{stored.name}"')
-    return result
+    return Image(
+        name=stored.name,
+        target=new_target,
+        labels=new_labels,
+        created_at=stored.created_at,
+        updated_at=updated_at,
+    )
 
 
 def _check(image: Image) -> None:

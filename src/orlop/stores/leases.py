@@ -105,12 +105,10 @@ class LeaseStore:
         check_key(lease_id, "the id of a lease")
         check_map(stored_labels, "lease.Labels")
         with self.scope.transactor.update() as update:
-            if leases.exists(leases.find(update.transaction, self.scope.namespace), lease_id):
+            bucket = leases.create(update.transaction, self.scope.namespace)
+            if leases.exists(bucket, lease_id):
                 raise AlreadyExistsError(f'lease "{lease_id}"')
-            return leases.write(
-                leases.create(update.transaction, self.scope.namespace),
-                Lease(id=lease_id, labels=stored_labels, created_at=now),
-            )
+            return leases.write(bucket, Lease(id=lease_id, labels=stored_labels, created_at=now))
 
     def delete(self, lease_id: str) -> None:
         """Delete a lease; what only it held goes with the next collection.

@@ -68,13 +68,10 @@ class SandboxStore:
         _check(sandbox)
         now = self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            bucket = sandboxes.find(update.transaction, self.scope.namespace)
+            bucket = sandboxes.create(update.transaction, self.scope.namespace)
             if sandboxes.exists(bucket, sandbox.id):
                 raise AlreadyExistsError(f'sandbox "{sandbox.id}"')
-            return sandboxes.write(
-                sandboxes.create(update.transaction, self.scope.namespace),
-                replace(sandbox, created_at=now, updated_at=now),
-            )
+            return sandboxes.write(bucket, replace(sandbox, created_at=now, updated_at=now))
 
     def update(self, sandbox: Sandbox, paths: Sequence[str] = ()) -> Sandbox:
         """Change a sandbox: `labels`, `extensions`, an entry of either, `runtime`, `spec`.
