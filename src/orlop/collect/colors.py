@@ -9,10 +9,11 @@ Source: containerd, pkg/gc (Tricolor); spec/metadata.md 3.5.
 from __future__ import annotations
 
 import time
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from whenever import Instant
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _FLAT: Final = 1
 _WHOLE: Final = 2
 _NODES_AT_ONCE: Final = 1_000
+_NUMBERS_AT_ONCE: Final = 65_536
+_IS_WHITE: Final = bytes(not color for color in range(256))
 
 
 class Colors:
@@ -51,6 +54,12 @@ class Colors:
         """Take a color away again: it is found that nothing holds the node so."""
         self._colors[number] &= ~(_FLAT if is_flat else _WHOLE)
 
+    def unreached(self) -> Iterator[int]:
+        """Iterate over the numbers that were not reached."""
+        for start in range(0, len(self._colors), _NUMBERS_AT_ONCE):
+            some = self._colors[start : start + _NUMBERS_AT_ONCE].translate(_IS_WHITE)
+            yield from compress(range(start, start + len(some)), some)
+
     def reach(self, numbers: Iterable[int]) -> None:
         """Mark nodes, whole, and all that can be reached from them."""
         self._go([number << 1 for number in numbers])
@@ -70,6 +79,7 @@ class Colors:
         """Mark states, as `CompactGraph.following` has them, and all that follows from them."""
         self._colors.extend(bytes(len(self._graph) - len(self._colors)))
         colors, following, now = self._colors, self._graph.following, self.now
+        counts, asks_all = self._graph.counts, self._graph.has_other_references
         turns = 0
         while grey:
             state = grey.pop()
@@ -78,7 +88,8 @@ class Colors:
             if colors[number] & bit:
                 continue
             colors[number] |= bit
-            grey += following(state, now)
+            if asks_all or counts[number]:
+                grey += following(state, now)
             turns += 1
             if not turns % _NODES_AT_ONCE:
                 time.sleep(0)

@@ -18,6 +18,7 @@ from orlop.collect.node import LEASE, SWEPT
 from orlop.collect.numbers import Numbers
 
 if TYPE_CHECKING:
+    from array import array
     from collections.abc import Iterable, Iterator, Mapping
 
     from whenever import Instant
@@ -225,6 +226,16 @@ class CompactGraph:
     def _having(self, flag: int) -> Iterator[int]:
         """Iterate over the numbers that have a flag, as these are now."""
         return compress(range(len(self._flags)), self._flags.translate(_HAVING[flag]))
+
+    @property
+    def counts(self) -> array[int]:
+        """How many references each number has by its own fields and labels."""
+        return self._edges.counts
+
+    @property
+    def has_other_references(self) -> bool:
+        """Whether any number refers to something for another reason."""
+        return bool(self._children or self._conditions or self._leased)
 
     def following(self, state: int, now: Instant) -> list[int]:
         """Return what a node refers to at `now`; some may come twice.

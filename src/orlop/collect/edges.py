@@ -30,11 +30,15 @@ _NONE: Final = 0
 
 
 class Edges:
-    """Who refers to whom. A reference is the number of its target with a kind behind it."""
+    """Who refers to whom. A reference is the number of its target with a kind behind it.
+
+    Attributes:
+        counts: how many references each number has.
+    """
 
     def __init__(self) -> None:
         self._start = array("I")
-        self._count = array("I")
+        self.counts = array("I")
         self._first = array("I")
         # Slot by slot: what is referred to, by whom, and the next slot that refers to it too.
         self._references = array("I", [_NONE])
@@ -45,7 +49,7 @@ class Edges:
     def grow(self, numbers: int) -> None:
         """Have room for so many numbers."""
         more = bytes(self._start.itemsize * (numbers - len(self._start)))
-        for column in (self._start, self._count, self._first):
+        for column in (self._start, self.counts, self._first):
             column.frombytes(more)
 
     def put(self, number: int, references: Sequence[int]) -> None:
@@ -53,7 +57,7 @@ class Edges:
         first = self._first
         slot = len(self._references)
         self._start[number] = slot
-        self._count[number] = len(references)
+        self.counts[number] = len(references)
         for one in references:
             target = one >> KIND_BITS
             self._next.append(first[target])
@@ -65,7 +69,7 @@ class Edges:
     def of(self, number: int) -> array[int]:
         """Return what a number refers to."""
         start = self._start[number]
-        return self._references[start : start + self._count[number]]
+        return self._references[start : start + self.counts[number]]
 
     def to(self, number: int) -> Iterator[tuple[int, int]]:
         """Iterate over what refers to a number, and the kind of each reference."""
@@ -73,23 +77,23 @@ class Edges:
         while slot != _NONE:
             referrer = self._referrers[slot]
             # What was replaced stays in its slot.
-            if 0 <= slot - self._start[referrer] < self._count[referrer]:
+            if 0 <= slot - self._start[referrer] < self.counts[referrer]:
                 yield referrer, self._references[slot] & KIND_MASK
             slot = self._next[slot]
 
     def forget(self, number: int) -> None:
         """Let a number refer to nothing."""
-        self._waste += self._count[number]
-        self._count[number] = 0
+        self._waste += self.counts[number]
+        self.counts[number] = 0
         if self._waste > max(WASTE_MIN, len(self._references) // 2):
             self._drop_waste()
 
     def _drop_waste(self) -> None:
-        before, starts, counts = self._references, self._start, self._count
+        before, starts, counts = self._references, self._start, self.counts
         self._references = array("I", [_NONE])
         self._referrers = array("I", [_NONE])
         self._next = array("I", [_NONE])
-        self._start, self._count, self._first = array("I"), array("I"), array("I")
+        self._start, self.counts, self._first = array("I"), array("I"), array("I")
         self._waste = 0
         self.grow(len(starts))
         for number, count in enumerate(counts):

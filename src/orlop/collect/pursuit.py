@@ -201,8 +201,8 @@ class Pursuit:
         """Mark everything from the roots."""
         self._colors = Colors(self.graph, now, self.breathe)
         self._colors.reach(self._breathing(self.graph.roots(now)))
-        swept = self._breathing(self.graph.swept())
-        self._suspects = {number for number in swept if not self.has_reached(number)}
+        unreached = self._colors.unreached()
+        self._suspects = {number for number in unreached if self.graph.is_swept(number)}
         self._let_go = set()
 
     def _breathing(self, numbers: Iterable[int]) -> Iterator[int]:
