@@ -5,14 +5,16 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk
-from orlop.bolt import BoltEngine
+from orlop.bolt import BoltEngine, reachable
 from orlop.bolt.birth import empty_database
+from orlop.bolt.free_search import FreeSearch
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:
@@ -37,13 +39,16 @@ class EngineMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.disk = SimulatedDisk(empty_database(1024))
-        self.engine = BoltEngine(self.disk)
+        self.engine = self.open(None)
         self.committed: Model = {b"top": {}}
         self.readers: list[tuple[BoltTransaction, Model]] = []
         with self.engine.begin(writable=True) as transaction:
             transaction.root.create_bucket(b"top")
         self.writer = self.engine.begin(writable=True)
         self.model = copy.deepcopy(self.committed)
+
+    def open(self, freelist_sync: bool | None) -> BoltEngine:  # noqa: FBT001 (as the rule has it)
+        return BoltEngine(self.disk, freelist_sync=freelist_sync)
 
     def place(self, path: list[bytes]) -> tuple[Bucket, Model]:
         bucket: Bucket = self.writer.root.create_bucket_if_absent(b"top")
@@ -174,7 +179,7 @@ class EngineMachine(RuleBasedStateMachine):
         self.readers.clear()
         self.engine.close()
         self.disk = SimulatedDisk(self.disk.durable)
-        self.engine = BoltEngine(self.disk, freelist_sync=freelist_sync)
+        self.engine = self.open(freelist_sync)
         self.begin_writer()
 
     @invariant()
@@ -187,5 +192,44 @@ class EngineMachine(RuleBasedStateMachine):
             assert contents(reader.root) == expected
 
 
+class SearchingMachine(EngineMachine):
+    """The same beside a search for free pages that goes on now and then, a page at a time."""
+
+    def __init__(self) -> None:
+        self.patched = pytest.MonkeyPatch()
+        self.patched.setattr(FreeSearch, "start", lambda _: None)
+        self.patched.setattr(reachable, "_EXTENT_BYTES", 1)
+        self.patched.setattr(reachable, "_REGION_PAGES", 16)
+        super().__init__()
+
+    def open(self, freelist_sync: bool | None) -> BoltEngine:  # noqa: FBT001 (as the rule has it)
+        return BoltEngine(self.disk, freelist_sync=freelist_sync, small_pages=0)
+
+    @precondition(lambda self: self.engine._layout.search is not None)
+    @rule(steps=st.integers(1, 60))
+    def search(self, steps: int) -> None:
+        search = self.engine._layout.search
+        assert search is not None
+        for _ in range(steps):
+            if not search.step():
+                break
+
+    @precondition(lambda self: self.engine._layout.search is None)
+    @rule(numbers=st.lists(st.integers(0, 400), min_size=1, max_size=3), size=st.integers(0, 900))
+    def put_in_an_opening_of_its_own(self, numbers: list[int], size: int) -> None:
+        """As a short command does it: what the end of the file has room for is not searched."""
+        self.reopen(None)
+        for number in numbers:
+            self.put([], b"key-%04d" % number, bytes(size))
+        self.commit()
+
+    def teardown(self) -> None:
+        self.patched.undo()
+
+
 EngineMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
 TestEngineMachine = EngineMachine.TestCase
+SearchingMachine.TestCase.settings = settings(
+    max_examples=40, stateful_step_count=40, deadline=None
+)
+TestSearchingMachine = SearchingMachine.TestCase

@@ -17,8 +17,9 @@ from campaigns.changes import change, kept, read
 from campaigns.disks import LosingDisk
 from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
-from orlop.bolt import BoltEngine
+from orlop.bolt import BoltEngine, reachable
 from orlop.bolt.birth import empty_database
+from orlop.bolt.free_search import FreeSearch
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import EnginePoisonedError
 from real.scripts import Contents
@@ -180,6 +181,35 @@ def test_a_power_loss_leaves_a_version_whole(seed_number: int, tally: Tally) -> 
         workload.flush()
         if seed.random() < 0.2:
             workload.read_beside()
+
+
+@pytest.mark.parametrize("seed_number", seeds(short=1, long=20))
+def test_a_power_loss_beside_the_search_for_free_pages(
+    seed_number: int, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No thread searches, so that a seed stays one: steps are taken at any call that writes."""
+    monkeypatch.setattr(FreeSearch, "start", lambda _: None)
+    monkeypatch.setattr(reachable, "_EXTENT_BYTES", 1)
+    seed = random.Random(3_000_000 + seed_number)
+    workload = Workload(seed, (1024, False), tally)
+
+    def search_and_write_meanwhile(name: str) -> None:
+        search = workload.engine._layout.search
+        for _ in range(seed.choice((0, 1, 20))):
+            if search is not None and search.step():
+                tally.add("steps of a search")
+        workload._write_meanwhile(name)
+
+    while workload.states < STATES:
+        while workload.gathered is not None:
+            workload.flush()
+        workload.engine.close()
+        workload.disk.before_call = None
+        workload.engine = BoltEngine(workload.disk, small_pages=0)
+        workload.disk.before_call = search_and_write_meanwhile
+        for _ in range(seed.choice((2, 4, 8))):
+            workload.write()
+            workload.flush()
 
 
 @pytest.mark.parametrize("seed_number", seeds(short=1, long=20))
