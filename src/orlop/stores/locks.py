@@ -164,14 +164,14 @@ class SharedLock:
 class _Share:
     """A share that is held while a block runs."""
 
-    __slots__ = ("_lock", "_thread", "_timeout")
+    __slots__ = ("_lock", "_own_thread", "_timeout")
 
     def __init__(self, lock: SharedLock, timeout: float | None) -> None:
         self._lock = lock
         self._timeout = timeout
 
     def __enter__(self) -> None:
-        self._thread = self._lock.acquire_share(self._timeout)
+        self._own_thread = self._lock.acquire_share(self._timeout)
 
     def __exit__(
         self,
@@ -179,4 +179,4 @@ class _Share:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._lock.release_share(self._thread)
+        self._lock.release_share(self._own_thread)
