@@ -29,7 +29,7 @@ from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import attachment
-from orlop.stores.lost_data import explained
+from orlop.stores.lost_data import explained, found
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,11 +76,7 @@ class Creation:
     def run(self) -> tuple[Mount, ...]:
         """Create the snapshot and return its mounts; for the errors see the store."""
         with ExitStack() as claimed:
-            reserved = self._reserve(claimed)
-            try:
-                mounts = self._make(reserved)
-            except AlreadyExistsError as error:
-                self._adopt(reserved, error, claimed)
+            reserved, mounts = self._made(claimed)
             now = self.scope.transactor.clock.now()
             record = SnapshotRecord(
                 key=self.key,
@@ -115,25 +111,28 @@ class Creation:
         with self.scope.transactor.update(later=True) as update:
             attachment.check_lease(self.scope, update.transaction)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
-            existing = next(
-                (one for one in (self._target, self.key) if one and snapshots.exists(bucket, one)),
-                None,
-            )
+            existing = self._existing(bucket)
             if existing is None:
                 self._check_parent(bucket)
-                bucket = snapshots.create(
-                    update.transaction, self.scope.namespace, self.snapshotter
-                )
+                if bucket is None:
+                    bucket = snapshots.create(
+                        update.transaction, self.scope.namespace, self.snapshotter
+                    )
                 backend_parent = snapshots.backend_name(bucket, self.parent)
                 if backend_parent:
                     claimed.enter_context(self.claims.claim(backend_parent))
-                return _Reservation(
-                    backend_name=self._free_name(bucket, claimed), backend_parent=backend_parent
-                )
+                name = claimed_name(claimed, self.claims, bucket, self.scope.namespace, self.key)
+                return _Reservation(backend_name=name, backend_parent=backend_parent)
         self._attach_existing(existing)
         raise AlreadyExistsError(
             f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
         )
+
+    def _existing(self, bucket: Bucket | None) -> str | None:
+        """Return what stands in the way: the key, or the name that the caller aims at."""
+        if self._target and snapshots.exists(bucket, self._target):
+            return self._target
+        return self.key if snapshots.exists(bucket, self.key) else None
 
     def _attach_existing(self, key: str) -> None:
         if self.scope.transactor.lease(self.scope.namespace) is None:
@@ -143,18 +142,24 @@ class Creation:
             if snapshots.exists(bucket, key):
                 self._attach(update, key)
 
-    def _free_name(self, bucket: Bucket, claimed: ExitStack) -> str:
-        """Claim a name that the backend does not know, and return it.
+    def _made(self, claimed: ExitStack) -> tuple[_Reservation, tuple[Mount, ...]]:
+        """Do phases 1 and 2, and again where the backend has what an attempt has left there.
 
         After a rollback the same number is given out again, and the backend may have kept what
-        was made under it, or just be rid of it.
+        was made under it.
         """
         while True:
-            name = claimed_name(claimed, self.claims, bucket, self.scope.namespace, self.key)
+            reserved = self._reserve(claimed)
+            if self._target and found(self.backend, reserved.backend_name) is not None:
+                continue
             try:
-                self.backend.stat(name)
-            except NotFoundError:
-                return name
+                return reserved, self._make(reserved)
+            except AlreadyExistsError as error:
+                if self._target:
+                    self._adopt(reserved, error, claimed)
+                if found(self.backend, reserved.backend_name) is None:
+                    # To pass the answer on would tell the caller that the key was not new.
+                    raise UnknownError(f"unexpected error from snapshotter: {error}") from error
 
     def _make(self, reserved: _Reservation) -> tuple[Mount, ...]:
         """Phase 2: the backend creates it, outside of any transaction of ours."""
@@ -199,23 +204,20 @@ class Creation:
         self, reserved: _Reservation, error: AlreadyExistsError, claimed: ExitStack
     ) -> NoReturn:
         """Note the snapshot that the backend had already; the answer is an error all the same."""
-        if not self._target:
-            # The name was new: to pass the answer on would tell the caller that it was not.
-            raise UnknownError(f"unexpected error from snapshotter: {error}") from error
-        found, seen = self._find_target(reserved.backend_parent), None
-        while found != seen:
+        target, seen = self._find_target(reserved.backend_parent), None
+        while target != seen:
             # Nothing may have named it so far: looked at again where no cleanup takes it away.
-            claimed.enter_context(self.claims.claim(found.name))
-            found, seen = self._find_target(reserved.backend_parent), found
+            claimed.enter_context(self.claims.claim(target.name))
+            target, seen = self._find_target(reserved.backend_parent), target
         record = SnapshotRecord(
             key=self._target,
-            backend_name=found.name,
+            backend_name=target.name,
             parent=self.parent,
-            labels={**found.labels, **(self.labels or {})},
-            created_at=found.created_at,
-            updated_at=found.updated_at,
+            labels={**target.labels, **(self.labels or {})},
+            created_at=target.created_at,
+            updated_at=target.updated_at,
         )
-        self._note(record, found.parent, adopted=True)
+        self._note(record, target.parent, adopted=True)
         raise AlreadyExistsError(f'target snapshot "{self._target}" from snapshotter') from error
 
     def _find_target(self, backend_parent: str) -> SnapshotInfo:
