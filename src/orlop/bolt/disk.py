@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from orlop.bolt.lock import lock_exclusively
 from orlop.kv.errors import CorruptError, EngineClosedError
@@ -120,9 +120,15 @@ class FileDisk:
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only where the file ends."""
-        with self._use:
+        use = self._use
+        use.entries.append(None)  # as `with use`, without two calls for each page
+        try:
+            if use.is_over:
+                use.refuse()
             data = os.pread(self._descriptor, length, offset)
             return data if len(data) == length else self._read_on(data, offset, length)
+        finally:
+            use.entries.pop()
 
     def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
         """Read what the system has left out, unless the file ends there."""
@@ -196,34 +202,43 @@ class FileDisk:
 
 
 class _Use:
-    """Is entered by everyone who uses a descriptor, and ends when all have left it."""
+    """Is entered by everyone who uses a descriptor, and ends when all have left it.
+
+    Attributes:
+        entries: one for each who is in it.
+        is_over: whether nobody may enter it any more.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._process = os.getpid()
         # A count that needs no lock: to append and to pop are one step each.
-        self._entries: list[None] = []
-        self._is_over = False
+        self.entries: list[None] = []
+        self.is_over = False
         self._unclosed = [None]
 
     def __enter__(self) -> None:
         # In this order: who ends it looks the other way round.
-        self._entries.append(None)
-        if self._is_over:
-            self._entries.pop()
-            raise EngineClosedError(f"{self._path} is closed")
+        self.entries.append(None)
+        if self.is_over:
+            self.entries.pop()
+            self.refuse()
 
     def __exit__(self, *_: object) -> None:
-        self._entries.pop()
+        self.entries.pop()
+
+    def refuse(self) -> NoReturn:
+        """Say that it is over."""
+        raise EngineClosedError(f"{self._path} is closed")
 
     def end(self) -> bool:
         """Refuse whoever comes, wait for the others; return whether to close the descriptor.
 
         It is to be closed by the first who ends it, and by nobody else.
         """
-        self._is_over = True
+        self.is_over = True
         # A forked child has none of the threads of its parent.
-        while self._entries and os.getpid() == self._process:
+        while self.entries and os.getpid() == self._process:
             time.sleep(_POLL_SECONDS)
         try:
             self._unclosed.pop()

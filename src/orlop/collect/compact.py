@@ -66,7 +66,7 @@ class CompactGraph:
 
     def __len__(self) -> int:
         """Return how many numbers there are; some are only names."""
-        return len(self.numbers)
+        return self.numbers.count
 
     def __iter__(self) -> Iterator[Node]:
         """Iterate over the records that exist."""
@@ -108,7 +108,7 @@ class CompactGraph:
             flags: as `flags_of` has them.
             references: what it refers to, as `Edges` has it.
         """
-        if len(self.numbers) > len(self._flags):
+        if self.numbers.count > len(self._flags):
             self._grow()
         self._flags[number] = flags
         if flags & _SWEPT:
@@ -327,7 +327,7 @@ class CompactGraph:
 
     def _grow(self) -> None:
         """Have room for all numbers, and for some more."""
-        room = len(self.numbers) + _GROWTH
+        room = self.numbers.count + _GROWTH
         self._flags.extend(bytes(room - len(self._flags)))
         self._edges.grow(room)
 

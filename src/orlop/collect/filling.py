@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     from orlop.kv import Tree
     from orlop.stores.scope import Transactor
 
-_FIELDS: Final = {IMAGE: rules.TARGET, SNAPSHOT: rules.PARENT}
+_FIELDS: Final = frozenset({IMAGE, SNAPSHOT})
+"""The types that have a field that refers to something, besides those that have several."""
+
 _PLAIN: Final = frozenset({CONTENT, *_FIELDS})
 """The types of which most records say little."""
 
@@ -64,12 +66,12 @@ class Filler:
             shelf: where they lie.
         """
         self._graph = graph
+        self._numbers = graph.numbers
         self._book = book
         self._shelf = shelf
         self._is_plain = shelf.type in _PLAIN
-        self._is_image = shelf.type == IMAGE
-        self._is_snapshot = shelf.type == SNAPSHOT
-        self._flags = flags_of(shelf.type, is_root=self._is_image)
+        self._has_field = shelf.type in _FIELDS
+        self._flags = flags_of(shelf.type, is_root=shelf.type == IMAGE)
         self._own = self._place(shelf.type, shelf.snapshotter)
         self._blobs = self._place(CONTENT, "")
         # Label by label: the place of what it refers to.
@@ -77,29 +79,29 @@ class Filler:
 
     def add(self, key: bytes, tree: Tree) -> None:
         """Add a record by its key, and all that its bucket holds."""
-        references = self._references(tree) if self._is_plain else None
-        if references is None:
+        references: list[int] = []
+        if self._has_field:
+            self._take_field(tree, references)
+        labels = tree.get(names.LABELS)
+        is_plain = self._is_plain
+        if is_plain and isinstance(labels, dict):
+            is_plain = self._take_labels(labels, references)
+        if is_plain:
+            self._graph.add_plain(self._number(self._own, key), self._flags, references)
+        else:
             record = PlainBucket({key: tree})
             self._graph.add(self._shelf.read(record, names.to_text(key), self._book))
-        else:
-            self._graph.add_plain(self._number(self._own, key), self._flags, references)
 
-    def _references(self, tree: Tree) -> list[int] | None:
-        """Return what a record refers to; `None` where that is not all that it says."""
-        found: list[int] = []
-        if self._is_snapshot:
-            parent = tree.get(names.PARENT)
-            if isinstance(parent, bytes) and parent:
-                found.append(self._number(self._own, parent) << KIND_BITS | _PARENT)
-        elif self._is_image:
+    def _take_field(self, tree: Tree, found: list[int]) -> None:
+        """Append what the one field refers to that a record of this type has."""
+        if self._shelf.type == SNAPSHOT:
+            place, kind, key = self._own, _PARENT, tree.get(names.PARENT)
+        else:
             target = tree.get(names.TARGET)
-            digest = target.get(names.DIGEST) if isinstance(target, dict) else None
-            if isinstance(digest, bytes) and digest:
-                found.append(self._number(self._blobs, digest) << KIND_BITS | _TARGET)
-        labels = tree.get(names.LABELS)
-        if isinstance(labels, dict) and not self._take_labels(labels, found):
-            return None
-        return found
+            place, kind = self._blobs, _TARGET
+            key = target.get(names.DIGEST) if isinstance(target, dict) else None
+        if isinstance(key, bytes) and key:
+            found.append(self._number(place, key) << KIND_BITS | kind)
 
     def _take_labels(self, labels: Tree, found: list[int]) -> bool:
         """Append what labels refer to; return whether that is all that they mean."""
@@ -115,9 +117,8 @@ class Filler:
         return True
 
     def _number(self, place: int, key: bytes) -> int:
-        numbers = self._graph.numbers
-        number = numbers.numbers_at(place).get(key)
-        return numbers.add(place, key) if number is None else number
+        number = self._numbers.by_place[place].get(key)
+        return self._numbers.add(place, key) if number is None else number
 
     def _look_up(self, label: bytes) -> int:
         """Return the place of what a label refers to, if that is one and all that it means."""

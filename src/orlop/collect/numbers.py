@@ -8,13 +8,10 @@ Numbers are given in order and stay what they are.
 from __future__ import annotations
 
 from array import array
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from orlop.collect.node import SNAPSHOT, Node, split_snapshot
 from orlop.schema import names
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SLASH: Final = "/"
 
@@ -35,36 +32,36 @@ class Place(NamedTuple):
 
 
 class Numbers:
-    """Gives numbers to nodes. A node and its flat form have the same."""
+    """Gives numbers to nodes. A node and its flat form have the same.
+
+    Attributes:
+        count: how many numbers were given.
+        by_place: for each place the numbers of nodes by key; they grow with `add`.
+    """
 
     def __init__(self) -> None:
+        self.count = 0
+        self.by_place: list[dict[bytes, int]] = []
         self._indexes: dict[Place, int] = {}
         self._places: list[Place] = []
-        self._by_place: list[dict[bytes, int]] = []
         # By number.
         self._keys: list[bytes] = []
         self._place_of = array("I")
 
-    def __len__(self) -> int:
-        return len(self._keys)
-
     def place(self, place: Place) -> int:
-        """Return what stands for a place in `numbers_at` and `add`."""
+        """Return the index of a place: what stands for it in `by_place` and `add`."""
         index = self._indexes.get(place)
         if index is None:
             index = self._indexes[place] = len(self._places)
             self._places.append(place)
-            self._by_place.append({})
+            self.by_place.append({})
         return index
-
-    def numbers_at(self, index: int) -> Mapping[bytes, int]:
-        """Return the numbers of the nodes at a place, by key; it grows with `add`."""
-        return self._by_place[index]
 
     def add(self, index: int, key: bytes) -> int:
         """Give a number to a node that has none, by its place and key; return the number."""
-        number = len(self._keys)
-        self._by_place[index][key] = number
+        number = self.count
+        self.count = number + 1
+        self.by_place[index][key] = number
         self._keys.append(key)
         self._place_of.append(index)
         return number
@@ -73,14 +70,14 @@ class Numbers:
         """Return the number of a node, which gets one where it has none."""
         place, key = _parts(node)
         index = self.place(place)
-        number = self._by_place[index].get(key)
+        number = self.by_place[index].get(key)
         return self.add(index, key) if number is None else number
 
     def find(self, node: Node) -> int | None:
         """Return the number of a node, `None` where it has none."""
         place, key = _parts(node)
         index = self._indexes.get(place)
-        return None if index is None else self._by_place[index].get(key)
+        return None if index is None else self.by_place[index].get(key)
 
     def node(self, number: int) -> Node:
         """Return the node that has a number, whole."""
