@@ -13,6 +13,7 @@ from orlop.kv.contract import (
     Item,
     Path,
     ReadableBucket,
+    RecordBucket,
     Transaction,
     Tree,
 )
@@ -33,7 +34,7 @@ from orlop.kv.errors import (
     TransactionClosedError,
     ValueTooLargeError,
 )
-from orlop.kv.plain import PlainBucket
+from orlop.kv.plain import DraftBucket, PlainBucket
 
 __all__ = [
     "Bucket",
@@ -41,6 +42,7 @@ __all__ = [
     "BucketNotFoundError",
     "CorruptError",
     "Cursor",
+    "DraftBucket",
     "Engine",
     "EngineClosedError",
     "EngineError",
@@ -56,6 +58,7 @@ __all__ = [
     "PlainBucket",
     "ReadOnlyError",
     "ReadableBucket",
+    "RecordBucket",
     "StaleReadError",
     "Transaction",
     "TransactionClosedError",

@@ -78,12 +78,8 @@ class ReadableBucket(Protocol):
         """Iterate over the items in key order, from the first key that is `start` or greater."""
 
 
-class Bucket(ReadableBucket, Protocol):
-    """A sorted map of keys to values and nested buckets, with a counter of its own."""
-
-    @property
-    def sequence(self) -> int:
-        """The counter of this bucket: an unsigned 64-bit integer, 0 in a new bucket."""
+class RecordBucket(ReadableBucket, Protocol):
+    """What a record is written to: a bucket of a database, or one that becomes part of it."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; `None` where there is none or where a bucket is."""
@@ -105,14 +101,14 @@ class Bucket(ReadableBucket, Protocol):
             ReadOnlyError: the transaction only reads.
         """
 
-    def bucket(self, name: bytes) -> Bucket | None:
+    def bucket(self, name: bytes) -> RecordBucket | None:
         """Return the nested bucket `name`; `None` where there is none or a value is.
 
         Raises:
             NestingTooDeepError: a writing transaction goes deeper than the engine's limit.
         """
 
-    def create_bucket(self, name: bytes) -> Bucket:
+    def create_bucket(self, name: bytes) -> RecordBucket:
         """Create the nested bucket `name`.
 
         Raises:
@@ -132,7 +128,7 @@ class Bucket(ReadableBucket, Protocol):
             nothing has changed then.
         """
 
-    def create_bucket_if_absent(self, name: bytes) -> Bucket:
+    def create_bucket_if_absent(self, name: bytes) -> RecordBucket:
         """Return the nested bucket `name`, created first where it is missing.
 
         Raises: as `create_bucket`, but for BucketExistsError.
@@ -148,6 +144,27 @@ class Bucket(ReadableBucket, Protocol):
             IncompatibleValueError: a plain value has that name.
             ReadOnlyError: the transaction only reads.
         """
+
+
+class Bucket(RecordBucket, Protocol):
+    """A sorted map of keys to values and nested buckets, with a counter of its own."""
+
+    @property
+    def sequence(self) -> int:
+        """The counter of this bucket: an unsigned 64-bit integer, 0 in a new bucket."""
+
+    def bucket(self, name: bytes) -> Bucket | None:
+        """Return the nested bucket `name`; `None` where there is none or a value is.
+
+        Raises:
+            NestingTooDeepError: a writing transaction goes deeper than the engine's limit.
+        """
+
+    def create_bucket(self, name: bytes) -> Bucket:
+        """Create the nested bucket `name`; as for every record, but a bucket of the database."""
+
+    def create_bucket_if_absent(self, name: bytes) -> Bucket:
+        """Return the nested bucket `name`, created first where it is missing."""
 
     def move_bucket(self, name: bytes, target: Bucket) -> None:
         """Move the nested bucket `name`, with all that it holds, into `target`.

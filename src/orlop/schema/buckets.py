@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, overload
 
-from orlop.kv import PlainBucket
+from orlop.kv import DraftBucket, PlainBucket
 from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import TracebackType
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket, RecordBucket, Transaction
 
 
 def find(transaction: Transaction, namespace: str, *path: bytes) -> Bucket | None:
     """Return the bucket at `path` in a namespace, `None` where any part is missing."""
-    bucket: Bucket | None = transaction.root.bucket(names.SCHEMA)
-    for name in (names.to_bytes(namespace), *path):
+    bucket = transaction.root.bucket(names.SCHEMA)
+    if bucket is not None:
+        bucket = bucket.bucket(names.to_bytes(namespace))
+    for name in path:
         if bucket is None:
             return None
         bucket = bucket.bucket(name)
@@ -85,6 +88,37 @@ def delete(bucket: Bucket | None, name: str) -> None:
     key = names.to_bytes(name)
     if bucket is not None and bucket.bucket(key) is not None:
         bucket.delete_bucket(key)
+
+
+class Written:
+    """A record in the making: the bucket that is there, or one that is created at the end.
+
+    A new one is created whole, which is many times faster than key by key.
+    """
+
+    __slots__ = ("_draft", "_name", "_parent")
+
+    def __init__(self, parent: Bucket, name: str) -> None:
+        """Prepare to write the nested bucket `name`."""
+        self._parent = parent
+        self._name = names.to_bytes(name)
+        self._draft: DraftBucket | None = None
+
+    def __enter__(self) -> RecordBucket:
+        there = self._parent.bucket(self._name)
+        if there is not None:
+            return there
+        self._draft = DraftBucket()
+        return self._draft
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None and self._draft is not None:
+            self._parent.create_tree(self._name, self._draft.tree)
 
 
 def is_empty(bucket: Bucket | None) -> bool:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from orlop.model.records import Container
+from orlop.kv import DraftBucket
+from orlop.model import drafts
 from orlop.schema import buckets, fields, names, runtimes, values
 
 if TYPE_CHECKING:
     from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.model.records import Container
     from orlop.schema.fields import Wanted
 
 
@@ -67,20 +69,19 @@ def write(containers: Bucket, container: Container) -> Container:
 
     Stored extensions are never deleted, only replaced one by one, as containerd does.
     """
-    is_new = not exists(containers, container.id)
-    bucket = containers.create_bucket_if_absent(names.to_bytes(container.id))
-    values.write_time(bucket, names.CREATED_AT, container.created_at)
-    values.write_time(bucket, names.UPDATED_AT, container.updated_at)
-    values.write_any(bucket, names.SPEC, container.spec)
-    values.write_text(bucket, names.IMAGE, container.image)
-    values.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
-    values.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
-    if is_new or container.sandbox_id:
-        # Older daemons do not know the field: what they stored does not grow by an empty one.
-        values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
-    runtimes.replace(bucket, container.runtime)
-    values.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
-    stored_labels = values.write_map(bucket, names.LABELS, container.labels)
+    with buckets.Written(containers, container.id) as bucket:
+        values.write_time(bucket, names.CREATED_AT, container.created_at)
+        values.write_time(bucket, names.UPDATED_AT, container.updated_at)
+        values.write_any(bucket, names.SPEC, container.spec)
+        values.write_text(bucket, names.IMAGE, container.image)
+        values.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
+        values.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
+        if isinstance(bucket, DraftBucket) or container.sandbox_id:
+            # Older daemons do not know the field: what they stored does not grow by an empty one.
+            values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
+        runtimes.replace(bucket, container.runtime)
+        values.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
+        stored_labels = values.write_map(bucket, names.LABELS, container.labels)
     return dataclasses.replace(container, labels=stored_labels)
 
 
@@ -90,17 +91,17 @@ def delete(containers: Bucket | None, container_id: str) -> None:
 
 
 def _decode(container_id: str, container: Tree) -> Container:
-    created_at, updated_at = fields.times(container)
-    return Container(
-        id=container_id,
+    return drafts.container(
+        container_id,
         labels=fields.texts(container, names.LABELS),
-        image=fields.text(container, names.IMAGE),
-        runtime=runtimes.read(container),
+        image_name=fields.text(container, names.IMAGE),
+        runtime_used=runtimes.read(container),
         spec=fields.envelope(container, names.SPEC),
-        snapshot_key=fields.text(container, names.SNAPSHOT_KEY),
-        snapshotter=fields.text(container, names.SNAPSHOTTER),
+        snapshot=(
+            fields.text(container, names.SNAPSHOTTER),
+            fields.text(container, names.SNAPSHOT_KEY),
+        ),
         sandbox_id=fields.text(container, names.SANDBOX_ID),
         extensions=fields.envelopes(container, names.EXTENSIONS),
-        created_at=created_at,
-        updated_at=updated_at,
+        times=fields.times(container),
     )

@@ -80,11 +80,11 @@ def read_all(
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
     """Store what is known of a blob; return it without the empty labels, which are dropped."""
-    blob = blobs.create_bucket_if_absent(names.to_bytes(info.digest))
-    values.write_time(blob, names.CREATED_AT, info.created_at)
-    values.write_time(blob, names.UPDATED_AT, info.updated_at)
-    stored_labels = values.write_map(blob, names.LABELS, info.labels)
-    values.write_size(blob, names.SIZE, info.size)
+    with buckets.Written(blobs, info.digest) as blob:
+        values.write_time(blob, names.CREATED_AT, info.created_at)
+        values.write_time(blob, names.UPDATED_AT, info.updated_at)
+        stored_labels = values.write_map(blob, names.LABELS, info.labels)
+        values.write_size(blob, names.SIZE, info.size)
     return dataclasses.replace(info, labels=stored_labels)
 
 
@@ -94,11 +94,9 @@ def delete(blobs: Bucket | None, digest: str) -> None:
 
 
 def _decode(digest: str, blob: Tree) -> ContentInfo:
-    created_at, updated_at = fields.times(blob)
     return drafts.content_info(
         digest,
         fields.size(blob, names.SIZE),
         fields.texts(blob, names.LABELS),
-        created_at,
-        updated_at,
+        fields.times(blob),
     )

@@ -61,15 +61,15 @@ def read_all(images: Bucket | None, wanted: Wanted | None = None) -> list[Image]
 
 def write(images: Bucket, image: Image) -> Image:
     """Store an image; return it without the empty labels and annotations, which are dropped."""
-    bucket = images.create_bucket_if_absent(names.to_bytes(image.name))
-    values.write_time(bucket, names.CREATED_AT, image.created_at)
-    values.write_time(bucket, names.UPDATED_AT, image.updated_at)
-    stored_labels = values.write_map(bucket, names.LABELS, image.labels)
-    annotations = values.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
-    target = bucket.create_bucket_if_absent(names.TARGET)
-    values.write_text(target, names.DIGEST, image.target.digest)
-    values.write_text(target, names.MEDIA_TYPE, image.target.media_type)
-    values.write_size(target, names.SIZE, image.target.size)
+    with buckets.Written(images, image.name) as bucket:
+        values.write_time(bucket, names.CREATED_AT, image.created_at)
+        values.write_time(bucket, names.UPDATED_AT, image.updated_at)
+        stored_labels = values.write_map(bucket, names.LABELS, image.labels)
+        annotations = values.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
+        target = bucket.create_bucket_if_absent(names.TARGET)
+        values.write_text(target, names.DIGEST, image.target.digest)
+        values.write_text(target, names.MEDIA_TYPE, image.target.media_type)
+        values.write_size(target, names.SIZE, image.target.size)
     return dataclasses.replace(
         image,
         labels=stored_labels,
@@ -84,7 +84,6 @@ def delete(images: Bucket | None, name: str) -> None:
 
 def _decode(name: str, image: Tree) -> Image:
     target = fields.nested(image, names.TARGET)
-    created_at, updated_at = fields.times(image)
     return drafts.image(
         name,
         drafts.descriptor(
@@ -94,6 +93,5 @@ def _decode(name: str, image: Tree) -> Image:
             fields.texts(image, names.ANNOTATIONS),
         ),
         fields.texts(image, names.LABELS),
-        created_at,
-        updated_at,
+        fields.times(image),
     )

@@ -66,9 +66,9 @@ def read(leases: Bucket | None, lease_id: str) -> Lease | None:
 
 def write(leases: Bucket, lease: Lease) -> Lease:
     """Store a lease; return it without the empty labels, which are dropped."""
-    bucket = leases.create_bucket_if_absent(names.to_bytes(lease.id))
-    values.write_time(bucket, names.CREATED_AT, lease.created_at)
-    stored_labels = values.write_map(bucket, names.LABELS, lease.labels)
+    with buckets.Written(leases, lease.id) as bucket:
+        values.write_time(bucket, names.CREATED_AT, lease.created_at)
+        stored_labels = values.write_map(bucket, names.LABELS, lease.labels)
     return dataclasses.replace(lease, labels=stored_labels)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orlop.kv import DraftBucket
 from orlop.model.encoding import decode_uvarint, encode_uvarint
 from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.schema import buckets, names, values
@@ -106,7 +107,7 @@ class SnapshotBuckets:
     def write(self, record: SnapshotRecord) -> None:
         """Store a snapshot that is new; its usage only where it is committed."""
         snapshots = self._created(self._snapshots)
-        snapshot = snapshots.create_bucket(names.to_bytes(record.info.name))
+        snapshot = DraftBucket()
         snapshot.put(_ID, encode_uvarint(record.id))
         snapshot.put(_KIND, bytes((record.info.kind.value,)))
         if record.info.parent:
@@ -117,6 +118,7 @@ class SnapshotBuckets:
         if record.info.kind is SnapshotKind.COMMITTED:
             values.write_size(snapshot, _INODES, record.usage.inodes)
             values.write_size(snapshot, _SIZE, record.usage.size)
+        snapshots.create_tree(names.to_bytes(record.info.name), snapshot.tree)
 
     def write_labels(self, info: SnapshotInfo) -> Mapping[str, str]:
         """Store the labels and times of a snapshot that exists; return the labels as stored."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.records import Runtime
+from orlop.model import drafts
 from orlop.schema import fields, names, values
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket, Tree
+    from orlop.kv import RecordBucket, Tree
+    from orlop.model.records import Runtime
 
 
 def read(record: Tree) -> Runtime:
@@ -18,20 +19,17 @@ def read(record: Tree) -> Runtime:
         DataLossError: the options are no Any.
     """
     runtime = fields.nested(record, names.RUNTIME)
-    return Runtime(
-        name=fields.text(runtime, names.NAME),
-        options=fields.envelope(runtime, names.OPTIONS),
-    )
+    return drafts.runtime(fields.text(runtime, names.NAME), fields.envelope(runtime, names.OPTIONS))
 
 
-def replace(bucket: Bucket, runtime: Runtime) -> None:
+def replace(bucket: RecordBucket, runtime: Runtime) -> None:
     """Store a runtime in place of the one before."""
     if bucket.bucket(names.RUNTIME) is not None:
         bucket.delete_bucket(names.RUNTIME)
     merge(bucket, runtime)
 
 
-def merge(bucket: Bucket, runtime: Runtime) -> None:
+def merge(bucket: RecordBucket, runtime: Runtime) -> None:
     """Store a runtime over the one before, whose options stay if there are no new ones."""
     nested = bucket.create_bucket_if_absent(names.RUNTIME)
     values.write_text(nested, names.NAME, runtime.name)

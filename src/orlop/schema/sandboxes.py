@@ -67,14 +67,14 @@ def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
 
     A spec, options or an extension that is not given leaves the stored one, as in containerd.
     """
-    bucket = sandboxes.create_bucket_if_absent(names.to_bytes(sandbox.id))
-    values.write_time(bucket, names.CREATED_AT, sandbox.created_at)
-    values.write_time(bucket, names.UPDATED_AT, sandbox.updated_at)
-    values.write_any(bucket, names.SPEC, sandbox.spec)
-    values.write_text(bucket, names.SANDBOXER, sandbox.sandboxer)
-    runtimes.merge(bucket, sandbox.runtime)
-    values.merge_any_map(bucket, names.EXTENSIONS, sandbox.extensions)
-    stored_labels = values.write_map(bucket, names.LABELS, sandbox.labels)
+    with buckets.Written(sandboxes, sandbox.id) as bucket:
+        values.write_time(bucket, names.CREATED_AT, sandbox.created_at)
+        values.write_time(bucket, names.UPDATED_AT, sandbox.updated_at)
+        values.write_any(bucket, names.SPEC, sandbox.spec)
+        values.write_text(bucket, names.SANDBOXER, sandbox.sandboxer)
+        runtimes.merge(bucket, sandbox.runtime)
+        values.merge_any_map(bucket, names.EXTENSIONS, sandbox.extensions)
+        stored_labels = values.write_map(bucket, names.LABELS, sandbox.labels)
     return dataclasses.replace(sandbox, labels=stored_labels)
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
+from orlop.model.drafts import draft_of
 from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class SnapshotRecord:
     labels: Mapping[str, str] = field(default_factory=dict)
     created_at: Instant | None = None
     updated_at: Instant | None = None
+
+
+_Draft: Final = draft_of(SnapshotRecord)
 
 
 def find(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket | None:
@@ -119,13 +123,13 @@ def write(snapshots: Bucket, record: SnapshotRecord) -> SnapshotRecord:
 
     The link in its parent is a matter of its own: `add_child`.
     """
-    snapshot = snapshots.create_bucket_if_absent(names.to_bytes(record.key))
-    values.write_time(snapshot, names.CREATED_AT, record.created_at)
-    values.write_time(snapshot, names.UPDATED_AT, record.updated_at)
-    values.write_text(snapshot, names.NAME, record.backend_name)
-    if record.parent:
-        values.write_text(snapshot, names.PARENT, record.parent)
-    stored_labels = values.write_map(snapshot, names.LABELS, record.labels)
+    with buckets.Written(snapshots, record.key) as snapshot:
+        values.write_time(snapshot, names.CREATED_AT, record.created_at)
+        values.write_time(snapshot, names.UPDATED_AT, record.updated_at)
+        values.write_text(snapshot, names.NAME, record.backend_name)
+        if record.parent:
+            values.write_text(snapshot, names.PARENT, record.parent)
+        stored_labels = values.write_map(snapshot, names.LABELS, record.labels)
     return dataclasses.replace(record, labels=stored_labels)
 
 
@@ -149,12 +153,11 @@ def delete(snapshots: Bucket | None, key: str) -> None:
 
 
 def _decode(key: str, snapshot: Tree) -> SnapshotRecord:
-    created_at, updated_at = fields.times(snapshot)
-    return SnapshotRecord(
-        key=key,
-        backend_name=fields.text(snapshot, names.NAME),
-        parent=fields.text(snapshot, names.PARENT),
-        labels=fields.texts(snapshot, names.LABELS),
-        created_at=created_at,
-        updated_at=updated_at,
-    )
+    draft: Any = _Draft()
+    draft.key = key
+    draft.backend_name = fields.text(snapshot, names.NAME)
+    draft.parent = fields.text(snapshot, names.PARENT)
+    draft.labels = fields.texts(snapshot, names.LABELS)
+    draft.created_at, draft.updated_at = fields.times(snapshot)
+    draft.__class__ = SnapshotRecord
+    return draft  # type: ignore[no-any-return]

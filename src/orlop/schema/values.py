@@ -19,7 +19,7 @@ from orlop.schema import names
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orlop.kv import Bucket, ReadableBucket
+    from orlop.kv import ReadableBucket, RecordBucket
     from orlop.model.any import ProtoAny
 
 _ZERO_TIME: Final = Instant.from_utc(1, 1, 1)
@@ -32,7 +32,7 @@ def read_text(bucket: ReadableBucket, key: bytes) -> str:
     return "" if value is None else names.to_text(value)
 
 
-def write_text(bucket: Bucket, key: bytes, text: str) -> None:
+def write_text(bucket: RecordBucket, key: bytes, text: str) -> None:
     """Store a text, an empty one too."""
     bucket.put(key, names.to_bytes(text))
 
@@ -43,7 +43,7 @@ def read_size(bucket: ReadableBucket, key: bytes) -> int:
     return 0 if value is None else encoding.decode_varint(value)
 
 
-def write_size(bucket: Bucket, key: bytes, size: int) -> None:
+def write_size(bucket: RecordBucket, key: bytes, size: int) -> None:
     """Store a size in bytes."""
     bucket.put(key, encoding.encode_varint(size))
 
@@ -73,7 +73,7 @@ def decode_time(key: bytes, value: bytes) -> Instant | None:
     return None if instant == _ZERO_TIME else instant
 
 
-def write_time(bucket: Bucket, key: bytes, instant: Instant | None) -> None:
+def write_time(bucket: RecordBucket, key: bytes, instant: Instant | None) -> None:
     """Store a time, unless it stands there already; `None` leaves what is stored."""
     if instant is not None and not _holds_time(bucket, key, instant):
         bucket.put(key, encoding.encode_time(instant))
@@ -91,7 +91,7 @@ def read_map(bucket: ReadableBucket | None, key: bytes) -> dict[str, str]:
     }
 
 
-def write_map(bucket: Bucket, key: bytes, entries: Mapping[str, str]) -> dict[str, str]:
+def write_map(bucket: RecordBucket, key: bytes, entries: Mapping[str, str]) -> dict[str, str]:
     """Store a map in place of the one before; return it as it will be read.
 
     Entries without a value are dropped. A map of nothing else leaves an empty bucket, an
@@ -102,19 +102,19 @@ def write_map(bucket: Bucket, key: bytes, entries: Mapping[str, str]) -> dict[st
     if not entries:
         return {}
     stored = {name: value for name, value in entries.items() if value}
-    nested = bucket.create_bucket(key)
-    for name, value in stored.items():
-        nested.put(names.to_bytes(name), names.to_bytes(value))
+    bucket.create_tree(
+        key, {names.to_bytes(name): names.to_bytes(value) for name, value in stored.items()}
+    )
     return stored
 
 
-def write_any(bucket: Bucket, key: bytes, value: ProtoAny | None) -> None:
+def write_any(bucket: RecordBucket, key: bytes, value: ProtoAny | None) -> None:
     """Store an Any; `None` leaves what is stored."""
     if value is not None:
         bucket.put(key, encoding.encode_any(value))
 
 
-def merge_any_map(bucket: Bucket, key: bytes, entries: Mapping[str, ProtoAny]) -> None:
+def merge_any_map(bucket: RecordBucket, key: bytes, entries: Mapping[str, ProtoAny]) -> None:
     """Store a map of Any over the one before: entries are put, none is deleted."""
     if not entries:
         return
@@ -137,7 +137,7 @@ def decode_any(key: bytes, value: bytes) -> ProtoAny:
         ) from error
 
 
-def _holds_time(bucket: Bucket, key: bytes, instant: Instant) -> bool:
+def _holds_time(bucket: RecordBucket, key: bytes, instant: Instant) -> bool:
     try:
         return read_time(bucket, key) == instant
     except DataLossError:
