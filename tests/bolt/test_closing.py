@@ -217,7 +217,7 @@ def test_a_writer_that_waits_for_its_turn_is_told(path: Path) -> None:
 def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -> None:
     disk = FileDisk.for_reading(path)
     # As if a thread were reading: it does not exist in the child, and never ends there.
-    disk._use._entries.append(None)
+    disk._use.entries.append(None)
     child = os.fork()
     if not child:
         disk.close()
@@ -229,7 +229,7 @@ def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -
             os.waitpid(child, 0)
             pytest.fail("the child waits for a thread that it does not have")
         time.sleep(0.01)
-    disk._use._entries.clear()
+    disk._use.entries.clear()
     assert disk.size(), "the parent's file stays open"
     disk.close()
 
