@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bolt.gappy_files import free_pages, gappy, meta_of, used_pages
+from bolt.crafted_files import buckets, crafted, leaf
+from bolt.gappy_files import PAGE_SIZE, free_pages, gappy, meta_of, used_pages
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write, power_losses
 from orlop.bolt import BoltEngine
+from orlop.bolt.edit import Edit
 from orlop.bolt.free_search import FreeSearch
-from orlop.bolt.page import LEAF_PAGE
+from orlop.bolt.node import BucketState, Leaf
+from orlop.bolt.page import BUCKET_HEADER, HEADER_SIZE, LEAF_PAGE
+from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import Reachable
-from orlop.bolt.tail import find_tail
+from orlop.bolt.tail import Tail, find_tail, move
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:
@@ -142,10 +146,23 @@ def crowded_end(seed: random.Random) -> SimulatedDisk:
     return with_room(SimulatedDisk(disk.durable), 0)
 
 
+def tail_of(disk: SimulatedDisk) -> Tail:
+    walk = Reachable(disk, meta_of(disk))
+    while walk.step():
+        pass
+    tail = find_tail(walk, walk.unreachable())
+    assert tail is not None
+    return tail
+
+
 @pytest.mark.parametrize("seed_number", range(6))
 def test_what_is_in_use_at_the_end_moves_and_nothing_else_changes(seed_number: int) -> None:
     disk = crowded_end(random.Random(seed_number))
     expected, end = everything(disk), meta_of(disk).high_water
+    tail, used = tail_of(disk), used_pages(disk)
+    moved = {page for page in used if page >= tail.first}
+    # Not more than a node that begins before stays there.
+    stays = {page for page in moved if page < min(moved & tail.ways)}
     engine = BoltEngine(disk, small_pages=0)
     with engine.begin(writable=True) as transaction:
         bucket = transaction.root.bucket(b"end")
@@ -159,8 +176,8 @@ def test_what_is_in_use_at_the_end_moves_and_nothing_else_changes(seed_number: i
     engine.close()
     assert everything(disk) == expected
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
-    last = max(used_pages(disk))
-    assert last < end - 2, "the last pages are free now"
+    assert {page for page in used_pages(disk) if page >= tail.first} == stays
+    assert len(used_pages(disk)) < len(used) + 8
 
     engine = BoltEngine(disk, small_pages=0)
     with engine.begin(writable=True) as transaction:
@@ -202,6 +219,24 @@ def unsound(disk: SimulatedDisk) -> Sequence[str]:
     return [fault for fault in faults if not fault.startswith("meta page")]
 
 
+def test_a_bucket_that_moves_is_written_as_it_was() -> None:
+    """A small one is not put inside the leaf around it, which may have no room for that."""
+    disk = crafted({3: buckets(3, {b"a": 4, b"b": 5}), 4: leaf(4, {b"k": b"1"}), 5: leaf(5, {})})
+    edit = Edit(Pager(disk, PAGE_SIZE))
+    state = move(edit, BucketState(3, 7, PAGE_SIZE), {3, 4})
+    assert isinstance(state.tree, Leaf)
+    moved, kept = state.tree.values
+    assert isinstance(moved, BucketState)
+    assert not moved.inline
+    assert isinstance(moved.tree, Leaf)
+    assert moved.tree.keys == [b"k"]
+    assert kept == BUCKET_HEADER.pack(5, 0)
+    assert state.sequence == 7
+    assert state.tree.size == HEADER_SIZE + 2 * (16 + 1 + 16)
+    assert set(edit.freed_pages()) == {3, 4}
+    assert move(edit, BucketState(3, 7, PAGE_SIZE), {4}).tree == 3
+
+
 def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
     disk = crowded_end(random.Random(9))
     expected = everything(disk)
@@ -225,12 +260,7 @@ def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
 
 def test_a_page_at_the_end_that_is_damaged_stays_where_it_is() -> None:
     disk = crowded_end(random.Random(10))
-    meta = meta_of(disk)
-    walk = Reachable(disk, meta)
-    while walk.step():
-        pass
-    tail = find_tail(walk, walk.unreachable())
-    assert tail is not None
+    meta, tail = meta_of(disk), tail_of(disk)
     data = bytearray(disk.durable)
     for page in tail.ways:
         start = page * meta.page_size

@@ -55,10 +55,6 @@ def find_tail(walk: Reachable, free: Sequence[range]) -> Tail | None:
     while used < used_max and end - first < end // _SHARE:
         first -= 1
         used += walk.is_used(first)
-    # Not in the middle of a node.
-    while first < end and walk.is_continuation(first):
-        first += 1
-        used -= 1
     ways = _ways_to(walk, first)
     free_pages = [page for run in free for page in run if page >= first]
     available = sum(map(len, free)) - len(free_pages)
