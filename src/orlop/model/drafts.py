@@ -7,23 +7,45 @@ is closed by becoming of the record's class. Nobody sees it before that.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from orlop.model.records import ContentInfo, Descriptor, Image
+from orlop.model.any import ProtoAny
+from orlop.model.records import Container, ContentInfo, Descriptor, Image, Runtime, SnapshotInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from whenever import Instant
 
+    from orlop.model.records import SnapshotKind
 
-def _draft_of(record: type) -> type[Any]:
+
+Times: TypeAlias = "tuple[Instant | None, Instant | None]"
+"""When a record was created and updated."""
+
+
+def draft_of(record: type) -> type[Any]:
+    """Return the class of drafts of a record: a dataclass with slots and nothing else."""
     return type("Draft", (), {"__slots__": record.__slots__})  # type: ignore[attr-defined]
 
 
-_Descriptor: Final = _draft_of(Descriptor)
-_Image: Final = _draft_of(Image)
-_ContentInfo: Final = _draft_of(ContentInfo)
+_ProtoAny: Final = draft_of(ProtoAny)
+_Descriptor: Final = draft_of(Descriptor)
+_Image: Final = draft_of(Image)
+_Runtime: Final = draft_of(Runtime)
+_Container: Final = draft_of(Container)
+_ContentInfo: Final = draft_of(ContentInfo)
+_SnapshotInfo: Final = draft_of(SnapshotInfo)
+
+
+def envelope(type_url: str, value: bytes, unknown: bytes) -> ProtoAny:
+    """Return an Any."""
+    draft: Any = _ProtoAny()
+    draft.type_url = type_url
+    draft.value = value
+    draft.unknown = unknown
+    draft.__class__ = ProtoAny
+    return draft  # type: ignore[no-any-return]
 
 
 def descriptor(
@@ -43,17 +65,51 @@ def image(
     name: str,
     target: Descriptor,
     labels: Mapping[str, str],
-    created_at: Instant | None,
-    updated_at: Instant | None,
+    times: Times,
 ) -> Image:
     """Return an image."""
     draft: Any = _Image()
     draft.name = name
     draft.target = target
     draft.labels = labels
-    draft.created_at = created_at
-    draft.updated_at = updated_at
+    draft.created_at, draft.updated_at = times
     draft.__class__ = Image
+    return draft  # type: ignore[no-any-return]
+
+
+def runtime(name: str, options: ProtoAny | None) -> Runtime:
+    """Return the runtime of a container or sandbox."""
+    draft: Any = _Runtime()
+    draft.name = name
+    draft.options = options
+    draft.__class__ = Runtime
+    return draft  # type: ignore[no-any-return]
+
+
+def container(
+    container_id: str,
+    *,
+    labels: Mapping[str, str],
+    image_name: str,
+    runtime_used: Runtime,
+    spec: ProtoAny | None,
+    snapshot: tuple[str, str],
+    sandbox_id: str,
+    extensions: Mapping[str, ProtoAny],
+    times: Times,
+) -> Container:
+    """Return a container; its snapshot is snapshotter and key."""
+    draft: Any = _Container()
+    draft.id = container_id
+    draft.labels = labels
+    draft.image = image_name
+    draft.runtime = runtime_used
+    draft.spec = spec
+    draft.snapshotter, draft.snapshot_key = snapshot
+    draft.sandbox_id = sandbox_id
+    draft.extensions = extensions
+    draft.created_at, draft.updated_at = times
+    draft.__class__ = Container
     return draft  # type: ignore[no-any-return]
 
 
@@ -61,15 +117,31 @@ def content_info(
     digest: str,
     size: int,
     labels: Mapping[str, str],
-    created_at: Instant | None,
-    updated_at: Instant | None,
+    times: Times,
 ) -> ContentInfo:
     """Return what is known of a blob."""
     draft: Any = _ContentInfo()
     draft.digest = digest
     draft.size = size
     draft.labels = labels
-    draft.created_at = created_at
-    draft.updated_at = updated_at
+    draft.created_at, draft.updated_at = times
     draft.__class__ = ContentInfo
+    return draft  # type: ignore[no-any-return]
+
+
+def snapshot_info(
+    kind: SnapshotKind,
+    name: str,
+    parent: str,
+    labels: Mapping[str, str],
+    times: Times,
+) -> SnapshotInfo:
+    """Return a snapshot."""
+    draft: Any = _SnapshotInfo()
+    draft.kind = kind
+    draft.name = name
+    draft.parent = parent
+    draft.labels = labels
+    draft.created_at, draft.updated_at = times
+    draft.__class__ = SnapshotInfo
     return draft  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from typing import Final
 
 from whenever import Instant
 
+from orlop.model import drafts
 from orlop.model.any import ProtoAny
 from orlop.model.errors import DataLossError, InvalidArgumentError
 from orlop.model.varint import (
@@ -147,7 +148,7 @@ def _decode_usual(data: bytes) -> ProtoAny | None:
         return None
     if begin + length != len(data):
         return None
-    return ProtoAny(type_url.decode(), data[begin:])
+    return drafts.envelope(type_url.decode(), data[begin:], b"")
 
 
 def _no_time(data: bytes, reason: str) -> DataLossError:
