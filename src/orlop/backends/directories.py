@@ -18,6 +18,7 @@ from orlop.backends.removal import remove_tree
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
+    from types import TracebackType
 
 _NEW: Final = "new-"
 _REMOVED: Final = "rm-"
@@ -36,26 +37,34 @@ class SnapshotDirectories:
     @contextlib.contextmanager
     def new(self, fill: Callable[[Path], None]) -> Iterator[Path]:
         """Yield a new directory without a number, filled; where it gets none it is deleted."""
-        files.make_directories(self._path, _MODE)
-        directory = self._path / files.unique_name(_NEW)
-        with self.claim(directory.name):
+        name = files.unique_name(_NEW)
+        directory = self._path / name
+        with self.claim(name):
             try:
-                directory.mkdir(_MODE)
+                self._make(directory)
                 fill(directory)
                 yield directory
             finally:
                 with contextlib.suppress(OSError):  # the cleanup tries again, and tells
                     remove_tree(directory)
 
+    def _make(self, directory: Path) -> None:
+        try:
+            directory.mkdir(_MODE)
+        except FileNotFoundError:  # the first one
+            files.make_directories(self._path, _MODE)
+            directory.mkdir(_MODE)
+
     def is_free(self, number: str) -> bool:
         """Tell whether nothing has that number: what an update that failed has left keeps it."""
-        return not any(
-            os.path.lexists(self._path / name) for name in (number, f"{_REMOVED}{number}")
-        )
+        for name in (number, f"{_REMOVED}{number}"):
+            if os.path.lexists(f"{self._path}/{name}"):
+                return False
+        return True
 
     def put_in_place(self, directory: Path, number: str) -> None:
         """Give a new directory its number, durably, before the database names it."""
-        directory.rename(self._path / number)
+        directory.rename(f"{self._path}/{number}")
         files.sync_directory(self._path)
 
     def take_away(self, number: str) -> None:
@@ -125,15 +134,41 @@ class SnapshotDirectories:
         except FileNotFoundError:
             return set()
 
-    @contextlib.contextmanager
-    def claim(self, name: str) -> Iterator[bool]:
+    def claim(self, name: str) -> contextlib.AbstractContextManager[bool]:
         """Keep other threads from deleting that directory; tell whether none does already."""
+        return _Claim(self, name)
+
+    def begin_claim(self, name: str) -> bool:
+        """Claim a name until `end_claim`; return whether nobody else has it."""
         with self._mutex:
             is_ours = name not in self._claimed
             self._claimed.add(name)
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                with self._mutex:
-                    self._claimed.discard(name)
+        return is_ours
+
+    def end_claim(self, name: str) -> None:
+        """End a claim that nobody else had."""
+        with self._mutex:
+            self._claimed.discard(name)
+
+
+class _Claim:
+    """A name that is claimed while a block runs."""
+
+    __slots__ = ("_directories", "_is_ours", "_name")
+
+    def __init__(self, directories: SnapshotDirectories, name: str) -> None:
+        self._directories = directories
+        self._name = name
+
+    def __enter__(self) -> bool:
+        self._is_ours = self._directories.begin_claim(self._name)
+        return self._is_ours
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._is_ours:
+            self._directories.end_claim(self._name)

@@ -227,8 +227,7 @@ class Snapshots:
         parent = self._rebased(record.info, parent)
         chain = self._chain(parent)
         now = self._clock.now()
-        info = dataclasses.replace(
-            record.info,
+        info = SnapshotInfo(
             kind=SnapshotKind.COMMITTED,
             name=name,
             parent=parent,

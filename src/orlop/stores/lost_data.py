@@ -6,36 +6,50 @@ died in a commit and a collection followed, or somebody deleted files.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from types import TracebackType
 
     from orlop.model.backends import SnapshotBackend
     from orlop.model.records import SnapshotInfo
 
 
-@contextmanager
-def explained(
-    backend: SnapshotBackend, backend_name: str, key: str, snapshotter: str
-) -> Iterator[None]:
-    """Let an error of the backend that means the data of a snapshot is gone say so by its key.
+class explained:  # noqa: N801 (it is used as a function; a generator costs three times as much)
+    """Lets an error of the backend that means the data of a snapshot is gone say so by its key.
 
     Raises:
         NotFoundError: something was not found in the block; where it is not that data, as it is.
     """
-    try:
-        yield
-    except NotFoundError as error:
-        if not backend_name or found(backend, backend_name) is not None:
-            raise
-        raise NotFoundError(
-            f'snapshot "{key}" of {snapshotter}: its data is gone from the backend '
-            f"({error.context}); remove it and make it again"
-        ) from error
+
+    __slots__ = ("_backend", "_backend_name", "_key", "_snapshotter")
+
+    def __init__(
+        self, backend: SnapshotBackend, backend_name: str, key: str, snapshotter: str
+    ) -> None:
+        self._backend = backend
+        self._backend_name = backend_name
+        self._key = key
+        self._snapshotter = snapshotter
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not isinstance(error, NotFoundError) or not self._backend_name:
+            return
+        if found(self._backend, self._backend_name) is None:
+            raise NotFoundError(
+                f'snapshot "{self._key}" of {self._snapshotter}: its data is gone from the '
+                f"backend ({error.context}); remove it and make it again"
+            ) from error
 
 
 def found(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:

@@ -176,9 +176,10 @@ class SnapshotStore:
             if exists:
                 attachment.attach(self.scope, update, self._resource_type, name)
             else:
-                self._commit(
-                    update, bucket, name, self._get(update.transaction, key), labels, parent
-                )
+                active = snapshots.read(bucket, key)
+                if active is None:
+                    raise self._missing(key)
+                self._commit(update, bucket, name, active, labels, parent)
         if exists:
             raise AlreadyExistsError(f'snapshot "{name}"')
 
@@ -190,8 +191,9 @@ class SnapshotStore:
             FailedPreconditionError: others stand on it; the message names them.
         """
         with self.scope.transactor.update() as update:
-            record = self._get(update.transaction, key)
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            if not snapshots.exists(bucket, key):
+                raise self._missing(key)
             # A note of a child that is gone, as older daemons left them, holds nothing.
             children = [
                 one for one in snapshots.children(bucket, key) if snapshots.exists(bucket, one)
@@ -201,10 +203,11 @@ class SnapshotStore:
                     f'cannot remove snapshot "{key}" with child: {_named(children)}; '
                     "remove what stands on it first"
                 )
-            if record.parent and not snapshots.exists(bucket, record.parent):
-                raise NotFoundError(f'parent snapshot "{record.parent}" of "{key}"')
-            if record.parent:
-                snapshots.remove_child(bucket, record.parent, key)
+            parent = snapshots.parent(bucket, key)
+            if parent and not snapshots.exists(bucket, parent):
+                raise NotFoundError(f'parent snapshot "{parent}" of "{key}"')
+            if parent:
+                snapshots.remove_child(bucket, parent, key)
             snapshots.delete(bucket, key)
             attachment.detach(self.scope, update, self._resource_type, key)
             update.changes.deletions += 1
@@ -305,24 +308,26 @@ class SnapshotStore:
         """
         backend = self._backend()
         inherited = label_names.inheritable(labels)
-        backend_name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, name)
-        stands_on = snapshots.backend_name(bucket, parent)
-        while (left := found(backend, backend_name)) is not None:
+        stands_on = snapshots.backend_name(bucket, parent) if parent else ""
+        moved_onto = "" if active.parent else stands_on
+        while True:
+            backend_name = claimed_name(
+                update.held, self.claims, bucket, self.scope.namespace, name
+            )
+            try:
+                with explained(backend, active.backend_name, active.key, self.snapshotter):
+                    backend.commit(backend_name, active.backend_name, inherited, parent=moved_onto)
+            except (AlreadyExistsError, NotFoundError) as error:
+                left = found(backend, backend_name)
+                if left is None:
+                    _logger.warning("snapshot %r cannot be committed: %s", active.key, error)
+                    raise
+            else:
+                return backend_name
             is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
             if is_ours and found(backend, active.backend_name) is None:
                 backend.update(replace(left, labels=inherited or {}), ("labels",))
                 return backend_name
-            backend_name = claimed_name(
-                update.held, self.claims, bucket, self.scope.namespace, name
-            )
-        moved_onto = "" if active.parent else stands_on
-        try:
-            with explained(backend, active.backend_name, active.key, self.snapshotter):
-                backend.commit(backend_name, active.backend_name, inherited, parent=moved_onto)
-        except NotFoundError as error:
-            _logger.warning("snapshot %r cannot be committed: %s", active.key, error)
-            raise
-        return backend_name
 
     def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
         def read(transaction: Transaction) -> _T:
@@ -334,10 +339,13 @@ class SnapshotStore:
         bucket = snapshots.find(transaction, self.scope.namespace, self.snapshotter)
         record = snapshots.read(bucket, key)
         if record is None:
-            raise NotFoundError(
-                f'snapshot "{key}" of {self.snapshotter} in namespace "{self.scope.namespace}"'
-            )
+            raise self._missing(key)
         return record
+
+    def _missing(self, key: str) -> NotFoundError:
+        return NotFoundError(
+            f'snapshot "{key}" of {self.snapshotter} in namespace "{self.scope.namespace}"'
+        )
 
     def _create(self, transaction: Transaction) -> Bucket:
         return snapshots.create(transaction, self.scope.namespace, self.snapshotter)
