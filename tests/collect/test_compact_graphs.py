@@ -150,6 +150,7 @@ def test_what_nobody_refers_to_any_more_is_dropped(monkeypatch: pytest.MonkeyPat
     graph.add(Facts(kept, references=(Edge(target, "x"),)))
     for _ in range(1_000):
         graph.replace(source, Facts(source, references=(Edge(target, "x"), Edge(kept, "y"))))
+        graph.tidy(nothing)
     assert len(graph._edges._references) < 40
     for node, targets in ((source, [target, kept]), (kept, [target])):
         assert following(graph, node, START) == targets

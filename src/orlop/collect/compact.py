@@ -19,7 +19,7 @@ from orlop.collect.numbers import Numbers
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from whenever import Instant
 
@@ -163,6 +163,14 @@ class CompactGraph:
                 waiting.discard(number)
                 if not waiting:
                     del self._waiting[target]
+
+    def tidy(self, breathe: Callable[[], None]) -> None:
+        """Drop what changes have left behind, if it is much; not to be done while updates wait.
+
+        Args:
+            breathe: is called now and then, so that others get their turn.
+        """
+        self._edges.tidy(breathe)
 
     def add_collections(
         self, collections: Mapping[str, Collection], namespaces: Iterable[str]

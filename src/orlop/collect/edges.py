@@ -6,11 +6,12 @@ when it changes; what it was before stays in its slots until much is of no use a
 
 from __future__ import annotations
 
+import time
 from array import array
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 # What the last two bits of a reference say; the number of its target stands before them.
 WHOLE: Final = 0
@@ -25,6 +26,7 @@ KIND_MASK: Final = 3
 WASTE_MIN: Final = 100_000
 """From so many references on that nobody has any more, they are dropped."""
 
+_NUMBERS_AT_ONCE: Final = 1_000
 _NONE: Final = 0
 """Where a chain of references to a number ends; the slot 0 is never used."""
 
@@ -85,10 +87,15 @@ class Edges:
         """Let a number refer to nothing."""
         self._waste += self.counts[number]
         self.counts[number] = 0
-        if self._waste > max(WASTE_MIN, len(self._references) // 2):
-            self._drop_waste()
 
-    def _drop_waste(self) -> None:
+    def tidy(self, breathe: Callable[[], None]) -> None:
+        """Drop the references that nobody has any more, if they are many: all move together.
+
+        Args:
+            breathe: is called now and then, so that others get their turn.
+        """
+        if self._waste <= max(WASTE_MIN, len(self._references) // 2):
+            return
         before, starts, counts = self._references, self._start, self.counts
         self._references = array("I", [_NONE])
         self._referrers = array("I", [_NONE])
@@ -98,3 +105,6 @@ class Edges:
         self.grow(len(starts))
         for number, count in enumerate(counts):
             self.put(number, before[starts[number] : starts[number] + count])
+            if not number % _NUMBERS_AT_ONCE:
+                time.sleep(0)
+                breathe()
