@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import InternalError
 from orlop.model.records import Lease, LeaseResource
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,9 +57,11 @@ def read(leases: Bucket | None, lease_id: str) -> Lease | None:
     lease = buckets.child(leases, lease_id)
     if lease is None:
         return None
+    # Not the whole of it: what it holds may be much.
+    entries = lease.tree(names.LABELS) or {}
     return Lease(
         id=lease_id,
-        labels=values.read_map(lease, names.LABELS),
+        labels=fields.texts({names.LABELS: entries}, names.LABELS),
         created_at=values.read_time(lease, names.CREATED_AT),
     )
 
