@@ -20,8 +20,8 @@ from collect.settable import SettableClock
 from collect.things import Things, thing
 from collect.worlds import Record
 from orlop import Database
+from orlop.collect import edges, reports
 from orlop.collect import pursuit as pursuing
-from orlop.collect import reports
 from orlop.collect.filling import fill
 from orlop.collect.node import Node
 from orlop.collect.pursuit import Pursuit
@@ -256,3 +256,17 @@ def test_a_subscriber_cannot_collect_within_a_collection(bare: Database) -> None
     assert bare.gc.run().removed == {"image": 1}
     assert [event.topic for event in refused] == ["/images/delete"]
     assert Node("image", "ns1", "old") not in bare.gc.plan().marked.graph
+
+
+@pytest.mark.interpreted("lowers a limit, which compiled code has built in")
+def test_what_changes_leave_behind_is_dropped(
+    bare: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(edges, "WASTE_MIN", 10)
+    write_images(bare, 5)
+    for _ in range(10):
+        bare.gc.run(verify=True)
+        write_images(bare, 5)
+    pursuit = bare.gc._runner._pursuit
+    assert pursuit is not None
+    assert len(pursuit.graph._edges._references) < 40

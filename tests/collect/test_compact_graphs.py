@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from whenever import TimeDelta
@@ -28,7 +29,6 @@ from orlop.collect.rules import RuleBook
 from orlop.database import Database
 
 if TYPE_CHECKING:
-    import pytest
     from whenever import Instant
 
     from collect.worlds import Record, Thing
@@ -141,6 +141,7 @@ def test_replacing_records_one_by_one_is_reading_them_again(
             }
 
 
+@pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_what_nobody_refers_to_any_more_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edges, "WASTE_MIN", 10)
     graph = CompactGraph()

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from whenever import TimeDelta
@@ -24,8 +25,6 @@ from orlop.kv import PlainBucket
 from orlop.schema import names
 
 if TYPE_CHECKING:
-    import pytest
-
     from collect.worlds import Record
     from orlop.kv import Tree
 
@@ -139,6 +138,7 @@ def test_all_labels_that_mean_something_begin_alike() -> None:
     assert all(rule.name.encode().startswith(filling._COMMON) for rule in LABEL_RULES)
 
 
+@pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_labels_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "_KNOWN_MAX", 3)
     graph = CompactGraph()
