@@ -11,6 +11,7 @@ from orlop.collect import run as running
 from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, split_snapshot
 from orlop.collect.pieces import pieces
 from orlop.collect.pursuit import Pursuit
+from orlop.collect.turns import Turns
 from orlop.schema import containers, content, images, ingests, leases, sandboxes, snapshots
 
 if TYPE_CHECKING:
@@ -65,19 +66,18 @@ def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
 
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
-    take_turn = running._Run._take_turn
+    take = Turns.take
 
     def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
         return pieces(*arguments, **{**options, "size": 1})
 
-    def take_one(self: running._Run, remaining: deque[list[int]], *arguments: Any) -> None:
-        if remaining:
-            write()
-            take_turn(self, deque([remaining.popleft()]), *arguments)
+    def take_one(self: Turns, remaining: deque[list[int]], *arguments: Any) -> None:
+        write()
+        take(self, deque([remaining.popleft()]), *arguments)
 
     stack = ExitStack()
     stack.enter_context(mock.patch.object(running, "pieces", cut))
-    stack.enter_context(mock.patch.object(running._Run, "_take_turn", take_one))
+    stack.enter_context(mock.patch.object(Turns, "take", take_one))
     return stack
 
 

@@ -292,7 +292,9 @@ def test_gc_remove(bare: Database, clock: SettableClock) -> None:
 
     with bare.update() as update:
         missing = Node("content", "ns9", digest_of(1))
-        Sweep(bare.namespaces.transactor, update, {}).remove([*swept[::2], missing])
+        sweep = Sweep(bare.namespaces.transactor, update, {})
+        sweep.remove([*swept[::2], missing])
+        sweep.finish()
     with bare.view() as transaction:
         assert set(Graph.read(transaction).swept()) == set(swept[1::2])
 

@@ -11,17 +11,22 @@ import pytest
 
 from collect.interleaving import interleaved, remove_record
 from collect.records import Records, digest_of
-from orlop.collect import reports
+from orlop.collect import reports, turns
 from orlop.collect import run as running
 from orlop.collect.pursuit import Pursuit
 from orlop.collect.reports import Listener
+from orlop.collect.turns import Turns
 from orlop.model.errors import UnavailableError
+from orlop.schema import snapshots
 from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable
 
     from orlop import Database
+    from orlop.collect.node import Node
+    from orlop.collect.sweep import Sweep
     from orlop.model.events import Event
 
 GC = "containerd.io/gc."
@@ -48,33 +53,58 @@ def version(database: Database) -> int:
         return transaction.id
 
 
-def test_where_nobody_waits_all_goes_in_one_commit(bare: Database) -> None:
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many records went in each turn."""
+    found: list[int] = []
+    remove = Turns._remove
+
+    def count(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+        removed = remove(self, remaining, sweep)
+        found.append(len(removed))
+        return removed
+
+    monkeypatch.setattr(Turns, "_remove", count)
+    return found
+
+
+def test_where_nobody_waits_all_goes_in_one_turn(bare: Database, sizes: list[int]) -> None:
+    write_garbage(bare, 100)
+    with mock.patch.object(turns, "_TURN_NANOSECONDS", 0):
+        assert bare.gc.run().removed == {"content": 100}
+    assert sizes == [100]
+
+
+def test_turns_without_writers_between_are_one_commit(bare: Database, sizes: list[int]) -> None:
     write_garbage(bare, 100)
     before = version(bare)
-    with mock.patch.object(running, "_TURN_NANOSECONDS", 0):
-        statistics = bare.gc.run()
-    assert statistics.removed == {"content": 100}
+    with mock.patch.object(turns, "_TURN_RECORDS", 40):
+        assert bare.gc.run().removed == {"content": 100}
+    assert sizes == [40, 40, 20]
     assert version(bare) == before + 1
 
 
-def test_much_goes_in_several_commits(bare: Database) -> None:
-    write_garbage(bare, 100)
-    before = version(bare)
-    with mock.patch.object(running, "_TURN_RECORDS", 40):
-        assert bare.gc.run().removed == {"content": 100}
-    assert version(bare) == before + 3
-
-
-def test_a_turn_for_which_somebody_waits_ends(bare: Database) -> None:
+def test_not_too_much_waits_for_the_disk(bare: Database, sizes: list[int]) -> None:
     write_garbage(bare, 100)
     before = version(bare)
     with (
-        mock.patch.object(running, "_TURN_NANOSECONDS", 0),
+        mock.patch.object(turns, "_TURN_RECORDS", 16),
+        mock.patch.object(turns, "_UNDURABLE_RECORDS", 32),
+    ):
+        assert bare.gc.run().removed == {"content": 100}
+    assert sizes == [16] * 6 + [4]
+    assert version(bare) == before + 4
+
+
+def test_a_turn_for_which_somebody_waits_ends(bare: Database, sizes: list[int]) -> None:
+    write_garbage(bare, 100)
+    with (
+        mock.patch.object(turns, "_TURN_NANOSECONDS", 0),
         mock.patch.object(SharedLock, "is_wanted", new_callable=mock.PropertyMock) as wanted,
     ):
         wanted.side_effect = [False, True, True] + [False] * 100
         assert bare.gc.run().removed == {"content": 100}
-    assert version(bare) == before + 3
+    assert sizes == [16, 8, 76]
 
 
 def test_who_waits_gets_a_turn_between_two_of_the_sweep(bare: Database) -> None:
@@ -89,19 +119,19 @@ def test_who_waits_gets_a_turn_between_two_of_the_sweep(bare: Database) -> None:
             images.image("ns1", "image", digest_of(199))
         committed.set()
 
-    def remove(self: running._Run, remaining: object, sweep: object) -> object:
+    def remove(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
         begun.set()
         while not bare.gate.is_wanted and not committed.is_set():
             pass
-        left.append(len(remaining))  # type: ignore[arg-type]
-        return actual(self, remaining, sweep)  # type: ignore[arg-type]
+        left.append(len(remaining))
+        return actual(self, remaining, sweep)
 
-    actual = running._Run._remove
+    actual = Turns._remove
     thread = threading.Thread(target=commit)
     thread.start()
     with (
-        mock.patch.object(running, "_TURN_NANOSECONDS", 0),
-        mock.patch.object(running._Run, "_remove", remove),
+        mock.patch.object(turns, "_TURN_NANOSECONDS", 0),
+        mock.patch.object(Turns, "_remove", remove),
     ):
         statistics = bare.gc.run()
     thread.join(SECONDS)
@@ -129,6 +159,54 @@ def test_events_are_told_when_updates_go_on(bare: Database) -> None:
     assert told == ["/snapshot/remove"]
 
 
+def test_events_are_told_when_all_is_durable(bare: Database) -> None:
+    def garbage(records: Records) -> None:
+        for key in ("one", "two"):
+            records.snapshot("ns1", "native", key)
+
+    write(bare, garbage)
+    before = version(bare)
+    told: list[tuple[str, int]] = []
+    committed: list[bool] = []
+    bare.subscribe(lambda event: told.append((event.topic, version(bare))))
+    bare.follow(lambda changes: committed.append(changes.committed))
+    with (
+        mock.patch.object(turns, "_TURN_RECORDS", 1),
+        mock.patch.object(running, "PIECE_RECORDS", 1),
+    ):
+        assert bare.gc.run().removed == {"snapshot": 2}
+    assert told == [("/snapshot/remove", before + 1)] * 2
+    assert committed == [True], "a sweep counts as one update, however many turns it takes"
+
+
+def test_what_went_before_a_failure_is_told_of(bare: Database) -> None:
+    def garbage(records: Records) -> None:
+        for number in range(20):
+            records.snapshot("ns1", "native", f"{number}")
+
+    write(bare, garbage)
+    told: list[Event] = []
+    bare.subscribe(told.append)
+    remove = Turns._remove
+    calls = iter([remove])
+
+    def fail(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+        for call in calls:
+            return call(self, remaining, sweep)
+        remove(self, remaining, sweep)
+        raise KeyboardInterrupt
+
+    with (
+        mock.patch.object(turns, "_TURN_RECORDS", 8),
+        mock.patch.object(Turns, "_remove", fail),
+        pytest.raises(KeyboardInterrupt),
+    ):
+        bare.gc.run()
+    assert len(told) == 8
+    assert bare.gc.run(verify=True).removed == {"snapshot": 12}
+    assert len(told) == 20
+
+
 def test_what_a_subscriber_writes_counts(bare: Database) -> None:
     def garbage(records: Records) -> None:
         records.snapshot("ns1", "native", "garbage", labels={f"{GC}ref.content.0": digest_of(1)})
@@ -139,7 +217,7 @@ def test_what_a_subscriber_writes_counts(bare: Database) -> None:
     end = bare.subscribe(
         lambda _: write(bare, lambda records: records.image("ns1", "image", digest_of(1)))
     )
-    with interleaved("between", lambda: None):
+    with mock.patch.object(turns, "_UNDURABLE_RECORDS", 1), interleaved("between", lambda: None):
         assert bare.gc.run().removed == {"snapshot": 1}
     end()
     assert bare.gc.run(verify=True).removed == {}
@@ -173,6 +251,24 @@ def test_a_collection_that_cannot_follow_removes_nothing_more(
     ):
         bare.gc.run()
     assert bare.gc.run().removed == {}
+
+
+def test_what_is_not_durably_gone_is_not_read_as_if_it_were_there(bare: Database) -> None:
+    write_garbage(bare, 3)
+    waiting = iter([False, True])
+
+    def make_a_snapshotter() -> None:
+        # As the store does for a new snapshot, without waiting; all of the namespace is read then.
+        if next(waiting, False):
+            with bare.namespaces.transactor.update(later=True) as update:
+                snapshots.create(update.transaction, "ns1", "native")
+
+    with interleaved("between", make_a_snapshotter):
+        statistics = bare.gc.run()
+    # What is read again counts as touched, and stays until the next collection.
+    assert statistics.removed == {"content": 1}
+    assert statistics.kept == 2
+    assert bare.gc.run(verify=True).removed == {"content": 2}
 
 
 def test_a_listener_is_deaf_to_one_thread_for_a_while() -> None:

@@ -2,7 +2,7 @@
 
 It reads as a story: `facts` (what one record says, by the table in `rules`), `graph` (all of
 them), `mark` (what can be reached), `pursuit` (and what others change meanwhile), `sweep` (the
-rest goes from the metadata, in `pieces`), `cleanup` (and then from the backends). `run` is all
+rest goes from the metadata, in `turns`), `cleanup` (and then from the backends). `run` is all
 of that; `plan` is the same without touching anything.
 """
 

@@ -53,11 +53,13 @@ class Pursuit:
 
     Attributes:
         graph: what the records refer to, as of the last catch-up.
+        is_ahead: whether a sweep has removed records from it that may not be durably gone.
     """
 
     def __init__(self, domain: Domain, book: RuleBook) -> None:
         """Begin to listen; `close` ends it."""
         self.graph = CompactGraph()
+        self.is_ahead = False
         self._domain = domain
         self._book = book
         self._listener = domain.reports.listen()
@@ -84,6 +86,7 @@ class Pursuit:
             self._mark(now)
         else:
             self._follow(self._read_again(self._take()), hold=False)
+            self.graph.tidy(self.breathe)
             self._renew(self._colors, now)
         self.come_close()
 
@@ -248,9 +251,18 @@ class Pursuit:
     def _read_again(self, touched: set[Path]) -> dict[Node, Facts | None]:
         if not touched:
             return {}
+        if self.is_ahead:
+            # Else what was removed might be read, as if it were there.
+            self._wait_for_disk()
         return self._domain.transactor.read(
             lambda transaction: read_again(transaction, self._book, touched, self.graph)
         )
+
+    def _wait_for_disk(self) -> None:
+        """Return when all that was committed before is durable."""
+        with self._domain.transactor.update() as update:
+            update.changes.committed = False  # it changes nothing that others were to be told of
+        self.is_ahead = False
 
     def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:
         affected: set[int] = set()

@@ -1,9 +1,8 @@
-"""A run: mark beside the writers, catch up, sweep in turns, clean up.
+"""A run: mark beside the writers, sweep in turns, clean up.
 
 Writers wait for short moments only: for each turn of the sweep, in which the mark is brought to
-the newest version, and some pieces of garbage go. How long that takes depends on what changed
-meanwhile and on whether anybody waits, not on the size of the database: a turn ends soon after
-somebody wants to write, and takes more, in one commit, where nobody does.
+the newest version, and some garbage goes. How long that takes depends on what changed meanwhile
+and on the size of a piece of garbage, not on the size of the database.
 
 Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8. There updates
 wait for all of mark and sweep.
@@ -13,10 +12,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from orlop.collect.cleanup import Order
 from orlop.collect.dirt import CONTENT_BACKEND
@@ -28,7 +27,7 @@ from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
-from orlop.collect.sweep import Sweep
+from orlop.collect.turns import PIECE_RECORDS, Turns
 from orlop.model.errors import OrlopError
 from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
@@ -38,10 +37,8 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.collect.causes import Causes
     from orlop.collect.cleaning import Cleaner
     from orlop.collect.domain import Domain
-    from orlop.collect.node import Node
     from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
     from orlop.collect.resources import Collection
@@ -49,25 +46,14 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 
-_PIECE_RECORDS: Final = 8
-"""How many records go together in any case: about a millisecond of work."""
-
-_TURN_RECORDS: Final = 512
-"""How many go in one commit where nobody waits: whoever comes then waits for its end."""
-
-_TURN_NANOSECONDS: Final = 4_000_000
-"""How long a turn is where somebody waits; its commit, which is to come, takes as long again."""
-
 
 @dataclass(slots=True)
 class Swept:
     """What mark and sweep did; the durations are in nanoseconds."""
 
-    removed: list[Node] = field(default_factory=list)
     kept: int = 0
     mark_nanoseconds: int = 0
     sweep_nanoseconds: int = 0
-    pauses: list[int] = field(default_factory=list)
 
 
 class Runner:
@@ -112,7 +98,7 @@ class Runner:
                 self.forget()  # what they say changes without a report
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-        return _clean_up(self._cleaner, run.swept, Order(only, release))
+        return _clean_up(self._cleaner, run, Order(only, release))
 
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes what is held; `None`: never.
@@ -151,10 +137,10 @@ class _Run:
 
     def __init__(self, domain: Domain, pursuit: Pursuit, plan: Plan | None) -> None:
         self.swept = Swept()
+        self.turns = Turns(domain, pursuit)
         self.pursuit = pursuit
         self._domain = domain
         self._plan = plan
-        self._causes: Causes | None = None
 
     def mark(self, *, verify: bool) -> None:
         """Bring graph and mark to the present, while others write."""
@@ -164,30 +150,42 @@ class _Run:
         begun = perf_counter_ns()
         self.pursuit.begin()
         if verify:
-            with self._gate():
+            with self.turns.gate():
                 self.pursuit.verify()
         self.swept.mark_nanoseconds = perf_counter_ns() - begun
 
     def sweep(self) -> None:
-        """Remove what is not marked, piece by piece."""
+        """Remove what is not marked, turn by turn."""
         begun = perf_counter_ns()
+        try:
+            self._sweep()
+        except BaseException:
+            # What is gone is told of all the same, if it becomes durable.
+            with suppress(OrlopError):
+                self.turns.make_durable()
+            raise
+        self.turns.make_durable()
+        self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
+        self.swept.sweep_nanoseconds = perf_counter_ns() - begun
+
+    def _sweep(self) -> None:
         with cancelled_on_failure() as collections:
             if self._domain.resources:
-                with self._gate():
+                with self.turns.gate():
                     self.pursuit.catch_up()
                     begin_collections(self._domain, collections)
                     existing = self._domain.transactor.read(namespaces.all_names)
                     self.pursuit.add_collections(collections, existing)
             garbage = self._garbage()
-            if self._domain.journal is not None:
-                self._causes = self.pursuit.causes(garbage)
+            causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
             remaining = self._pieces(garbage, collections)
-            self._take_turn(remaining, collections, self._plan)
+            if remaining:
+                self.turns.take(remaining, causes, collections, self._check)
+            if collections:
+                self.turns.make_durable()
         _finish(collections)
         while remaining:
-            self._take_turn(remaining, {}, None)
-        self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
-        self.swept.sweep_nanoseconds = perf_counter_ns() - begun
+            self.turns.take(remaining, causes, {}, lambda: None)
 
     def _garbage(self) -> list[int]:
         if self._plan is None:
@@ -202,71 +200,17 @@ class _Run:
         node = self.pursuit.graph.node
         first = {one for one in garbage if node(one).type in collections} if collections else set()
         references = self.pursuit.graph.mentioned
-        return deque(pieces(garbage, references, size=_PIECE_RECORDS, first=first))
+        return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
 
-    def _take_turn(
-        self,
-        remaining: deque[list[int]],
-        collections: Mapping[str, Collection],
-        plan: Plan | None,
-    ) -> None:
-        """Remove what is not held of the next pieces; a plan is checked again first.
-
-        That is one commit. What was removed is told of when updates go on again.
-        """
-        if not remaining:
-            return
-        with ExitStack() as turn:
-            turn.enter_context(self._gate())
-            self.pursuit.catch_up()
-            if plan is not None:
-                self._check(plan)
-            with self._domain.transactor.update() as update:
-                update.held.push(turn.pop_all())
-                update.held.enter_context(self.pursuit.sweeping())
-                removed = self._remove(
-                    remaining, Sweep(self._domain.transactor, update, collections)
+    def _check(self) -> None:
+        """Check a plan again, if there is one."""
+        if self._plan is not None:
+            planned = self._plan.nodes
+            self._domain.transactor.read(
+                lambda transaction: check_again(
+                    transaction, planned, self.pursuit.graph.__contains__, self.pursuit.holds
                 )
-                self._note(removed)
-                # Records change in a sweep only where other resources change them.
-                touched = set(update.transaction.touched) if collections else set()
-        self.pursuit.follow_sweep(removed, touched)
-        self.pursuit.come_close()
-        self.swept.removed.extend(removed)
-
-    def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
-        begun, gate = perf_counter_ns(), self._domain.gate
-        removed: list[Node] = []
-        while remaining and len(removed) < _TURN_RECORDS:
-            garbage = self.pursuit.still_garbage(remaining.popleft())
-            sweep.remove(garbage)
-            removed += garbage
-            if gate.is_wanted and perf_counter_ns() - begun > _TURN_NANOSECONDS:
-                break
-        return removed
-
-    def _note(self, garbage: Sequence[Node]) -> None:
-        """Say in the journal what goes now."""
-        if self._domain.journal is not None and self._causes is not None:
-            now = self._domain.transactor.clock.now()
-            self._domain.journal.add(self._causes.entries(garbage, now))
-
-    def _check(self, plan: Plan) -> None:
-        self._domain.transactor.read(
-            lambda transaction: check_again(
-                transaction, plan.nodes, self.pursuit.graph.__contains__, self.pursuit.holds
             )
-        )
-
-    @contextmanager
-    def _gate(self) -> Iterator[None]:
-        """Have no updates while the block runs, and measure how long that was."""
-        with self._domain.gate.exclusive():
-            begun = perf_counter_ns()
-            try:
-                yield
-            finally:
-                self.swept.pauses.append(perf_counter_ns() - begun)
 
 
 def mark_in(
@@ -342,18 +286,18 @@ def _finish(collections: Mapping[str, Collection]) -> None:
             _logger.exception("the collection of type %s could not be finished", kind)
 
 
-def _clean_up(cleaner: Cleaner, swept: Swept, order: Order) -> Statistics:
+def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
     cleaning = cleaner.run(order)
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
-        pause_nanoseconds=sum(swept.pauses),
-        longest_pause_nanoseconds=max(swept.pauses, default=0),
-        mark_nanoseconds=swept.mark_nanoseconds,
-        sweep_nanoseconds=swept.sweep_nanoseconds,
+        pause_nanoseconds=sum(run.turns.pauses),
+        longest_pause_nanoseconds=max(run.turns.pauses, default=0),
+        mark_nanoseconds=run.swept.mark_nanoseconds,
+        sweep_nanoseconds=run.swept.sweep_nanoseconds,
         content_nanoseconds=content_nanoseconds,
         snapshot_nanoseconds=cleaning.durations,
-        removed=dict(Counter(node.type for node in swept.removed)),
-        kept=swept.kept,
+        removed=dict(Counter(node.type for node in run.turns.removed)),
+        kept=run.swept.kept,
         deleted=cleaning.deleted,
         freed_bytes=cleaning.freed_bytes,
         set_aside=cleaning.set_aside,

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, Node, split_snapshot
+from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, split_snapshot
 from orlop.schema import content, images, ingests, leases, snapshots
 from orlop.stores.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from orlop.collect.node import Node
     from orlop.collect.resources import Collection
     from orlop.kv import Bucket
     from orlop.stores.scope import Transactor, Update
@@ -41,46 +42,52 @@ class Sweep:
         self._update = update
         self._collections = collections
         self._shelves: dict[tuple[str, str, str], Bucket | None] = {}
+        # Snapshots that are gone, and the parent of each that has one.
+        self._parents: dict[tuple[str, str, str], str] = {}
 
     def remove(self, nodes: Sequence[Node]) -> None:
         """Remove the records of nodes; what is gone already is passed over."""
         changes = self._update.changes
-        together = set(nodes)
         for node in nodes:
             if node.type == SNAPSHOT:
-                self._remove_snapshot(node, together)
+                self._remove_snapshot(node)
             elif node.type == CONTENT:
-                content.delete(self._shelf(node), node.key)
+                content.delete(self._shelf(node.type, node.namespace), node.key)
                 changes.content = True
             elif node.type == LEASE:
-                leases.delete(self._shelf(node), node.key)
+                leases.delete(self._shelf(node.type, node.namespace), node.key)
             elif node.type == INGEST:
-                ingests.delete(self._shelf(node), node.key)
+                ingests.delete(self._shelf(node.type, node.namespace), node.key)
                 changes.content = True
             elif node.type == IMAGE:
-                images.delete(self._shelf(node), node.key)
+                images.delete(self._shelf(node.type, node.namespace), node.key)
                 scope = Scope(node.namespace, self._transactor)
                 scope.tell(self._update, "/images/delete", name=node.key)
             elif node.type in self._collections:
                 self._collections[node.type].remove(node)
 
-    def _remove_snapshot(self, node: Node, together: set[Node]) -> None:
+    def finish(self) -> None:
+        """Take what was removed out of the lists of those that stay; nothing is removed then."""
+        for (namespace, snapshotter, key), parent in self._parents.items():
+            # The list of a parent that is gone went with it.
+            if parent and (namespace, snapshotter, parent) not in self._parents:
+                bucket = self._shelf(SNAPSHOT, namespace, snapshotter)
+                snapshots.remove_child(bucket, parent, key)
+
+    def _remove_snapshot(self, node: Node) -> None:
         snapshotter, key = split_snapshot(node.key)
-        bucket = self._shelf(node, snapshotter)
-        parent = snapshots.parent(bucket, key)
-        # A parent that goes in the same update needs no change before.
-        if parent and Node(SNAPSHOT, node.namespace, f"{snapshotter}/{parent}") not in together:
-            snapshots.remove_child(bucket, parent, key)
+        bucket = self._shelf(SNAPSHOT, node.namespace, snapshotter)
+        self._parents[node.namespace, snapshotter, key] = snapshots.parent(bucket, key)
         snapshots.delete(bucket, key)
         self._update.changes.snapshotters.add(snapshotter)
         scope = Scope(node.namespace, self._transactor)
         scope.tell(self._update, "/snapshot/remove", key=key, snapshotter=snapshotter)
 
-    def _shelf(self, node: Node, snapshotter: str = "") -> Bucket | None:
-        """Return the bucket in which a record lies, `None` where there is none."""
-        place = (node.type, node.namespace, snapshotter)
+    def _shelf(self, kind: str, namespace: str, snapshotter: str = "") -> Bucket | None:
+        """Return the bucket in which records lie, `None` where there is none."""
+        place = (kind, namespace, snapshotter)
         if place not in self._shelves:
-            self._shelves[place] = self._find(*place)
+            self._shelves[place] = self._find(kind, namespace, snapshotter)
         return self._shelves[place]
 
     def _find(self, kind: str, namespace: str, snapshotter: str) -> Bucket | None:

@@ -1,0 +1,159 @@
+"""The turns of a sweep: some garbage goes at a time, and between two of them others may write.
+
+In a turn updates wait: it brings the mark to the newest version, and removes what is garbage
+still. It ends in memory, so that nobody waits for the disk of it: what it removed becomes
+durable with the next update of anybody, or with `make_durable`. Only then it is told of.
+
+A turn ends soon after somebody wants to write, and takes more where nobody does.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from orlop.collect.sweep import Sweep
+from orlop.stores.scope import Changes
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from orlop.collect.causes import Causes
+    from orlop.collect.domain import Domain
+    from orlop.collect.node import Node
+    from orlop.collect.pursuit import Pursuit
+    from orlop.collect.resources import Collection
+
+PIECE_RECORDS: Final = 8
+"""How many records go together in any case: about a millisecond of work."""
+
+_TURN_RECORDS: Final = 512
+"""How many go in one turn where nobody waits: whoever comes then waits for the piece at hand."""
+
+_TURN_NANOSECONDS: Final = 4_000_000
+"""How long a turn is where somebody waits; it may last one piece longer."""
+
+_UNDURABLE_RECORDS: Final = 4_096
+"""After so many a sweep waits for the disk: what is not durable takes memory."""
+
+
+class Turns:
+    """The turns of one sweep.
+
+    Attributes:
+        removed: what is gone, in this order.
+        pauses: how long updates waited each time, in nanoseconds.
+    """
+
+    def __init__(self, domain: Domain, pursuit: Pursuit) -> None:
+        """Begin without one.
+
+        Args:
+            domain: the database.
+            pursuit: follows it, and knows what is garbage.
+        """
+        self.removed: list[Node] = []
+        self.pauses: list[int] = []
+        self._domain = domain
+        self._pursuit = pursuit
+        self._undurable = 0
+        self._untold = Changes()
+
+    @contextmanager
+    def gate(self) -> Iterator[None]:
+        """Have no updates while the block runs, and measure how long that was."""
+        with self._domain.gate.exclusive():
+            begun = perf_counter_ns()
+            try:
+                yield
+            finally:
+                self.pauses.append(perf_counter_ns() - begun)
+
+    def take(
+        self,
+        remaining: deque[list[int]],
+        causes: Causes | None,
+        collections: Mapping[str, Collection],
+        check: Callable[[], None],
+    ) -> None:
+        """Remove what is garbage still of the next pieces.
+
+        Args:
+            remaining: the pieces; those that were looked at are taken from it.
+            causes: why they go, for the journal; `None`: there is none.
+            collections: what removes resources of other kinds, by type.
+            check: is called when the mark is that of the newest version; what it raises ends
+                the sweep.
+        """
+        with ExitStack() as turn:
+            turn.enter_context(self.gate())
+            self._pursuit.catch_up()
+            check()
+            with self._domain.transactor.update(later=True) as update:
+                # Left when the changes are there for the next writer, and before they are told of.
+                update.held.push(turn.pop_all())
+                update.held.enter_context(self._pursuit.sweeping())
+                sweep = Sweep(self._domain.transactor, update, collections)
+                removed = self._remove(remaining, sweep)
+                self._note(removed, causes)
+                untold = _kept_back(update.changes)
+                # Records change in a sweep only where other resources change them.
+                touched = set(update.transaction.touched) if collections else set()
+        self.removed += removed
+        self._undurable += len(removed)
+        self._pursuit.is_ahead = True
+        _add(self._untold, untold)
+        if touched or self._undurable >= _UNDURABLE_RECORDS:
+            self.make_durable()
+        self._pursuit.follow_sweep(removed, touched)
+        self._pursuit.come_close()
+
+    def make_durable(self) -> None:
+        """Return when all that was removed is durable, and was told of.
+
+        Raises:
+            UnavailableError: this write, or one that it is built on, failed.
+        """
+        if not self._undurable:
+            return
+        # An update that changes nothing is over when what it has seen is durable.
+        with self._domain.transactor.update() as update:
+            _add(update.changes, self._untold)
+            self._untold = Changes()
+        self._undurable = 0
+        self._pursuit.is_ahead = False
+
+    def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+        begun, gate = perf_counter_ns(), self._domain.gate
+        removed: list[Node] = []
+        while remaining and len(removed) < _TURN_RECORDS:
+            garbage = self._pursuit.still_garbage(remaining.popleft())
+            sweep.remove(garbage)
+            removed += garbage
+            if gate.is_wanted and perf_counter_ns() - begun > _TURN_NANOSECONDS:
+                break
+        sweep.finish()
+        return removed
+
+    def _note(self, garbage: Sequence[Node], causes: Causes | None) -> None:
+        """Say in the journal what goes now: before it can be durable."""
+        if self._domain.journal is not None and causes is not None:
+            now = self._domain.transactor.clock.now()
+            self._domain.journal.add(causes.entries(garbage, now))
+
+
+def _kept_back(changes: Changes) -> Changes:
+    """Let nobody be told yet of what an update did: it is not durable when it ends."""
+    kept = Changes()
+    _add(kept, changes)
+    changes.events, changes.content, changes.snapshotters = [], False, set()
+    changes.committed = False
+    return kept
+
+
+def _add(changes: Changes, more: Changes) -> None:
+    changes.events += more.events
+    changes.content |= more.content
+    changes.snapshotters |= more.snapshotters
