@@ -56,8 +56,9 @@ def test_a_time_that_is_not_set_is_none_and_writing_none_leaves_it(bucket: Bucke
 def test_a_damaged_time_is_data_loss_and_is_overwritten(bucket: Bucket) -> None:
     bucket.put(b"createdat", b"\x01short")
 
-    with pytest.raises(DataLossError, match="createdat"):
+    with pytest.raises(DataLossError, match="createdat") as lost:
         values.read_time(bucket, b"createdat")
+    assert "version 1 has 15 bytes" in str(lost.value.__cause__)
     values.write_time(bucket, b"createdat", MOMENT)
     assert values.read_time(bucket, b"createdat") == MOMENT
 

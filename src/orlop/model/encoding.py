@@ -94,14 +94,13 @@ def encode_any(envelope: ProtoAny) -> bytes:
     try:
         type_url = envelope.type_url.encode()
     except UnicodeEncodeError as error:
-        raise InvalidArgumentError(
-            f"type URL {envelope.type_url!a} cannot be written as UTF-8"
-        ) from error
-    known = ((_TYPE_URL, type_url), (_VALUE, envelope.value))
-    return (
-        b"".join(encode_length_field(number, value) for number, value in known if value)
-        + envelope.unknown
-    )
+        message = f"type URL {envelope.type_url!a} cannot be written as UTF-8"
+        refused = InvalidArgumentError(message).because(error)
+    else:
+        known = ((_TYPE_URL, type_url), (_VALUE, envelope.value))
+        fields = [encode_length_field(number, value) for number, value in known if value]
+        return b"".join(fields) + envelope.unknown
+    raise refused
 
 
 def decode_any(data: bytes) -> ProtoAny:
@@ -126,10 +125,11 @@ def decode_any(data: bytes) -> ProtoAny:
             else:
                 unknown += field.encoded
     except (WireError, UnicodeDecodeError) as error:
-        raise DataLossError(
-            f"{_shown(data)} is no serialized google.protobuf.Any ({error})"
-        ) from error
-    return ProtoAny(type_url, value, bytes(unknown))
+        message = f"{_shown(data)} is no serialized google.protobuf.Any ({error})"
+        lost = DataLossError(message).because(error)
+    else:
+        return ProtoAny(type_url, value, bytes(unknown))
+    raise lost
 
 
 def _decode_usual(data: bytes) -> ProtoAny | None:

@@ -8,7 +8,10 @@ Source: github.com/containerd/errdefs.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
 class OrlopError(Exception):
@@ -27,6 +30,14 @@ class OrlopError(Exception):
 
     def __str__(self) -> str:
         return f"{self.context}: {self.kind}" if self.context else self.kind
+
+    def because(self, cause: BaseException) -> Self:
+        """Return this error with its cause, as `raise ... from cause` has it.
+
+        For modules that the accelerator may compile: there, what follows `from` is lost.
+        """
+        self.__cause__ = cause
+        return self
 
 
 class UnknownError(OrlopError):

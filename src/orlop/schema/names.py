@@ -63,7 +63,9 @@ def to_bytes(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise InvalidArgumentError(f"text {text!r} cannot be written as UTF-8") from error
+        message = f"text {text!r} cannot be written as UTF-8"
+        refused = InvalidArgumentError(message).because(error)
+    raise refused
 
 
 def to_text(data: bytes) -> str:

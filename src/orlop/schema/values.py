@@ -67,10 +67,11 @@ def decode_time(key: bytes, value: bytes) -> Instant | None:
     try:
         instant = encoding.decode_time(value)
     except (ValueError, DataLossError) as error:
-        raise DataLossError(
-            f"{names.to_text(key)} cannot be read as a time: {value.hex()}"
-        ) from error
-    return None if instant == _ZERO_TIME else instant
+        message = f"{names.to_text(key)} cannot be read as a time: {value.hex()}"
+        lost = DataLossError(message).because(error)
+    else:
+        return None if instant == _ZERO_TIME else instant
+    raise lost
 
 
 def write_time(bucket: RecordBucket, key: bytes, instant: Instant | None) -> None:
@@ -132,9 +133,11 @@ def decode_any(key: bytes, value: bytes) -> ProtoAny:
     try:
         return encoding.decode_any(value)
     except (ValueError, DataLossError) as error:
-        raise DataLossError(
+        message = (
             f"{names.to_text(key)} cannot be read as a google.protobuf.Any of {len(value)} bytes"
-        ) from error
+        )
+        lost = DataLossError(message).because(error)
+    raise lost
 
 
 def _holds_time(bucket: RecordBucket, key: bytes, instant: Instant) -> bool:
