@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from orlop.bolt.handover import hand_over
 from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_inline, encode_leaf
 from orlop.kv.errors import CorruptError
@@ -94,6 +95,7 @@ class Spill:
             leaf.values[:] = values
 
     def _place(self, node: Node, span: int, page: int) -> None:
+        hand_over()
         if isinstance(node, Leaf):
             chunks = self._leaf(node, page, span - 1)
         else:
