@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
 from orlop.bolt.birth import empty_database
+from orlop.bolt.free_search import SearchOptions
 from orlop.bolt.meta import Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, Branch
 from orlop.bolt.page import decode_bucket, decode_node
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
     import random
 
 PAGE_SIZE = 1024
+
+THREADED = SearchOptions(small_pages=0)
+"""Beside the search of a thread, however small the file is."""
+
+BY_HAND = SearchOptions(small_pages=0, has_thread=False)
+"""No thread searches: the test does, or whoever needs the free pages."""
+
+PAGE_BY_PAGE = SearchOptions(small_pages=0, has_thread=False, extent_bytes=1, region_pages=16)
+"""The same, in as many steps as there are pages."""
 
 
 def gappy(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import copy
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from bolt.gappy_files import PAGE_BY_PAGE
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk
-from orlop.bolt import BoltEngine, reachable
+from orlop.bolt import BoltEngine
 from orlop.bolt.birth import empty_database
-from orlop.bolt.free_search import FreeSearch
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:
@@ -195,15 +194,8 @@ class EngineMachine(RuleBasedStateMachine):
 class SearchingMachine(EngineMachine):
     """The same beside a search for free pages that goes on now and then, a page at a time."""
 
-    def __init__(self) -> None:
-        self.patched = pytest.MonkeyPatch()
-        self.patched.setattr(FreeSearch, "start", lambda _: None)
-        self.patched.setattr(reachable, "_EXTENT_BYTES", 1)
-        self.patched.setattr(reachable, "_REGION_PAGES", 16)
-        super().__init__()
-
     def open(self, freelist_sync: bool | None) -> BoltEngine:  # noqa: FBT001 (as the rule has it)
-        return BoltEngine(self.disk, freelist_sync=freelist_sync, small_pages=0)
+        return BoltEngine(self.disk, freelist_sync=freelist_sync, searching=PAGE_BY_PAGE)
 
     @precondition(lambda self: self.engine._layout.search is not None)
     @rule(steps=st.integers(1, 60))
@@ -222,9 +214,6 @@ class SearchingMachine(EngineMachine):
         for number in numbers:
             self.put([], b"key-%04d" % number, bytes(size))
         self.commit()
-
-    def teardown(self) -> None:
-        self.patched.undo()
 
 
 EngineMachine.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bolt.crafted_files import branch, buckets, crafted, leaf
-from bolt.gappy_files import PAGE_SIZE, free_pages, gappy, meta_of, used_pages
+from bolt.gappy_files import BY_HAND, PAGE_SIZE, THREADED, free_pages, gappy, meta_of, used_pages
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write
 from orlop.bolt import BoltEngine, FileDisk
-from orlop.bolt.free_search import FreeSearch
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
 from orlop.kv.suite.threads import Worker
@@ -25,14 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from orlop.bolt.free_search import FreeSearch
+
 PATIENCE = 20
 ROOM_PAGES = 200
-
-
-@pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no thread search: the test does."""
-    monkeypatch.setattr(FreeSearch, "start", lambda _: None)
 
 
 def roomy(disk: SimulatedDisk, pages: int = ROOM_PAGES) -> SimulatedDisk:
@@ -61,12 +56,11 @@ def everything(disk: SimulatedDisk) -> Model:
         return contents(transaction.root)
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_large_file_is_written_before_anything_is_searched() -> None:
     disk = roomy(gappy(random.Random(1)))
     before, free = disk.durable, free_pages(disk)
     end = meta_of(disk).high_water
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     disk.log.clear()
     put(engine, 0)
     assert disk.log.count("read") < 10
@@ -85,10 +79,9 @@ def test_a_large_file_is_written_before_anything_is_searched() -> None:
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_what_is_appended_and_replaced_is_used_again_while_the_search_goes_on() -> None:
     disk = roomy(gappy(random.Random(2)))
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     put(engine, 0)
     put(engine, 0)
     put(engine, 0)
@@ -100,13 +93,12 @@ def test_what_is_appended_and_replaced_is_used_again_while_the_search_goes_on() 
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("size", [30_000, 900_000])
 def test_a_file_does_not_grow_only_because_its_free_pages_are_not_known(size: int) -> None:
     disk = roomy(gappy(random.Random(3)), pages=20)
     before = disk.size()
     free = len(free_pages(disk)) * PAGE_SIZE
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     put(engine, 0)
     assert not search_of(engine).is_over
     put(engine, 1, min(size // 100, 1000))
@@ -119,25 +111,25 @@ def test_a_file_does_not_grow_only_because_its_free_pages_are_not_known(size: in
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("freelist_sync", [None, True])
 def test_who_must_know_waits(freelist_sync: bool | None) -> None:  # noqa: FBT001 (parametrized)
     """Where a list is to be kept, it has to be whole; and a small file is searched in no time."""
     disk = roomy(gappy(random.Random(4)))
     free = free_pages(disk)
-    small_pages = 0 if freelist_sync else meta_of(disk).high_water
-    engine = BoltEngine(disk, freelist_sync=freelist_sync, small_pages=small_pages)
+    options = BY_HAND
+    if not freelist_sync:
+        options = options._replace(small_pages=meta_of(disk).high_water)
+    engine = BoltEngine(disk, freelist_sync=freelist_sync, searching=options)
     put(engine, 0)
     assert engine._layout.search is None
     assert used_pages(disk) & free
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_reading_never_searches() -> None:
     disk = roomy(gappy(random.Random(5)))
     expected = everything(disk)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin() as reader:
         assert contents(reader.root) == expected
     engine.begin(writable=True).rollback()
@@ -145,11 +137,10 @@ def test_reading_never_searches() -> None:
     engine.close()
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_a_reader_of_the_searched_version_keeps_its_pages_after_the_search() -> None:
     disk = roomy(gappy(random.Random(6)))
     expected = everything(disk)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     reader = engine.begin()
     for number in range(3):
         put(engine, number)
@@ -179,10 +170,9 @@ def damaged() -> SimulatedDisk:
     )
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_damage_that_is_found_later_ends_all_writing_and_no_reading() -> None:
     disk = damaged()
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     put(engine, 0)
     waiting = engine.begin(writable=True)
     waiting.root.create_bucket(b"more")
@@ -196,7 +186,7 @@ def test_damage_that_is_found_later_ends_all_writing_and_no_reading() -> None:
     assert disk.durable == durable
     engine.close()
 
-    engine = BoltEngine(SimulatedDisk(durable), small_pages=0)
+    engine = BoltEngine(SimulatedDisk(durable), searching=BY_HAND)
     put(engine, 1)
     with pytest.raises(CorruptError):
         search_of(engine).finish()
@@ -211,7 +201,7 @@ def test_damage_that_is_found_later_ends_all_writing_and_no_reading() -> None:
 
 
 def test_a_thread_that_meets_damage_tells_the_next_writer() -> None:
-    engine = BoltEngine(damaged(), small_pages=0)
+    engine = BoltEngine(damaged(), searching=THREADED)
     put(engine, 0)
     search = search_of(engine)
     wait_for(lambda: search.is_over)
@@ -222,7 +212,7 @@ def test_a_thread_that_meets_damage_tells_the_next_writer() -> None:
 
 def test_what_cannot_be_read_is_tried_again() -> None:
     disk = roomy(gappy(random.Random(8)))
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     read = disk.read
 
     def refuse(offset: int, length: int) -> bytes:
@@ -253,7 +243,7 @@ def test_where_there_is_no_thread_to_be_had_the_search_waits(
         raise RuntimeError("can't start new thread")
 
     disk = roomy(gappy(random.Random(9)), pages=20)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         put(engine, 0)
@@ -294,7 +284,7 @@ def slow(path: Path, seed: int) -> SlowReads:
 
 def test_closing_waits_for_the_step_that_is_under_way_and_for_no_other(tmp_path: Path) -> None:
     disk = slow(tmp_path / "slow.db", 10)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     put(engine, 0)
     search = search_of(engine)
     assert disk.is_waiting.wait(PATIENCE)
@@ -310,7 +300,7 @@ def test_closing_waits_for_the_step_that_is_under_way_and_for_no_other(tmp_path:
 
 def test_a_poisoned_handle_is_closed_as_well(tmp_path: Path) -> None:
     disk = slow(tmp_path / "slow.db", 11)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     put(engine, 0)
     assert disk.is_waiting.wait(PATIENCE)
 
@@ -329,7 +319,7 @@ def test_a_poisoned_handle_is_closed_as_well(tmp_path: Path) -> None:
 
 def test_a_forked_process_has_no_thread_to_wait_for(tmp_path: Path) -> None:
     disk = slow(tmp_path / "slow.db", 12)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     put(engine, 0)
     assert disk.is_waiting.wait(PATIENCE)
     # As in a child that was forked while the thread was reading.
@@ -344,7 +334,7 @@ def test_writers_and_readers_go_on_beside_the_thread(tmp_path: Path, seed_number
     path = tmp_path / "busy.db"
     disk = slow(path, 20 + seed_number)
     expected = everything(SimulatedDisk(path.read_bytes()))
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=THREADED)
     reader = engine.begin()
 
     def write(thread: int, round_: int) -> None:

@@ -4,42 +4,50 @@ from __future__ import annotations
 
 import random
 from itertools import chain, pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from bolt.crafted_files import PAGE_SIZE, branch, buckets, crafted, leaf
 from bolt.gappy_files import gappy, meta_of, used_pages
 from bolt.simulated_disk import SimulatedDisk
-from orlop.bolt import reachable
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import BUCKET_HEADER
-from orlop.bolt.reachable import Reachable, find_unreachable
+from orlop.bolt.reachable import EXTENT_BYTES, REGION_PAGES, Reachable, find_unreachable
 from orlop.kv import CorruptError
 
-
-@pytest.fixture(params=[(1, 16), (3 * 1024, 7), (256 * 1024, 4096)])
-def measures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    extent_bytes, region_pages = request.param
-    monkeypatch.setattr(reachable, "_EXTENT_BYTES", extent_bytes)
-    monkeypatch.setattr(reachable, "_REGION_PAGES", region_pages)
+if TYPE_CHECKING:
+    from orlop.bolt.meta import Meta
 
 
-@pytest.mark.usefixtures("measures")
+MEASURES = [(1, 16), (3 * 1024, 7), (EXTENT_BYTES, REGION_PAGES)]
+
+
+def search(disk: SimulatedDisk, meta: Meta, measures: tuple[int, int]) -> list[range]:
+    walk = Reachable(disk, meta, extent_bytes=measures[0], region_pages=measures[1])
+    while walk.step():
+        pass
+    return walk.unreachable()
+
+
+@pytest.mark.parametrize("measures", MEASURES)
 @pytest.mark.parametrize("page_size", [1024, 4096])
 @pytest.mark.parametrize("seed_number", range(4))
-def test_it_finds_what_decoding_finds(seed_number: int, page_size: int) -> None:
+def test_it_finds_what_decoding_finds(
+    seed_number: int, page_size: int, measures: tuple[int, int]
+) -> None:
     disk = gappy(random.Random(seed_number), page_size=page_size)
     meta = meta_of(disk)
     free = set(range(meta.high_water)) - used_pages(disk)
-    runs = find_unreachable(disk, meta)
+    runs = search(disk, meta, measures)
     assert [*chain(*runs)] == sorted(free)
     assert len(free) > 20
     # Runs are as long as they can be, so that large nodes find their places.
     assert all(one.stop < other.start for one, other in pairwise(runs))
 
 
-@pytest.mark.usefixtures("measures")
-def test_what_is_damaged_is_refused_or_makes_no_difference() -> None:
+@pytest.mark.parametrize("measures", MEASURES)
+def test_what_is_damaged_is_refused_or_makes_no_difference(measures: tuple[int, int]) -> None:
     seed = random.Random(7)
     whole = gappy(seed, rounds=6)
     meta, refused = meta_of(whole), 0
@@ -56,7 +64,7 @@ def test_what_is_damaged_is_refused_or_makes_no_difference() -> None:
         except CorruptError:
             expected = None
         try:
-            runs = find_unreachable(disk, meta)
+            runs = search(disk, meta, measures)
         except CorruptError:
             refused += 1
             assert expected is None

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bolt.crafted_files import buckets, crafted, leaf
-from bolt.gappy_files import PAGE_SIZE, free_pages, gappy, meta_of, used_pages
+from bolt.gappy_files import BY_HAND, PAGE_SIZE, free_pages, gappy, meta_of, used_pages
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write, power_losses
 from orlop.bolt import BoltEngine
 from orlop.bolt.edit import Edit
-from orlop.bolt.free_search import FreeSearch
 from orlop.bolt.node import BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, HEADER_SIZE, LEAF_PAGE
 from orlop.bolt.pager import Pager
@@ -27,22 +26,6 @@ if TYPE_CHECKING:
 OPENINGS = 400
 
 
-@pytest.fixture(autouse=True)
-def searches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Let no thread search; return which openings were kept waiting for a search."""
-    waited: list[int] = []
-    finish = FreeSearch.finish
-
-    def finish_and_tell(search: FreeSearch) -> list[range]:
-        if not search.is_over:
-            waited.append(search.walk.high_water)
-        return finish(search)
-
-    monkeypatch.setattr(FreeSearch, "start", lambda _: None)
-    monkeypatch.setattr(FreeSearch, "finish", finish_and_tell)
-    return waited
-
-
 def with_room(disk: SimulatedDisk, pages: int) -> SimulatedDisk:
     meta = meta_of(disk)
     end = meta.high_water * meta.page_size
@@ -51,9 +34,9 @@ def with_room(disk: SimulatedDisk, pages: int) -> SimulatedDisk:
     return SimulatedDisk(bytes(data))
 
 
-def command(disk: SimulatedDisk, model: Model, seed: random.Random, *, keys: int) -> None:
-    """One short command: open, change a thing, close."""
-    engine = BoltEngine(disk, small_pages=0)
+def command(disk: SimulatedDisk, model: Model, seed: random.Random, *, keys: int) -> bool:
+    """One short command: open, change a thing, close; return whether it waited for a search."""
+    engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin(writable=True) as transaction:
         bucket = transaction.root.create_bucket_if_absent(b"bucket-0")
         inside = model.setdefault(b"bucket-0", {})
@@ -65,6 +48,7 @@ def command(disk: SimulatedDisk, model: Model, seed: random.Random, *, keys: int
         else:
             bucket.put(key, inside.setdefault(key, bytes(20)))  # type: ignore[arg-type]
     engine.close()
+    return engine._layout.search is None
 
 
 def forget_crashes(disk: SimulatedDisk) -> None:
@@ -80,13 +64,13 @@ def everything(disk: SimulatedDisk) -> Model:
 
 @pytest.mark.parametrize("room", [0, 60])
 def test_hundreds_of_short_commands_neither_grow_a_file_nor_wait_each_time(
-    searches: list[int], room: int
+    room: int,
 ) -> None:
     seed = random.Random(1)
     disk = with_room(crowded_end(seed), room)
-    model, size = everything(disk), disk.size()
+    model, size, waited = everything(disk), disk.size(), 0
     for number in range(OPENINGS):
-        command(disk, model, seed, keys=60)
+        waited += command(disk, model, seed, keys=60)
         forget_crashes(disk)
         if number % 40 == 0:
             assert everything(disk) == model
@@ -94,10 +78,10 @@ def test_hundreds_of_short_commands_neither_grow_a_file_nor_wait_each_time(
     assert disk.size() == size
     assert everything(disk) == model
     # Some eight pages a command, and a fourth of the file is the most that can be room.
-    assert 0 < len(searches) < OPENINGS / 4
+    assert 0 < waited < OPENINGS / 4
 
 
-def test_a_file_that_is_full_grows_by_a_step_and_then_no_more(searches: list[int]) -> None:
+def test_a_file_that_is_full_grows_by_a_step_and_then_no_more() -> None:
     seed = random.Random(2)
     disk = with_room(gappy(seed), 0)
     # Use up what is free, so that nothing can be moved anywhere.
@@ -111,15 +95,15 @@ def test_a_file_that_is_full_grows_by_a_step_and_then_no_more(searches: list[int
     assert len(free_pages(disk)) < 40
     model = everything(disk)
     sizes = set()
-    searches.clear()
+    waited = 0
     for _ in range(OPENINGS):
-        command(disk, model, seed, keys=10)
+        waited += command(disk, model, seed, keys=10)
         forget_crashes(disk)
         sizes.add(disk.size())
     assert len(sizes) <= 2
     assert everything(disk) == model
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
-    assert len(searches) < OPENINGS / 4
+    assert waited < OPENINGS / 4
 
 
 def crowded_end(seed: random.Random) -> SimulatedDisk:
@@ -172,7 +156,7 @@ def test_what_is_in_use_at_the_end_moves_and_nothing_else_changes(
     moved = {page for page in used if page >= tail.first}
     # Not more than a node that begins before stays there.
     stays = {page for page in moved if page < min(moved & tail.ways)}
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin(writable=True) as transaction:
         bucket = transaction.root.bucket(b"end")
         assert bucket is not None
@@ -188,7 +172,7 @@ def test_what_is_in_use_at_the_end_moves_and_nothing_else_changes(
     assert {page for page in used_pages(disk) if page >= tail.first} == stays
     assert len(used_pages(disk)) < len(used) + 8
 
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin(writable=True) as transaction:
         transaction.root.create_bucket(b"next")
     engine.close()
@@ -249,7 +233,7 @@ def test_a_bucket_that_moves_is_written_as_it_was() -> None:
 def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
     disk = crowded_end(random.Random(9))
     expected = everything(disk)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     reader = engine.begin()
     for number in range(30):
         with engine.begin(writable=True) as transaction:
@@ -280,7 +264,7 @@ def test_a_page_at_the_end_that_is_damaged_stays_where_it_is() -> None:
             data[table + 12 : table + 16] = b"\xff\xff\xff\x7f"
     disk = SimulatedDisk(bytes(data))
     assert unsound(disk)
-    engine = BoltEngine(disk, small_pages=0)
+    engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin(writable=True) as transaction:
         transaction.root.create_bucket(b"next")
     with engine.begin() as reader:

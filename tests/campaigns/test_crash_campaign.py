@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.gappy_files import PAGE_BY_PAGE
 from bolt.simulated_disk import BUS_BYTES, SECTOR_BYTES, power_losses
 from campaigns.changes import change, kept, read
 from campaigns.disks import LosingDisk
 from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
-from orlop.bolt import BoltEngine, reachable
+from orlop.bolt import BoltEngine
 from orlop.bolt.birth import empty_database
-from orlop.bolt.free_search import FreeSearch
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import EnginePoisonedError
 from real.scripts import Contents
@@ -184,12 +184,8 @@ def test_a_power_loss_leaves_a_version_whole(seed_number: int, tally: Tally) -> 
 
 
 @pytest.mark.parametrize("seed_number", seeds(short=1, long=20))
-def test_a_power_loss_beside_the_search_for_free_pages(
-    seed_number: int, tally: Tally, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_power_loss_beside_the_search_for_free_pages(seed_number: int, tally: Tally) -> None:
     """No thread searches, so that a seed stays one: steps are taken at any call that writes."""
-    monkeypatch.setattr(FreeSearch, "start", lambda _: None)
-    monkeypatch.setattr(reachable, "_EXTENT_BYTES", 1)
     seed = random.Random(3_000_000 + seed_number)
     workload = Workload(seed, (1024, False), tally)
 
@@ -205,7 +201,7 @@ def test_a_power_loss_beside_the_search_for_free_pages(
             workload.flush()
         workload.engine.close()
         workload.disk.before_call = None
-        workload.engine = BoltEngine(workload.disk, small_pages=0)
+        workload.engine = BoltEngine(workload.disk, searching=PAGE_BY_PAGE)
         workload.disk.before_call = search_and_write_meanwhile
         for _ in range(seed.choice((2, 4, 8))):
             workload.write()

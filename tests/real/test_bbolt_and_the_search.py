@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from bolt.gappy_files import free_pages, gappy, meta_of, used_pages
+from bolt.gappy_files import BY_HAND, THREADED, free_pages, gappy, meta_of, used_pages
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine, FileDisk
-from orlop.bolt.free_search import FreeSearch
 from real.pages import Pages
 from real.players import check, dump
 from real.scripts import Operation
@@ -20,17 +19,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from oracle.client import Oracle
+    from orlop.bolt.free_search import SearchOptions
 
 pytestmark = pytest.mark.real("bbolt", "go")
 
 PAGE_SIZE = os.sysconf("SC_PAGE_SIZE")
 MIB = 1024 * 1024
-
-
-@pytest.fixture
-def by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no thread search: the test does."""
-    monkeypatch.setattr(FreeSearch, "start", lambda _: None)
 
 
 def on_disk(path: Path) -> SimulatedDisk:
@@ -60,11 +54,10 @@ def bbolt_puts(bbolt: Oracle, path: Path, number: int) -> None:
     assert not any("error" in result for result in results)
 
 
-def open_short(path: Path) -> BoltEngine:
-    return BoltEngine(FileDisk.for_writing(path, timeout=0), small_pages=0)
+def opened(path: Path, options: SearchOptions = BY_HAND) -> BoltEngine:
+    return BoltEngine(FileDisk.for_writing(path, timeout=0), searching=options)
 
 
-@pytest.mark.usefixtures("by_hand")
 @pytest.mark.parametrize("seed_number", range(2))
 def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
     bbolt: Oracle, tmp_path: Path, seed_number: int
@@ -77,7 +70,7 @@ def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
     judge(bbolt, path)
     free = free_pages(on_disk(path))
 
-    engine = open_short(path)
+    engine = opened(path)
     for number in range(10):
         put(engine, number)
     search = engine._layout.search
@@ -89,7 +82,7 @@ def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
     bbolt_puts(bbolt, path, 1)
     judge(bbolt, path)
 
-    engine = open_short(path)
+    engine = opened(path)
     put(engine, 100)
     search = engine._layout.search
     assert search is not None
@@ -106,7 +99,6 @@ def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
     assert path.stat().st_size == size
 
 
-@pytest.mark.usefixtures("by_hand")
 def test_bbolt_accepts_a_file_whose_end_was_made_free(bbolt: Oracle, tmp_path: Path) -> None:
     path = tmp_path / "cut.db"
     disk = gappy(random.Random(3), page_size=PAGE_SIZE)
@@ -114,7 +106,7 @@ def test_bbolt_accepts_a_file_whose_end_was_made_free(bbolt: Oracle, tmp_path: P
     path.write_bytes(disk.durable[: end * PAGE_SIZE])
     high_waters = []
     for number in range(60):
-        engine = open_short(path)
+        engine = opened(path)
         put(engine, number % 20)
         engine.close()
         high_waters.append(meta_of(on_disk(path)).high_water)
@@ -132,7 +124,7 @@ def test_bbolt_accepts_what_was_written_while_a_thread_searched(
     path = tmp_path / "threaded.db"
     path.write_bytes(gappy(random.Random(4), page_size=PAGE_SIZE).durable)
     for number in range(12):
-        engine = open_short(path)
+        engine = opened(path, THREADED)
         for key in range(10):
             put(engine, number * 100 + key, 500)
         engine.close()

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from orlop.bolt.birth import empty_database, give_birth, is_unborn
 from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
+from orlop.bolt.free_search import SEARCHING, SearchOptions
 from orlop.bolt.group import Group, Groups
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
@@ -26,7 +27,7 @@ from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.tail import move
 from orlop.bolt.transaction import BoltTransaction
-from orlop.bolt.writeout import SMALL_PAGES, Layout, write_version
+from orlop.bolt.writeout import Layout, write_version
 from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class BoltEngine:
         *,
         freelist_sync: bool | None = None,
         follower: Follower | None = None,
-        small_pages: int = SMALL_PAGES,
+        searching: SearchOptions = SEARCHING,
     ) -> None:
         """Take over `disk`, whose lock is held.
 
@@ -59,8 +60,7 @@ class BoltEngine:
             disk: a database; an empty one is filled first.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
             follower: is told of the versions; None: nobody is.
-            small_pages: up to so many pages, the free ones are found before the first commit;
-                in a larger file without a freelist, beside it.
+            searching: how free pages are found in a file without a freelist.
 
         Raises:
             CorruptError: it is no database, or damaged.
@@ -84,7 +84,7 @@ class BoltEngine:
         disk.sync()
         keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
         self._pager = Pager(disk, meta.page_size)
-        self._layout = Layout(disk, self._pager, keep_freelist=keep, small_pages=small_pages)
+        self._layout = Layout(disk, self._pager, keep_freelist=keep, options=searching)
         self._meta = meta
         self._readers: dict[int, int] = {}
         self._versions_lock = threading.Lock()
@@ -116,7 +116,7 @@ class BoltEngine:
         return (meta.high_water - free) * meta.page_size
 
     def file_bytes_in_use(self) -> int:
-        """Return where in the file the last page ends that has ever been used, in bytes."""
+        """Return where in the file the last page ends that is in use, or may be free, in bytes."""
         with self._versions_lock:
             return self._meta.high_water * self._meta.page_size
 

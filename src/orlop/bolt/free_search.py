@@ -7,14 +7,35 @@ search has ended; see `orlop.bolt.writeout`.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.bolt.reachable import Reachable
+from orlop.bolt.reachable import EXTENT_BYTES, REGION_PAGES, Reachable
 from orlop.kv.errors import CorruptError, EngineError
 
 if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
+
+
+class SearchOptions(NamedTuple):
+    """How free pages are searched for; tests make it short.
+
+    Attributes:
+        small_pages: up to so many pages, all are searched before the first commit, in a few
+            milliseconds; in a larger file without a freelist, beside the first ones.
+        has_thread: whether a thread searches. Without, the pages are looked for when they are
+            needed.
+        extent_bytes: how much is read at once.
+        region_pages: for how many pages at a time what is to be read is put in order.
+    """
+
+    small_pages: int = 2048
+    has_thread: bool = True
+    extent_bytes: int = EXTENT_BYTES
+    region_pages: int = REGION_PAGES
+
+
+SEARCHING: Final = SearchOptions()
 
 
 class FreeSearch:
@@ -26,19 +47,25 @@ class FreeSearch:
         is_over: whether `finish` has its answer without reading.
     """
 
-    def __init__(self, disk: Readable, meta: Meta) -> None:
+    def __init__(self, disk: Readable, meta: Meta, options: SearchOptions) -> None:
         """Prepare to search the version of `meta`; nothing is read yet."""
         self.high_water = meta.high_water
         self.is_over = False
-        self.walk = Reachable(disk, meta)
+        self.walk = Reachable(
+            disk, meta, extent_bytes=options.extent_bytes, region_pages=options.region_pages
+        )
+        self._has_thread = options.has_thread
         self._damage: str | None = None
         self._stepping = threading.Lock()
         self._is_stopped = False
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Let a thread search; where one does already, nothing is to be done."""
-        if self.is_over or self._is_stopped or (self._thread and self._thread.is_alive()):
+        """Let a thread search, unless one does already."""
+        thread = self._thread
+        if thread is not None and thread.is_alive():
+            return
+        if self.is_over or self._is_stopped or not self._has_thread:
             return
         # It dies with the process; who closes the file has stopped it before.
         thread = threading.Thread(target=self._run, name="free-pages", daemon=True)

@@ -14,6 +14,7 @@ import struct
 from array import array
 from typing import TYPE_CHECKING, Final
 
+from orlop.bolt.handover import hand_over
 from orlop.bolt.meta import NO_FREELIST
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import (
@@ -36,13 +37,13 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
 
-_EXTENT_BYTES: Final = 256 * 1024
+EXTENT_BYTES: Final = 256 * 1024
 """So much is read at once. It also bounds how long one step keeps the interpreter."""
 
 _GAP_BYTES: Final = 16 * 1024
 """To read so much in vain costs less than to ask the system once more."""
 
-_REGION_PAGES: Final = 4096
+REGION_PAGES: Final = 4096
 """What is known to be in use is put in order for so many pages at a time, for the same reason."""
 
 _META_PAGE: Final = 0
@@ -67,8 +68,17 @@ class Reachable:
         high_water: the pages from here on are not part of the version.
     """
 
-    def __init__(self, disk: Readable, meta: Meta) -> None:
+    def __init__(
+        self,
+        disk: Readable,
+        meta: Meta,
+        *,
+        extent_bytes: int = EXTENT_BYTES,
+        region_pages: int = REGION_PAGES,
+    ) -> None:
         """Begin at the root of `meta`, in the file on `disk`; nothing is read yet."""
+        self._extent_pages = max(extent_bytes // meta.page_size, 1)
+        self._region_pages = region_pages
         self._disk = disk
         self._page_size = meta.page_size
         self.high_water = meta.high_water
@@ -78,7 +88,7 @@ class Reachable:
         # Of each page that something refers to: the page that does.
         self._parents = array("Q", bytes(8 * meta.high_water))
         # Pages that are in use and were not looked at, by the region that they lie in.
-        self._waiting: list[list[int]] = [[] for _ in range(0, meta.high_water, _REGION_PAGES)]
+        self._waiting: list[list[int]] = [[] for _ in range(0, meta.high_water, region_pages)]
         self._waiting_count = 0
         self._region = -1
         # Of this region: its pages, in ascending order, and how many are done.
@@ -95,6 +105,7 @@ class Reachable:
             CorruptError: the tree is damaged: to write would make it worse. The walk is over.
             OSError: the pages cannot be read; the step may be tried again.
         """
+        hand_over()
         if self._large:
             self._look_at_large(self._large[-1])
             self._large.pop()
@@ -141,10 +152,11 @@ class Reachable:
 
     def _refer_to(self, parent: int, pages: list[int]) -> None:
         waiting, parents, high_water = self._waiting, self._parents, self.high_water
+        region_pages = self._region_pages
         for page in pages:
             if not FIRST_NODE_PAGE <= page < high_water:
                 raise CorruptError(f"page {page} is referred to but lies out of bounds")
-            waiting[page // _REGION_PAGES].append(page)
+            waiting[page // region_pages].append(page)
             parents[page] = parent
         self._waiting_count += len(pages)
 
@@ -153,7 +165,7 @@ class Reachable:
         pages, begin = self._pages, self._done
         gap_pages = _GAP_BYTES // self._page_size + 1
         first = last = pages[begin]
-        far = first + max(_EXTENT_BYTES // self._page_size, 1)
+        far = first + self._extent_pages
         end = begin + 1
         while end < len(pages):
             page = pages[end]

@@ -56,7 +56,8 @@ def find_tail(walk: Reachable, free: Sequence[range]) -> Tail | None:
         first -= 1
         used += walk.is_used(first)
     ways = _ways_to(walk, first)
-    free_pages = [page for run in free for page in run if page >= first]
+    ends = [run for run in free if run.stop > first]
+    free_pages = [page for run in ends for page in run if page >= first]
     available = sum(map(len, free)) - len(free_pages)
     # All on the ways is written elsewhere, too; twice that, for runs that are too short.
     if not ways or available < 2 * (used + len(ways)):

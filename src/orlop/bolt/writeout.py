@@ -8,7 +8,7 @@ from __future__ import annotations
 from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.free_search import FreeSearch
+from orlop.bolt.free_search import SEARCHING, FreeSearch, SearchOptions
 from orlop.bolt.freelist import Freelist
 from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.page import encode_freelist, freelist_size
@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from orlop.bolt.node import BucketState
     from orlop.bolt.pager import Pager
 
-SMALL_PAGES: Final = 2048
-"""Up to so many pages are searched in a few milliseconds: nobody needs to write beside that."""
+_ROOM_SHARE: Final = 256
+_ROOM_SHARE_OF_SMALL: Final = 32
+"""Too little room at the end: less than 1/256 of the file and 1/32 of what counts as small."""
 
 _GROWTH_MIN_BYTES = 32 * 1024
 _GROWTH_STEP_BYTES = 16 * 1024 * 1024
@@ -36,7 +37,7 @@ class Layout:
 
     The free pages are found when they are first needed: reading never needs them. In a large
     file without a freelist they are searched for beside the writers, which use the end of the
-    file meanwhile, as far as it is long enough already: see docs/decisions.
+    file meanwhile, as far as it is long enough already: see docs/decisions/0016.
 
     Attributes:
         freelist: the free pages that are known.
@@ -44,11 +45,11 @@ class Layout:
     """
 
     def __init__(
-        self, disk: Disk, pager: Pager, *, keep_freelist: bool, small_pages: int = SMALL_PAGES
+        self, disk: Disk, pager: Pager, *, keep_freelist: bool, options: SearchOptions = SEARCHING
     ) -> None:
         """Lay out the file on `disk`, with a freelist page in each version or without.
 
-        A file of up to `small_pages` pages is searched before the first version is written.
+        The `options` say how free pages are found that no freelist names.
         """
         self.disk = disk
         self.pager = pager
@@ -56,7 +57,7 @@ class Layout:
         self.high_water = 0
         self.freelist = Freelist()
         self.search: FreeSearch | None = None
-        self._small_pages = small_pages
+        self._options = options
         self._has_begun = False
         self._extra_pages = 0
         self._withheld: list[tuple[int, list[int]]] = []
@@ -95,7 +96,7 @@ class Layout:
         """
         self._meet(meta)
         search = self.search
-        room = self._small_pages // 32 + meta.high_water // 256
+        room = self._options.small_pages // _ROOM_SHARE_OF_SMALL + meta.high_water // _ROOM_SHARE
         if search is None or self._must_know() or self._has_room(room):
             return set()
         free = search.finish()
@@ -180,14 +181,14 @@ class Layout:
         self.high_water = meta.high_water
         kept = kept_freelist(self.pager, meta)
         if kept is None:
-            self.search = FreeSearch(self.disk, meta)
+            self.search = FreeSearch(self.disk, meta, self._options)
         else:
             free, self._freelist_pages = kept
             self.freelist = Freelist(free)
         self._has_begun = True
 
     def _must_know(self) -> bool:
-        return self.keep_freelist or self.high_water <= self._small_pages
+        return self.keep_freelist or self.high_water <= self._options.small_pages
 
     def _has_room(self, count: int) -> bool:
         return (self.high_water + count) * self.pager.page_size <= self.disk.size()
