@@ -52,6 +52,9 @@ class Blobs:
             NotFoundError: there is no such blob.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
+        # Most of those who ask hope for nothing, and one look tells them.
+        if not os.path.lexists(f"{self._root}/{_BLOBS}/{algorithm}/{name}"):
+            raise _missing(digest)
         with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
             found = _info(descriptor, algorithm, name)
         if found is None:
@@ -146,8 +149,7 @@ class Blobs:
             Whether the blob is new, else `data` is where it was; and what the call returned.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
-        make_directories(self._root / _BLOBS / algorithm, _DIRECTORY_MODE)
-        with directory(self._root, _BLOBS, algorithm) as target:
+        with self._algorithm(algorithm) as target:
             with self._publishing:
                 is_new = _info(target, algorithm, name) is None
                 if is_new:
@@ -156,6 +158,18 @@ class Blobs:
             # An older blob too: whoever renamed it may have been killed before this sync.
             os.fsync(target)
         return is_new, result
+
+    @contextlib.contextmanager
+    def _algorithm(self, algorithm: str) -> Iterator[int]:
+        """Open the directory of an algorithm's blobs, which is made first where it is missing."""
+        with contextlib.ExitStack() as stack:
+            place = directory(self._root, _BLOBS, algorithm)
+            try:
+                descriptor = stack.enter_context(place)
+            except FileNotFoundError:
+                make_directories(self._root / _BLOBS / algorithm, _DIRECTORY_MODE)
+                descriptor = stack.enter_context(place)
+            yield descriptor
 
 
 @contextlib.contextmanager

@@ -81,10 +81,11 @@ class Ingests:
         """
         name = _directory_name(ref)
         with self._changing:
+            if not os.path.lexists(f"{self._root}/{_INGEST}/{name}"):
+                return self._create(name, ref, total)
             found = self._read(name)
             if found is None or found.ref != ref or 0 < total != found.total > 0:
-                if found is not None or os.path.lexists(self._root / _INGEST / name):
-                    self._take_away(name)
+                self._take_away(name)
                 return self._create(name, ref, total)
         with files.directory(self._root, _INGEST, name) as ingest:
             descriptor = _open_for_writing(ingest)

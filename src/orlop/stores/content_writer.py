@@ -246,7 +246,8 @@ class ContentWriter:
             ) from None
 
     def _checked_size(self, size: int) -> int:
-        actual = self.status().offset
+        writer = self._backend_writer
+        actual = self._opening.size if writer is None else writer.status().offset
         if size and size != actual:
             raise FailedPreconditionError(
                 f'"{self._opening.ref}" failed size validation: {actual} != {size}'
