@@ -11,6 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from orlop.bolt.handover import hand_over
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import (
     BUCKET_HEADER,
@@ -95,6 +96,7 @@ def _load(transaction: BoltTransaction, number: int) -> Node:
 
     Whoever goes through all of a large bucket would let everything else be forgotten.
     """
+    hand_over()
     page = transaction.contents(number)
     kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
     if kind != LEAF_PAGE:
@@ -266,6 +268,7 @@ def _decode_pages(transaction: BoltTransaction, root: Node, number: int, depth: 
 def _take_over(
     transaction: BoltTransaction, leaf: Leaf, found: Tree, number: int, depth: int
 ) -> None:
+    hand_over()
     for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
         if isinstance(value, bytes):  # pragma: no branch - a reader's values come from pages
             nested = flag & BUCKET_FLAG
