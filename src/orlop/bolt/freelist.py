@@ -19,10 +19,15 @@ if TYPE_CHECKING:
 
 
 class Freelist:
-    """Runs of free pages, found by their length and joined with their neighbours."""
+    """Runs of free pages, found by their length and joined with their neighbours.
+
+    Attributes:
+        available: how many pages can be allocated.
+    """
 
     def __init__(self, free: Iterable[int] = ()) -> None:
         """Begin with the pages `free`, in any order."""
+        self.available = 0
         self._length_of: dict[int, int] = {}
         self._start_of: dict[int, int] = {}
         self._by_length: dict[int, dict[int, None]] = {}
@@ -103,11 +108,13 @@ class Freelist:
         if after is not None:
             self._remove(start + length, after)
             length += after
+        self.available += length
         self._length_of[start] = length
         self._start_of[start + length - 1] = start
         self._by_length.setdefault(length, {})[start] = None
 
     def _remove(self, start: int, length: int) -> None:
+        self.available -= length
         del self._length_of[start]
         del self._start_of[start + length - 1]
         starts = self._by_length[length]

@@ -28,6 +28,9 @@ _ROOM_SHARE: Final = 256
 _ROOM_SHARE_OF_SMALL: Final = 32
 """Too little room at the end: less than 1/256 of the file and 1/32 of what counts as small."""
 
+_SPARE_PAGES: Final = 32
+"""Free pages up to which a small commit goes to the end of the file rather than into holes."""
+
 _GROWTH_MIN_BYTES = 32 * 1024
 _GROWTH_STEP_BYTES = 16 * 1024 * 1024
 
@@ -133,11 +136,18 @@ class Layout:
     def allocate_each(self, spans: list[int]) -> list[int]:
         """Take as many pages in a row as each of `spans` says; return where each row begins.
 
-        All rows lie side by side where so many free pages do, so that one write takes them.
+        All rows lie side by side where so many free pages do, so that one write takes them. A
+        few pages more than are needed are kept for that.
 
         Raises: as `begin`.
         """
-        first = self.freelist.allocate(sum(spans)) if spans else None
+        if not spans:
+            return []
+        total = sum(spans)
+        first = self.freelist.allocate(total)
+        if first is None and self._should_be_roomier(total):
+            first = self.high_water
+            self.high_water += total
         if first is None:
             return [self.allocate(span) for span in spans]
         return list(accumulate(spans[:-1], initial=first))
@@ -186,6 +196,12 @@ class Layout:
             free, self._freelist_pages = kept
             self.freelist = Freelist(free)
         self._has_begun = True
+
+    def _should_be_roomier(self, count: int) -> bool:
+        """Whether there are so few free pages that those of one commit rarely lie side by side."""
+        if count > _SPARE_PAGES or self.freelist.available >= _SPARE_PAGES:
+            return False
+        return self.search is None or self._has_room(count)
 
     def _must_know(self) -> bool:
         return self.keep_freelist or self.high_water <= self._options.small_pages
