@@ -1,4 +1,4 @@
-"""The command: measure both sides and print the table."""
+"""The command: measure the sides and print the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.machine import machine, versions
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.plot import write_plot
-from benchmarks.programs import FailedError
+from benchmarks.programs import FailedError, accelerated_python
 from benchmarks.report import document, rows, table
 from benchmarks.running import Options, run
 
@@ -26,7 +26,10 @@ def main() -> int:
         repeats=arguments.repeats,
         selection=arguments.only,
         operations_max=arguments.operations_max,
+        accelerated=accelerated_python(),
     )
+    if options.accelerated is None:
+        print("without the accelerated side: `make accelerate` makes it", file=sys.stderr)
     place, sides = machine(folder), versions()
     found = []
     try:

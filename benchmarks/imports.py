@@ -61,10 +61,14 @@ class Daemons:
         self._daemon.ctr("images", "rm", "--sync", _NAME)
         return seconds
 
-    def orlop(self) -> float:
-        """Return the seconds that `orlop image import` takes, on a root of its own."""
+    def orlop(self, python: str | None = None) -> float:
+        """Return the seconds that `orlop image import` takes, on a root of its own.
+
+        Args:
+            python: what runs it; `None`: what runs this.
+        """
         root = self._folder / "orlop"
-        command = [sys.executable, "-m", "orlop", "--root", str(root), "image", "import"]
+        command = [python or sys.executable, "-m", "orlop", "--root", str(root), "image", "import"]
         begun = perf_counter()
         output([*command, str(self._archive), "--unpack", _SNAPSHOTTER], cwd=REPOSITORY)
         seconds = perf_counter() - begun

@@ -31,8 +31,11 @@ def write_plot(found: Iterable[Row], peer: str, path: Path) -> None:
         for name, values in (
             (peer, [(row.count, row.peer) for row in several]),
             ("Orlop", [(row.count, row.orlop) for row in several]),
+            ("Orlop, accelerated", [(row.count, row.accelerated) for row in several]),
         ):
             points = [(count, median(runs)) for count, runs in values if runs and median(runs)]
+            if not points:
+                continue
             chart.plot([x for x, _ in points], [y for _, y in points], marker="o", label=name)
         chart.set(title=title, xscale="log", yscale="log", xlabel="objects")
         chart.set_ylabel(several[0].figure.unit.value)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
+_ACCELERATED: Final = REPOSITORY / ".venv-accelerated" / "bin" / "python"
 _PEER: Final = Path(__file__).resolve().parent / "peer"
 _GO: Final = {"GO111MODULE": "off", "GOPATH": "/usr/share/gocode", "GOFLAGS": ""}
 _SECONDS_MAX: Final = 3600
@@ -30,9 +31,9 @@ class Program:
     command: tuple[str, ...]
 
     @classmethod
-    def orlop(cls) -> Self:
-        """Return the side of Orlop, in this Python."""
-        return cls((sys.executable, "-m", "benchmarks.sides"))
+    def orlop(cls, python: str = sys.executable) -> Self:
+        """Return the side of Orlop, in this Python or in another one."""
+        return cls((python, "-m", "benchmarks.sides"))
 
     @classmethod
     def peer(cls, folder: Path) -> Self:
@@ -55,6 +56,11 @@ class Program:
             output([*self.command, name, str(folder), str(count)], cwd=REPOSITORY)
         )
         return found
+
+
+def accelerated_python() -> str | None:
+    """Return the Python that `make accelerate` makes, `None` where it was not made."""
+    return str(_ACCELERATED) if _ACCELERATED.exists() else None
 
 
 def output(command: list[str], *, cwd: Path, environment: dict[str, str] | None = None) -> str:

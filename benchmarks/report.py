@@ -7,7 +7,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measurements import Unit
-from benchmarks.running import ORLOP, PEER
+from benchmarks.running import ACCELERATED, ORLOP, PEER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,26 +25,43 @@ _TIMES = "\N{MULTIPLICATION SIGN}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """A figure at one size, with what both sides needed in each run."""
+    """A figure at one size, with what each side needed in each run."""
 
     measurement: str
     figure: Figure
     count: int
     peer: Sequence[float]
     orlop: Sequence[float]
+    accelerated: Sequence[float] = ()
 
     @property
     def ratio(self) -> float | None:
         """Orlop's median over the peer's; `None` where the peer has no such figure."""
-        return median(self.orlop) / median(self.peer) if self.peer else None
+        return self._ratio(self.orlop)
+
+    @property
+    def accelerated_ratio(self) -> float | None:
+        """The same for accelerated Orlop; `None` also where that was not measured."""
+        return self._ratio(self.accelerated)
 
     @property
     def reached(self) -> bool | None:
         """Whether the goal is reached; `None` without one."""
-        if self.figure.goal is None:
+        return self._reached(self.orlop, self.figure.goal)
+
+    @property
+    def accelerated_reached(self) -> bool | None:
+        """The same for accelerated Orlop and its goal."""
+        return self._reached(self.accelerated, self.figure.accelerated_goal)
+
+    def _ratio(self, ours: Sequence[float]) -> float | None:
+        return median(ours) / median(self.peer) if ours and self.peer else None
+
+    def _reached(self, ours: Sequence[float], goal: float | None) -> bool | None:
+        if goal is None or not ours:
             return None
-        value = self.ratio
-        return (median(self.orlop) if value is None else value) <= self.figure.goal
+        ratio = self._ratio(ours)
+        return (median(ours) if ratio is None else ratio) <= goal
 
 
 def rows(taken: Taken) -> list[Row]:
@@ -56,34 +73,48 @@ def rows(taken: Taken) -> list[Row]:
             count=taken.count,
             peer=taken.values[PEER].get(name, []),
             orlop=taken.values[ORLOP].get(name, []),
+            accelerated=taken.values[ACCELERATED].get(name, []),
         )
         for name, figure in taken.measurement.figures.items()
     ]
 
 
-def table(found: Iterable[Row], peer: str) -> str:
-    """Return the rows as a table in Markdown; `peer` names the other side and its version."""
-    lines = [
-        f"| what | n | {peer} | Orlop | ratio | goal | |",
-        "|---|---:|---:|---:|---:|---:|---|",
+def table(found: Sequence[Row], peer: str) -> str:
+    """Return the rows as a table in Markdown; `peer` names the other side and its version.
+
+    The accelerated side has columns where it was measured.
+    """
+    is_wide = any(row.accelerated for row in found)
+    titles = ["what", "n", peer, "Orlop", "ratio", "goal", ""]
+    lines = ["|---|---:|---:|---:|---:|---:|---|"]
+    if is_wide:
+        titles += ["accelerated", "ratio", "goal", ""]
+        lines[0] += "---:|---:|---:|---|"
+    for row in found:
+        unit = row.figure.unit
+        cells = [row.figure.title, f"{row.count:,}", _spread(row.peer, unit)]
+        cells += _cells(row.orlop, row.ratio, row.figure.goal, row.reached, unit)
+        if is_wide:
+            goal, is_reached = row.figure.accelerated_goal, row.accelerated_reached
+            cells += _cells(row.accelerated, row.accelerated_ratio, goal, is_reached, unit)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([f"| {' | '.join(titles)} |".replace("|  |", "| |"), *lines])
+
+
+def _cells(
+    values: Sequence[float],
+    ratio: float | None,
+    goal: float | None,
+    is_reached: bool | None,  # noqa: FBT001 -- a state, always given whole
+    unit: Unit,
+) -> list[str]:
+    """Return what the table says of one side of ours."""
+    return [
+        _spread(values, unit),
+        "" if ratio is None else _ratio(ratio),
+        _goal(goal, unit),
+        {True: "reached", False: "not reached", None: ""}[is_reached],
     ]
-    lines += [
-        "| "
-        + " | ".join(
-            (
-                row.figure.title,
-                f"{row.count:,}",
-                _spread(row.peer, row.figure.unit),
-                _spread(row.orlop, row.figure.unit),
-                "" if row.ratio is None else _ratio(row.ratio),
-                _goal(row.figure),
-                {True: "reached", False: "not reached", None: ""}[row.reached],
-            )
-        )
-        + " |"
-        for row in found
-    ]
-    return "\n".join(lines)
 
 
 def document(
@@ -104,6 +135,10 @@ def document(
                 "ratio": row.ratio,
                 "goal": row.figure.goal,
                 "reached": row.reached,
+                "accelerated": list(row.accelerated),
+                "accelerated_ratio": row.accelerated_ratio,
+                "accelerated_goal": row.figure.accelerated_goal,
+                "accelerated_reached": row.accelerated_reached,
             }
             for row in found
         ],
@@ -138,9 +173,7 @@ def _ratio(ratio: float) -> str:
     return f"{ratio:.2f}{_TIMES}" if ratio >= 1 / 2 else f"1/{_rounded(1 / ratio)}"
 
 
-def _goal(figure: Figure) -> str:
-    if figure.goal is None:
+def _goal(goal: float | None, unit: Unit) -> str:
+    if goal is None:
         return ""
-    if figure.unit is Unit.BYTES:
-        return f"≤ {_value(figure.goal, figure.unit)}"
-    return f"≤ {_ratio(figure.goal)}"
+    return f"≤ {_value(goal, unit)}" if unit is Unit.BYTES else f"≤ {_ratio(goal)}"

@@ -1,4 +1,4 @@
-"""The runs: both sides take turns, each on files of its own that began alike."""
+"""The runs: the sides take turns, each on files of its own that began alike."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from benchmarks.programs import Program
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+ACCELERATED: Final = "accelerated"
 ORLOP: Final = "orlop"
 PEER: Final = "peer"
 _IMPORT: Final = "import"
@@ -33,6 +34,8 @@ class Options:
         selection: names or groups of measurements; none: all.
         operations_max: a bound on the count of each measurement; for trying things out.
         peer: the other side, if it is built already.
+        accelerated: the Python in which modules of Orlop are compiled; `None`: that side is
+            left out.
     """
 
     folder: Path
@@ -41,6 +44,7 @@ class Options:
     selection: Sequence[str] = ()
     operations_max: int | None = None
     peer: Program | None = None
+    accelerated: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class Taken:
 
     measurement: Measurement
     count: int
-    values: dict[str, dict[str, list[float]]] = field(default_factory=lambda: {PEER: {}, ORLOP: {}})
+    values: dict[str, dict[str, list[float]]] = field(
+        default_factory=lambda: {side: {} for side in (PEER, ORLOP, ACCELERATED)}
+    )
 
     def add(self, side: str, figures: dict[str, float]) -> None:
         """Add the figures of one run."""
@@ -79,17 +85,18 @@ class _Runner:
         self._options = options
         self._tell = tell
         self._programs = {PEER: options.peer or Program.peer(folder), ORLOP: Program.orlop()}
+        if options.accelerated is not None:
+            self._programs[ACCELERATED] = Program.orlop(options.accelerated)
 
     def take(self, measurement: Measurement, count: int) -> Taken:
-        """Run a measurement as often as is asked, the one or the other side first in turns."""
+        """Run a measurement as often as is asked; each side comes first in turns."""
         bound = self._options.operations_max
         if bound is not None and measurement.count is not None:
             count = min(count, bound)
         taken = Taken(measurement, count)
         if measurement.name == _IMPORT:
             with Daemons(self._folder, megabytes=count) as daemons:
-                sides = {PEER: daemons.containerd, ORLOP: daemons.orlop}
-                self._repeat(taken, lambda side: {_IMPORT: sides[side]()})
+                self._repeat(taken, lambda side: {_IMPORT: self._import(daemons, side)})
             return taken
         made = self._made(measurement, count)
         self._repeat(taken, lambda side: self._once(measurement, side, made, count))
@@ -97,10 +104,17 @@ class _Runner:
 
     def _repeat(self, taken: Taken, once: Callable[[str], dict[str, float]]) -> None:
         for repeat in range(self._options.repeats):
-            for side in (PEER, ORLOP) if repeat % 2 == 0 else (ORLOP, PEER):
+            sides = [*self._programs]
+            first = repeat % len(sides)
+            for side in (*sides[first:], *sides[:first]):
                 name = taken.measurement.name
                 self._tell(f"{name} {taken.count:,}, {side}, run {repeat + 1}")
                 taken.add(side, once(side))
+
+    def _import(self, daemons: Daemons, side: str) -> float:
+        if side == PEER:
+            return daemons.containerd()
+        return daemons.orlop(self._options.accelerated if side == ACCELERATED else None)
 
     def _once(
         self, measurement: Measurement, side: str, made: Path | None, count: int

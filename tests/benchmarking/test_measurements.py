@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pytest
 from benchmarks.measurements import MEASUREMENTS
 from benchmarks.programs import Program
 from benchmarks.report import document, rows, table
-from benchmarks.running import ORLOP, PEER, Options, run
+from benchmarks.running import ACCELERATED, ORLOP, PEER, Options, run
 from benchmarks.sides.__main__ import MEASUREMENTS as OURS
 from real.conftest import session_folder
 
@@ -102,6 +103,28 @@ def test_the_report_has_every_figure_and_the_document_every_value(
     [row] = written["rows"]
     assert (len(row["peer"]), len(row["orlop"])) == (2, 2)
     assert row["ratio"] == pytest.approx(found[0].ratio)
+
+
+@pytest.mark.real("go", "bbolt", "containerd-go")
+def test_three_sides_take_turns_where_the_accelerated_one_is_there(
+    peer: Program, tmp_path: Path
+) -> None:
+    # Whether its modules are compiled does not matter here.
+    given = replace(options(tmp_path, "engine-synced", peer), accelerated=sys.executable)
+    told: list[str] = []
+
+    [taken] = run(replace(given, repeats=3), told.append)
+
+    assert [one.split(", ")[1] for one in told] == [
+        *(PEER, ORLOP, ACCELERATED),
+        *(ORLOP, ACCELERATED, PEER),
+        *(ACCELERATED, PEER, ORLOP),
+    ]
+    [row] = rows(taken)
+    assert len(row.accelerated) == 3
+    [written] = document([row], {}, {})["rows"]
+    assert written["accelerated"] == list(row.accelerated)
+    assert written["accelerated_ratio"] == row.accelerated_ratio
 
 
 def test_every_measurement_has_a_side_of_ours_and_a_name_of_its_own() -> None:

@@ -15,10 +15,22 @@ if TYPE_CHECKING:
 
 
 def row(
-    peer: list[float], orlop: list[float], goal: float | None, unit: Unit = Unit.SECONDS
+    peer: list[float],
+    orlop: list[float],
+    goal: float | None,
+    unit: Unit = Unit.SECONDS,
+    *,
+    accelerated: list[float] | None = None,
+    stricter: float | None = None,
 ) -> Row:
-    figure = Figure(title="get", goal=goal, unit=unit)
-    return Row(measurement="read", figure=figure, count=1000, peer=peer, orlop=orlop)
+    return Row(
+        measurement="read",
+        figure=Figure(title="get", goal=goal, unit=unit, stricter=stricter),
+        count=1000,
+        peer=peer,
+        orlop=orlop,
+        accelerated=accelerated or [],
+    )
 
 
 @pytest.mark.parametrize(
@@ -43,10 +55,33 @@ def test_a_line_says_median_spread_ratio_and_goal(given: Row, line: str) -> None
     assert table([given], "peer").splitlines()[2] == line
 
 
+def test_the_accelerated_side_has_columns_and_a_goal_of_its_own() -> None:
+    both = row([1.0], [4.0], 3, accelerated=[2.0], stricter=1.5)
+    same_goal = row([1.0], [4.0], 3, accelerated=[2.0])
+    pure_only = row([1.0], [2.0], 3, stricter=1.5)
+
+    lines = table([both, same_goal, pure_only], "peer").splitlines()
+
+    assert lines[0] == (
+        "| what | n | peer | Orlop | ratio | goal | | accelerated | ratio | goal | |"
+    )
+    assert lines[1].count("|") == lines[0].count("|")
+    assert lines[2].endswith("| not reached | 2.0 s (+0% +0%) | 2.00× | ≤ 1.50× | not reached |")  # noqa: RUF001
+    assert lines[3].endswith("| 2.0 s (+0% +0%) | 2.00× | ≤ 3.00× | reached |")  # noqa: RUF001
+    assert lines[4].endswith("| 2.00× | ≤ 3.00× | reached |  |  | ≤ 1.50× |  |")  # noqa: RUF001
+
+
 def test_the_plot_shows_what_was_measured_at_several_sizes(tmp_path: Path) -> None:
     figure = Figure(title="mark of everything")
     found = [
-        Row(measurement="mark", figure=figure, count=count, peer=[1.0], orlop=[2.0])
+        Row(
+            measurement="mark",
+            figure=figure,
+            count=count,
+            peer=[1.0],
+            orlop=[2.0],
+            accelerated=[1.5],
+        )
         for count in (10, 100)
     ]
 
@@ -54,4 +89,5 @@ def test_the_plot_shows_what_was_measured_at_several_sizes(tmp_path: Path) -> No
 
     drawn = (tmp_path / "growth.svg").read_text(encoding="utf-8")
     assert drawn.count("<!-- mark of everything -->") == 1
+    assert drawn.count("<!-- Orlop, accelerated -->") == 1
     assert "<!-- get -->" not in drawn

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.bolt import open_engine
+from orlop.bolt import BoltEngine, open_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +83,7 @@ def fill(root: Bucket) -> None:
 
 def test_long_operations_of_the_engine(tmp_path: Path, handler: Handler) -> None:
     engine = open_engine(tmp_path / "long.db", sync=False)
+    assert isinstance(engine, BoltEngine)
     with engine.begin(writable=True) as transaction:
         handler.watch(lambda: fill(transaction.root))
         handler.watch(transaction.commit)
