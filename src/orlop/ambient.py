@@ -156,7 +156,7 @@ class Transactions:
             DataLossError: it is damaged.
         """
         current = self._current()
-        with self._translation():
+        try:
             if current is not None:
                 yield current.transaction
                 return
@@ -169,6 +169,8 @@ class Transactions:
                 transaction.rollback()
                 raise
             transaction.rollback()
+        except engine_errors.EngineError as error:
+            raise translated(error, self._path) from error
 
     def read(self, function: Callable[[Transaction], _T]) -> _T:
         """Return what `function` reads; it is called again where the file changed meanwhile.
@@ -179,8 +181,10 @@ class Transactions:
         """
         current = self._current()
         if current is not None:
-            with self._translation():
+            try:
                 return function(current.transaction)
+            except engine_errors.EngineError as error:
+                raise translated(error, self._path) from error
         attempts = _READ_ATTEMPTS
         pause = _READ_PAUSE_SECONDS
         while True:
@@ -316,13 +320,6 @@ class Transactions:
     def _translate(self, error: BaseException) -> None:
         """Raise an error of the engine as one of the model; return where it is another one."""
         if isinstance(error, engine_errors.EngineError):
-            raise translated(error, self._path) from error
-
-    @contextmanager
-    def _translation(self) -> Iterator[None]:
-        try:
-            yield
-        except engine_errors.EngineError as error:
             raise translated(error, self._path) from error
 
     def _current(self) -> _Ambient | None:
