@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bolt.crafted_files import buckets, crafted, leaf
-from bolt.gappy_files import BY_HAND, PAGE_SIZE, free_pages, gappy, meta_of, used_pages
+from bolt.gappy_files import (
+    BY_HAND,
+    PAGE_BY_PAGE,
+    PAGE_SIZE,
+    free_pages,
+    gappy,
+    meta_of,
+    used_pages,
+)
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write, power_losses
 from orlop.bolt import BoltEngine
@@ -19,6 +27,7 @@ from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import Reachable
 from orlop.bolt.tail import Tail, find_tail, move
 from orlop.inspect.bolt.check import check_disk
+from orlop.kv import EnginePoisonedError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -249,6 +258,35 @@ def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
     assert meta_of(disk).high_water < end
     engine.close()
     assert not unsound(disk)
+
+
+def test_an_interrupt_while_room_is_made_leaves_the_file_alone_and_no_doubt() -> None:
+    """Wherever that reads: the handle is of no use any more, and the file is as it was."""
+    whole = crowded_end(random.Random(11))
+    expected = everything(whole)
+    for number in range(3, 60, 8):
+        disk = SimulatedDisk(whole.durable)
+        engine = BoltEngine(disk, searching=PAGE_BY_PAGE)
+        writer = engine.begin(writable=True)
+        writer.root.create_bucket(b"next")
+        disk.log.clear()
+        read, reads = disk.read, 0
+
+        def interrupt(offset: int, length: int) -> bytes:
+            nonlocal reads
+            reads += 1
+            if reads == number:  # noqa: B023 (called within this round only)
+                raise KeyboardInterrupt
+            return read(offset, length)  # noqa: B023 (likewise)
+
+        disk.read = interrupt  # type: ignore[method-assign]
+        with pytest.raises(KeyboardInterrupt):
+            writer.commit()
+        assert set(disk.log) <= {"read"}
+        with pytest.raises(EnginePoisonedError, match="KeyboardInterrupt"):
+            engine.begin(writable=True)
+        engine.close()
+        assert everything(disk) == expected
 
 
 def test_a_page_at_the_end_that_is_damaged_stays_where_it_is() -> None:

@@ -233,6 +233,10 @@ class BoltEngine:
         except (CorruptError, OSError):
             # Whoever needs the free pages, or what is damaged, meets it again and is told.
             return state
+        except BaseException as error:
+            # Nothing was written, but which pages are taken is half noted.
+            self._groups.fail(error)
+            raise
         return move(edit, state, pages) if pages else state
 
     def _flush(self, group: Group) -> int:

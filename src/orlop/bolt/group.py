@@ -104,7 +104,7 @@ class Groups:
             raise
         except BaseException as error:
             # Whether the disk has it is not known: nothing may be built on either answer.
-            self._fail(error)
+            self.fail(error)
             if isinstance(error, Exception):
                 raise EnginePoisonedError(self.failure) from error
             raise
@@ -133,7 +133,8 @@ class Groups:
         # Its nodes have their pages: what it replaced needs no memory any more.
         group.edits.clear()
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
+        """Accept nothing any more, since `error` leaves in doubt what is there."""
         if self.failure is None:
             self.failure = (
                 f"a commit failed ({str(error) or type(error).__name__}): nothing of it was "
