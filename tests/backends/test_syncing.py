@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +51,11 @@ def record(found: list[str], patch: pytest.MonkeyPatch) -> None:
     patch.setattr(os, "fsync", noting)
     patch.setattr(os, "fdatasync", noting)
     patch.setattr(files, "_LIBC", _Library(found))
+
+
+def without_repeats(synced: list[str]) -> list[str]:
+    """Return what was synced one after the other; a commit of a database syncs it repeatedly."""
+    return [path for path, _ in groupby(synced)]
 
 
 @given(
@@ -117,13 +123,13 @@ def test_a_directory_is_durable_before_the_database_names_it(
     del synced[:]
     snapshotter.prepare("key", "")
     database, place = str(tmp_path / "metadata.db"), str(tmp_path / "snapshots")
-    assert synced == [place, database, database]
+    assert without_repeats(synced) == [place, database]
 
     (snapshotter._data("2") / "file").write_bytes(b"data")
     del synced[:]
     snapshotter.commit("layer", "key")
     data = str(snapshotter._data("2"))
-    assert synced == [f"{data}/file", data, database, database]
+    assert without_repeats(synced) == [f"{data}/file", data, database]
     snapshotter.close()
 
 
@@ -134,10 +140,10 @@ def test_a_copy_is_durable_before_the_database_names_it(tmp_path: Path, synced: 
     snapshotter.commit("layer", "key")
     del synced[:]
     snapshotter.prepare("above", "layer")
-    copied, named, place, *database = synced
+    copied, named, place, database = without_repeats(synced)
     assert copied == f"{named}/file"
     assert place == str(tmp_path / "snapshots")
-    assert database == [str(tmp_path / "metadata.db")] * 2
+    assert database == str(tmp_path / "metadata.db")
     snapshotter.close()
 
 

@@ -147,6 +147,10 @@ class BoltBucket:
             self._children[bytes(name)] = bucket
         return bucket
 
+    def has_open(self, name: bytes) -> bool:
+        """Whether a writer may have changed the nested bucket `name` by a handle of its own."""
+        return name in self._children
+
     def listed(self, name: bytes) -> BoltBucket:
         """Return a nested bucket that was met while iterating.
 

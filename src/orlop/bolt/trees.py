@@ -1,7 +1,7 @@
 """Buckets with all that they hold, as plain dictionaries: the fast way to read many records.
 
-A reader's pages do not change, so they are decoded straight into dictionaries, past nodes,
-handles and the cache. A writer's buckets may differ from the file: they are walked through.
+Pages do not change, so they are decoded straight into dictionaries, past nodes, handles and the
+cache. What a writer has opened, or made, may differ from the file: it is walked through.
 """
 
 from __future__ import annotations
@@ -60,13 +60,14 @@ _seen: Final[set[int]] = set()
 
 def tree(bucket: BoltBucket, name: bytes) -> Tree | None:
     """Return the nested bucket `name` with all that it holds; None where there is none."""
-    if bucket.transaction.writable:
-        nested = bucket.bucket(name)
-        return None if nested is None else _walk(nested, 0)
     found = bucket.find(name)
-    if found is None or not found[1] & BUCKET_FLAG or not isinstance(found[0], bytes):
+    if found is None or not found[1] & BUCKET_FLAG:
         return None
-    return _decode(bucket.transaction, found[0], bucket.place(name), 0)
+    stored = found[0]
+    if isinstance(stored, bytes) and not bucket.has_open(name):
+        return _decode(bucket.transaction, stored, bucket.place(name), 0)
+    nested = bucket.bucket(name)
+    return None if nested is None else _walk(nested, 0)
 
 
 def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 from orlop.kv import DraftBucket
 from orlop.model.encoding import decode_uvarint, encode_uvarint
 from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket, Transaction, Tree
 
 _VERSION: Final = b"v1"
 _SNAPSHOTS: Final = b"snapshots"
@@ -29,6 +29,7 @@ _KIND: Final = b"kind"
 _INODES: Final = b"inodes"
 _SIZE: Final = b"size"
 _SEPARATOR: Final = b"\x00"
+_KINDS: Final = {bytes((kind.value,)): kind for kind in SnapshotKind}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,25 +44,26 @@ class SnapshotRecord:
 class SnapshotBuckets:
     """The buckets of one transaction; where they are missing there are no snapshots."""
 
-    def __init__(self, snapshots: Bucket | None, parents: Bucket | None) -> None:
+    def __init__(self, version: Bucket | None, snapshots: Bucket | None) -> None:
+        self._version = version
         self._snapshots = snapshots
-        self._parents = parents
 
     @classmethod
     def find(cls, transaction: Transaction) -> SnapshotBuckets:
         """Return the buckets as they are."""
         version = transaction.root.bucket(_VERSION)
-        if version is None:
-            return cls(None, None)
-        return cls(version.bucket(_SNAPSHOTS), version.bucket(_PARENTS))
+        return cls(version, None if version is None else version.bucket(_SNAPSHOTS))
 
     @classmethod
     def create(cls, transaction: Transaction) -> SnapshotBuckets:
         """Return the buckets, made first where they are missing."""
         version = transaction.root.create_bucket_if_absent(_VERSION)
-        return cls(
-            version.create_bucket_if_absent(_SNAPSHOTS), version.create_bucket_if_absent(_PARENTS)
-        )
+        snapshots = version.bucket(_SNAPSHOTS)
+        if snapshots is None:
+            # The two are made together, so that one look is enough later.
+            version.create_bucket_if_absent(_PARENTS)
+            snapshots = version.create_bucket(_SNAPSHOTS)
+        return cls(version, snapshots)
 
     def all_names(self) -> Iterator[str]:
         """Iterate over the keys, in byte order."""
@@ -73,28 +75,29 @@ class SnapshotBuckets:
         Raises:
             DataLossError: a stored time cannot be read.
         """
-        snapshot = buckets.child(self._snapshots, key) if key else None
+        snapshot = fields.record(self._snapshots, key) if key else None
         if snapshot is None:
             return None
+        created_at, updated_at = fields.times(snapshot)
         info = SnapshotInfo(
-            kind=_read_kind(snapshot),
+            kind=_kind(snapshot.get(_KIND)),
             name=key,
-            parent=values.read_text(snapshot, names.PARENT),
-            labels=values.read_map(snapshot, names.LABELS),
-            created_at=values.read_time(snapshot, names.CREATED_AT),
-            updated_at=values.read_time(snapshot, names.UPDATED_AT),
+            parent=fields.text(snapshot, names.PARENT),
+            labels=fields.texts(snapshot, names.LABELS),
+            created_at=created_at,
+            updated_at=updated_at,
         )
         usage = SnapshotUsage(
-            inodes=values.read_size(snapshot, _INODES), size=values.read_size(snapshot, _SIZE)
+            inodes=fields.size(snapshot, _INODES), size=fields.size(snapshot, _SIZE)
         )
-        return SnapshotRecord(_read_id(snapshot), info, usage)
+        return SnapshotRecord(_id(snapshot.get(_ID)), info, usage)
 
     def link(self, key: str) -> tuple[int, str] | None:
         """Return id and parent of a snapshot without the rest of it, `None` where there is none."""
         snapshot = buckets.child(self._snapshots, key) if key else None
         if snapshot is None:
             return None
-        return _read_id(snapshot), values.read_text(snapshot, names.PARENT)
+        return _id(snapshot.get(_ID)), values.read_text(snapshot, names.PARENT)
 
     def next_id(self) -> int:
         """Return an id that no snapshot had before.
@@ -134,11 +137,12 @@ class SnapshotBuckets:
 
     def children(self, parent: int) -> list[str]:
         """Return the keys of the snapshots that stand on the one of that id."""
-        if self._parents is None:
+        parents = self._parents()
+        if parents is None:
             return []
         prefix = encode_uvarint(parent) + _SEPARATOR
         found = []
-        for name, child in self._parents.items(prefix):
+        for name, child in parents.items(prefix):
             if not name.startswith(prefix):
                 break
             found.append(names.to_text(child or b""))
@@ -146,13 +150,17 @@ class SnapshotBuckets:
 
     def add_child(self, parent: int, child: int, key: str) -> None:
         """Note that the snapshot `child`, which is called `key`, stands on `parent`."""
-        parents = self._created(self._parents)
+        parents = self._created(self._version).create_bucket_if_absent(_PARENTS)
         parents.put(_link(parent, child), names.to_bytes(key))
 
     def remove_child(self, parent: int, child: int) -> None:
         """Undo `add_child`; nothing happens where there is no such note."""
-        if self._parents is not None:
-            self._parents.delete(_link(parent, child))
+        parents = self._parents()
+        if parents is not None:
+            parents.delete(_link(parent, child))
+
+    def _parents(self) -> Bucket | None:
+        return None if self._version is None else self._version.bucket(_PARENTS)
 
     @staticmethod
     def _created(bucket: Bucket | None) -> Bucket:
@@ -165,15 +173,11 @@ def _link(parent: int, child: int) -> bytes:
     return encode_uvarint(parent) + _SEPARATOR + encode_uvarint(child)
 
 
-def _read_id(snapshot: Bucket) -> int:
-    return decode_uvarint(snapshot.get(_ID) or b"")
+def _id(stored: bytes | Tree | None) -> int:
+    return decode_uvarint(stored if isinstance(stored, bytes) else b"")
 
 
-def _read_kind(snapshot: Bucket) -> SnapshotKind:
-    stored = snapshot.get(_KIND)
-    if stored is None or len(stored) != 1:
+def _kind(stored: bytes | Tree | None) -> SnapshotKind:
+    if not isinstance(stored, bytes):
         return SnapshotKind.UNKNOWN
-    try:
-        return SnapshotKind(stored[0])
-    except ValueError:
-        return SnapshotKind.UNKNOWN
+    return _KINDS.get(stored, SnapshotKind.UNKNOWN)
