@@ -8,7 +8,7 @@ Source: go.etcd.io/bbolt, cursor.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
 from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position, require_order
@@ -28,14 +28,27 @@ _NOWHERE: Final = Leaf([], [], [], EMPTY_SIZE)
 class BoltCursor:
     """A position among the items of one bucket; see the contract for its moves."""
 
-    __slots__ = ("_bucket", "_index", "_key", "_leaf", "_path", "_revision", "_turned")
+    __slots__ = (
+        "_bucket",
+        "_index",
+        "_items",
+        "_key",
+        "_leaf",
+        "_path",
+        "_revision",
+        "_transaction",
+        "_turned",
+    )
 
     def __init__(self, bucket: BoltBucket) -> None:
         """Stand nowhere in `bucket`."""
         self._bucket = bucket
+        self._transaction = bucket.transaction
         self._path: list[tuple[Branch, int]] = []
         self._leaf = _NOWHERE
         self._index = 0
+        # What the leaf holds as users see it, once somebody steps through it.
+        self._items: list[Item] = []
         self._key: bytes | None = None
         self._revision = -1
         self._turned: tuple[int, bytes] | None = None
@@ -56,51 +69,63 @@ class BoltCursor:
 
     def next(self) -> Item | None:
         """Move to the next item."""
-        bucket = self._bucket
-        transaction = bucket.transaction
-        if transaction.is_over or transaction.engine.is_closed:
-            transaction.require_open()
-        if self._key is None:
+        # Most steps stay in their leaf, and what a step costs is what it calls.
+        index = self._index + 1
+        if (
+            index < len(self._items)
+            and self._revision == self._bucket.revision
+            and not self._transaction.is_over
+            and not self._transaction.engine.is_closed
+        ):
+            self._index = index
+            return self._items[index]
+        return self._next()
+
+    def _next(self) -> Item | None:
+        self._transaction.require_open()
+        key = self._standing()
+        if key is None:
             return None
-        if self._revision != bucket.revision:
-            key = self._key
+        if self._revision != self._bucket.revision:
             self._descend(key)
             # What stood here may be gone; then its follower is here already.
             at, found = position(self._leaf, key)
             self._index = at + 1 if found else at
             return self._settle_forward()
-        self._index = index = self._index + 1
-        leaf = self._leaf
-        if index < len(leaf.keys):
-            # Most steps stay in their leaf, and what a step costs is what it calls.
-            self._key = key = leaf.keys[index]
-            value = leaf.values[index]
-            # As `visible_value`.
-            return key, value if not leaf.flags[index] & BUCKET_FLAG and isinstance(
-                value, bytes
-            ) else None
-        return self._settle_forward()
+        self._index += 1
+        item = self._settle_forward()
+        if item is not None:
+            # Whoever has made one step, and changed nothing, will make the next one.
+            self._items = _visible_items(self._leaf)
+        return item
 
     def previous(self) -> Item | None:
         """Move to the previous item."""
-        self._bucket.transaction.require_open()
-        if self._key is None:
+        self._transaction.require_open()
+        key = self._standing()
+        if key is None:
             return None
         if self._revision != self._bucket.revision:
-            self._descend(self._key)
+            self._descend(key)
         self._index -= 1
         return self._settle_backward()
 
     def delete(self) -> None:
         """Delete the value that the cursor stands on; `next` then goes to its follower."""
-        self._bucket.transaction.require_writable()
-        if self._key is not None:
-            self._bucket.delete(self._key)
+        self._transaction.require_writable()
+        key = self._standing()
+        if key is not None:
+            self._bucket.delete(key)
+
+    def _standing(self) -> bytes | None:
+        """Return the key that the cursor stands on, even if it is gone; None for nowhere."""
+        return self._items[self._index][0] if self._items else self._key
 
     def _descend(self, key: bytes | None) -> None:
         """Go to the leaf of `key`, or to the end of the last one."""
         self._path = []
         self._turned = None
+        self._items = []
         node = self._bucket.root
         self._revision = self._bucket.revision
         while isinstance(node, Branch):
@@ -120,6 +145,7 @@ class BoltCursor:
         while self._index >= len(self._leaf.keys):
             if not self._turn(1):
                 self._key = None
+                self._items = []
                 return None
         return self._item()
 
@@ -127,6 +153,7 @@ class BoltCursor:
         while self._index < 0:
             if not self._turn(-1):
                 self._key = None
+                self._items = []
                 return None
         return self._item()
 
@@ -134,6 +161,7 @@ class BoltCursor:
         """Go to the first or last place of the neighbouring leaf, if there is one."""
         while self._path:
             branch, index = self._path.pop()
+            self._items = []
             if 0 <= index + step < len(branch.children):
                 # The key between the one child and the other.
                 self._require_way(step, branch.keys[max(index, index + step)])
@@ -164,6 +192,14 @@ def visible_value(leaf: Leaf, index: int) -> bytes | None:
         return None
     value = leaf.values[index]
     return value if isinstance(value, bytes) else None
+
+
+def _visible_items(leaf: Leaf) -> list[Item]:
+    """Return the items of a leaf as users see them."""
+    if BUCKET_FLAG not in leaf.flags:
+        # Only nested buckets are no bytes, and this leaf holds none.
+        return list(zip(leaf.keys, cast("list[bytes]", leaf.values), strict=True))
+    return [(key, visible_value(leaf, index)) for index, key in enumerate(leaf.keys)]
 
 
 def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
