@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
 
 from orlop.model import drafts
@@ -59,21 +58,30 @@ def read_all(images: Bucket | None, wanted: Wanted | None = None) -> list[Image]
     return fields.records(images, _decode, fields.check_times, wanted)
 
 
-def write(images: Bucket, image: Image) -> Image:
-    """Store an image; return it without the empty labels and annotations, which are dropped."""
+def write(images: Bucket, image: Image, stored: Image | None = None) -> Image:
+    """Store an image; return it without the empty labels and annotations, which are dropped.
+
+    Args:
+        images: where to store it.
+        image: what to store.
+        stored: what is stored of it, where that is known: a target that it has is left alone.
+    """
     with buckets.Written(images, image.name) as bucket:
         values.write_time(bucket, names.CREATED_AT, image.created_at)
         values.write_time(bucket, names.UPDATED_AT, image.updated_at)
         stored_labels = values.write_map(bucket, names.LABELS, image.labels)
         annotations = values.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
-        target = bucket.create_bucket_if_absent(names.TARGET)
-        values.write_text(target, names.DIGEST, image.target.digest)
-        values.write_text(target, names.MEDIA_TYPE, image.target.media_type)
-        values.write_size(target, names.SIZE, image.target.size)
-    return dataclasses.replace(
-        image,
-        labels=stored_labels,
-        target=dataclasses.replace(image.target, annotations=annotations),
+        target = image.target
+        if stored is None or stored.target != target:
+            nested = bucket.create_bucket_if_absent(names.TARGET)
+            values.write_text(nested, names.DIGEST, target.digest)
+            values.write_text(nested, names.MEDIA_TYPE, target.media_type)
+            values.write_size(nested, names.SIZE, target.size)
+    return drafts.image(
+        image.name,
+        drafts.descriptor(target.media_type, target.digest, target.size, annotations),
+        stored_labels,
+        (image.created_at, image.updated_at),
     )
 
 

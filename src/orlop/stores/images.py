@@ -121,13 +121,12 @@ class ImageStore:
                 return self.get(image.name)
         now = source_date or self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            changed = _masked(
-                self._get(update.transaction, image.name), given, image.target, paths, now
-            )
+            before = self._get(update.transaction, image.name)
+            changed = _masked(before, given, image.target, paths, now)
             _check(changed)
             self._check_lease(update, changed)
             bucket = images.create(update.transaction, self.scope.namespace)
-            stored = self._write(update, bucket, changed)
+            stored = self._write(update, bucket, changed, before)
             self.scope.tell(update, "/images/update", name=stored.name, labels=dict(stored.labels))
         return stored
 
@@ -169,8 +168,10 @@ class ImageStore:
         if label_names.GC_EXPIRE in image.labels:
             attachment.check_lease(self.scope, update.transaction)
 
-    def _write(self, update: Update, bucket: Bucket, image: Image) -> Image:
-        stored = images.write(bucket, image)
+    def _write(
+        self, update: Update, bucket: Bucket, image: Image, before: Image | None = None
+    ) -> Image:
+        stored = images.write(bucket, image, before)
         if label_names.GC_EXPIRE in image.labels:
             attachment.attach(self.scope, update, leases.IMAGES, image.name)
         return stored
