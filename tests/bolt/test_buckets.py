@@ -213,7 +213,7 @@ def test_a_pinned_reader_keeps_its_pages(engine: BoltEngine) -> None:
             assert bucket is not None
             bucket.put(b"key", b"%d" % number * 3000)
     # Not from the cache: the pages themselves must still be there.
-    engine._pager._young.clear()
+    engine._pager.young.clear()
     engine._pager._old.clear()
     bucket = reader.root.bucket(b"v1")
     assert bucket is not None

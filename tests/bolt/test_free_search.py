@@ -149,7 +149,7 @@ def test_a_reader_of_the_searched_version_keeps_its_pages_after_the_search() -> 
     for number in range(30):
         put(engine, number, size=500)
     # From the disk, not from what is remembered of it.
-    engine._pager._young.clear()
+    engine._pager.young.clear()
     engine._pager._old.clear()
     assert contents(reader.root) == expected
     reader.rollback()

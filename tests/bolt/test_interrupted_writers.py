@@ -43,7 +43,7 @@ def test_a_read_error_before_anything_is_written_only_rolls_back() -> None:
     assert inner is not None
     inner.put(b"key", b"changed")
     # The bucket around it has to take over the change, and has forgotten its pages.
-    engine._pager._young.clear()
+    engine._pager.young.clear()
     engine._pager._old.clear()
     disk.log.clear()
     disk.fail_at = disk.calls + 1

@@ -23,7 +23,7 @@ def test_what_is_asked_for_again_and_again_is_read_once() -> None:
     for page in range(3, 60):
         pager.load(page)
         assert pager.load(2) is first
-        assert len(pager._young) + len(pager._old) <= 2 * PAGES_KEPT + 2
+        assert len(pager.young) + len(pager._old) <= 2 * PAGES_KEPT + 2
     assert disk.log.count("read") == 58
 
 

@@ -247,7 +247,7 @@ def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
     for number in range(30):
         with engine.begin(writable=True) as transaction:
             transaction.root.create_bucket_if_absent(b"other").put(b"%d" % number, bytes(300))
-    engine._pager._young.clear()
+    engine._pager.young.clear()
     engine._pager._old.clear()
     assert contents(reader.root) == expected
     reader.rollback()

@@ -94,7 +94,7 @@ def test_what_is_written_is_frozen_and_names_pages_only() -> None:
                 inline.append(inner.root)
                 for key in range(400 if name == b"large" else 2):
                     bucket.put(b"key-%03d" % key, b"%d" % number * 20)
-        nodes = list(engine._pager._young.values())
+        nodes = list(engine._pager.young.values())
         assert len(nodes) > 10
         assert all(node.owner is None for node in nodes)
         for node in nodes:

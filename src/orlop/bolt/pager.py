@@ -34,6 +34,10 @@ class Pager:
     The cache has two generations: what is read goes into the young one; when that is
     full, it becomes the old one, and what was in the old one and not asked for goes.
     That needs no lock and no bookkeeping on a hit.
+
+    Attributes:
+        young: the young generation. Whoever finds a page here need not call `load`; a dictionary
+            that has become old meanwhile is still right for the versions that are being read.
     """
 
     def __init__(self, disk: Readable, page_size: int) -> None:
@@ -41,7 +45,7 @@ class Pager:
         self.page_size = page_size
         self._end = _OFFSET_MAX // page_size
         self._disk = disk
-        self._young: dict[int, Node] = {}
+        self.young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
         self._young_bytes = 0
 
@@ -52,7 +56,7 @@ class Pager:
             CorruptError: there is no sound node.
             OSError: the page cannot be read.
         """
-        node = self._young.get(page)
+        node = self.young.get(page)
         if node is None:
             node = self._old.get(page)
             if node is None:
@@ -64,10 +68,10 @@ class Pager:
 
     def keep(self, node: Node) -> None:
         """Remember the node under its page, in place of what was there."""
-        self._young[node.page] = node
+        self.young[node.page] = node
         self._young_bytes += node.span * self.page_size
         if self._young_bytes > _GENERATION_BYTES:
-            self._old, self._young, self._young_bytes = self._young, {}, 0
+            self._old, self.young, self._young_bytes = self.young, {}, 0
 
     def contents(self, page: int) -> bytes:
         """Return a page's bytes, overflow included.

@@ -45,6 +45,7 @@ class BoltTransaction:
     """A transaction; see the contract. The engine makes it and is told of its end.
 
     Attributes:
+        nodes: those that were read or written of late, by their pages.
         load: from a page id to its node, in this version.
         contents: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
@@ -65,6 +66,7 @@ class BoltTransaction:
         edit: Edit | None = None,
     ) -> None:
         """Begin at the root bucket `state`; an `edit` makes it a writing one."""
+        self.nodes: dict[int, Node] = pager.young
         self.load: Callable[[int], Node] = pager.load
         self.contents: Callable[[int], bytes] = pager.contents
         self.touched: set[Path] = set()

@@ -32,8 +32,10 @@ def child_index(branch: Branch, key: bytes) -> int:
     return max(bisect_right(branch.keys, key) - 1, 0)
 
 
-def find_leaf(load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
+def find_leaf(nodes: dict[int, Node], load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
     """Return the leaf below `node` in which `key` belongs.
+
+    What is not in `nodes` is loaded.
 
     Raises:
         CorruptError: the tree has a cycle, or a page is damaged.
@@ -44,7 +46,11 @@ def find_leaf(load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
         # As `child_index`, without a call at each level.
         index = bisect_right(node.keys, key)
         child = node.children[index - 1 if index else 0]
-        node = load(child) if isinstance(child, int) else child
+        if isinstance(child, int):
+            known = nodes.get(child)
+            node = load(child) if known is None else known
+        else:
+            node = child
     raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
 
 
