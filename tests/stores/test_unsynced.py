@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from itertools import groupby
 from pathlib import Path
 
 import pytest
 
 import orlop
+from orlop.model.records import SnapshotKind
 from stores.blobs import put
 from stores.chains import chain
 
@@ -51,3 +53,17 @@ def test_sync_is_a_choice_for_a_bare_file(tmp_path: Path, syncs: list[str], *, s
         del syncs[:]
         db.namespaces.create("n")
         assert set(syncs) == ({"bare.db"} if sync else set())
+
+
+def test_a_prepare_waits_for_each_database_once(tmp_path: Path, syncs: list[str]) -> None:
+    with orlop.open(tmp_path) as db:
+        snapshots = db.namespace("n").snapshots("native")
+        snapshots.prepare("born")
+        del syncs[:]
+        snapshots.prepare("key")
+        assert [name for name, _ in groupby(syncs)] == ["metadata.db", "meta.db"]
+        record = db.namespace("n").snapshots("native").stat("key")
+        assert record.kind is SnapshotKind.ACTIVE
+    with orlop.open(tmp_path) as db:
+        backend = db.snapshot_backends["native"]
+        assert [one.name for one in backend.walk()] == ["n/1/born", "n/2/key"]
