@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FLAT: Final = 1
 _WHOLE: Final = 2
-_NODES_AT_ONCE: Final = 1_000
+_NODES_AT_ONCE: Final = 250
 _NUMBERS_AT_ONCE: Final = 65_536
 _IS_WHITE: Final = bytes(not color for color in range(256))
 

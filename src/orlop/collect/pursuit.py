@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
 _BREATH_SECONDS: Final = 0.0005
-_NUMBERS_AT_ONCE: Final = 5_000
+_NUMBERS_AT_ONCE: Final = 2_000
+_STEPS_AT_ONCE: Final = 32
 _NAMES_MIN: Final = 200_000
 _BUDGET_SHARE: Final = 4
 _BUDGET_MIN: Final = 1_000
@@ -65,6 +66,7 @@ class Pursuit:
         self._listener = domain.reports.listen()
         self._colors: Colors | None = None
         self._let_go: set[int] = set()
+        self._steps = 0
         self._suspects: set[int] = set()
 
     def close(self) -> None:
@@ -108,6 +110,11 @@ class Pursuit:
         """Return why these records go; to be asked before the first of them does."""
         now = self._domain.transactor.clock.now() if self._colors is None else self._colors.now
         return Causes(self.graph, garbage, now, self.has_reached)
+
+    def mentioned(self, number: int) -> Iterator[int]:
+        """Iterate over what a node refers to, as the graph does; let others go between nodes."""
+        self._step()
+        return self.graph.mentioned(number)
 
     def still_garbage(self, numbers: Iterable[int]) -> list[Node]:
         """Return the records among these that are there and were not reached."""
@@ -208,6 +215,12 @@ class Pursuit:
         self._suspects = {number for number in unreached if self.graph.is_swept(number)}
         self._let_go = set()
 
+    def _step(self) -> None:
+        """Count a step of what may have many, and let others go now and then."""
+        self._steps += 1
+        if not self._steps % _STEPS_AT_ONCE:
+            self.breathe()
+
     def _breathing(self, numbers: Iterable[int]) -> Iterator[int]:
         for turn, number in enumerate(numbers, 1):
             if not turn % _NUMBERS_AT_ONCE:
@@ -255,7 +268,7 @@ class Pursuit:
             # Else what was removed might be read, as if it were there.
             self._wait_for_disk()
         return self._domain.transactor.read(
-            lambda transaction: read_again(transaction, self._book, touched, self.graph)
+            lambda transaction: read_again(transaction, self._book, touched, self.graph, self._step)
         )
 
     def _wait_for_disk(self) -> None:
@@ -267,6 +280,7 @@ class Pursuit:
     def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:
         affected: set[int] = set()
         for node, facts in changed.items():
+            self._step()
             number = self.graph.find(node)
             if number is not None:
                 self._let_go.add(number)

@@ -151,7 +151,11 @@ def read_shelf(
 
 
 def read_again(
-    transaction: Transaction, book: RuleBook, touched: Iterable[Path], known: Iterable[Node]
+    transaction: Transaction,
+    book: RuleBook,
+    touched: Iterable[Path],
+    known: Iterable[Node],
+    step: Callable[[], None],
 ) -> dict[Node, Facts | None]:
     """Return what the records say that were touched; `None` for those that are gone.
 
@@ -161,6 +165,7 @@ def read_again(
         touched: where something was changed.
         known: the records that were there before; gone through only if a whole shelf, or more
             than that, was touched.
+        step: is called for each record.
     """
     nodes: set[Node] = set()
     wide = set()
@@ -175,15 +180,16 @@ def read_again(
             nodes.add(_node(shelf, place.key))
     if wide:
         nodes.update(_below(transaction, wide, known))
-    return _read_nodes(transaction, nodes, book)
+    return _read_nodes(transaction, nodes, book, step)
 
 
 def _read_nodes(
-    transaction: Transaction, nodes: Iterable[Node], book: RuleBook
+    transaction: Transaction, nodes: Iterable[Node], book: RuleBook, step: Callable[[], None]
 ) -> dict[Node, Facts | None]:
     found: dict[Node, Facts | None] = {}
     opened: dict[Shelf, Bucket | None] = {}
     for node in nodes:
+        step()
         shelf, key = _place_of(node)
         if shelf not in opened:
             opened[shelf] = shelf.find(transaction)

@@ -8,13 +8,15 @@ circles included; and what these refer to is looked at next.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from orlop.collect.colors import Colors
     from orlop.collect.compact import CompactGraph
+
+_STEPS_AT_ONCE: Final = 250
 
 State = tuple[int, bool]
 """A node, and whether flat: it may be held flat and not whole."""
@@ -95,5 +97,5 @@ class Released:
         self._budget -= 1
         if self._budget < 0:
             raise OverBudgetError
-        if not self._budget % 1_000:
+        if not self._budget % _STEPS_AT_ONCE:
             self._breathe()

@@ -199,7 +199,7 @@ class _Run:
     ) -> deque[list[int]]:
         node = self.pursuit.graph.node
         first = {one for one in garbage if node(one).type in collections} if collections else set()
-        references = self.pursuit.graph.mentioned
+        references = self.pursuit.mentioned
         return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
 
     def _check(self) -> None:
