@@ -58,6 +58,7 @@ class Turns:
         self.pauses: list[int] = []
         self._domain = domain
         self._pursuit = pursuit
+        self._begun = 0
         self._undurable = 0
         self._untold = Changes()
 
@@ -65,11 +66,11 @@ class Turns:
     def gate(self) -> Iterator[None]:
         """Have no updates while the block runs, and measure how long that was."""
         with self._domain.gate.exclusive():
-            begun = perf_counter_ns()
+            self._begun = perf_counter_ns()
             try:
                 yield
             finally:
-                self.pauses.append(perf_counter_ns() - begun)
+                self.pauses.append(perf_counter_ns() - self._begun)
 
     def take(
         self,
@@ -126,13 +127,13 @@ class Turns:
         self._pursuit.is_ahead = False
 
     def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
-        begun, gate = perf_counter_ns(), self._domain.gate
+        gate = self._domain.gate
         removed: list[Node] = []
         while remaining and len(removed) < _TURN_RECORDS:
             garbage = self._pursuit.still_garbage(remaining.popleft())
             sweep.remove(garbage)
             removed += garbage
-            if gate.is_wanted and perf_counter_ns() - begun > _TURN_NANOSECONDS:
+            if gate.is_wanted and perf_counter_ns() - self._begun > _TURN_NANOSECONDS:
                 break
         sweep.finish()
         return removed
