@@ -223,7 +223,7 @@ def test_what_cannot_be_read_is_tried_again() -> None:
     disk.read = refuse  # type: ignore[method-assign]
     put(engine, 0)
     search = search_of(engine)
-    thread = search._thread
+    thread = search._runner
     assert thread is not None
     thread.join(PATIENCE)
     assert not search.is_over
@@ -293,8 +293,8 @@ def test_closing_waits_for_the_step_that_is_under_way_and_for_no_other(tmp_path:
     disk.may_go_on.set()
     closer.result()
     assert not search.is_over
-    assert search._thread is not None
-    assert not search._thread.is_alive()
+    assert search._runner is not None
+    assert not search._runner.is_alive()
     assert check_disk(FileDisk.for_reading(tmp_path / "slow.db")).faults == []
 
 
@@ -313,8 +313,8 @@ def test_a_poisoned_handle_is_closed_as_well(tmp_path: Path) -> None:
     search = search_of(engine)
     disk.may_go_on.set()
     engine.close()
-    assert search._thread is not None
-    assert not search._thread.is_alive()
+    assert search._runner is not None
+    assert not search._runner.is_alive()
 
 
 def test_a_forked_process_has_no_thread_to_wait_for(tmp_path: Path) -> None:

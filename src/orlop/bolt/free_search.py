@@ -58,11 +58,11 @@ class FreeSearch:
         self._damage: str | None = None
         self._stepping = threading.Lock()
         self._is_stopped = False
-        self._thread: threading.Thread | None = None
+        self._runner: threading.Thread | None = None
 
     def start(self) -> None:
         """Let a thread search, unless one does already."""
-        thread = self._thread
+        thread = self._runner
         if thread is not None and thread.is_alive():
             return
         if self.is_over or self._is_stopped or not self._has_thread:
@@ -75,13 +75,13 @@ class FreeSearch:
             # The system has no thread to give, or the program is ending: who needs the pages
             # will look for them.
             return
-        self._thread = thread
+        self._runner = thread
 
     def stop(self) -> None:
         """Let the thread end, and wait for that: for one step at most."""
         self._is_stopped = True
-        if self._thread is not None:
-            self._thread.join()
+        if self._runner is not None:
+            self._runner.join()
 
     def require_sound(self) -> None:
         """Raise CorruptError where the search has met damage: to write would make it worse."""
