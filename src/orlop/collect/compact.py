@@ -320,12 +320,16 @@ class CompactGraph:
         for target, _ in self._conditions.get(number, ()):
             yield target
 
-    def _conditional(self, number: int, now: Instant) -> Iterator[int]:
+    def _conditional(self, number: int, now: Instant) -> list[int]:
+        """Return what a node refers to under conditions that hold now."""
         moment = now.timestamp(unit="nanosecond")
-        for target, comparisons in self._conditions[number]:
-            used = self._used_at.get(target, ())
-            if any(one.holds(at, moment) for one in comparisons for at in used):
-                yield target
+        return [
+            target
+            for target, comparisons in self._conditions[number]
+            if any(
+                one.holds(at, moment) for one in comparisons for at in self._used_at.get(target, ())
+            )
+        ]
 
     def _number(self, node: Node) -> int:
         number = self.numbers.number(node)
