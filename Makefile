@@ -15,7 +15,8 @@ CAN_COMPILE := $(PYTHON) -c 'import os, pathlib, shutil, sys, sysconfig; \
 TO_COMPILE := a C compiler and the headers of Python (Debian: apt-get install gcc python3-dev)
 
 # What runs against the accelerator: make test-accelerated TESTS=tests runs all.
-TESTS := tests/bolt tests/kv tests/model tests/schema tests/stores tests/differential
+TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/model tests/schema \
+	tests/stores tests/differential tests/collect
 
 .PHONY: demo test test-accelerated lint types unit campaign benchmark docs format clean setup \
 	accelerate help

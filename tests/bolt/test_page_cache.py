@@ -10,6 +10,8 @@ from orlop.bolt.pager import Pager
 
 PAGES_KEPT = 4
 
+pytestmark = pytest.mark.interpreted("lowers a limit, which compiled code has built in")
+
 
 @pytest.fixture(autouse=True)
 def _small_generations(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.cursor import BoltCursor, items
 from orlop.bolt.limits import NESTING_MAX, check_key, check_value
+from orlop.bolt.handover import hand_over
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, put
@@ -269,6 +270,7 @@ class BoltBucket:
 
     def settle(self) -> BucketState | None:
         """Take over the changes of the buckets inside; return the new state, if there is one."""
+        hand_over()
         for name, child in self._children.items():
             state = child.settle()
             if state is not None:

@@ -127,6 +127,7 @@ def _without_page(tree: Node) -> list[Node]:
     # A list of what is to do: buckets nest deeper than Python's own stack would bear.
     pending = [tree]
     while pending:
+        hand_over()
         node = pending.pop()
         if not node.page:
             nodes.append(node)
