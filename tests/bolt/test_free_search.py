@@ -261,25 +261,25 @@ def wait_for(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-class SlowReads(FileDisk):
-    """A file that the search waits for, until it may go on."""
+class SlowReads:
+    """A file whose search waits until it may go on."""
 
-    may_go_on: threading.Event
-    is_waiting: threading.Event
+    def __init__(self, path: Path) -> None:
+        self.file = FileDisk.for_writing(path, timeout=0)
+        self.size, self.write, self.grow = self.file.size, self.file.write, self.file.grow
+        self.sync, self.identity, self.close = self.file.sync, self.file.identity, self.file.close
+        self.may_go_on, self.is_waiting = threading.Event(), threading.Event()
 
     def read(self, offset: int, length: int) -> bytes:
         if threading.current_thread().name == "free-pages":
             self.is_waiting.set()
             assert self.may_go_on.wait(PATIENCE)
-        return super().read(offset, length)
+        return self.file.read(offset, length)
 
 
 def slow(path: Path, seed: int) -> SlowReads:
     path.write_bytes(roomy(gappy(random.Random(seed))).durable)
-    disk = SlowReads.for_writing(path, timeout=0)
-    assert isinstance(disk, SlowReads)
-    disk.may_go_on, disk.is_waiting = threading.Event(), threading.Event()
-    return disk
+    return SlowReads(path)
 
 
 def test_closing_waits_for_the_step_that_is_under_way_and_for_no_other(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ def test_a_poisoned_handle_is_closed_as_well(tmp_path: Path) -> None:
     def fail() -> None:
         raise OSError(errno.EIO, "simulated")
 
-    disk.sync = fail  # type: ignore[method-assign]
+    disk.sync = fail
     with pytest.raises(EnginePoisonedError):
         put(engine, 1)
     search = search_of(engine)
@@ -323,7 +323,7 @@ def test_a_forked_process_has_no_thread_to_wait_for(tmp_path: Path) -> None:
     put(engine, 0)
     assert disk.is_waiting.wait(PATIENCE)
     # As in a child that was forked while the thread was reading.
-    engine._process = disk._use._process = os.getpid() + 1
+    engine._process = disk.file._use._process = os.getpid() + 1
     engine.close()
     disk.may_go_on.set()
 
