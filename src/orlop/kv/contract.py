@@ -329,6 +329,8 @@ class Engine(Protocol):
         Raises:
             LockedError: the writer before it did not end in time.
             ReadOnlyError: a writer was asked of a handle that only reads.
+            CorruptError: a writer was asked for, and the database has turned out to be damaged
+                where it would be written.
             EngineClosedError, EnginePoisonedError: the handle is of no use any more.
         """
 
