@@ -352,3 +352,25 @@ def test_who_builds_on_what_could_not_be_made_durable_is_told(
         later.root.create_bucket(b"later")
     with pytest.raises(EnginePoisonedError):
         engine.begin(writable=True)
+
+
+def test_nobody_stands_in_line_behind_a_flush_after_their_own(
+    engine: BoltEngine, disk: GatedDisk
+) -> None:
+    transaction = engine.begin(writable=True)
+    transaction.root.create_bucket(b"early")
+    group = gather(engine, transaction)
+    version = flush(engine, group)
+    disk.hold()
+    later = Writer(engine, b"later")
+    assert disk.waiting.wait(20)
+
+    # Another one of the group comes late to wait for it: it is durable already.
+    late = threading.Thread(target=engine._groups.wait, args=(group,), daemon=True)
+    late.start()
+    late.join(20)
+    assert not late.is_alive()
+    assert later.is_alive()
+    disk.let_go()
+    joined([later])
+    assert later.number == version + 1

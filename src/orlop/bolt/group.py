@@ -35,9 +35,11 @@ class Group:
         edits: what each of them did, in order.
         state: the root bucket after the last of them.
         number: the version that made them durable; 0 before.
+        waiting: is held by the one of them who flushes, or waits for the flush before; all
+            others wait for it.
     """
 
-    __slots__ = ("edits", "is_durable", "number", "state")
+    __slots__ = ("edits", "is_durable", "number", "state", "waiting")
 
     def __init__(self, state: BucketState) -> None:
         """Begin a group whose last state is `state`."""
@@ -45,6 +47,7 @@ class Group:
         self.state = state
         self.number = 0
         self.is_durable = False
+        self.waiting = threading.Lock()
 
 
 class Groups:
@@ -96,10 +99,13 @@ class Groups:
             EnginePoisonedError: its flush failed, or one that it was built on.
         """
         try:
-            with self._flushing:
+            # One of a group waits for the flush before, and the others for that one: if all
+            # waited in one line, they would stand in it behind the flush after their own.
+            with group.waiting:
                 if not group.is_durable:
-                    self.require_sound()
-                    self._flush_gathered(group)
+                    with self._flushing:
+                        self.require_sound()
+                        self._flush_gathered(group)
         except EnginePoisonedError:
             raise
         except BaseException as error:
