@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.model import filters
+from orlop.model import drafts, filters
 from orlop.model import labels as label_names
 from orlop.model.errors import (
     AlreadyExistsError,
@@ -379,13 +379,12 @@ def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
 
 def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
     """Return what the backend knows, under what the metadata knows better."""
-    return SnapshotInfo(
-        kind=info.kind,
-        name=record.key,
-        parent=record.parent,
-        labels={**info.labels, **record.labels},
-        created_at=record.created_at,
-        updated_at=record.updated_at,
+    return drafts.snapshot_info(
+        info.kind,
+        record.key,
+        record.parent,
+        {**info.labels, **record.labels},
+        (record.created_at, record.updated_at),
     )
 
 
