@@ -13,8 +13,8 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.cursor import BoltCursor, items
-from orlop.bolt.limits import NESTING_MAX, check_key, check_value
 from orlop.bolt.handover import hand_over
+from orlop.bolt.limits import NESTING_MAX, check_key, check_value
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, put
