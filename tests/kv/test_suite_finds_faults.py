@@ -10,6 +10,7 @@ import pytest
 from kv import bucket_faults as buckets
 from kv import cursor_faults as cursors
 from kv import engine_faults as engines
+from kv import path_faults as paths
 from kv import unawaited_faults as unawaited
 from kv.bolt_stores import BOLT_LIMITS
 from kv.wrapped_engine import Kinds, WrappedStore
@@ -164,6 +165,10 @@ BREAKS: dict[str, list[Kinds]] = {
         Kinds(transaction=engines.ShowsWhatIsNotCommitted)
     ],
     "a_reader_stays_at_its_version": [Kinds(transaction=engines.ShowsReadersTheNewest)],
+    "a_bucket_is_found_by_its_path": [
+        Kinds(transaction=paths.FindsTheNewestByPath),
+        Kinds(transaction=paths.FindsByPathWhatWasCommitted),
+    ],
     "iterators_and_cursors_of_a_reader_stay_at_its_version": [
         Kinds(bucket=engines.IteratesOverTheNewest)
     ],

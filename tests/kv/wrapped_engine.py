@@ -128,6 +128,10 @@ class WrappedTransaction:
     def root(self) -> Bucket:
         return self.engine.kinds.bucket(self.inner.root, self, ())
 
+    def bucket(self, path: Path) -> Bucket | None:
+        found = self.inner.bucket(path)
+        return None if found is None else self.engine.kinds.bucket(found, self, path)
+
     def commit(self) -> None:
         self.has_ended = self.writable
         self.inner.commit()

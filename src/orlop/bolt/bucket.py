@@ -298,6 +298,11 @@ class BoltBucket:
         for child in self._children.values():
             child.abandon()
 
+    @property
+    def page(self) -> int:
+        """The page at which the file keeps the tree's root; not positive where there is none."""
+        return self._origin
+
     def place(self, name: bytes) -> tuple[int, bytes]:
         """Return what tells the place of the nested bucket `name` from all others in the file."""
         return self._origin, name

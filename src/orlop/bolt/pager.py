@@ -8,7 +8,7 @@ the writer puts the new node in its place.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orlop.bolt.page import Header, decode_header, decode_node
 from orlop.kv.errors import CorruptError
@@ -16,6 +16,10 @@ from orlop.kv.errors import CorruptError
 if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.node import Node
+    from orlop.kv.contract import Path
+
+Way: TypeAlias = "tuple[int, int, tuple[tuple[int, bytes], ...], tuple[int, ...]]"
+"""Where a bucket is: its page and counter; the places passed on the way to it, their pages."""
 
 FIRST_NODE_PAGE: Final = 2
 """Pages 0 and 1 are metas; no node is ever there."""
@@ -48,6 +52,15 @@ class Pager:
         self.young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
         self._young_bytes = 0
+        self._ways: tuple[int, dict[Path, Way]] = (0, {})
+
+    def ways(self, number: int) -> dict[Path, Way]:
+        """Return what readers of a version have noted of the buckets that they went to."""
+        ways = self._ways
+        if ways[0] != number:
+            # Another version: those that read the one before keep what they have.
+            ways = self._ways = (number, {})
+        return ways[1]
 
     def load(self, page: int) -> Node:
         """Return the node on `page`. It is shared and frozen.

@@ -5,7 +5,7 @@ Source: go.etcd.io/bbolt, tx.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.bolt.bucket import BoltBucket
 from orlop.kv.errors import (
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from orlop.bolt.node import BucketState, Node
     from orlop.bolt.pager import Pager
     from orlop.kv.contract import Path
+
+
+_WAYS_MAX: Final = 1000
+"""So many ways are noted in a version: one for each kind of record in each namespace."""
 
 
 class Ending(Protocol):
@@ -81,6 +85,7 @@ class BoltTransaction:
         # The root bucket lies in no other one.
         self._places: dict[int, int] = {origin: 0}
         self._root = BoltBucket(self, state.tree, state.sequence, origin=origin)
+        self._ways = pager.ways(number) if edit is None else {}
 
     @property
     def id(self) -> int:
@@ -96,6 +101,35 @@ class BoltTransaction:
         """The outermost bucket. It holds buckets only."""
         self.require_open()
         return self._root
+
+    def bucket(self, path: Path) -> BoltBucket | None:
+        """Return the bucket at `path`; see the contract.
+
+        Readers of one version go the same few ways: the second one need not search.
+        """
+        self.require_open()
+        way = self._ways.get(path)
+        if way is None:
+            return self._search(path)
+        page, sequence, places, pages = way
+        for index, place in enumerate(places):
+            self.require_one_place(pages[index], place)
+        return BoltBucket(self, page, sequence, origin=page)
+
+    def _search(self, path: Path) -> BoltBucket | None:
+        bucket = self._root
+        places: list[tuple[int, bytes]] = []
+        pages: list[int] = []
+        for name in path:
+            found = bucket.bucket(name)
+            if found is None:
+                return None
+            places.append(bucket.place(name))
+            pages.append(found.page)
+            bucket = found
+        if path and not self.writable and bucket.page > 0 and len(self._ways) < _WAYS_MAX:
+            self._ways[path] = (bucket.page, bucket.sequence, tuple(places), tuple(pages))
+        return bucket
 
     @property
     def edit(self) -> Edit:

@@ -252,6 +252,9 @@ class Transaction(Protocol):
     def root(self) -> Bucket:
         """The outermost bucket. It holds buckets only: `put` on it is refused."""
 
+    def bucket(self, path: Path) -> Bucket | None:
+        """Return the bucket at `path`, `None` where any part of it is missing; as step by step."""
+
     def commit(self) -> None:
         """Make every change durable; when this returns, a power loss cannot undo it.
 

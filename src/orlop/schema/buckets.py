@@ -16,14 +16,7 @@ if TYPE_CHECKING:
 
 def find(transaction: Transaction, namespace: str, *path: bytes) -> Bucket | None:
     """Return the bucket at `path` in a namespace, `None` where any part is missing."""
-    bucket = transaction.root.bucket(names.SCHEMA)
-    if bucket is not None:
-        bucket = bucket.bucket(names.to_bytes(namespace))
-    for name in path:
-        if bucket is None:
-            return None
-        bucket = bucket.bucket(name)
-    return bucket
+    return transaction.bucket((names.SCHEMA, names.to_bytes(namespace), *path))
 
 
 def create(transaction: Transaction, namespace: str, *path: bytes) -> Bucket:

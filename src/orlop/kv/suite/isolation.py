@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 
-from orlop.kv.suite.expectations import Model, contents, expect_equal
+from orlop.kv.errors import TransactionClosedError
+from orlop.kv.suite.expectations import (
+    Model,
+    contents,
+    expect_bucket,
+    expect_equal,
+    expect_refusal,
+)
 from orlop.kv.suite.store import NAME, Suite, committing, opened, reading, writing
 
 
@@ -56,6 +63,47 @@ class IsolationSuite(Suite):
                 expect_equal(contents(reader.root), expected, "a reader stays at its version")
                 expect_equal(opened(reader).sequence, 3, "so do its counters")
                 expect_equal(reader.id, number, "and its number")
+
+    def test_a_bucket_is_found_by_its_path(self) -> None:
+        """As it is where one looks for it: in each version, and with a writer's own changes."""
+        inner = (NAME, b"inner", b"deep")
+        with self.engine() as engine, ExitStack() as open_readers:
+            with committing(engine) as bucket:
+                bucket.put(b"value", b"1")
+                bucket.create_bucket(b"inner").create_bucket(b"deep").put(b"key", b"0")
+            readers = []
+            for count in range(1, 4):
+                readers += [open_readers.enter_context(reading(engine)) for _ in range(2)]
+                with writing(engine) as writer:
+                    deep = expect_bucket(writer.bucket(inner))
+                    # Large enough for pages of its own, so that it moves.
+                    deep.put(b"large", b"x" * 5000)
+                    deep.put(b"key", b"%d" % count)
+                    deep.set_sequence(count)
+                    again = expect_bucket(writer.bucket(inner))
+                    expect_equal(again.get(b"key"), b"%d" % count, "a writer finds its changes")
+                    writer.commit()
+            for at, reader in enumerate(readers):
+                for _ in range(2):
+                    found = expect_bucket(reader.bucket(inner))
+                    expect_equal(found.get(b"key"), b"%d" % (at // 2), "a path is of a version")
+                    expect_equal(found.sequence, at // 2, "so are counters")
+                expect_equal(
+                    contents(expect_bucket(reader.bucket(()))),
+                    contents(reader.root),
+                    "no path: root",
+                )
+                for missing in ((b"none",), (NAME, b"value"), (*inner, b"key"), (*inner, b"none")):
+                    expect_equal(reader.bucket(missing), None, "what is missing is not found")
+            with writing(engine) as writer:
+                opened(writer).delete_bucket(b"inner")
+                expect_equal(writer.bucket(inner), None, "a writer misses what it deleted")
+                writer.commit()
+            with reading(engine) as reader:
+                expect_equal(reader.bucket(inner), None, "what was deleted is not found")
+            expect_refusal(
+                TransactionClosedError, lambda: reader.bucket((NAME,)), "it ends with its reader"
+            )
 
     def test_iterators_and_cursors_of_a_reader_stay_at_its_version(self) -> None:
         """Also when they have begun before the change."""
