@@ -27,6 +27,7 @@ DESIGNED = {
     "db": "info tree dump check migrate backup pages stats compact diff salvage",
 }
 QUESTIONS = ("why", "roots", "referrers", "owner")
+VERSION = f"orlop {library.__version__}{' (accelerated)' * library.accelerated}"
 COMMANDS = [(group, command) for group, names in DESIGNED.items() for command in names.split()]
 TESTS = "".join(
     path.read_text(encoding="utf-8")
@@ -92,13 +93,17 @@ def test_a_group_alone_says_what_it_offers(orlop: Orlop, arguments: tuple[str, .
 
 
 def test_version(orlop: Orlop) -> None:
-    assert orlop("--version").lines == [f"orlop {library.__version__}"]
+    assert orlop("--version").lines == [VERSION]
+    assert orlop("--version", "--json").document() == {
+        "version": library.__version__,
+        "accelerated": library.accelerated,
+    }
 
 
 def test_as_a_module(orlop: Orlop) -> None:
     ended = orlop.started("--version")
 
-    assert (ended.returncode, ended.stdout) == (0, f"orlop {library.__version__}\n".encode())
+    assert (ended.returncode, ended.stdout) == (0, f"{VERSION}\n".encode())
 
 
 def test_as_a_script(orlop: Orlop, data: Path) -> None:
@@ -141,13 +146,3 @@ def test_the_roots_of_the_environment(
     for name, lease in {"data/orlop": "a", "named": "b", "given": "c"}.items():
         with library.open(tmp_path / name, read_only=True) as database:
             assert [one.id for one in database.namespace("default").leases.list()] == [lease]
-
-
-def test_the_version_says_whether_modules_are_compiled(orlop: Orlop) -> None:
-    compiled = " (accelerated)" if library.accelerated else ""
-
-    assert orlop("--version").lines == [f"orlop {library.__version__}{compiled}"]
-    assert orlop("--version", "--json").document() == {
-        "version": library.__version__,
-        "accelerated": library.accelerated,
-    }
