@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import tomllib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from architecture.house import REPOSITORY, modules
 
@@ -16,10 +16,17 @@ CONSUMERS = {"all", "any", "bytes", "dict", "frozenset", "join", "list", "set", 
 """What takes all of an iterator at once, or as much as it needs of it."""
 
 
+def build_hook() -> dict[str, Any]:
+    """Return what pyproject.toml says of the hook that compiles."""
+    with (REPOSITORY / "pyproject.toml").open("rb") as file:
+        wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
+    hook: dict[str, Any] = wheel["hooks"]["mypyc"]
+    return hook
+
+
 def compiled_modules() -> dict[str, Path]:
     """Return the modules that are compiled, with their files."""
-    with (REPOSITORY / "pyproject.toml").open("rb") as file:
-        hook = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]["hooks"]["mypyc"]
+    hook = build_hook()
     named = {path for pattern in hook["include"] for path in files(pattern)}
     left_out = {path for pattern in hook["exclude"] for path in files(pattern)}
     return {name: path for name, path in modules().items() if path in named - left_out}

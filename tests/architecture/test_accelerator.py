@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from architecture.accelerator import compiled_modules, departures
+from architecture.accelerator import build_hook, compiled_modules, departures, files
 from architecture.house import REPOSITORY
 
 if TYPE_CHECKING:
@@ -25,10 +25,20 @@ def test_modules_are_named() -> None:
     assert {"orlop.bolt.page", "orlop.bolt.tree", "orlop.kv.plain"} <= set(COMPILED)
 
 
-def test_all_of_them_are_compiled_or_none_is() -> None:
-    files = [str(importlib.import_module(name).__file__) for name in COMPILED]
+def test_nothing_is_compiled_unless_asked_for() -> None:
+    assert build_hook()["enable-by-default"] is False
 
-    assert [name for name in files if name.endswith(".py") == orlop.accelerated] == []
+
+def test_every_pattern_names_something() -> None:
+    hook = build_hook()
+
+    assert [one for one in (*hook["include"], *hook["exclude"]) if not files(one)] == []
+
+
+def test_all_of_them_are_compiled_or_none_is() -> None:
+    found = [str(importlib.import_module(name).__file__) for name in COMPILED]
+
+    assert [name for name in found if name.endswith(".py") == orlop.accelerated] == []
 
 
 @pytest.mark.parametrize("name", COMPILED)
