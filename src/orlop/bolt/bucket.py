@@ -89,7 +89,7 @@ class BoltBucket:
     @property
     def root(self) -> Node:
         """Return the root node of the tree."""
-        if self._deleted or self.transaction.is_over or self.transaction.engine.is_closed:
+        if self._deleted or self.transaction.is_over or self.transaction.handle.is_closed:
             self._require_usable()
         tree = self._tree
         if isinstance(tree, int):

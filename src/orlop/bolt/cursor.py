@@ -75,7 +75,7 @@ class BoltCursor:
             index < len(self._items)
             and self._revision == self._bucket.revision
             and not self._transaction.is_over
-            and not self._transaction.engine.is_closed
+            and not self._transaction.handle.is_closed
         ):
             self._index = index
             return self._items[index]
@@ -208,7 +208,7 @@ def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
         yield from _items_by_cursor(bucket, start)
         return
     transaction = bucket.transaction
-    engine = transaction.engine
+    handle = transaction.handle
     begin: int | None = None
     for leaf in leaves(transaction.load, bucket.root, start):
         begin = position(leaf, start)[0] if begin is None else 0
@@ -216,7 +216,7 @@ def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
         for key, value, flag in elements:
             # As `visible_value`, without a call for each item.
             yield key, value if not flag & BUCKET_FLAG and isinstance(value, bytes) else None
-            if transaction.is_over or engine.is_closed:
+            if transaction.is_over or handle.is_closed:
                 transaction.require_open()
 
 

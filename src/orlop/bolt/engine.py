@@ -26,7 +26,7 @@ from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.tail import move
-from orlop.bolt.transaction import BoltTransaction
+from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.bolt.writeout import Layout, write_version
 from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
 
@@ -38,11 +38,7 @@ if TYPE_CHECKING:
 
 
 class BoltEngine:
-    """A file that is open for writing. It holds the lock until it is closed.
-
-    Attributes:
-        is_closed: whether nothing is accepted any more.
-    """
+    """A file that is open for writing. It holds the lock until it is closed."""
 
     read_only = False
 
@@ -93,8 +89,13 @@ class BoltEngine:
         self._groups = Groups(_root_state(meta), self._flush)
         self._is_prepared = False
         self._process = os.getpid()
-        self.is_closed = False
+        self._handle = Handle()
         self._is_closing = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is accepted any more."""
+        return self._handle.is_closed
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
         """Begin a transaction; see the contract."""
@@ -103,7 +104,7 @@ class BoltEngine:
             return self._begin_writer(timeout)
         meta = self._pin()
         return BoltTransaction(
-            meta.transaction, _root_state(meta), self._pager, self._end_reader, self
+            meta.transaction, _root_state(meta), self._pager, self._end_reader, self._handle
         )
 
     def bytes_in_use(self) -> int:
@@ -133,13 +134,13 @@ class BoltEngine:
                 self._is_closing = True
                 self._end_own_writer()
                 with self._turn:
-                    self.is_closed = True
+                    self._handle.is_closed = True
                 self._groups.drain()
                 if self._follower is not None:
                     failed = self._groups.failure is not None
                     self._follower.closing(None if failed else self._meta.transaction)
         finally:
-            self.is_closed = True
+            self._handle.is_closed = True
             try:
                 if os.getpid() == self._process:
                     self._layout.stop_searching()
@@ -167,7 +168,7 @@ class BoltEngine:
                 self._groups.head,
                 self._pager,
                 partial(self._end_writer, self._groups.undurable),
-                self,
+                self._handle,
                 edit=Edit(self._pager),
             )
             self._writer = threading.get_ident(), transaction

@@ -19,7 +19,7 @@ from orlop.bolt.disk import InMemory
 from orlop.bolt.meta import Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
-from orlop.bolt.transaction import BoltTransaction
+from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.kv.errors import CorruptError, EngineClosedError, ReadOnlyError, StaleReadError
 
 if TYPE_CHECKING:
@@ -45,11 +45,7 @@ class _Disturbance:
 
 
 class ReadingEngine:
-    """A file that is open for reading only. It takes no lock.
-
-    Attributes:
-        is_closed: whether nothing is read any more.
-    """
+    """A file that is open for reading only. It takes no lock."""
 
     read_only = True
 
@@ -68,13 +64,18 @@ class ReadingEngine:
         self._identity = disk.identity()
         self._whole_bytes_max = whole_bytes_max
         self._disturbance = _Disturbance()
-        self.is_closed = False
+        self._handle = Handle()
         try:
             self._metas = read_metas(disk.read)
             self._pager = Pager(disk, newest_meta(self._metas).page_size)
         except BaseException:
             disk.close()
             raise
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing is read any more."""
+        return self._handle.is_closed
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
         """Begin a reading transaction at the newest version of the file.
@@ -103,11 +104,11 @@ class ReadingEngine:
             self._require_unchanged(transaction, metas)
             return transaction.id
 
-        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, end, self)
+        return BoltTransaction(meta.transaction, _root_state(meta), self._pager, end, self._handle)
 
     def close(self) -> None:
         """Release the file; what is being read does not count."""
-        self.is_closed = True
+        self._handle.is_closed = True
         self._disk.close()
 
     def _begin_whole(self) -> BoltTransaction:
@@ -121,7 +122,11 @@ class ReadingEngine:
                 self._disturbance = _Disturbance()
                 pager = Pager(InMemory(contents), meta.page_size)
                 return BoltTransaction(
-                    meta.transaction, _root_state(meta), pager, lambda ended, _, /: ended.id, self
+                    meta.transaction,
+                    _root_state(meta),
+                    pager,
+                    lambda ended, _, /: ended.id,
+                    self._handle,
                 )
             self._disturbed(meta.transaction)
         raise self._busy()
@@ -166,12 +171,6 @@ class ReadingEngine:
         )
 
 
-class _Held:
-    """Stands for an engine where somebody else sees to it that the file stays open."""
-
-    is_closed = False
-
-
 def version_of(disk: Readable, meta: Meta) -> BoltTransaction:
     """Read the version of one meta, whether it is the newest or not.
 
@@ -182,7 +181,8 @@ def version_of(disk: Readable, meta: Meta) -> BoltTransaction:
         _root_state(meta),
         Pager(disk, meta.page_size),
         lambda ended, _, /: ended.id,
-        _Held(),
+        # Somebody else sees to it that the file stays open.
+        Handle(),
     )
 
 

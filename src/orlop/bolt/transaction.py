@@ -37,12 +37,18 @@ class Ending(Protocol):
         """Make `state` durable, or nothing where it is None; return the version's number."""
 
 
-class Handle(Protocol):
-    """What a transaction asks of its engine."""
+class Handle:
+    """An open database, as far as its transactions ask.
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether nothing may be read of it any more."""
+    Attributes:
+        is_closed: whether nothing may be read of it any more.
+    """
+
+    __slots__ = ("is_closed",)
+
+    def __init__(self) -> None:
+        """Begin open."""
+        self.is_closed = False
 
 
 class BoltTransaction:
@@ -56,7 +62,7 @@ class BoltTransaction:
         is_awaited: whether its end waits until it is durable.
         writable: whether this transaction may write.
         is_over: whether it has ended.
-        engine: says whether anything may be read of it.
+        handle: says whether anything may be read of it.
     """
 
     def __init__(
@@ -65,7 +71,7 @@ class BoltTransaction:
         state: BucketState,
         pager: Pager,
         ending: Ending,
-        engine: Handle,
+        handle: Handle,
         *,
         edit: Edit | None = None,
     ) -> None:
@@ -79,7 +85,7 @@ class BoltTransaction:
         self.writable = edit is not None
         self.is_over = False
         self.is_awaited = True
-        self.engine = engine
+        self.handle = handle
         self._ending = ending
         origin = state.tree if isinstance(state.tree, int) else 0
         # The root bucket lies in no other one.
@@ -142,7 +148,7 @@ class BoltTransaction:
         """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
         if self.is_over:
             raise TransactionClosedError("the transaction has ended")
-        if self.engine.is_closed:
+        if self.handle.is_closed:
             raise EngineClosedError("the database was closed before the transaction ended")
 
     def require_writable(self) -> None:

@@ -88,7 +88,7 @@ def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
             if leaf.flags[index] & BUCKET_FLAG and isinstance(stored, bytes):
                 key = leaf.keys[index]
                 yield key, _decode(transaction, stored, (origin, key), 0)
-                if transaction.is_over or transaction.engine.is_closed:
+                if transaction.is_over or transaction.handle.is_closed:
                     transaction.require_open()
 
 
