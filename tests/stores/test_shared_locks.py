@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -160,3 +162,40 @@ def test_who_is_owed_a_share_and_gives_up_stands_in_nobodys_way() -> None:
     thread.join(SECONDS)
     with lock.exclusive(timeout=SECONDS), lock.shared():
         pass
+
+
+def test_nobody_is_let_in_wrongly_and_nobody_waits_for_ever() -> None:
+    """Threads that take shares, the whole lock, and shares of what they have, with short waits."""
+    lock = SharedLock("it")
+    counting = threading.Lock()
+    inside = {"shares": 0, "alone": 0}
+    wrong: list[dict[str, int]] = []
+    end = time.monotonic() + 1
+
+    def enter(kind: str, refused_by: tuple[str, ...], by: int) -> None:
+        with counting:
+            if by > 0 and any(inside[other] for other in refused_by):
+                wrong.append(dict(inside))
+            inside[kind] += by
+
+    def work(seed: int) -> None:
+        choice = random.Random(seed)
+        while time.monotonic() < end:
+            timeout = choice.choice([None, 0.0005, 0.01])
+            with contextlib.suppress(UnavailableError):
+                if choice.random() < 0.3:
+                    with lock.exclusive(timeout):
+                        enter("alone", ("shares", "alone"), 1)
+                        with lock.shared():
+                            enter("alone", (), -1)
+                else:
+                    with lock.shared(timeout), lock.shared(timeout):
+                        enter("shares", ("alone",), 1)
+                        enter("shares", (), -1)
+
+    threads = [in_thread(threading.Thread(target=work, args=(seed,))) for seed in range(8)]
+    for thread in threads:
+        thread.join(SECONDS)
+    assert not any(thread.is_alive() for thread in threads)
+    assert not wrong
+    assert not lock.is_shared

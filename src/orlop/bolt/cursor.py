@@ -47,8 +47,9 @@ class BoltCursor:
         self._path: list[tuple[Branch, int]] = []
         self._leaf = _NOWHERE
         self._index = 0
-        # What the leaf holds as users see it, once somebody steps through it.
-        self._items: list[Item] = []
+        # What the leaf holds as users see it, once somebody steps through it. None is never
+        # among them; without it, compiled code would take each pair apart and make another one.
+        self._items: list[Item | None] = []
         self._key: bytes | None = None
         self._revision = -1
         self._turned: tuple[int, bytes] | None = None
@@ -119,7 +120,8 @@ class BoltCursor:
 
     def _standing(self) -> bytes | None:
         """Return the key that the cursor stands on, even if it is gone; None for nowhere."""
-        return self._items[self._index][0] if self._items else self._key
+        item = self._items[self._index] if self._items else None
+        return self._key if item is None else item[0]
 
     def _descend(self, key: bytes | None) -> None:
         """Go to the leaf of `key`, or to the end of the last one."""
@@ -194,7 +196,7 @@ def visible_value(leaf: Leaf, index: int) -> bytes | None:
     return value if isinstance(value, bytes) else None
 
 
-def _visible_items(leaf: Leaf) -> list[Item]:
+def _visible_items(leaf: Leaf) -> list[Item | None]:
     """Return the items of a leaf as users see them."""
     if BUCKET_FLAG not in leaf.flags:
         # Only nested buckets are no bytes, and this leaf holds none.
