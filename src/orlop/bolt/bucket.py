@@ -317,7 +317,7 @@ class BoltBucket:
         """Return the element under `key`: its value as it is stored, and its flag."""
         leaf = self.root
         if not isinstance(leaf, Leaf):
-            leaf = find_leaf(self.transaction.nodes, self.transaction.load, leaf, key)
+            leaf = find_leaf(self.transaction.pager, leaf, key)
         keys = leaf.keys
         index = bisect_left(keys, key)
         if index < len(keys) and keys[index] == key:

@@ -40,8 +40,8 @@ class Pager:
     That needs no lock and no bookkeeping on a hit.
 
     Attributes:
-        young: the young generation. Whoever finds a page here need not call `load`; a dictionary
-            that has become old meanwhile is still right for the versions that are being read.
+        young: the young generation. Whoever finds a page here need not call `load`. It is not to
+            be kept: once it is the old one, a page that is written again is not replaced in it.
     """
 
     def __init__(self, disk: Readable, page_size: int) -> None:

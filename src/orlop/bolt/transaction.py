@@ -55,7 +55,7 @@ class BoltTransaction:
     """A transaction; see the contract. The engine makes it and is told of its end.
 
     Attributes:
-        nodes: those that were read or written of late, by their pages.
+        pager: reads the pages.
         load: from a page id to its node, in this version.
         contents: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
@@ -76,7 +76,7 @@ class BoltTransaction:
         edit: Edit | None = None,
     ) -> None:
         """Begin at the root bucket `state`; an `edit` makes it a writing one."""
-        self.nodes: dict[int, Node] = pager.young
+        self.pager = pager
         self.load: Callable[[int], Node] = pager.load
         self.contents: Callable[[int], bytes] = pager.contents
         self.touched: set[Path] = set()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orlop.bolt.edit import Edit
     from orlop.bolt.node import BucketState, Node
+    from orlop.bolt.pager import Pager
 
 DEPTH_MAX: Final = 64
 """No sound tree is deeper: with two keys a branch it would have 2 ** 64 leaves."""
@@ -32,10 +33,8 @@ def child_index(branch: Branch, key: bytes) -> int:
     return max(bisect_right(branch.keys, key) - 1, 0)
 
 
-def find_leaf(nodes: dict[int, Node], load: Callable[[int], Node], node: Node, key: bytes) -> Leaf:
+def find_leaf(pager: Pager, node: Node, key: bytes) -> Leaf:
     """Return the leaf below `node` in which `key` belongs.
-
-    What is not in `nodes` is loaded.
 
     Raises:
         CorruptError: the tree has a cycle, or a page is damaged.
@@ -47,8 +46,9 @@ def find_leaf(nodes: dict[int, Node], load: Callable[[int], Node], node: Node, k
         index = bisect_right(node.keys, key)
         child = node.children[index - 1 if index else 0]
         if isinstance(child, int):
-            known = nodes.get(child)
-            node = load(child) if known is None else known
+            # As `load`, without a call for what was asked for of late.
+            known = pager.young.get(child)
+            node = pager.load(child) if known is None else known
         else:
             node = child
     raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")

@@ -269,10 +269,11 @@ def write_version(
     layout.disk.sync()
     layout.disk.write(number % 2 * meta.page_size, [new.encode()])
     layout.disk.sync()
-    spill.settle()
-    # Before any reader of the new version: its pages may have been others in an older one.
+    # Before anybody can name these pages, a reader of the new version or a writer that builds on
+    # its nodes: the cache may know them as what they were in an older one.
     for node in spill.nodes:
         layout.pager.keep(node)
+    spill.settle()
     return new
 
 
