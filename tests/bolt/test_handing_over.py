@@ -38,6 +38,16 @@ def fill(root: Bucket) -> None:
         record.create_bucket(b"labels").put(b"team", b"a")
 
 
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "long.db"
+    engine = open_engine(file, sync=False)
+    with engine.begin(writable=True) as transaction:
+        fill(transaction.root)
+    engine.close()
+    return file
+
+
 def test_long_operations_of_the_engine(tmp_path: Path, handler: Handler) -> None:
     engine = open_engine(tmp_path / "long.db", sync=False)
     assert isinstance(engine, BoltEngine)
@@ -51,12 +61,7 @@ def test_long_operations_of_the_engine(tmp_path: Path, handler: Handler) -> None
     engine.close()
 
 
-def test_long_changes_of_a_file_without_a_freelist(tmp_path: Path, handler: Handler) -> None:
-    file = tmp_path / "long.db"
-    engine = open_engine(file, sync=False)
-    with engine.begin(writable=True) as transaction:
-        fill(transaction.root)
-    engine.close()
+def test_long_changes_of_a_file_without_a_freelist(file: Path, handler: Handler) -> None:
     engine = open_engine(file, sync=False)
     with engine.begin(writable=True) as transaction:
         handler.watch(lambda: transaction.root.tree(b"records"))
@@ -66,11 +71,6 @@ def test_long_changes_of_a_file_without_a_freelist(tmp_path: Path, handler: Hand
     engine.close()
 
 
-def test_checking_and_compacting(tmp_path: Path, handler: Handler) -> None:
-    file = tmp_path / "long.db"
-    engine = open_engine(file, sync=False)
-    with engine.begin(writable=True) as transaction:
-        fill(transaction.root)
-    engine.close()
+def test_checking_and_compacting(file: Path, handler: Handler) -> None:
     handler.watch(lambda: check_file(file))
     handler.watch(lambda: compact(file))

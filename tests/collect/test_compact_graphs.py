@@ -75,10 +75,7 @@ def test_both_reach_the_same(world: list[Record], hours: int) -> None:
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "db")) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, START)
-            for record in world:
-                record.write(records)
+        naive.write_world(database, world, START)
         with database.view() as transaction:
             compact, graph = compacted(transaction), Graph.read(transaction)
         assert reached(compact, now) == expected(graph, now)
@@ -115,10 +112,7 @@ def test_replacing_records_one_by_one_is_reading_them_again(
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "db")) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, START)
-            for record in world:
-                record.write(records)
+        naive.write_world(database, world, START)
         with database.view() as transaction:
             compact = compacted(transaction)
         colors = Colors(compact, START, nothing)

@@ -18,9 +18,8 @@ import pytest
 from hypothesis import given, settings
 from whenever import Instant
 
-from collect.records import Records
 from collect.settable import SettableClock
-from collect.worlds import Record, worlds
+from collect.worlds import Record, worlds, write_world
 from orlop import Database
 
 pytestmark = pytest.mark.real("go", "bbolt", "containerd-go")
@@ -84,10 +83,7 @@ def test_containerd_leaves_what_we_leave(containerd: Path, world: list[Record]) 
     with tempfile.TemporaryDirectory() as folder:
         ours, theirs = Path(folder, "ours.db"), Path(folder, "theirs.db")
         with Database.open_file(ours, clock=SettableClock(Instant.now())) as database:
-            with database.update() as update:
-                records = Records(update.transaction, database.clock.now())
-                for record in world:
-                    record.write(records)
+            write_world(database, world, database.clock.now())
             shutil.copy(ours, theirs)
             database.gc.run()
         expected = left(containerd, "gc", theirs)

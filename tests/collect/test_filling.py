@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from whenever import TimeDelta
 
 from collect import worlds as naive
-from collect.records import Records, digest_of
+from collect.records import digest_of
 from collect.settable import START
 from orlop.collect import filling
 from orlop.collect.compact import CompactGraph
@@ -70,10 +70,7 @@ def test_a_database_is_read_alike(world: list[Record]) -> None:
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "db")) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, START)
-            for record in world:
-                record.write(records)
+        naive.write_world(database, world, START)
         filled, slow = CompactGraph(), CompactGraph()
         fill(filled, database.namespaces.transactor, BOOK, nothing)
         with database.view() as transaction:

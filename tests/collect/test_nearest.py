@@ -17,7 +17,7 @@ from collect.making import make_blob
 from collect.records import Records
 from collect.settable import START, SettableClock
 from collect.stepping import PATIENCE_SECONDS, SteppedTimer
-from collect.worlds import GC, Record, survivors, worlds
+from collect.worlds import GC, Record, survivors, worlds, write_world
 from orlop import Database, LeaseResource
 from orlop.collect.conditions import Comparison, parse
 from orlop.collect.nearest import Nearest
@@ -36,10 +36,7 @@ def test_until_then_time_changes_nothing(world: list[Record]) -> None:
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "meta.db"), clock=clock) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, clock.now())
-            for record in world:
-                record.write(records)
+        write_world(database, world, clock.now())
         nearest = database.gc.nearest()
         now = survivors(world)
         for hours in range(1, HOURS):
@@ -61,10 +58,7 @@ def test_the_graph_in_memory_knows_the_same_moment(
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "meta.db"), clock=clock) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, clock.now())
-            for record in before:
-                record.write(records)
+        write_world(database, before, clock.now())
         database.gc.run()
         with database.update() as update:
             records = Records(update.transaction, clock.now())

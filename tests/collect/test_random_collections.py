@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from whenever import TimeDelta
 
-from collect.records import Records
 from collect.settable import SettableClock
-from collect.worlds import Record, survivors, worlds
+from collect.worlds import Record, survivors, worlds, write_world
 from orlop import Database
 from orlop.schema import namespaces, snapshots
 
@@ -35,10 +34,7 @@ def test_what_a_naive_reading_of_the_rules_holds_stays(
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "meta.db"), clock=clock) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, clock.now())
-            for record in world:
-                record.write(records)
+        write_world(database, world, clock.now())
         later = clock.now() + TimeDelta(hours=hours_later)
         planned = database.gc.plan(now=later)
         clock.advance(hours=hours_later)
@@ -59,10 +55,7 @@ def test_no_child_link_is_left_to_what_is_gone(world: list[Record]) -> None:
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "meta.db"), clock=clock) as database,
     ):
-        with database.update() as update:
-            records = Records(update.transaction, clock.now())
-            for record in world:
-                record.write(records)
+        write_world(database, world, clock.now())
         database.gc.run()
         with database.view() as transaction:
             assert list(_dangling(transaction)) == []

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from whenever import TimeDelta
 
+from collect.records import Records
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from whenever import Instant
 
-    from collect.records import Records
+    from orlop import Database
 
 KEYS = ("a", "b", "c")
 NAMESPACES = ("ns1", "ns2")
@@ -289,3 +292,11 @@ def _met(record: Record, world: list[Record], hours_later: int) -> list[Thing]:
             met = ago < condition.hours if condition.operator == "<" else ago > condition.hours
             return [thing] if met else []
     return []
+
+
+def write_world(database: Database, world: Iterable[Record], now: Instant) -> None:
+    """Make a database hold what is in a world, as of `now`."""
+    with database.update() as update:
+        records = Records(update.transaction, now)
+        for record in world:
+            record.write(records)

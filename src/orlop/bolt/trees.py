@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orlop.bolt.handover import hand_over
+from orlop.bolt.limits import NESTING_MAX
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import (
     BUCKET_HEADER,
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 
 _Shape: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], int, tuple[int, ...]]
 """Reads keys and values in turns, from where the table ends; their bytes; where buckets are."""
-
-NESTING_MAX: Final = 256
-"""How deep buckets may lie in each other here: Python's stack ends somewhere."""
 
 _ELEMENT_SIZE: Final = LEAF_ELEMENT.size
 _ROOT: Final = struct.Struct("<Q")

@@ -40,6 +40,11 @@ def child(bucket: ReadableBucket | None, name: str) -> ReadableBucket | None:
     return None if bucket is None else bucket.bucket(names.to_bytes(name))
 
 
+def behind(name: str) -> bytes:
+    """Return the least key that is greater than a name; with an empty one, the least of all."""
+    return names.to_bytes(name) + b"\x00" if name else b""
+
+
 def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
     """Iterate over the names of nested buckets, in byte order; plain keys are passed over.
 
@@ -49,8 +54,7 @@ def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
     """
     if bucket is None:
         return
-    # The least key that is greater than another is that key with a zero byte behind it.
-    for key, value in bucket.items(names.to_bytes(after) + b"\x00" if after else b""):
+    for key, value in bucket.items(behind(after)):
         if value is None:
             yield names.to_text(key)
 
@@ -63,7 +67,7 @@ def trees(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBu
         after: where to begin: behind this name; empty: with the first.
     """
     if bucket is not None:
-        for key, tree in bucket.trees(names.to_bytes(after) + b"\x00" if after else b""):
+        for key, tree in bucket.trees(behind(after)):
             yield names.to_text(key), PlainBucket({key: tree})
 
 

@@ -70,8 +70,8 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
     """
     if snapshots is None:
         return []
-    behind = snapshots.trees(names.to_bytes(after) + b"\x00" if after else b"")
-    return [_decode(names.to_text(key), tree) for key, tree in islice(behind, limit)]
+    following = snapshots.trees(buckets.behind(after or ""))
+    return [_decode(names.to_text(key), tree) for key, tree in islice(following, limit)]
 
 
 def exists(snapshots: Bucket | None, key: str) -> bool:
