@@ -251,15 +251,21 @@ class Transactions:
         try:
             held.callback(self._gate.release_share, thread)
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
-            update = Update(transaction, Changes(), held)
-            ambient = _Ambient(self, transaction, update)
-            ambient.is_left_to_next = later
+            try:
+                update = Update(transaction, Changes(), held)
+                ambient = _Ambient(self, transaction, update)
+                ambient.is_left_to_next = later
+                ambient.__enter__()
+            except BaseException:
+                # An interrupt: there will be no block that ends the writer's turn.
+                transaction.rollback()
+                raise
             self._writing_thread = threading.get_ident()
-            return ambient.__enter__(), update
         except BaseException as error:
             held.close()
             self._translate(error)
             raise
+        return ambient, update
 
     def end_joined(self, ambient: _Ambient, error: BaseException) -> None:
         """End a block that joined an update, and that `error` leaves.

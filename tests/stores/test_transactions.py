@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop import kv
+from orlop import ambient, kv
 from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -299,6 +299,21 @@ def test_an_update_waits_for_the_gate(tmp_path: Path) -> None:
         with pytest.raises(UnavailableError, match="gate"):
             db.namespace("one").leases.create("a")
         assert db.namespace("one").leases.list() == [], "a view does not wait"
+
+
+def test_an_interrupt_before_the_block_leaves_the_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted() -> tuple[int, int, int | None]:
+        raise KeyboardInterrupt
+
+    with orlop.open(tmp_path, timeout=1) as db:
+        with monkeypatch.context() as patched:
+            patched.setattr(ambient, "_whereabouts", interrupted)
+            with pytest.raises(KeyboardInterrupt), db.update():
+                pass
+        db.namespace("ns").leases.create("a")
+        assert lease_ids(db.namespace("ns")) == ["a"]
 
 
 def test_claims_are_kept_until_the_outermost_update_ends(db: Database, ns: Namespace) -> None:
