@@ -146,8 +146,7 @@ def read_shelf(
         yield found
         breathe()
         is_more = len(found) == _RECORDS_AT_ONCE
-        # The least key that is greater than another is that key with a zero byte behind it.
-        start = found[-1][0] + b"\x00" if found else b""
+        start = buckets.behind(found[-1][0]) if found else b""
 
 
 def read_again(

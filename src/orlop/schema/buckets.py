@@ -40,9 +40,9 @@ def child(bucket: ReadableBucket | None, name: str) -> ReadableBucket | None:
     return None if bucket is None else bucket.bucket(names.to_bytes(name))
 
 
-def behind(name: str) -> bytes:
-    """Return the least key that is greater than a name; with an empty one, the least of all."""
-    return names.to_bytes(name) + b"\x00" if name else b""
+def behind(key: bytes) -> bytes:
+    """Return the least key that is greater than another; than none, if that is empty."""
+    return key + b"\x00" if key else b""
 
 
 def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
@@ -54,7 +54,7 @@ def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
     """
     if bucket is None:
         return
-    for key, value in bucket.items(behind(after)):
+    for key, value in bucket.items(behind(names.to_bytes(after))):
         if value is None:
             yield names.to_text(key)
 
@@ -67,7 +67,7 @@ def trees(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBu
         after: where to begin: behind this name; empty: with the first.
     """
     if bucket is not None:
-        for key, tree in bucket.trees(behind(after)):
+        for key, tree in bucket.trees(behind(names.to_bytes(after))):
             yield names.to_text(key), PlainBucket({key: tree})
 
 

@@ -70,7 +70,7 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
     """
     if snapshots is None:
         return []
-    following = snapshots.trees(buckets.behind(after or ""))
+    following = snapshots.trees(buckets.behind(names.to_bytes(after or "")))
     return [_decode(names.to_text(key), tree) for key, tree in islice(following, limit)]
 
 
