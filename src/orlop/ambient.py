@@ -103,7 +103,7 @@ class Transactions:
         clock: Clock,
         gate: SharedLock,
         timeout: float | None,
-        committed: Callable[[AbstractSet[BucketPath]], None],
+        committed: Callable[[int, AbstractSet[BucketPath]], None],
         ended: Callable[[Changes], None],
     ) -> None:
         """Make the transactions of `engine`.
@@ -115,8 +115,8 @@ class Transactions:
             gate: updates hold a share of it, the collector's sweep has it alone.
             timeout: seconds that an update waits for the gate and for the writer before it;
                 `None`: without end.
-            committed: is told what each outermost update has touched, once it is durable and
-                before it leaves the gate.
+            committed: is told the number of the change that each outermost update was, and
+                what it has touched, once it is durable and before it leaves the gate.
             ended: is told what each outermost update has done, once it is durable, and what
                 is left of one that was rolled back.
         """
@@ -310,7 +310,8 @@ class Transactions:
             transaction.commit_with_next()  # and told of all the same: no record is among it
         else:
             transaction.commit()
-        self._committed(transaction.touched)
+        if transaction.serial:
+            self._committed(transaction.serial, transaction.touched)
 
     @staticmethod
     def _refuse_commit(ambient: _Ambient) -> None:

@@ -83,7 +83,7 @@ class Database:
         self._mutex = Lock()
         self._leases_to_end: list[tuple[str, str]] = []
         self._audience = Audience()
-        self._reports = Reports()
+        self._reports = Reports(engine)
         self._transactions = Transactions(
             engine,
             path,

@@ -230,8 +230,8 @@ def test_other_resources_are_asked_each_time(bare: Database, reads: list[str]) -
 def test_a_graph_that_is_wrong_is_noticed(bare: Database) -> None:
     write_images(bare, 3)
     bare.gc.run()
-    # Past the reports, as no update does it.
-    with mock.patch.object(reports.Listener, "note"):
+    # Reported without saying what, as no update does it.
+    with mock.patch.object(reports.Listener, "_add"):
         with bare.update() as update:
             Records(update.transaction, bare.clock.now()).image("ns1", "image-9", digest_of(1))
         remove_image(bare, 1)

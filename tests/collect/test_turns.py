@@ -271,14 +271,14 @@ def test_what_is_not_durably_gone_is_not_read_as_if_it_were_there(bare: Database
     assert bare.gc.run(verify=True).removed == {"content": 2}
 
 
-def test_a_listener_is_deaf_to_one_thread_for_a_while() -> None:
-    listener = Listener()
+def test_a_listener_is_deaf_to_one_thread_for_a_while(bare: Database) -> None:
+    listener = Listener(bare.engine)
     with listener.deaf():
-        listener.note({(b"own",)})
-        other = threading.Thread(target=listener.note, args=({(b"other",)},))
+        listener.note(1, {(b"own",)})
+        other = threading.Thread(target=listener.note, args=(2, {(b"other",)}))
         other.start()
         other.join(SECONDS)
-    listener.note({(b"later",)})
+    listener.note(3, {(b"later",)})
     assert listener.take() == {(b"other",), (b"later",)}
 
 

@@ -79,6 +79,9 @@ BREAKS: dict[str, list[Kinds]] = {
         Kinds(transaction=engines.ForgetsWhatIsDeepest),
     ],
     "a_moved_bucket_touches_both_places": [Kinds(transaction=engines.ForgetsWhatIsDeepest)],
+    # Numbers of changes
+    "each_change_has_the_next_number": [Kinds(engine=unawaited.CountsEveryWriter)],
+    "what_is_left_to_the_next_counts_at_once": [Kinds(engine=unawaited.CountsWhatIsDurable)],
     # Trees
     "a_tree_is_all_that_a_bucket_holds": [Kinds(bucket=buckets.ForgetsWhatIsNested)],
     "trees_come_in_order_and_from_anywhere": [Kinds(bucket=buckets.ListsTreesBackward)],

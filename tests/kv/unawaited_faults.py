@@ -1,8 +1,8 @@
-"""Faults in commits that nobody waits for."""
+"""Faults in commits that nobody waits for, and in the numbers of changes."""
 
 from __future__ import annotations
 
-from kv.wrapped_engine import WrappedTransaction
+from kv.wrapped_engine import WrappedEngine, WrappedTransaction
 
 
 class CommitsNothingWithTheNext(WrappedTransaction):
@@ -11,3 +11,15 @@ class CommitsNothingWithTheNext(WrappedTransaction):
             self.rollback()
         else:
             super().commit_with_next()
+
+
+class CountsWhatIsDurable(WrappedEngine):
+    @property
+    def serial(self) -> int:
+        return self.inner.durable_serial
+
+
+class CountsEveryWriter(WrappedEngine):
+    @property
+    def serial(self) -> int:
+        return sum(one.inner.writable and one.has_ended for one in self.begun)

@@ -121,6 +121,10 @@ class WrappedTransaction:
         return self.inner.writable
 
     @property
+    def serial(self) -> int:
+        return self.inner.serial
+
+    @property
     def touched(self) -> AbstractSet[Path]:
         return self.inner.touched
 
@@ -171,6 +175,14 @@ class WrappedEngine:
     @property
     def read_only(self) -> bool:
         return self.inner.read_only
+
+    @property
+    def serial(self) -> int:
+        return self.inner.serial
+
+    @property
+    def durable_serial(self) -> int:
+        return self.inner.durable_serial
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> Transaction:
         inner = self.inner.begin(writable=writable, timeout=timeout)

@@ -97,6 +97,16 @@ class BoltEngine:
         """Whether nothing is accepted any more."""
         return self._handle.is_closed
 
+    @property
+    def serial(self) -> int:
+        """How many writing transactions have ended with a change; see the contract."""
+        return self._groups.serial
+
+    @property
+    def durable_serial(self) -> int:
+        """Up to which of these transactions all are durable; see the contract."""
+        return self._groups.durable_serial
+
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> BoltTransaction:
         """Begin a transaction; see the contract."""
         self._require_usable()
@@ -214,6 +224,7 @@ class BoltEngine:
             if state is not None:
                 state = self._with_room(transaction.edit, state)
                 group = self._groups.add(transaction.edit, state)
+                transaction.serial = self._groups.serial
         finally:
             self._writer = None
             self._turn.release()

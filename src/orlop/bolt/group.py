@@ -35,17 +35,19 @@ class Group:
         edits: what each of them did, in order.
         state: the root bucket after the last of them.
         number: the version that made them durable; 0 before.
+        serial: the number of the last of them, counted over all groups.
         waiting: is held by the one of them who flushes, or waits for the flush before; all
             others wait for it.
     """
 
-    __slots__ = ("edits", "is_durable", "number", "state", "waiting")
+    __slots__ = ("edits", "is_durable", "number", "serial", "state", "waiting")
 
     def __init__(self, state: BucketState) -> None:
         """Begin a group whose last state is `state`."""
         self.edits: list[Edit] = []
         self.state = state
         self.number = 0
+        self.serial = 0
         self.is_durable = False
         self.waiting = threading.Lock()
 
@@ -55,6 +57,8 @@ class Groups:
 
     Attributes:
         head: the root bucket after the last transaction that ended, durable or not.
+        serial: how many transactions have ended with a change, durable or not.
+        durable_serial: up to which of them all are durable.
         failure: why nothing is accepted any more; None while all is well.
     """
 
@@ -65,6 +69,8 @@ class Groups:
         one thread at a time.
         """
         self.head = head
+        self.serial = 0
+        self.durable_serial = 0
         self.failure: str | None = None
         self._flush = flush
         self._flushing = threading.Lock()
@@ -87,6 +93,8 @@ class Groups:
             group = self._gathering
             if group is None:
                 group = self._gathering = Group(state)
+            # First: an interrupt leaves a number without a change, never a change without one.
+            self.serial = group.serial = self.serial + 1
             group.edits.append(edit)
             group.state = self.head = state
             self._last = group
@@ -135,6 +143,7 @@ class Groups:
         with self._gathering_lock:
             self._gathering = None
         group.number = self._flush(group)
+        self.durable_serial = group.serial
         group.is_durable = True
         # Its nodes have their pages: what it replaced needs no memory any more.
         group.edits.clear()

@@ -48,6 +48,8 @@ class ReadingEngine:
     """A file that is open for reading only. It takes no lock."""
 
     read_only = True
+    serial = 0
+    durable_serial = 0
 
     def __init__(self, disk: Disk, *, whole_bytes_max: int = WHOLE_BYTES_MAX) -> None:
         """Read from `disk`.

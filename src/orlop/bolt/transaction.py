@@ -60,6 +60,7 @@ class BoltTransaction:
         contents: from a page id to the bytes of the page, as the file has them.
         touched: where this transaction changes something; see the contract.
         is_awaited: whether its end waits until it is durable.
+        serial: which change of the engine this was; 0: it has not ended, or changed nothing.
         writable: whether this transaction may write.
         is_over: whether it has ended.
         handle: says whether anything may be read of it.
@@ -85,6 +86,7 @@ class BoltTransaction:
         self.writable = edit is not None
         self.is_over = False
         self.is_awaited = True
+        self.serial = 0
         self.handle = handle
         self._ending = ending
         origin = state.tree if isinstance(state.tree, int) else 0

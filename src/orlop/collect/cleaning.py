@@ -104,6 +104,11 @@ class Cleaner:
             worker.report(cleaning)
         return cleaning
 
+    def suspect_all(self) -> None:
+        """Count all backends as dirty: nobody knows what was left in them."""
+        for name in (CONTENT_BACKEND, *self._domain.snapshotters):
+            self._dirt.put_back(name)
+
     def close(self) -> None:
         """Let cleanups end after their next step; do not wait for one that hangs."""
         with self._mutex:

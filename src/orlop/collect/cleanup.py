@@ -143,6 +143,8 @@ def _discard(
     sizes = {one: _size(stock, one) for one in batch}  # to count may take long
     with stock.claims.take(one.name for one in batch) as taken:
         free = [one for one in batch if one.name in taken and one.name not in claimed]
+        if domain.reports.has_unseen:
+            domain.wait_for_disk()  # a writer past the stores claims nothing
         named = domain.transactor.read(partial(still_named, data=free))
         gone = stock.discard([one for one in free if one not in named])
     if domain.journal is not None:

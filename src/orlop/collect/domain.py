@@ -52,6 +52,16 @@ class Domain:
     resources: dict[str, Resource] = field(default_factory=dict)
     journal: Journal | None = None
 
+    def wait_for_disk(self) -> None:
+        """Return when all that was changed before is durable, and so seen by readers.
+
+        Raises:
+            UnavailableError: it failed, or the turn to write was not free in time.
+        """
+        # An update that changes nothing is over when what it has seen is durable.
+        with self.transactor.update() as update:
+            update.changes.committed = False  # there is nothing that others were to be told of
+
     def claims(self, name: str) -> Claims:
         """Return what keeps the cleanup from data in a backend; no name is that of content."""
         return self.snapshot_claims(name) if name else self.content_claims

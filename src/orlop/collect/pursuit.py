@@ -23,6 +23,7 @@ from orlop.collect.filling import fill
 from orlop.collect.nearest import Nearest
 from orlop.collect.reading import read_again, read_all
 from orlop.collect.released import OverBudgetError, Released
+from orlop.collect.reports import MissedChangeError
 from orlop.model.errors import InternalError, UnavailableError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Pursuit:
     """
 
     def __init__(self, domain: Domain, book: RuleBook) -> None:
-        """Begin to listen; `close` ends it."""
+        """Begin to listen, for as long as this is kept."""
         self.graph = CompactGraph()
         self.is_ahead = False
         self._domain = domain
@@ -68,10 +69,6 @@ class Pursuit:
         self._let_go: set[int] = set()
         self._steps = 0
         self._suspects: set[int] = set()
-
-    def close(self) -> None:
-        """Listen no more."""
-        self._domain.reports.forget(self._listener)
 
     @property
     def is_worn_out(self) -> bool:
@@ -144,6 +141,23 @@ class Pursuit:
         self._follow(self._read_again(touched), hold=True)
         return len(touched)
 
+    @property
+    def has_seen_all(self) -> bool:
+        """Whether every change was reported; updates that are under way may be missing."""
+        return self._listener.is_complete
+
+    def require_all_seen(self) -> None:
+        """Prove that nothing was changed that graph and mark do not know of.
+
+        To be asked after a catch-up with the gate held, and once more in the writer's turn, which
+        a writer past the gate may have had in between.
+
+        Raises:
+            MissedChangeError: something was: neither is to be used again.
+        """
+        if not self._listener.is_complete:
+            raise MissedChangeError
+
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes something next; between collections only."""
         self._follow(self._read_again(self._take()), hold=False)
@@ -161,6 +175,7 @@ class Pursuit:
             InternalError: they differ; nothing was removed.
         """
         self.catch_up()
+        self.require_all_seen()
         if self._colors is None:
             return
         fresh = CompactGraph()
@@ -266,16 +281,11 @@ class Pursuit:
             return {}
         if self.is_ahead:
             # Else what was removed might be read, as if it were there.
-            self._wait_for_disk()
+            self._domain.wait_for_disk()
+            self.is_ahead = False
         return self._domain.transactor.read(
             lambda transaction: read_again(transaction, self._book, touched, self.graph, self._step)
         )
-
-    def _wait_for_disk(self) -> None:
-        """Return when all that was committed before is durable."""
-        with self._domain.transactor.update() as update:
-            update.changes.committed = False  # it changes nothing that others were to be told of
-        self.is_ahead = False
 
     def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:
         affected: set[int] = set()

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.collect.cleanup import Order
 from orlop.collect.dirt import CONTENT_BACKEND
@@ -25,10 +25,11 @@ from orlop.collect.nearest import read_nearest
 from orlop.collect.pieces import pieces
 from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
+from orlop.collect.reports import MissedChangeError
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
 from orlop.collect.turns import PIECE_RECORDS, Turns
-from orlop.model.errors import OrlopError
+from orlop.model.errors import OrlopError, UnavailableError
 from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
 
@@ -39,10 +40,14 @@ if TYPE_CHECKING:
 
     from orlop.collect.cleaning import Cleaner
     from orlop.collect.domain import Domain
+    from orlop.collect.node import Node
     from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
     from orlop.collect.resources import Collection
     from orlop.kv import Transaction
+
+_ATTEMPTS: Final = 4
+"""So many times a run begins anew where others write past the stores, before it gives up."""
 
 _logger = logging.getLogger(__name__)
 
@@ -84,18 +89,28 @@ class Runner:
         Raises:
             FailedPreconditionError: the plan is out of date, or this thread has an update open.
             InternalError: the graph that was kept is not that of the database.
+            UnavailableError: others write all the time, past what reports it.
         """
         self._domain.gate.refuse_holder()
         with self._turn.exclusive():
-            run = _Run(self._domain, self._pursuit_to_go_on(), plan)
-            try:
-                run.mark(verify=verify)
-                run.sweep()
-            except BaseException:
-                self.forget()
-                raise
-            if self._domain.resources:
-                self.forget()  # what they say changes without a report
+            removed: list[Node] = []
+            pauses: list[int] = []
+            for _ in range(_ATTEMPTS):
+                run = _Run(self._domain, self._pursuit_to_go_on(), plan, removed, pauses)
+                try:
+                    run.collect(verify=verify)
+                except MissedChangeError:
+                    _logger.info("the database was changed past its stores: it is read afresh")
+                    self._begin_anew()
+                else:
+                    break
+            else:
+                raise UnavailableError(
+                    "the database is changed all the time by what does not report it: nothing "
+                    "more was removed; collect when that has ended"
+                )
+            if not self._domain.resources:  # what they say changes without a report
+                self._pursuit = run.pursuit
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
         return _clean_up(self._cleaner, run, Order(only, release))
@@ -108,39 +123,57 @@ class Runner:
             DataLossError: the database is damaged.
         """
         with self._turn.exclusive():
-            if self._pursuit is None or self._pursuit.is_worn_out:
+            pursuit, self._pursuit = self._pursuit, None
+            if pursuit is None or pursuit.is_worn_out or not pursuit.has_seen_all:
                 return read_nearest(self._domain.transactor, now)
-            try:
-                return self._pursuit.nearest(now)
-            except BaseException:
-                self.forget()
-                raise
+            nearest = pursuit.nearest(now)
+            self._pursuit = pursuit
+            return nearest
 
     def forget(self) -> None:
         """Read everything from the database again next time."""
-        pursuit, self._pursuit = self._pursuit, None
-        if pursuit is not None:
-            pursuit.close()
+        self._pursuit = None
 
     def _pursuit_to_go_on(self) -> Pursuit:
-        if self._pursuit is not None and (self._domain.resources or self._pursuit.is_worn_out):
-            self.forget()
-        if self._pursuit is None:
+        """Return the pursuit that was kept, or a new one; it is kept again once all is well.
+
+        So whatever fails, or interrupts a run, leaves none that may have missed something.
+        """
+        pursuit, self._pursuit = self._pursuit, None
+        if pursuit is None or self._domain.resources or pursuit.is_worn_out:
             resources = sorted(self._domain.resources.items())
             book = RuleBook((kind, resource.reference_label) for kind, resource in resources)
-            self._pursuit = Pursuit(self._domain, book)
-        return self._pursuit
+            pursuit = Pursuit(self._domain, book)
+        return pursuit
+
+    def _begin_anew(self) -> None:
+        """Prepare for reading everything afresh, after a change that was not reported."""
+        self._domain.wait_for_disk()
+        # Nor was reported which backends it has left data in.
+        self._cleaner.suspect_all()
 
 
 class _Run:
     """One collection of the metadata."""
 
-    def __init__(self, domain: Domain, pursuit: Pursuit, plan: Plan | None) -> None:
+    def __init__(
+        self,
+        domain: Domain,
+        pursuit: Pursuit,
+        plan: Plan | None,
+        removed: list[Node],
+        pauses: list[int],
+    ) -> None:
         self.swept = Swept()
-        self.turns = Turns(domain, pursuit)
+        self.turns = Turns(domain, pursuit, removed, pauses)
         self.pursuit = pursuit
         self._domain = domain
         self._plan = plan
+
+    def collect(self, *, verify: bool) -> None:
+        """Mark, then sweep."""
+        self.mark(verify=verify)
+        self.sweep()
 
     def mark(self, *, verify: bool) -> None:
         """Bring graph and mark to the present, while others write."""

@@ -47,15 +47,19 @@ class Turns:
         pauses: how long updates waited each time, in nanoseconds.
     """
 
-    def __init__(self, domain: Domain, pursuit: Pursuit) -> None:
+    def __init__(
+        self, domain: Domain, pursuit: Pursuit, removed: list[Node], pauses: list[int]
+    ) -> None:
         """Begin without one.
 
         Args:
             domain: the database.
             pursuit: follows it, and knows what is garbage.
+            removed: what is gone already; this adds to it.
+            pauses: how long updates have waited already; this adds to it.
         """
-        self.removed: list[Node] = []
-        self.pauses: list[int] = []
+        self.removed = removed
+        self.pauses = pauses
         self._domain = domain
         self._pursuit = pursuit
         self._begun = 0
@@ -91,11 +95,13 @@ class Turns:
         with ExitStack() as turn:
             turn.enter_context(self.gate())
             self._pursuit.catch_up()
+            self._pursuit.require_all_seen()
             check()
             with self._domain.transactor.update(later=True) as update:
                 # Left when the changes are there for the next writer, and before they are told of.
                 update.held.push(turn.pop_all())
                 update.held.enter_context(self._pursuit.sweeping())
+                self._pursuit.require_all_seen()
                 sweep = Sweep(self._domain.transactor, update, collections)
                 removed = self._remove(remaining, sweep)
                 self._note(removed, causes)

@@ -249,6 +249,10 @@ class Transaction(Protocol):
         """
 
     @property
+    def serial(self) -> int:
+        """Which change of its handle this was: 0 before it has ended, and if it changed nothing."""
+
+    @property
     def root(self) -> Bucket:
         """The outermost bucket. It holds buckets only: `put` on it is refused."""
 
@@ -322,6 +326,18 @@ class Engine(Protocol):
     @property
     def read_only(self) -> bool:
         """Whether this handle only reads. Such a handle takes no lock."""
+
+    @property
+    def serial(self) -> int:
+        """How many writing transactions have ended with a change since this was opened.
+
+        Each has its number from the moment at which the next writer sees its changes, durable
+        or not. While a writer is open the number stays what it is.
+        """
+
+    @property
+    def durable_serial(self) -> int:
+        """Up to which of these transactions all are durable, and seen by readers from now on."""
 
     def begin(self, *, writable: bool = False, timeout: float | None = None) -> Transaction:
         """Begin a transaction.

@@ -20,6 +20,7 @@ from orlop.kv.suite.lifecycle import LifecycleSuite
 from orlop.kv.suite.moving import MovingSuite
 from orlop.kv.suite.refusals import RefusalSuite
 from orlop.kv.suite.sequences import SequenceSuite
+from orlop.kv.suite.serials import SerialSuite
 from orlop.kv.suite.store import Limits, Store
 from orlop.kv.suite.threads import ThreadSuite
 from orlop.kv.suite.touching import TouchingSuite
@@ -36,6 +37,7 @@ class ContractSuite(
     CursorSuite,
     IterationSuite,
     SequenceSuite,
+    SerialSuite,
     TouchingSuite,
     TreeSuite,
     TransactionSuite,
