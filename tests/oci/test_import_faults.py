@@ -113,7 +113,7 @@ FAULTS: dict[str, Fault] = {
     "missing manifest": (NotFoundError, "blob sha256", _missing_manifest),
     "empty index": (NotFoundError, "an image in the archive", _empty_index),
     "no index": (InvalidArgumentError, "index.json", _no_index),
-    "index of text": (InvalidArgumentError, "manifests is no list", _index_of_text),
+    "index of text": (InvalidArgumentError, "manifests: a list is expected", _index_of_text),
     "other version": (InvalidArgumentError, "OCI layout '2.0.0'", _other_version),
     "wrong diff id": (FailedPreconditionError, "and the config says", _wrong_diff_id),
     "hostile layer": (
@@ -178,7 +178,7 @@ def test_an_archive_cut_anywhere_is_an_error(
         (b"text" * 500, "not a tar archive"),
         (pack(FIRST), "compressed with gzip"),
         (FIRST, "neither an OCI archive"),
-        (layer(entry("manifest.json", data=b"{}")), "list of images"),
+        (layer(entry("manifest.json", data=b"{}")), "a list is expected"),
         (layer(entry("manifest.json", data=b'[{"Layers":[]}]')), "without a config"),
     ],
 )

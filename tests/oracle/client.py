@@ -82,6 +82,26 @@ class Oracle:
         script = "".join(f"{json.dumps(one)}\n" for one in operations)
         return [json.loads(line) for line in self._call("run", path, script).splitlines()]
 
+    def read_archives(self, folder: Path, archives: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Return what Go's archive/tar reads of each archive; `folder` is for a file."""
+        return self._read_batch("tar", folder, archives)
+
+    def read_documents(self, folder: Path, documents: Iterable[bytes]) -> list[dict[str, Any]]:
+        """Return what Go's encoding/json reads of each document; `folder` is for a file.
+
+        A document begins with its kind and a NUL byte.
+        """
+        return self._read_batch("json", folder, documents)
+
+    def _read_batch(
+        self, command: str, folder: Path, items: Iterable[bytes]
+    ) -> list[dict[str, Any]]:
+        path = folder / f"{command}.batch"
+        with path.open("wb") as file:
+            for item in items:
+                file.write(len(item).to_bytes(8, "big") + item)
+        return [json.loads(line) for line in self._call(command, path).splitlines()]
+
     def _call(self, command: str, path: Path, stdin: str = "") -> str:
         options = [f"-page-size={self.page_size}"]
         options += [] if self.freelist_sync else ["-no-freelist-sync"]

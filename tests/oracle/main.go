@@ -1,10 +1,13 @@
 // Oracle runs bbolt, the library that containerd itself stores its metadata with, on behalf
 // of the tests: what it says of a file is what Orlop must say, and what it writes is what
-// Orlop must read.
+// Orlop must read. It also reads tar archives and documents of images with Go's own readers,
+// which containerd unpacks and understands images with.
 //
 //	oracle [options] check FILE   what bbolt's own check finds, as a JSON list of texts
 //	oracle [options] dump FILE    the canonical dump, as of `orlop db dump --json`
 //	oracle [options] run FILE     one JSON operation a line in, one JSON result a line out
+//	oracle tar FILE               what archive/tar reads of each archive in FILE, one a line
+//	oracle json FILE              what encoding/json reads of each document in FILE, one a line
 //
 // It is built in GOPATH mode on Debian's golang-github-coreos-bbolt-dev.
 package main
@@ -62,6 +65,10 @@ func command(name, path string, options bolt.Options) error {
 		})
 	case "run":
 		return run(path, options, os.Stdin, out)
+	case "tar":
+		return readArchives(path, out)
+	case "json":
+		return readDocuments(path, out)
 	default:
 		return fmt.Errorf("unknown command %q", name)
 	}

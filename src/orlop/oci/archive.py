@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import compression, documents
-from orlop.oci.section import Section
+from orlop.oci.section import Section, SparseSection
 from orlop.oci.tar_entry import EntryKind
 from orlop.oci.tar_header import BLOCK, parse_header
 from orlop.oci.tar_stream import TarReader
@@ -22,17 +22,22 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import BinaryIO
 
-    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_entry import Extent, TarEntry
 
 _MOST_FILES = 1_000_000
 _MOST_LINKS = 32
 
 
 class _Place(NamedTuple):
-    """Where a file lies in the archive, in bytes."""
+    """Where a file lies in the archive, in bytes; `extents` says where its data belongs.
+
+    `extents` is `None` for a file without holes, which is stored as it is.
+    """
 
     offset: int
     size: int
+    stored: int
+    extents: tuple[Extent, ...] | None
 
 
 class Archive:
@@ -48,6 +53,7 @@ class Archive:
         self.label = str(path)
         self._files: dict[str, _Place] = {}
         self._links: dict[str, str] = {}
+        self._extents = 0
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             size = self._require_tar()
@@ -71,7 +77,10 @@ class Archive:
         if place is None:
             raise NotFoundError(f"{self.label}: file {name!r} in the archive")
         label = f"{self.label}: {name}"
-        return io.BufferedReader(Section(self._descriptor, place.offset, place.size, label))
+        section = Section(self._descriptor, place.offset, place.stored, label)
+        if place.extents is None:
+            return io.BufferedReader(section)
+        return io.BufferedReader(SparseSection(section, place.extents, place.size))
 
     def read(self, name: str) -> bytes:
         """Return a file that is small enough for a document.
@@ -121,14 +130,17 @@ class Archive:
             reader = TarReader(stream, label=self.label, skip=skip)
             for entry in reader:
                 self._note(entry, reader.offset)
-                if len(self._files) + len(self._links) > _MOST_FILES:
-                    raise InvalidArgumentError(f"{self.label}: more than {_MOST_FILES} files")
+                if len(self._files) + len(self._links) + self._extents > _MOST_FILES:
+                    raise InvalidArgumentError(
+                        f"{self.label}: more than {_MOST_FILES} files or parts of them"
+                    )
             stream.detach()
 
     def _note(self, entry: TarEntry, offset: int) -> None:
         name = _clean(os.fsdecode(entry.name))
-        if entry.kind is EntryKind.FILE and entry.extents is None:
-            self._files[name] = _Place(offset, entry.size)
+        if entry.kind is EntryKind.FILE:
+            self._extents += len(entry.extents or ())
+            self._files[name] = _Place(offset, entry.size, entry.stored, entry.extents)
             self._links.pop(name, None)
         elif entry.kind is EntryKind.SYMBOLIC_LINK:
             # docker save has written a layer once, and links to it where it comes again.

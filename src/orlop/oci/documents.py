@@ -1,33 +1,86 @@
 """The JSON documents of an image: index, manifest and config, read with suspicion.
 
+What each field means is what containerd reads (`json_reader`); what would make no sense to it
+later, a descriptor without a digest say, is refused.
+
 Source: OCI image spec, image-index.md, manifest.md, config.md; Docker image manifest
 version 2, schema 2.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, cast
 
 from orlop.model import digest as digests
 from orlop.model.errors import InvalidArgumentError
 from orlop.model.records import Descriptor
 from orlop.oci import mediatypes
+from orlop.oci.json_reader import Json, ListOf, Raw, Scalar, Struct, decode
 from orlop.oci.platforms import Platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import BinaryIO
+
+    from orlop.oci.json_reader import Kind
 
 LARGEST = 20 << 20
 """How many bytes a document may have: it is read into memory (containerd's limit)."""
 
-_LARGEST_SIZE = (1 << 63) - 1
 _MOST_ENTRIES = 10_000
 _PIECE = 1 << 16
 
-Json: TypeAlias = "dict[str, object]"
+# The documents with their fields, as containerd declares them.
+_TEXTS = ListOf(Scalar.TEXT)
+_PLATFORM: dict[str, Kind] = {
+    "architecture": Scalar.TEXT,
+    "os": Scalar.TEXT,
+    "os.version": Scalar.TEXT,
+    "os.features": _TEXTS,
+    "variant": Scalar.TEXT,
+}
+_DESCRIPTOR = Struct(
+    {
+        "mediaType": Scalar.TEXT,
+        "digest": Scalar.TEXT,
+        "size": Scalar.INTEGER,
+        "urls": _TEXTS,
+        "annotations": Scalar.TEXT_MAP,
+        "platform": Struct(_PLATFORM, optional=True),
+    }
+)
+_DOCUMENT: dict[str, Kind] = {
+    "schemaVersion": Scalar.INTEGER,
+    "mediaType": Scalar.TEXT,
+    "annotations": Scalar.TEXT_MAP,
+    "fsLayers": Scalar.RAW,
+}
+INDEX = Struct(
+    {
+        **_DOCUMENT,
+        "manifests": ListOf(_DESCRIPTOR),
+        "config": Scalar.RAW,
+        "layers": Scalar.RAW,
+    }
+)
+MANIFEST = Struct(
+    {
+        **_DOCUMENT,
+        "config": _DESCRIPTOR,
+        "layers": ListOf(_DESCRIPTOR),
+        "manifests": Scalar.RAW,
+    }
+)
+CONFIG = Struct(
+    {
+        "architecture": Scalar.TEXT,
+        "os": Scalar.TEXT,
+        "variant": Scalar.TEXT,
+        "rootfs": Struct({"type": Scalar.TEXT, "diff_ids": _TEXTS}),
+    }
+)
+SAVED = ListOf(Struct({"Config": Scalar.TEXT, "RepoTags": _TEXTS, "Layers": _TEXTS}))
+LAYOUT = Struct({"imageLayoutVersion": Scalar.TEXT})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,13 +145,12 @@ def parse_index(data: bytes, where: str) -> Index:
     Raises:
         InvalidArgumentError: it is none, or it is damaged.
     """
-    document = _object(_load(data, where), where)
-    stated = document.get("mediaType")
-    if "config" in document or "layers" in document or mediatypes.is_manifest(str(stated)):
+    document = _load(data, INDEX, where)
+    holds_manifest = "config" in document or document.get("layers") is Raw.FILLED
+    if holds_manifest or mediatypes.is_manifest(_text(document, "mediaType")):
         raise InvalidArgumentError(f"{where}: a manifest where an index is expected")
     _require_current(document, where)
-    entries = _list(document, "manifests", where)
-    return Index(manifests=tuple(_child(entry, where) for entry in entries))
+    return Index(manifests=tuple(_child(one, where) for one in _list(document, "manifests", where)))
 
 
 def parse_manifest(data: bytes, where: str) -> Manifest:
@@ -107,11 +159,13 @@ def parse_manifest(data: bytes, where: str) -> Manifest:
     Raises:
         InvalidArgumentError: it is none, or it is damaged.
     """
-    document = _object(_load(data, where), where)
-    if "manifests" in document or mediatypes.is_index(str(document.get("mediaType"))):
+    document = _load(data, MANIFEST, where)
+    manifests = document.get("manifests")
+    holds_index = manifests is Raw.FILLED or (manifests and "config" not in document)
+    if holds_index or mediatypes.is_index(_text(document, "mediaType")):
         raise InvalidArgumentError(f"{where}: an index where a manifest is expected")
     _require_current(document, where)
-    config = _descriptor(document.get("config"), f"{where}: config")
+    config = _descriptor(_object(document, "config"), f"{where}: config")
     layers = _list(document, "layers", where)
     return Manifest(
         config=config, layers=tuple(_descriptor(layer, f"{where}: layer") for layer in layers)
@@ -124,12 +178,11 @@ def parse_config(data: bytes, where: str) -> Config:
     Raises:
         InvalidArgumentError: it is none, or it is damaged.
     """
-    document = _object(_load(data, where), where)
-    root = _object(document.get("rootfs") or {}, f"{where}: rootfs")
-    diff_ids = _texts(root, "diff_ids", where)
+    document = _load(data, CONFIG, where)
+    diff_ids = _texts(_object(document, "rootfs"), "diff_ids", where)
     for diff_id in diff_ids:
         digests.validate(diff_id)
-    return Config(platform=_platform(document, where), diff_ids=diff_ids)
+    return Config(platform=_platform(document), diff_ids=diff_ids)
 
 
 def parse_saved(data: bytes, where: str) -> tuple[SavedImage, ...]:
@@ -138,13 +191,13 @@ def parse_saved(data: bytes, where: str) -> tuple[SavedImage, ...]:
     Raises:
         InvalidArgumentError: it is none, or it is damaged.
     """
-    document = _load(data, where)
-    if not isinstance(document, list) or len(document) > _MOST_ENTRIES:
-        raise InvalidArgumentError(f"{where}: a list of images is expected")
+    # As in containerd, what follows this document and that of the layout does not count.
+    entries = cast("list[Json]", decode(data, SAVED, where, whole=False) or [])
+    if len(entries) > _MOST_ENTRIES:
+        raise InvalidArgumentError(f"{where}: more than {_MOST_ENTRIES} images")
     found = []
-    for entry in document:
-        image = _object(entry, where)
-        config = _text(image, "Config", where)
+    for image in entries:
+        config = _text(image, "Config")
         if not config:
             raise InvalidArgumentError(f"{where}: an image without a config")
         layers = _texts(image, "Layers", where)
@@ -160,7 +213,7 @@ def parse_layout(data: bytes, where: str) -> str:
     Raises:
         InvalidArgumentError: it is none, or it is damaged.
     """
-    return _text(_object(_load(data, where), where), "imageLayoutVersion", where)
+    return _text(_load(data, LAYOUT, where, whole=False), "imageLayoutVersion")
 
 
 def children(media_type: str, data: bytes, where: str) -> tuple[Child, ...]:
@@ -182,80 +235,58 @@ def is_followed(media_type: str) -> bool:
     return mediatypes.is_index(media_type) or mediatypes.is_manifest(media_type)
 
 
-def _load(data: bytes, where: str) -> object:
-    try:
-        loaded: object = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgumentError(f"{where}: not readable as JSON ({error})") from error
-    return loaded
+def _load(data: bytes, kind: Struct, where: str, *, whole: bool = True) -> Json:
+    # A document of null is an empty one.
+    return cast("Json", decode(data, kind, where, whole=whole) or {})
 
 
 def _require_current(document: Json, where: str) -> None:
-    if document.get("fsLayers"):
+    if document.get("fsLayers") is Raw.FILLED:
         raise InvalidArgumentError(f"{where}: Docker's schema 1 is not supported; convert it first")
 
 
-def _object(value: object, where: str) -> Json:
-    if not isinstance(value, dict):
-        raise InvalidArgumentError(f"{where}: a JSON object is expected")
-    return value
+def _object(document: Json, key: str) -> Json:
+    return cast("Json", document.get(key, {}))
 
 
-def _list(document: Json, key: str, where: str) -> list[object]:
-    value = document.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list) or len(value) > _MOST_ENTRIES:
-        raise InvalidArgumentError(
-            f"{where}: {key} is no list, or one of more than {_MOST_ENTRIES} entries"
-        )
-    return value
+def _list(document: Json, key: str, where: str) -> list[Json]:
+    found = cast("list[Json]", document.get(key, []))
+    if len(found) > _MOST_ENTRIES:
+        raise InvalidArgumentError(f"{where}: {key} has more than {_MOST_ENTRIES} entries")
+    return found
 
 
-def _text(document: Json, key: str, where: str) -> str:
-    value = document.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"{where}: {key} is no text")
-    return value
+def _text(document: Json, key: str) -> str:
+    return cast("str", document.get(key, ""))
 
 
 def _texts(document: Json, key: str, where: str) -> tuple[str, ...]:
-    return tuple(_text({key: value}, key, where) for value in _list(document, key, where))
+    return tuple(cast("list[str]", _list(document, key, where)))
 
 
-def _text_map(document: Json, key: str, where: str) -> Mapping[str, str]:
-    value = document.get(key)
-    entries = {} if value is None else _object(value, f"{where}: {key}")
-    return {name: _text(entries, name, f"{where}: {key}") for name in entries}
-
-
-def _platform(document: Json, where: str) -> Platform:
+def _platform(document: Json) -> Platform:
     return Platform(
-        os=_text(document, "os", where),
-        architecture=_text(document, "architecture", where),
-        variant=_text(document, "variant", where),
+        os=_text(document, "os"),
+        architecture=_text(document, "architecture"),
+        variant=_text(document, "variant"),
     )
 
 
-def _child(value: object, where: str) -> Child:
-    entry = _object(value, where)
+def _child(entry: Json, where: str) -> Child:
     platform = entry.get("platform")
     return Child(
         descriptor=_descriptor(entry, where),
-        platform=None if platform is None else _platform(_object(platform, where), where),
+        platform=None if platform is None else _platform(cast("Json", platform)),
     )
 
 
-def _descriptor(value: object, where: str) -> Descriptor:
-    entry = _object(value, where)
-    size = entry.get("size")
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _LARGEST_SIZE:
+def _descriptor(entry: Json, where: str) -> Descriptor:
+    size = cast("int", entry.get("size", -1))
+    if size < 0:
         raise InvalidArgumentError(f"{where}: a descriptor without a size")
     return Descriptor(
-        media_type=_text(entry, "mediaType", where),
-        digest=digests.validate(_text(entry, "digest", where)),
+        media_type=_text(entry, "mediaType"),
+        digest=digests.validate(_text(entry, "digest")),
         size=size,
-        annotations=_text_map(entry, "annotations", where),
+        annotations=cast("dict[str, str]", entry.get("annotations", {})),
     )

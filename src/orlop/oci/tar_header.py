@@ -1,13 +1,16 @@
 """The 512-byte header of a tar archive, and the records of a pax extended header.
 
-Three dialects are read: v7, ustar (with pax) and GNU. A field that cannot be read is an
-error: a reader that guesses would unpack something else than what was hashed.
+Four dialects are read: v7, ustar (with pax), star and GNU. What a field means, and which fields
+make a header unreadable, is what Go's archive/tar reads, since containerd unpacks with it. A
+field that cannot be read is an error: a reader that guesses would unpack something else than
+what was hashed.
 
-Source: POSIX.1-2001 pax(1); the GNU tar manual, appendix "Tar Internals".
+Source: POSIX.1-2001 pax(1); the GNU tar manual, appendix "Tar Internals"; star(5).
 """
 
 from __future__ import annotations
 
+import enum
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -24,17 +27,30 @@ _SIGN_BIT = 0x80
 _NEGATIVE_BIT = 0x40
 _LARGEST = 1 << 63
 _NANOSECONDS = 1_000_000_000
-_USTAR = b"ustar\x0000"
-_GNU = b"ustar  \x00"
-MOST_DIGITS = 19
-"""How many decimal digits a 63-bit number may have."""
+_USTAR_MAGIC = b"ustar\x00"
+_GNU_MAGIC = b"ustar  \x00"
+_STAR_TRAILER = b"tar\x00"
+_SHORTEST_RECORD = 5
 
-_SECONDS = re.compile(rb"(-?)([0-9]+)(?:\.([0-9]*))?")
+_INTEGER = re.compile(rb"[+-]?[0-9]+")
+_SECONDS = re.compile(rb"([+-]?)([0-9]+)(?:\.([0-9]*))?")
+_OCTAL = re.compile(rb"[0-7]+")
+_NAMES = frozenset({b"path", b"linkpath", b"uname", b"gname"})
+"""Records whose value may hold no NUL byte; of the others the key may not."""
+
+
+class Dialect(enum.Enum):
+    """Which fields follow those that every tar header has."""
+
+    V7 = "v7"
+    USTAR = "ustar"
+    STAR = "star"
+    GNU = "gnu"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TarHeader:
-    """A header block as it stands; `gnu` says whether the block is of GNU's dialect."""
+    """A header block as it stands; times are in seconds, `accessed` is `None` where not given."""
 
     name: bytes
     mode: int
@@ -42,10 +58,11 @@ class TarHeader:
     group: int
     size: int
     modified: int
+    accessed: int | None
     flag: bytes
     link: bytes
     device: tuple[int, int]
-    gnu: bool
+    dialect: Dialect
     block: bytes
 
 
@@ -56,10 +73,9 @@ def parse_header(block: bytes, where: str) -> TarHeader:
         DataLossError: the checksum is wrong or a field cannot be read.
     """
     _check_sum(block, where)
-    magic = block[257:265]
-    plain = magic in {_USTAR, _GNU}
+    dialect = _dialect(block)
     name = text_field(block[0:100])
-    prefix = text_field(block[345:500]) if magic == _USTAR else b""
+    prefix, accessed = _extension(block, dialect, where)
     return TarHeader(
         name=prefix + b"/" + name if prefix else name,
         mode=number_field(block[100:108], where) & 0o7777,
@@ -67,16 +83,45 @@ def parse_header(block: bytes, where: str) -> TarHeader:
         group=number_field(block[116:124], where),
         size=number_field(block[124:136], where),
         modified=number_field(block[136:148], where),
+        accessed=accessed,
         flag=block[156:157],
         link=text_field(block[157:257]),
         device=(
-            (number_field(block[329:337], where), number_field(block[337:345], where))
-            if plain
-            else (0, 0)
+            (0, 0)
+            if dialect is Dialect.V7
+            else (number_field(block[329:337], where), number_field(block[337:345], where))
         ),
-        gnu=magic == _GNU,
+        dialect=dialect,
         block=block,
     )
+
+
+def _dialect(block: bytes) -> Dialect:
+    """Tell the dialect by magic and trailer; the version matters for GNU's alone."""
+    if block[257:263] == _USTAR_MAGIC:
+        return Dialect.STAR if block[508:512] == _STAR_TRAILER else Dialect.USTAR
+    return Dialect.GNU if block[257:265] == _GNU_MAGIC else Dialect.V7
+
+
+def _extension(block: bytes, dialect: Dialect, where: str) -> tuple[bytes, int | None]:
+    """Return the prefix of the name, and the time of access, as a dialect keeps them."""
+    if dialect is Dialect.USTAR:
+        return text_field(block[345:500]), None
+    if dialect is Dialect.STAR:
+        number_field(block[488:500], where)  # the time of change, which must be readable
+        return text_field(block[345:476]), number_field(block[476:488], where)
+    if dialect is Dialect.GNU:
+        try:
+            times = [
+                number_field(raw, where) if raw[0] else None
+                for raw in (block[345:357], block[357:369])
+            ]
+        except DataLossError:
+            # Early writers of Go put a prefix where GNU has times.
+            prefix = text_field(block[345:500])
+            return (prefix if prefix.isascii() else b""), None
+        return b"", times[0]
+    return b"", None
 
 
 def text_field(raw: bytes) -> bytes:
@@ -97,40 +142,53 @@ def number_field(raw: bytes, where: str) -> int:
         if not -_LARGEST <= value < _LARGEST:
             raise DataLossError(f"{where}: a number in the tar header is out of range")
         return value
-    digits = raw.strip(b" \x00")
-    if not digits:
+    return _octal(raw, where)
+
+
+def _octal(raw: bytes, where: str) -> int:
+    padded = raw.strip(b" \x00")
+    if not padded:
         return 0
     # A NUL within ends the number, as in every reader of tar.
-    digits = digits.split(b"\x00", 1)[0].rstrip(b" ")
-    if not digits.strip(b"01234567") == b"":
+    digits = text_field(padded)
+    if not _OCTAL.fullmatch(digits):
         raise DataLossError(f"{where}: {digits!r} in the tar header is no octal number")
     return int(digits, 8)
 
 
-def parse_records(data: bytes, where: str) -> dict[bytes, bytes]:
-    """Read the records of a pax extended header.
+def parse_records(data: bytes, where: str) -> list[tuple[bytes, bytes]]:
+    """Return the records of a pax extended header as key and value, in their order.
 
     A record is `<length> <key>=<value>` and a newline; the length counts all of it.
 
     Raises:
         DataLossError: the records do not fill the header exactly, or hold what they may not.
     """
-    records: dict[bytes, bytes] = {}
+    records: list[tuple[bytes, bytes]] = []
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 20)
-        digits = data[position:space] if space >= 0 else b""
-        if not digits.isdigit():
+        length = parse_integer(data[position:space] if space >= 0 else b"")
+        if length is None:
             raise DataLossError(f"{where}: a pax record has no length")
-        end = position + int(digits)
-        if end <= space + 1 or end > len(data) or data[end - 1 : end] != b"\n":
+        end = position + length
+        if length < _SHORTEST_RECORD or end <= space + 1 or data[end - 1 : end] != b"\n":
             raise DataLossError(f"{where}: a pax record has a wrong length")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
-        if not key or not equals or b"\x00" in key:
-            raise DataLossError(f"{where}: a pax record has no key")
-        records[key] = value
+        if not key or not equals or b"\x00" in (value if key in _NAMES else key):
+            raise DataLossError(f"{where}: a pax record has no key, or a NUL byte")
+        records.append((key, value))
         position = end
     return records
+
+
+def parse_integer(text: bytes) -> int | None:
+    """Return a decimal number of 64 bits, with or without a sign; `None` where it is none."""
+    # Longer ones are out of range, but for zeros in front, which nobody writes by the dozen.
+    if len(text) > BLOCK or not _INTEGER.fullmatch(text):
+        return None
+    value = int(text)
+    return value if -_LARGEST <= value < _LARGEST else None
 
 
 def record_number(records: Mapping[bytes, bytes], key: bytes, default: int, where: str) -> int:
@@ -142,10 +200,10 @@ def record_number(records: Mapping[bytes, bytes], key: bytes, default: int, wher
     text = records.get(key)
     if not text:
         return default
-    digits = text.removeprefix(b"-")
-    if not digits.isdigit() or len(digits) > MOST_DIGITS or int(digits) >= _LARGEST:
+    value = parse_integer(text)
+    if value is None:
         raise DataLossError(f"{where}: pax record {key!r} is no number that fits")
-    return int(text)
+    return value
 
 
 def record_time(records: Mapping[bytes, bytes], key: bytes, where: str) -> int | None:
@@ -158,16 +216,16 @@ def record_time(records: Mapping[bytes, bytes], key: bytes, where: str) -> int |
     if not text:
         return None
     match = _SECONDS.fullmatch(text)
-    if match is None or len(match[2]) > MOST_DIGITS:
+    seconds = None if match is None else parse_integer(match[1] + match[2])
+    if match is None or seconds is None:
         raise DataLossError(f"{where}: pax record {key!r} is no time")
     fraction = int(((match[3] or b"") + b"0" * 9)[:9])
-    nanoseconds = int(match[2]) * _NANOSECONDS + fraction
-    return -nanoseconds if match[1] else nanoseconds
+    return seconds * _NANOSECONDS + (-fraction if match[1] == b"-" else fraction)
 
 
 def _check_sum(block: bytes, where: str) -> None:
     """Compare the checksum; some old writers summed signed bytes."""
-    stored = number_field(block[148:156], where)
+    stored = _octal(block[148:156], where)
     unsigned = sum(block) - sum(block[148:156]) + 8 * 0x20
     if stored == unsigned:
         return

@@ -22,7 +22,7 @@ from orlop.oci.tar_header import (
     record_time,
     text_field,
 )
-from orlop.oci.tar_sparse import gnu_extents, pax_extents
+from orlop.oci.tar_sparse import gnu_extents, join_map, pax_extents
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,9 +35,11 @@ LARGEST_EXTENDED_HEADER = 1 << 20
 
 _LONG_NAME = b"L"
 _LONG_LINK = b"K"
-_EXTENDED = {b"x", b"X"}
+_EXTENDED = b"x"
 _GLOBAL = b"g"
 _SPARSE = b"S"
+_NANOSECONDS = 1_000_000_000
+_TIMES = (b"mtime", b"atime", b"ctime")
 _ATTRIBUTE = b"SCHILY.xattr."
 _KINDS = {kind.value: kind for kind in EntryKind if kind.value} | {b"\x00": EntryKind.FILE}
 
@@ -124,24 +126,25 @@ class TarReader:
 
     def _next(self) -> TarEntry | None:
         """Read on to the next entry; `None` at the end."""
-        long_name = long_link = None
+        long_name = long_link = b""
         records: dict[bytes, bytes] = {}
-        while True:
-            header = self._header()
-            if header is None:
-                return None
+        while (header := self._header()) is not None:
             flag = header.flag
             if flag == _LONG_NAME:
                 long_name = text_field(self._extended())
             elif flag == _LONG_LINK:
                 long_link = text_field(self._extended())
-            elif flag in _EXTENDED:
-                records = parse_records(self._extended(), self._where())
+            elif flag == _EXTENDED:
+                records = join_map(parse_records(self._extended(), self._where()), self._where())
             elif flag == _GLOBAL:
-                # containerd ignores global headers; what they say is checked all the same.
-                parse_records(self._extended(), self._where())
+                # containerd ignores what global headers say, but it must be readable; and what
+                # came before one belongs to it, and not to the next entry.
+                join_map(parse_records(self._extended(), self._where()), self._where())
+                long_name = long_link = b""
+                records = {}
             else:
                 return self._complete(header, records, long_name, long_link)
+        return None
 
     def _header(self) -> TarHeader | None:
         """Skip what is left of the entry before, then read a header block."""
@@ -162,17 +165,17 @@ class TarReader:
             raise DataLossError(f"{self._where()}: the archive is cut off within a header")
         if not any(block):
             second = self._read(BLOCK)
-            if any(second):
+            if any(second) or 0 < len(second) < BLOCK:
                 raise DataLossError(f"{self._where()}: data after the end of the archive")
             return None
         header = parse_header(block, self._where())
-        if header.size < 0:
-            raise DataLossError(f"{self._where()}: a negative size")
-        self._expect(header.size)
+        self._expect(header.size if _kind(header.flag).has_data else 0)
         return header
 
     def _expect(self, size: int) -> None:
         """Note that `size` bytes of data follow, and padding up to a block."""
+        if size < 0:
+            raise DataLossError(f"{self._where()}: a negative size")
         self._remaining = size
         self._padding = -size % BLOCK
 
@@ -184,33 +187,28 @@ class TarReader:
         self,
         header: TarHeader,
         records: dict[bytes, bytes],
-        long_name: bytes | None,
-        long_link: bytes | None,
+        long_name: bytes,
+        long_link: bytes,
     ) -> TarEntry:
         """Put a header and its extended headers together, and find where its data lies."""
         where = self._where()
-        name = records.get(b"path") or long_name or header.name
-        link = records.get(b"linkpath") or long_link or header.link
-        if b"\x00" in name or b"\x00" in link:
-            raise DataLossError(f"{where}: a name holds a NUL byte")
-        kind = (
-            EntryKind.FILE if header.flag == _SPARSE else _KINDS.get(header.flag, EntryKind.OTHER)
-        )
+        name = long_name or records.get(b"path") or header.name
+        kind = _kind(header.flag)
         if header.flag == b"\x00" and name.endswith(b"/"):
             kind = EntryKind.DIRECTORY
-        stored = record_number(records, b"size", header.size, where) if kind.has_data else 0
-        if stored < 0:
-            raise DataLossError(f"{where}: a negative size")
-        self._expect(stored)
-        size, extents = stored, None
+        size = record_number(records, b"size", header.size, where)
+        self._expect(size if kind.has_data else 0)
+        extents = None
         if header.flag == _SPARSE:
             size, extents = gnu_extents(header, self._read, where)
-        elif sparse := pax_extents(records, self._data, where):
+        elif sparse := pax_extents(records, size, self._data, where):
             size, extents = sparse.size, sparse.extents
             name = sparse.name or name
+        if extents is not None and not kind.has_data:
+            raise DataLossError(f"{where}: a sparse file that is no file")
         if extents is not None and sum(extent.length for extent in extents) != self._remaining:
             raise DataLossError(f"{where}: the map of a sparse file does not fit its data")
-        modified = record_time(records, b"mtime", where)
+        modified, accessed, _ = (record_time(records, key, where) for key in _TIMES)
         return TarEntry(
             name=name,
             kind=kind,
@@ -218,11 +216,15 @@ class TarReader:
             mode=header.mode,
             owner=record_number(records, b"uid", header.owner, where),
             group=record_number(records, b"gid", header.group, where),
-            size=size,
+            size=size if kind.has_data else 0,
             stored=self._remaining,
-            modified=header.modified * 1_000_000_000 if modified is None else modified,
-            accessed=record_time(records, b"atime", where),
-            link=link,
+            modified=header.modified * _NANOSECONDS if modified is None else modified,
+            accessed=(
+                header.accessed * _NANOSECONDS
+                if accessed is None and header.accessed is not None
+                else accessed
+            ),
+            link=long_link or records.get(b"linkpath") or header.link,
             device=header.device,
             attributes=_attributes(records),
             extents=extents,
@@ -255,5 +257,9 @@ def _attributes(records: dict[bytes, bytes]) -> dict[str, bytes]:
     return {
         key.removeprefix(_ATTRIBUTE).decode("utf-8", "surrogateescape"): value
         for key, value in records.items()
-        if key.startswith(_ATTRIBUTE) and len(key) > len(_ATTRIBUTE)
+        if key.startswith(_ATTRIBUTE)
     }
+
+
+def _kind(flag: bytes) -> EntryKind:
+    return EntryKind.FILE if flag == _SPARSE else _KINDS.get(flag, EntryKind.OTHER)
