@@ -16,17 +16,16 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orlop.kv import errors as engine_errors
+from orlop.kv import read_again
 from orlop.model.errors import (
     AbortedError,
     FailedPreconditionError,
     OrlopError,
-    UnavailableError,
 )
 from orlop.stores.scope import Changes, Update
 from orlop.translation import translated
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
-
-_READ_ATTEMPTS: Final = 6
-_READ_PAUSE_SECONDS: Final = 0.005
 
 
 class _Ambient:
@@ -185,31 +181,21 @@ class Transactions:
                 return function(current.transaction)
             except engine_errors.EngineError as error:
                 raise translated(error, self._path) from error
-        attempts = _READ_ATTEMPTS
-        pause = _READ_PAUSE_SECONDS
-        while True:
-            attempts -= 1
-            try:
-                return self._read_once(function)
-            except UnavailableError as error:
-                if not attempts or not isinstance(error.__cause__, engine_errors.StaleReadError):
-                    raise
-            time.sleep(pause)
-            pause *= 2
+        try:
+            return read_again(lambda: self._read_once(function))
+        except engine_errors.EngineError as error:
+            raise translated(error, self._path) from error
 
     def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
         # As `view`, but without a generator for each of its parts: it is what a get costs.
+        transaction = self._engine.begin()
         try:
-            transaction = self._engine.begin()
-            try:
-                with _Ambient(self, transaction, None):
-                    found = function(transaction)
-            except BaseException:
-                transaction.rollback()
-                raise
+            with _Ambient(self, transaction, None):
+                found = function(transaction)
+        except BaseException:
             transaction.rollback()
-        except engine_errors.EngineError as error:
-            raise translated(error, self._path) from error
+            raise
+        transaction.rollback()
         return found
 
     def update(self, *, later: bool = False) -> AbstractContextManager[Update]:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orlop.backends.engine_errors import translated
 from orlop.backends.files import naming
 from orlop.backends.snapshots import Snapshots
 from orlop.kv.errors import EngineError, StaleReadError
+from orlop.kv.rereading import read_again
 from orlop.model.errors import FailedPreconditionError, UnavailableError
 from orlop.schema.metastore import SnapshotBuckets
 
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from orlop.model.clock import Clock
 
 _Result = TypeVar("_Result")
-
-_ATTEMPTS: Final = 6
-_FIRST_PAUSE_SECONDS: Final = 0.005
 
 
 class Metastore:
@@ -57,18 +54,18 @@ class Metastore:
             DataLossError: the file is damaged.
             FailedPreconditionError: this was closed.
         """
-        pause = _FIRST_PAUSE_SECONDS
-        for attempt in range(_ATTEMPTS):
-            if attempt:
-                time.sleep(pause)
-                pause *= 2
-            with contextlib.suppress(StaleReadError), translated(self.path):
-                engine = self._existing_engine()
-                if engine is None:
-                    return question(Snapshots(SnapshotBuckets(None, None), self._clock))
-                with engine.begin() as transaction:
-                    return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
-        raise UnavailableError(f"{self.path} is written to all the time; try again later")
+        try:
+            return read_again(lambda: self._read_once(question))
+        except StaleReadError as error:
+            raise UnavailableError(f"{self.path}: {error}") from error
+
+    def _read_once(self, question: Callable[[Snapshots], _Result]) -> _Result:
+        with translated(self.path):
+            engine = self._existing_engine()
+            if engine is None:
+                return question(Snapshots(SnapshotBuckets(None, None), self._clock))
+            with engine.begin() as transaction:
+                return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
 
     def update(self) -> AbstractContextManager[Snapshots]:
         """Change snapshots: all that the block does is durable after it, or none of it is.

@@ -27,6 +27,7 @@ from orlop.bolt.page import (
     LEAF_PAGE,
     Header,
     decode_freelist,
+    decode_header,
 )
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.kv.errors import CorruptError
@@ -66,6 +67,7 @@ class Reachable:
 
     Attributes:
         high_water: the pages from here on are not part of the version.
+        root: the page of its root bucket.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class Reachable:
         self._disk = disk
         self._page_size = meta.page_size
         self.high_water = meta.high_water
-        self._root = meta.root
+        self.root = meta.root
         self._used = bytearray(meta.high_water)
         self._used[:FIRST_NODE_PAGE] = _USED * FIRST_NODE_PAGE
         # Of each page that something refers to: the page that does.
@@ -137,7 +139,11 @@ class Reachable:
 
     def is_continuation(self, page: int) -> bool:
         """Whether a page is part of a node that begins on another."""
-        return bool(self._used[page]) and page != self._root and not self._parents[page]
+        return bool(self._used[page]) and page != self.root and not self._parents[page]
+
+    def is_referred_to(self, page: int) -> bool:
+        """Whether a node of the version begins on a page, as far as the walk has come."""
+        return page == self.root or (page < self.high_water and self._parents[page] != 0)
 
     def _enter_next_region(self) -> None:
         while True:
@@ -226,15 +232,7 @@ class Reachable:
         self._used[page + 1 : end] = _USED * (end - page - 1)
 
     def _look_at_large(self, page: int) -> None:
-        data, header = Pager(self._disk, self._page_size).read(page)
-        end = HEADER_SIZE + header.elements * _ELEMENT_SIZE
-        if end > len(data):
-            raise CorruptError(f"page {page} has no room for its {header.elements} elements")
-        entries = data[HEADER_SIZE:end]
-        if header.kind == LEAF_PAGE:
-            self._refer_to(page, _bucket_roots(data, HEADER_SIZE, entries, len(data), page))
-        else:
-            self._refer_to(page, _children(header, entries))
+        self._refer_to(page, references(Pager(self._disk, self._page_size).read(page)[0]))
 
 
 def _refusal(page: int, number: int) -> str:
@@ -286,6 +284,22 @@ def _learn(entries: bytes, values: Sequence[int]) -> None:
     if len(_shapes) >= _SHAPES_MAX:
         _shapes.clear()
     _shapes[entries] = struct.Struct(form)
+
+
+def references(data: bytes) -> list[int]:
+    """Return the pages that a node refers to: its children, or the roots of nested buckets.
+
+    Raises:
+        CorruptError: it is no sound node.
+    """
+    header = decode_header(data)
+    end = HEADER_SIZE + header.elements * _ELEMENT_SIZE
+    if end > len(data):
+        raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
+    entries = data[HEADER_SIZE:end]
+    if header.kind == LEAF_PAGE:
+        return _bucket_roots(data, HEADER_SIZE, entries, len(data), header.id)
+    return _children(header, entries)
 
 
 def find_unreachable(disk: Readable, meta: Meta) -> list[range]:

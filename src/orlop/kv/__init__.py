@@ -24,6 +24,7 @@ from orlop.kv.errors import (
     EngineClosedError,
     EngineError,
     EnginePoisonedError,
+    FileBusyError,
     IncompatibleValueError,
     KeyRequiredError,
     KeyTooLargeError,
@@ -35,6 +36,7 @@ from orlop.kv.errors import (
     ValueTooLargeError,
 )
 from orlop.kv.plain import DraftBucket, PlainBucket
+from orlop.kv.rereading import read_again
 
 __all__ = [
     "Bucket",
@@ -47,6 +49,7 @@ __all__ = [
     "EngineClosedError",
     "EngineError",
     "EnginePoisonedError",
+    "FileBusyError",
     "Follower",
     "IncompatibleValueError",
     "Item",
@@ -64,4 +67,5 @@ __all__ = [
     "TransactionClosedError",
     "Tree",
     "ValueTooLargeError",
+    "read_again",
 ]

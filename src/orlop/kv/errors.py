@@ -62,5 +62,9 @@ class StaleReadError(EngineError):
     """The file was changed by another process while it was read: what was read does not count."""
 
 
+class FileBusyError(StaleReadError):
+    """The file changes too fast to be read, in any way: to read again at once is of no use."""
+
+
 class CorruptError(EngineError):
     """The stored bytes break the engine's format."""
