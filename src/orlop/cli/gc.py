@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from orlop.cli import arguments
+from orlop.cli import arguments, journal
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, table
 from orlop.cli.presentation import as_json, cell
@@ -196,3 +196,6 @@ def _listed(found: Sequence[SetAside]) -> Iterator[str]:
         )
     total = human_size(sum(one.bytes for one in found))
     yield f"{len(found)} are set aside, and take {total}; orlop gc run --release deletes them"
+
+
+app.command("journal")(journal.journal)

@@ -12,54 +12,21 @@ import typer
 from typer.main import get_command
 
 import orlop
-from orlop.cli import (
-    container,
-    content,
-    db,
-    errors,
-    gc,
-    image,
-    journal,
-    lease,
-    logs,
-    namespace,
-    questions,
-    sandbox,
-    snapshot,
-)
+from orlop.cli import errors, logs
+from orlop.cli.lazy import LazyGroup
 from orlop.cli.output import Output
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
-from orlop.stores.namespaces import check_name
-
-EPILOG: Final = "Options of all commands (--json, -n, --root, --db, ...): orlop --help"
 
 app = typer.Typer(
     name="orlop",
+    cls=LazyGroup,
     help="containerd's metadata layer: its database, its content and snapshots, its collector.",
     epilog="The options above may stand anywhere in a command line.",
     no_args_is_help=True,
     rich_markup_mode=None,
     add_completion=False,
 )
-gc.app.command("journal")(journal.journal)
-for name, group in {
-    "image": image.app,
-    "content": content.app,
-    "snapshot": snapshot.app,
-    "container": container.app,
-    "sandbox": sandbox.app,
-    "lease": lease.app,
-    "namespace": namespace.app,
-    "gc": gc.app,
-    "db": db.app,
-}.items():
-    for command in group.registered_commands:
-        command.epilog = EPILOG
-    app.add_typer(group, name=name, no_args_is_help=True)
-for command in questions.app.registered_commands:
-    command.epilog = EPILOG
-    app.registered_commands.append(command)
 
 WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
 WITHOUT_VALUE: Final = ("--json", "--quiet", "-q")
@@ -120,7 +87,7 @@ def shared(
     if root is not None and db is not None:
         raise InvalidArgumentError("--root and --db exclude each other: name one of them")
     if namespace is not None:
-        check_name(namespace)  # above all: a script's empty variable must not mean `default`
+        _check_namespace(namespace)  # above all: a script's empty variable must not mean `default`
     context.obj = Session(
         root=root or default_root(),
         file=db,
@@ -128,6 +95,12 @@ def shared(
         timeout=timeout,
         output=Output(json, quiet),
     )
+
+
+def _check_namespace(name: str) -> None:
+    from orlop.stores.namespaces import check_name  # noqa: PLC0415 -- needed only with -n
+
+    check_name(name)
 
 
 def in_front(arguments: list[str]) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 import orlop
 from orlop.cli.output import Output
-from orlop.database import Database
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
 
     import typer
 
+    from orlop.database import Database
     from orlop.namespace import Namespace
 
 METADATA_FILE: Final = Path("io.containerd.metadata.v1.bolt", "meta.db")
@@ -58,7 +58,7 @@ class Session:
     def reading(self) -> Database:
         """Open the database for reading. No lock is taken."""
         if self.file is not None:
-            return Database.open_file(self.file, read_only=True)
+            return orlop.Database.open_file(self.file, read_only=True)
         return orlop.open(self.root, read_only=True)
 
     def writing(self, *, create: bool = False) -> Database:
