@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.ambient import Transactions
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from orlop.model.clock import Clock
     from orlop.model.events import Event
     from orlop.stores.scope import Changes, Update
+
+_T = TypeVar("_T")
 
 _PATIENCE_SECONDS: Final = 1.0
 
@@ -259,19 +261,20 @@ class Database:
         """
         return self._transactions.update()
 
+    def read(self, question: Callable[[Transaction], _T]) -> _T:
+        """Return what `question` finds in one version; it is asked again where the file changed.
+
+        Raises: as `view`.
+        """
+        return self._transactions.read(question)
+
     @property
     def version(self) -> int | None:
         """The version of the schema; 0 where none is written, `None` without a schema."""
         return self._transactions.read(version.read)
 
     def init(self) -> bool:
-        """Bring the schema to the current version, as containerd does at its start.
-
-        Returns:
-            Whether anything was written.
-
-        Raises: as `migrate`.
-        """
+        """Bring the schema to the current version, as containerd at its start; see `migrate`."""
         return self.migrate()
 
     def migrate(self) -> bool:
@@ -302,11 +305,7 @@ class Database:
         return self._audience.subscribe(subscriber)
 
     def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
-        """Be told what each outermost update has done, and what a rollback left in backends.
-
-        Returns:
-            What ends it.
-        """
+        """Be told what each update did, and what a rollback left; return what ends that."""
         return self._audience.follow(follower)
 
     def close(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +15,9 @@ from orlop.cli.session import session_of
 from orlop.model.any import ProtoAny
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.model.records import Container, Runtime
+
+if TYPE_CHECKING:
+    from orlop.database import Database
 
 app = typer.Typer(help="Containers: their descriptions. Nothing here runs one.")
 
@@ -68,12 +72,13 @@ def _spec(path: Path | None) -> bytes:
 def ls(context: typer.Context, filters: Filters = None) -> None:
     """List containers."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, container)
             for namespace in session.shown(database)
             for container in namespace.containers.list(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "ID", "IMAGE", "RUNTIME", "SNAPSHOTTER", "SNAPSHOT", "LABELS"),
         found,
@@ -96,14 +101,15 @@ def inspect(
 ) -> None:
     """Show a container."""
     session = session_of(context)
-    found = []
-    with session.reading() as database:
+
+    def question(database: Database) -> list[dict[str, object]]:
+        found = []
         for namespace in session.shown(database):
-            try:
+            with suppress(NotFoundError):
                 found.append(in_namespace(namespace, namespace.containers.get(container_id)))
-            except NotFoundError:
-                continue
-    session.output.found(found, f'container "{container_id}"')
+        return found
+
+    session.output.found(session.ask(question), f'container "{container_id}"')
 
 
 @app.command()

@@ -18,8 +18,11 @@ from orlop.model.errors import NotFoundError
 from orlop.model.records import ContentInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from typing import BinaryIO
 
+    from orlop.cli.session import Session
+    from orlop.database import Database
     from orlop.namespace import Namespace
 
 app = typer.Typer(help="Content: blobs by their digest.")
@@ -33,12 +36,13 @@ _CHUNK_BYTES = 1024 * 1024
 def ls(context: typer.Context, filters: Filters = None) -> None:
     """List blobs."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, info)
             for namespace in session.shown(database)
             for info in namespace.content.walk(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "DIGEST", "SIZE", "CREATED", "LABELS"),
         found,
@@ -137,16 +141,18 @@ def verify(
     session = session_of(context)
     session.require_root("verifying content")
     faulty = 0
+    wanted = set(digests_ or ())
+    checked: dict[str, str] = {}
     with session.reading() as database:
-        wanted = set(digests_ or ())
-        checked: dict[str, str] = {}
-        for namespace in session.shown(database):
-            for info in namespace.content.walk():
-                if info.digest not in checked and (not wanted or info.digest in wanted):
-                    checked[info.digest] = _fault(namespace, info)
-    missing = wanted - set(checked)
-    if missing:
-        raise NotFoundError(f"content {', '.join(sorted(missing))}")
+        found = database.read(lambda _: _blobs(session, database, wanted))
+        missing = wanted - set(found)
+        if missing:
+            raise NotFoundError(f"content {', '.join(sorted(missing))}")
+        for digest, (namespace, info) in found.items():
+            fault = _fault(namespace, info)
+            # What has gone meanwhile is not damaged.
+            if not fault or _is_there(session, database, digest):
+                checked[digest] = fault
     for digest, fault in checked.items():
         faulty += bool(fault)
         session.output.document(
@@ -154,6 +160,22 @@ def verify(
             [f"{digest}: {fault or 'sound'}"],
         )
     return NEGATIVE if faulty else 0
+
+
+def _blobs(
+    session: Session, database: Database, wanted: Collection[str]
+) -> dict[str, tuple[Namespace, ContentInfo]]:
+    """Return the blobs that are wanted, all where none is named, each with a namespace."""
+    found: dict[str, tuple[Namespace, ContentInfo]] = {}
+    for namespace in session.shown(database):
+        for info in namespace.content.walk():
+            if not wanted or info.digest in wanted:
+                found.setdefault(info.digest, (namespace, info))
+    return found
+
+
+def _is_there(session: Session, database: Database, digest: str) -> bool:
+    return bool(database.read(lambda _: _blobs(session, database, {digest})))
 
 
 def _fault(namespace: Namespace, info: ContentInfo) -> str:
@@ -194,12 +216,13 @@ def ingests(context: typer.Context, filters: Filters = None) -> None:
     """List what is being written, or was when its writer stopped."""
     session = session_of(context)
     session.require_root("listing ingests")
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, status)
             for namespace in session.shown(database)
             for status in namespace.content.statuses(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "REF", "WRITTEN", "TOTAL", "UPDATED"),
         found,

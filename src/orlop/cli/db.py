@@ -10,6 +10,7 @@ import typer
 
 from orlop.backends.files import naming
 from orlop.cli import db_file
+from orlop.cli.db_file import require_new
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.presentation import as_json
@@ -22,7 +23,6 @@ from orlop.inspect.dump import dump as dumped
 from orlop.inspect.tree import entries
 from orlop.kv import LockedError
 from orlop.model.errors import (
-    AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,
     OrlopError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from orlop.cli.session import Session
     from orlop.inspect.bolt import Fault
     from orlop.inspect.tree import Entry
+    from orlop.kv import Transaction
 
 app = typer.Typer(help="The database file: what is in it, and is it sound.")
 app.registered_commands += db_file.app.registered_commands
@@ -59,8 +60,7 @@ def info(context: typer.Context, file: File = None) -> None:
     path = _path(session, file)
     with _open(session, file) as database, refusals(path):
         found = file_info(path)
-        stored = database.version
-        namespaces = database.namespaces.list()
+        stored, namespaces = database.read(lambda _: (database.version, database.namespaces.list()))
     session.output.document(
         {
             "path": str(path),
@@ -90,9 +90,15 @@ def tree(
 ) -> None:
     """Draw the buckets of the file, with their values as people read them."""
     session = session_of(context)
-    with _open(session, file) as database, database.view() as transaction:
-        for entry in entries(transaction, depth=depth):
-            session.output.document(_entry_as_json(entry), [_drawn(entry)])
+    with session.output.spooled() as output:
+
+        def show(transaction: Transaction) -> None:
+            output.begin_again()
+            for entry in entries(transaction, depth=depth):
+                output.document(_entry_as_json(entry), [_drawn(entry)])
+
+        with _open(session, file) as database:
+            database.read(show)
 
 
 def _entry_as_json(entry: Entry) -> dict[str, object]:
@@ -114,8 +120,14 @@ def _drawn(entry: Entry) -> str:
 def dump(context: typer.Context, file: File = None) -> None:
     """Write everything in the file in one canonical form: JSON, in key order."""
     session = session_of(context)
-    with _open(session, file) as database, database.view() as transaction:
-        session.output.pieces(dumped(transaction))
+    with session.output.spooled() as output:
+
+        def show(transaction: Transaction) -> None:
+            output.begin_again()
+            output.pieces(dumped(transaction))
+
+        with _open(session, file) as database:
+            database.read(show)
 
 
 @app.command()
@@ -130,7 +142,8 @@ def check(
     """Look for damage. Ends with 1 where there is some."""
     session = session_of(context)
     path = _path(session, file)
-    report = check_file(path, meta=meta)
+    with refusals(path):
+        report = check_file(path, meta=meta)
     session.output.document(
         {
             "path": str(path),
@@ -217,8 +230,7 @@ def backup(
     """Copy the file, consistently, also while a daemon writes it."""
     session = session_of(context)
     path = _path(session, file)
-    if target.exists():
-        raise AlreadyExistsError(f"{target}: choose a new name for the copy")
+    require_new(target)
     if not target.parent.is_dir():
         raise NotFoundError(f"directory {target.parent} for the copy")
     with refusals(path), naming(str(target)):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orlop.inspect.bolt import Difference, Loss, Page, Salvaged, Statistics
+    from orlop.kv import Transaction
 
 app = typer.Typer()
 
@@ -40,14 +41,19 @@ def pages(
     """Show what each page of the file is, and which bucket it belongs to."""
     session = session_of(context)
     path = file or session.metadata_file
-    count = 0
-    with refusals(path):
-        for found in bolt.pages(path):
-            if page in (None, found.id):
-                count += 1
-                session.output.document(_page_as_json(found), [_described(found)])
-    if not count:
-        raise NotFoundError(f"page {page} in {path}")
+    with session.output.spooled() as output, refusals(path):
+
+        def show(found: Iterator[Page]) -> int:
+            output.begin_again()
+            count = 0
+            for one in found:
+                if page in (None, one.id):
+                    count += 1
+                    output.document(_page_as_json(one), [_described(one)])
+            return count
+
+        if not bolt.walk_pages(path, show):
+            raise NotFoundError(f"page {page} in {path}")
 
 
 def _names(path: tuple[bytes, ...]) -> list[str]:
@@ -134,7 +140,7 @@ def compact(
     session = session_of(context)
     path = file or session.metadata_file
     if output is not None:
-        _require_new(output)
+        require_new(output)
     with refusals(path):
         done = bolt.compact(path, output=output, timeout=session.timeout)
     session.output.document(
@@ -143,7 +149,14 @@ def compact(
     )
 
 
-def _require_new(path: Path) -> None:
+def require_new(path: Path) -> None:
+    """Refuse a name that is taken, be it by a link that leads nowhere.
+
+    Raises:
+        AlreadyExistsError: it is.
+    """
+    if path.is_symlink() and not path.exists():
+        raise AlreadyExistsError(f"{path}, a link that leads nowhere; name a new file")
     if path.exists():
         raise AlreadyExistsError(f"{path}; name a new file")
 
@@ -157,16 +170,21 @@ def _fields(record: object) -> dict[str, object]:
 def diff(context: typer.Context, before: Path, after: Path) -> int:
     """Show what differs between two files, by bucket and key. Ends with 1 where something does."""
     session = session_of(context)
-    count = 0
     with (
+        session.output.spooled() as output,
         Database.open_file(before, read_only=True) as one,
         Database.open_file(after, read_only=True) as other,
-        one.view() as earlier,
-        other.view() as later,
     ):
-        for difference in bolt.diff(earlier, later):
-            count += 1
-            session.output.document(_difference_as_json(difference), [_difference_text(difference)])
+
+        def show(earlier: Transaction, later: Transaction) -> int:
+            output.begin_again()
+            count = 0
+            for difference in bolt.diff(earlier, later):
+                count += 1
+                output.document(_difference_as_json(difference), [_difference_text(difference)])
+            return count
+
+        count = one.read(lambda earlier: other.read(lambda later: show(earlier, later)))
     return NEGATIVE if count else 0
 
 
@@ -209,7 +227,7 @@ def salvage(
     Ends with 1 where something is.
     """
     session = session_of(context)
-    _require_new(target)
+    require_new(target)
     with refusals(file):
         report = bolt.salvage(file, target)
     session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))

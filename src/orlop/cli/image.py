@@ -19,6 +19,7 @@ from orlop.model.errors import NotFoundError, OrlopError
 from orlop.oci.images import config_of, manifest_for
 
 if TYPE_CHECKING:
+    from orlop.database import Database
     from orlop.model.records import Image
     from orlop.namespace import Namespace
 
@@ -105,12 +106,13 @@ def _has(namespace: Namespace, name: str) -> bool:
 def ls(context: typer.Context, filters: Filters = None) -> None:
     """List images, each with the size of all its blobs together."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, image, content_of(namespace, image).size)
             for namespace in session.shown(database)
             for image in namespace.images.list(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "NAME", "TYPE", "DIGEST", "SIZE", "LABELS"),
         found,
@@ -130,8 +132,9 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 def inspect(context: typer.Context, name: str) -> None:
     """Show an image: its record, blobs and snapshots, and what manifest and config say."""
     session = session_of(context)
-    found = []
-    with session.reading() as database:
+
+    def question(database: Database) -> list[dict[str, object]]:
+        found = []
         for namespace in session.shown(database):
             try:
                 image = namespace.images.get(name)
@@ -142,7 +145,9 @@ def inspect(context: typer.Context, name: str) -> None:
             if database.root is not None:
                 shown["documents"] = _documents(namespace, image)
             found.append(shown)
-    session.output.found(found, f'image "{name}"')
+        return found
+
+    session.output.found(session.ask(question), f'image "{name}"')
 
 
 def _content(namespace: Namespace, image: Image) -> dict[str, object]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +13,10 @@ from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
 from orlop.model.labels import GC_EXPIRE, GC_FLAT
 from orlop.model.records import LeaseResource
+
+if TYPE_CHECKING:
+    from orlop.database import Database
+    from orlop.namespace import Namespace
 
 app = typer.Typer(help="Leases: they hold what nothing else refers to, until they end.")
 
@@ -43,12 +48,13 @@ def create(
 def ls(context: typer.Context, filters: Filters = None) -> None:
     """List leases."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, lease)
             for namespace in session.shown(database)
             for lease in namespace.leases.list(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "ID", "CREATED", "EXPIRES", "LABELS"),
         found,
@@ -67,16 +73,17 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 def inspect(context: typer.Context, lease_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show a lease, and what it holds."""
     session = session_of(context)
-    found = []
-    with session.reading() as database:
+
+    def question(database: Database) -> list[dict[str, object]]:
+        found = []
         for namespace in session.shown(database):
-            try:
+            with suppress(NotFoundError):
                 shown = in_namespace(namespace, namespace.leases.get(lease_id))
-            except NotFoundError:
-                continue
-            shown["resources"] = as_json(namespace.leases.resources(lease_id))
-            found.append(shown)
-    session.output.found(found, f'lease "{lease_id}"')
+                shown["resources"] = as_json(namespace.leases.resources(lease_id))
+                found.append(shown)
+        return found
+
+    session.output.found(session.ask(question), f'lease "{lease_id}"')
 
 
 @app.command()
@@ -118,17 +125,18 @@ def resources(
 ) -> None:
     """List what a lease holds."""
     session = session_of(context)
-    found, exists = [], False
-    with session.reading() as database:
+
+    def question(database: Database) -> list[tuple[Namespace, LeaseResource]]:
+        found, exists = [], False
         for namespace in session.shown(database):
-            try:
-                held = namespace.leases.resources(lease_id)
-            except NotFoundError:
-                continue
-            exists = True
-            found += [(namespace, resource) for resource in held]
-    if not exists:
-        raise NotFoundError(f'lease "{lease_id}"')
+            with suppress(NotFoundError):
+                found += [(namespace, one) for one in namespace.leases.resources(lease_id)]
+                exists = True
+        if not exists:
+            raise NotFoundError(f'lease "{lease_id}"')
+        return found
+
+    found = session.ask(question)
     session.output.listing(
         ("NAMESPACE", "TYPE", "ID"),
         found,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from orlop.cli import arguments
 from orlop.cli.presentation import labels_cell
 from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from orlop.database import Database
 
 app = typer.Typer(help="Namespaces: walls between tenants. Content below is shared.")
 
@@ -32,8 +35,11 @@ def create(
 def ls(context: typer.Context) -> None:
     """List namespaces."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [(name, database.namespaces.labels(name)) for name in database.namespaces.list()]
+    found = session.ask(
+        lambda database: [
+            (name, database.namespaces.labels(name)) for name in database.namespaces.list()
+        ]
+    )
     session.output.listing(
         ("NAME", "LABELS"),
         found,
@@ -46,11 +52,12 @@ def ls(context: typer.Context) -> None:
 def inspect(context: typer.Context, name: str) -> None:
     """Show a namespace: its labels, and how much is in it."""
     session = session_of(context)
-    with session.reading() as database:
+
+    def question(database: Database) -> dict[str, object]:
         if name not in database.namespaces.list():
             raise NotFoundError(f'namespace "{name}"')
         namespace = database.namespace(name)
-        shown = {
+        return {
             "name": name,
             "labels": database.namespaces.labels(name),
             "images": len(namespace.images.list()),
@@ -63,7 +70,8 @@ def inspect(context: typer.Context, name: str) -> None:
                 for snapshotter in namespace.snapshotters()
             },
         }
-    session.output.found([shown], name)
+
+    session.output.found([session.ask(question)], name)
 
 
 @app.command()

@@ -6,8 +6,9 @@ import io
 import json
 import sys
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO, TypeVar
+from dataclasses import dataclass, replace
+from tempfile import SpooledTemporaryFile
+from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from orlop.model.errors import NotFoundError
 
@@ -20,6 +21,7 @@ _T = TypeVar("_T")
 
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _UNIT = 1024
+_SPOOL_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,27 @@ class Output:
 
     as_json: bool
     is_quiet: bool = False
+    spool: TextIO | None = None
+
+    @contextmanager
+    def spooled(self) -> Iterator[Output]:
+        """Let a block write a long answer that is shown once the block has ended well.
+
+        `begin_again` drops what the block has written so far. What is long goes to a file.
+        """
+        with SpooledTemporaryFile(
+            _SPOOL_BYTES, "w+", encoding="utf-8", errors="surrogatepass", newline=""
+        ) as spool:
+            yield replace(self, spool=cast("TextIO", spool))
+            spool.seek(0)
+            while text := spool.read(_SPOOL_BYTES):
+                _write(text)
+
+    def begin_again(self) -> None:
+        """Drop what was written in a block of `spooled`."""
+        if self.spool is not None:
+            self.spool.seek(0)
+            self.spool.truncate()
 
     def document(self, value: object, lines: Iterable[str]) -> None:
         """Write one answer: `value` as JSON, or as `lines`."""
@@ -74,12 +97,18 @@ class Output:
     def pieces(self, texts: Iterable[str]) -> None:
         """Write the pieces of one long JSON document."""
         for text in texts:
-            _write(text)
-        _write("\n")
+            self._put(text)
+        self._put("\n")
 
     def line(self, text: str) -> None:
         """Write a line of an answer."""
-        _write(text + "\n")
+        self._put(text + "\n")
+
+    def _put(self, text: str) -> None:
+        if self.spool is None:
+            _write(text)
+        else:
+            self.spool.write(text)
 
     def say(self, text: str) -> None:
         """Say something to the user, on stderr: what was done, never what was asked."""

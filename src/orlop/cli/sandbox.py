@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, tim
 from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
 from orlop.model.records import Runtime, Sandbox
+
+if TYPE_CHECKING:
+    from orlop.database import Database
 
 app = typer.Typer(help="Sandboxes: their descriptions.")
 
@@ -43,12 +47,13 @@ def create(
 def ls(context: typer.Context, filters: Filters = None) -> None:
     """List sandboxes."""
     session = session_of(context)
-    with session.reading() as database:
-        found = [
+    found = session.ask(
+        lambda database: [
             (namespace, sandbox)
             for namespace in session.shown(database)
             for sandbox in namespace.sandboxes.list(*(filters or ()))
         ]
+    )
     session.output.listing(
         ("NAMESPACE", "ID", "RUNTIME", "SANDBOXER", "CREATED", "LABELS"),
         found,
@@ -70,14 +75,15 @@ def inspect(
 ) -> None:
     """Show a sandbox."""
     session = session_of(context)
-    found = []
-    with session.reading() as database:
+
+    def question(database: Database) -> list[dict[str, object]]:
+        found = []
         for namespace in session.shown(database):
-            try:
+            with suppress(NotFoundError):
                 found.append(in_namespace(namespace, namespace.sandboxes.get(sandbox_id)))
-            except NotFoundError:
-                continue
-    session.output.found(found, f'sandbox "{sandbox_id}"')
+        return found
+
+    session.output.found(session.ask(question), f'sandbox "{sandbox_id}"')
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import orlop
 from orlop.cli.output import Output
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from orlop.database import Database
     from orlop.namespace import Namespace
+
+_T = TypeVar("_T")
 
 METADATA_FILE: Final = Path("io.containerd.metadata.v1.bolt", "meta.db")
 DEFAULT_TIMEOUT_SECONDS: Final = 10.0
@@ -60,6 +62,14 @@ class Session:
         if self.file is not None:
             return orlop.Database.open_file(self.file, read_only=True)
         return orlop.open(self.root, read_only=True)
+
+    def ask(self, question: Callable[[Database], _T]) -> _T:
+        """Return what a question finds in one version of the database.
+
+        It is asked again where a daemon changed the file meanwhile, so it must print nothing.
+        """
+        with self.reading() as database:
+            return database.read(lambda _: question(database))
 
     def writing(self, *, create: bool = False) -> Database:
         """Open the database for writing.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from orlop.cli.session import Session
     from orlop.database import Database
-    from orlop.model.records import Mount
+    from orlop.model.records import Mount, SnapshotUsage
     from orlop.namespace import Namespace
     from orlop.stores.snapshots import SnapshotStore
 
@@ -85,8 +86,7 @@ def _holders(namespace: Namespace, snapshotter: str | None, key: str) -> list[st
 def ls(context: typer.Context, snapshotter: Snapshotter = None, filters: Filters = None) -> None:
     """List snapshots."""
     session = session_of(context)
-    with session.reading() as database:
-        found = list(_walk(session, database, snapshotter, filters or ()))
+    found = session.ask(lambda database: list(_walk(session, database, snapshotter, filters or ())))
     session.output.listing(
         ("NAMESPACE", "SNAPSHOTTER", "KEY", "PARENT", "KIND", "LABELS"),
         found,
@@ -109,8 +109,7 @@ def ls(context: typer.Context, snapshotter: Snapshotter = None, filters: Filters
 def tree(context: typer.Context, snapshotter: Snapshotter = None) -> None:
     """Show which snapshots stand on which."""
     session = session_of(context)
-    with session.reading() as database:
-        found = list(_walk(session, database, snapshotter))
+    found = session.ask(lambda database: list(_walk(session, database, snapshotter)))
     groups: dict[tuple[str, str], dict[str, list[SnapshotInfo]]] = {}
     for namespace, name, info in found:
         groups.setdefault((namespace.name, name), {}).setdefault(info.parent, []).append(info)
@@ -217,10 +216,12 @@ def mounts(context: typer.Context, key: str, snapshotter: Snapshotter = None) ->
     """Say how to mount a snapshot."""
     session = session_of(context)
     session.require_root("mounting a snapshot")
-    with session.reading() as database:
+
+    def question(database: Database) -> tuple[Mount, ...]:
         namespace, name = _find(session, database, snapshotter, key)
-        found = namespace.snapshots(name).mounts(key)
-    _show_mounts(session, found)
+        return namespace.snapshots(name).mounts(key)
+
+    _show_mounts(session, session.ask(question))
 
 
 @app.command()
@@ -233,18 +234,14 @@ def usage(
     session = session_of(context)
     session.require_root("measuring snapshots")
     with session.reading() as database:
-        if keys:
-            places = [(key, _find(session, database, snapshotter, key)) for key in keys]
-            found = [
-                (namespace, name, key, namespace.snapshots(name).usage(key))
-                for key, (namespace, name) in places
-            ]
-        else:
-            found = [
-                (namespace, name, info.name, namespace.snapshots(name).usage(info.name))
-                for namespace, name, info in _walk(session, database, snapshotter)
-                if name in database.snapshot_backends
-            ]
+        found = [
+            (namespace, name, key, namespace.snapshots(name).usage(key))
+            for namespace, name, key in database.read(
+                lambda _: [(*_find(session, database, snapshotter, key), key) for key in keys or ()]
+            )
+        ]
+        if not keys:
+            found = list(_usages(session, database, snapshotter))
     session.output.listing(
         ("NAMESPACE", "SNAPSHOTTER", "KEY", "SIZE", "INODES"),
         found,
@@ -261,6 +258,23 @@ def usage(
             str(entry[3].inodes),
         ),
     )
+
+
+def _usages(
+    session: Session, database: Database, snapshotter: str | None
+) -> Iterator[tuple[Namespace, str, str, SnapshotUsage]]:
+    """Iterate over what all snapshots take; to measure takes a while, and some go meanwhile."""
+    for namespace, name, info in database.read(
+        lambda _: list(_walk(session, database, snapshotter))
+    ):
+        if name in database.snapshot_backends:
+            snapshots = namespace.snapshots(name)
+            with suppress(NotFoundError):
+                try:
+                    yield namespace, name, info.name, snapshots.usage(info.name)
+                except FileNotFoundError:
+                    snapshots.stat(info.name)  # which raises where it is gone
+                    raise
 
 
 @app.command()

@@ -8,7 +8,6 @@ a container leads nowhere.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.collect.named import BLOB, FILES, UNFINISHED
 from orlop.database import Database
 from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError, UnavailableError
+from orlop.model.errors import NotFoundError
 from orlop.opening import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.schema.metastore import SnapshotBuckets
 
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 
     from orlop.collect.named import Datum
     from orlop.collect.node import Node
+    from orlop.kv import Transaction
 
 _METASTORE: Final = "metadata.db"
-_ATTEMPTS: Final = 6
-_PAUSE_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,20 +161,12 @@ def _snapshot_name(metastore: Path, number: str) -> str:
         return ""
     try:
         with Database.open_file(metastore, read_only=True) as store:
-            return _name_of(store, int(number))
+            return store.read(lambda transaction: _name_of(transaction, int(number)))
     except NotFoundError:
         return ""
 
 
-def _name_of(store: Database, number: int) -> str:
-    for attempt in range(_ATTEMPTS):
-        try:
-            with store.view() as transaction:
-                found = SnapshotBuckets.find(transaction)
-                links = ((name, found.link(name)) for name in found.all_names())
-                return next((name for name, link in links if link and link[0] == number), "")
-        except UnavailableError:
-            if attempt == _ATTEMPTS - 1:
-                raise
-        time.sleep(_PAUSE_SECONDS * 2**attempt)
-    raise AssertionError("the last attempt returns or raises")
+def _name_of(transaction: Transaction, number: int) -> str:
+    found = SnapshotBuckets.find(transaction)
+    links = ((name, found.link(name)) for name in found.all_names())
+    return next((name for name, link in links if link and link[0] == number), "")

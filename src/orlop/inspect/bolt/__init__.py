@@ -5,7 +5,7 @@ from orlop.inspect.bolt.check import Fault, Report, check_file
 from orlop.inspect.bolt.compact import compact
 from orlop.inspect.bolt.diff import Difference, diff
 from orlop.inspect.bolt.info import FileInfo, file_info
-from orlop.inspect.bolt.pages import Page, pages
+from orlop.inspect.bolt.pages import Page, pages, walk_pages
 from orlop.inspect.bolt.salvage import Loss, Salvaged, salvage
 from orlop.inspect.bolt.statistics import Statistics, statistics
 
@@ -26,4 +26,5 @@ __all__ = [
     "pages",
     "salvage",
     "statistics",
+    "walk_pages",
 ]

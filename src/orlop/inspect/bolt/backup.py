@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.disk import FileDisk, sync_directory
-from orlop.bolt.meta import newest_meta, read_metas
+from orlop.bolt.disk import sync_directory
+from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.check import check_file
-from orlop.kv.errors import CorruptError, StaleReadError
+from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-_TRIES = 10
-_CHUNK_BYTES = 1024 * 1024
+    from orlop.bolt.versions import Version
+
+_PIECE_BYTES: Final = 1024 * 1024
 
 
 def backup(source: Path, target: Path) -> int:
@@ -25,20 +26,16 @@ def backup(source: Path, target: Path) -> int:
     source changes while it is read, it is read again.
 
     Raises:
-        FileExistsError: there is a `target` already.
-        StaleReadError: the source changed during every one of ten tries.
+        FileExistsError: there is a `target` already, if only a link that leads nowhere.
+        StaleReadError: the source changes too fast.
         CorruptError: the source is damaged, or no database.
         OSError: the system refused.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise FileExistsError(f"{target} is there already; name a new file")
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        for _ in range(_TRIES):
-            if _copy_if_unchanged(source, temporary):
-                break
-        else:
-            raise StaleReadError(f"{source} changed during each of {_TRIES} tries to copy it")
+        read_version(source, lambda version: _copy(source, version, temporary))
         faults = check_file(temporary).faults
         if faults:
             raise CorruptError(f"{source} is damaged: {faults[0].message}")
@@ -49,25 +46,26 @@ def backup(source: Path, target: Path) -> int:
     return target.stat().st_size
 
 
-def _copy_if_unchanged(source: Path, target: Path) -> bool:
-    """Copy a file's pages in use; False where it was changed meanwhile."""
-    disk = FileDisk.for_reading(source)
-    try:
-        metas = read_metas(disk.read)
-        meta = newest_meta(metas)
-        left = meta.high_water * meta.page_size
-        mode = source.stat().st_mode & 0o777
-        with open(target, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as copy:
-            offset = 0
-            while left:
-                data = disk.read(offset, min(left, _CHUNK_BYTES))
-                if not data:
-                    raise CorruptError(f"{source} is cut short: {left} bytes are missing")
-                copy.write(data)
-                offset += len(data)
-                left -= len(data)
-            copy.flush()
-            os.fsync(copy.fileno())
-        return [*map(str, read_metas(disk.read))] == [*map(str, metas)]
-    finally:
-        disk.close()
+def _copy(source: Path, version: Version, target: Path) -> None:
+    """Copy the pages of a version that have ever been used.
+
+    Of the version before, which a writer may be overwriting, nothing is left: the other meta
+    names the same tree, one transaction earlier, as in a copy by bbolt.
+    """
+    meta, disk = version.meta, version.disk
+    mode = source.stat().st_mode & 0o777
+    end = meta.high_water * meta.page_size
+    with open(target, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as copy:
+        for each in (meta._replace(transaction=abs(meta.transaction - 1)), meta):
+            copy.seek(each.transaction % 2 * meta.page_size)
+            copy.write(each.encode().ljust(meta.page_size, b"\0"))
+        offset = 2 * meta.page_size
+        copy.seek(offset)
+        while offset < end:
+            data = disk.read(offset, min(end - offset, _PIECE_BYTES))
+            if not data:
+                raise CorruptError(f"{source} is cut short: {end - offset} bytes are missing")
+            copy.write(data)
+            offset += len(data)
+        copy.flush()
+        os.fsync(copy.fileno())

@@ -12,14 +12,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orlop.bolt.disk import FileDisk
+from orlop.bolt.lock import lock_holders
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
 from orlop.bolt.page import FREELIST_PAGE, decode_bucket, decode_freelist, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.bolt.tree import DEPTH_MAX
+from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.place import Place, inside, path_of
-from orlop.kv.errors import CorruptError
+from orlop.kv.errors import CorruptError, FileBusyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.node import Node
     from orlop.bolt.page import Header
+    from orlop.bolt.versions import Metas, Version
 
 FAULTS_MAX = 10_000
 """More faults than these are counted, but not told."""
@@ -75,26 +77,44 @@ class Report:
 def check_file(path: Path, *, meta: int | None = None) -> Report:
     """Check a version of a database file. No lock is taken.
 
+    Where the file is changed meanwhile it is checked again: what is reported is damage of one
+    version that nothing was written to.
+
     Args:
         path: the file.
         meta: the slot (0 or 1) whose version to check; None: the newest sound one.
 
     Raises:
+        StaleReadError: the file changes all the time.
         OSError: the file cannot be read.
     """
     try:
-        disk = FileDisk.for_reading(path)
+        return read_version(path, lambda version: _check_version(path, version, meta))
     except CorruptError as error:
         return Report(None, 0, [Fault(str(error))])
-    try:
-        return check_disk(disk, meta=meta)
-    finally:
-        disk.close()
 
 
-def check_disk(disk: Readable, *, meta: int | None = None) -> Report:
-    """Check a version of the database on `disk`; see `check_file`."""
-    metas = read_metas(disk.read)
+def _check_version(path: Path, version: Version, slot: int | None) -> Report:
+    report = check_disk(version.disk, meta=slot, metas=version.metas)
+    if slot is not None and report.faults and report.transaction != version.meta.transaction:
+        holders = [f"process {number} ({name})" for number, name in lock_holders(path.stat())]
+        if holders:
+            raise FileBusyError(
+                f"the version before the newest is overwritten by {', '.join(holders)} while it "
+                "is checked: check the newest one, or stop that process"
+            )
+    return report
+
+
+def check_disk(disk: Readable, *, meta: int | None = None, metas: Metas | None = None) -> Report:
+    """Check a version of the database on `disk`; see `check_file`.
+
+    Args:
+        disk: where the pages are.
+        meta: the slot whose version to check; None: the newest sound one.
+        metas: what stands in the places of the metas; None: they are read, too.
+    """
+    metas = metas or read_metas(disk.read)
     sound = tuple(slot for slot, each in enumerate(metas) if isinstance(each, Meta))
     try:
         chosen = newest_meta(metas if meta is None else (metas[meta],))

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.bolt.disk import FileDisk
-from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
+from orlop.bolt.meta import NO_FREELIST, Meta
+from orlop.bolt.versions import read_version
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from orlop.bolt.versions import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,17 +42,16 @@ def file_info(path: Path) -> FileInfo:
         CorruptError: neither meta is sound.
         OSError: the file cannot be read.
     """
-    disk = FileDisk.for_reading(path)
-    try:
-        metas = read_metas(disk.read)
-        meta = newest_meta(metas)
-        return FileInfo(
-            size=disk.size(),
-            page_size=meta.page_size,
-            transaction=meta.transaction,
-            pages=meta.high_water,
-            freelist_kept=meta.freelist != NO_FREELIST,
-            faulty_metas=tuple(str(each) for each in metas if not isinstance(each, Meta)),
-        )
-    finally:
-        disk.close()
+    return read_version(path, _info)
+
+
+def _info(version: Version) -> FileInfo:
+    meta = version.meta
+    return FileInfo(
+        size=version.disk.size(),
+        page_size=meta.page_size,
+        transaction=meta.transaction,
+        pages=meta.high_water,
+        freelist_kept=meta.freelist != NO_FREELIST,
+        faulty_metas=tuple(str(each) for each in version.metas if not isinstance(each, Meta)),
+    )

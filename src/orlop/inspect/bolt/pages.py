@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.bolt.disk import FileDisk
-from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
+from orlop.bolt.meta import NO_FREELIST
 from orlop.bolt.node import BUCKET_FLAG, Branch
 from orlop.bolt.page import decode_bucket, decode_freelist, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
+from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.place import Place, inside, path_of
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
     from orlop.bolt.node import Leaf, Node
     from orlop.bolt.page import Header
+
+_T = TypeVar("_T")
 
 META: Final = "meta"
 FREELIST: Final = "freelist"
@@ -207,17 +209,24 @@ def nested(leaf: Leaf) -> Iterator[tuple[bytes, int, Leaf | None]]:
             yield key, header.root, inline
 
 
-def pages(path: Path) -> Iterator[Page]:
-    """Iterate over all pages of a file, in the order of its tree; then what is idle.
+def pages(path: Path) -> list[Page]:
+    """Return all pages of a file, in the order of its tree; then what is idle.
 
-    No lock is taken.
+    Raises: as `walk_pages`.
+    """
+    return walk_pages(path, list)
+
+
+def walk_pages(path: Path, function: Callable[[Iterator[Page]], _T]) -> _T:
+    """Return what a function makes of all pages of a file; no lock is taken.
+
+    It is called again where the file was changed meanwhile.
 
     Raises:
         CorruptError: the file is no database.
+        StaleReadError: it changes all the time.
         OSError: it cannot be read.
     """
-    disk = FileDisk.for_reading(path)
-    try:
-        yield from PageWalk(disk, newest_meta(read_metas(disk.read))).pages()
-    finally:
-        disk.close()
+    return read_version(
+        path, lambda version: function(PageWalk(version.disk, version.meta).pages())
+    )

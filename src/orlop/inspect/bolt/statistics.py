@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.disk import FileDisk
-from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
+from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.pager import FIRST_NODE_PAGE
+from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.pages import DAMAGED, FREE, LEAF, UNREACHABLE, PageWalk, nested
 from orlop.inspect.bolt.place import SHARE_DEPTH, inside, path_of
 from orlop.schema import names
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.node import Node
+    from orlop.bolt.versions import Version
     from orlop.inspect.bolt.pages import Page
     from orlop.inspect.bolt.place import Place
 
@@ -107,22 +108,21 @@ def statistics(path: Path) -> Statistics:
         CorruptError: the file is no database.
         OSError: it cannot be read.
     """
-    disk = FileDisk.for_reading(path)
-    try:
-        metas = read_metas(disk.read)
-        meta = newest_meta(metas)
-        count = _Count(meta.page_size)
-        walk = PageWalk(disk, meta)
-        for page, node in walk.nodes(meta.root, with_metas=True):
-            count.take(page, node)
-        for page in walk.idle():
-            count.kinds[page.kind] += 1
-        # Those of the version before that the walk has not met: only it needs them.
-        older = (each for each in metas if isinstance(each, Meta) and each is not meta)
-        pending = sum(page.kind != DAMAGED for each in older for page, _ in walk.nodes(each.root))
-        return _result(disk.size(), meta, count, pending)
-    finally:
-        disk.close()
+    return read_version(path, _counted)
+
+
+def _counted(version: Version) -> Statistics:
+    meta = version.meta
+    count = _Count(meta.page_size)
+    walk = PageWalk(version.disk, meta)
+    for page, node in walk.nodes(meta.root, with_metas=True):
+        count.take(page, node)
+    for page in walk.idle():
+        count.kinds[page.kind] += 1
+    # Those of the version before that the walk has not met: only it needs them.
+    older = (each for each in version.metas if isinstance(each, Meta) and each != meta)
+    pending = sum(page.kind != DAMAGED for each in older for page, _ in walk.nodes(each.root))
+    return _result(version.disk.size(), meta, count, pending)
 
 
 def _result(size: int, meta: Meta, count: _Count, pending: int) -> Statistics:
