@@ -19,7 +19,7 @@ TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/model 
 	tests/stores tests/differential tests/collect tests/inspect \
 	tests/campaigns/test_crash_campaign.py tests/campaigns/test_hostile_files_campaign.py
 
-.PHONY: demo test test-accelerated lint types unit campaign benchmark docs format clean setup \
+.PHONY: check demo test test-accelerated lint types unit campaign benchmark docs format clean setup \
 	accelerate help
 
 help:  ## List the targets
@@ -61,6 +61,11 @@ test-accelerated: $(ACCELERATED_STAMP)  ## Run tests against the compiled module
 lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+# What a change is judged by while it is made: no campaigns, no real daemons, nothing slow.
+check: lint types  ## Lint, types and the quick tests, in under a minute
+	$(BIN)/pytest --numprocesses auto -m 'not real and not slow' --ignore tests/campaigns \
+		--ignore tests/real --ignore tests/benchmarking
 
 types: $(STAMP)  ## Check the types, strictly
 	$(BIN)/mypy
