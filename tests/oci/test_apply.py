@@ -62,7 +62,7 @@ def test_owners_devices_and_attributes(tmp_path: Path) -> None:
         layer(
             entry("set", mode=0o6755, owner=(1000, 1001)),
             directory("d", owner=(1, 2), attributes={"user.d": "é"}),
-            entry("f", attributes={"user.f": "1", "trusted.t": "no", "user.overlay.opaque": "y"}),
+            entry("f", attributes={"user.f": "1", "user.overlay.opaque": "y"}),
             entry("c", kind=tarfile.CHRTYPE, device=(1, 3), mode=0o666, owner=(7, 8)),
             entry("b", kind=tarfile.BLKTYPE, device=(8, 300), mode=0o660),
         ),

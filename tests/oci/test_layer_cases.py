@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop import oci
+from orlop.model.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +61,21 @@ def test_a_sparse_file_of_the_oldest_pax_form_keeps_its_holes(
 
 SPARSE_DIGEST = "4a62b3dc2ca13d8d8e622937c52d2247183726c3e7c22f07e7b7932894c95103"
 """Of what GNU tar extracts."""
+
+
+def test_a_whiteout_that_is_a_hard_link_removes_the_file_below(
+    namespace: Namespace, layers: Path
+) -> None:
+    assert names_in(unpack(namespace, layers / "wh-hardlink.tar")) == ["b/z"]
+
+
+def test_an_owner_that_the_system_has_no_number_for_is_refused(
+    namespace: Namespace, layers: Path
+) -> None:
+    with pytest.raises(InvalidArgumentError, match="entry 'a': there is no owner 4294967301"):
+        unpack(namespace, layers / "uid-2e32.tar")
+
+
+def test_a_hard_link_to_itself_is_refused(namespace: Namespace, layers: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="entry 'a/x': a hard link to itself"):
+        unpack(namespace, layers / "hl-self.tar")

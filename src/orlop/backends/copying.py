@@ -13,6 +13,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.backends import access
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -48,21 +50,38 @@ def copy_tree(source: Path, target: Path) -> None:
             the right to make one, or a file of another owner without being root.
     """
     linked: dict[tuple[int, int], str] = {}
-    directories = [(str(source), str(target), source.lstat())]
-    # Grows while it is walked: a directory is finished after everything below it.
-    for source_directory, target_directory, _ in directories:
-        with os.scandir(source_directory) as entries:
-            listed = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
-        for name, status in listed:
-            old, new = f"{source_directory}/{name}", f"{target_directory}/{name}"
-            if stat.S_ISDIR(status.st_mode):
-                os.mkdir(new, 0o700)  # noqa: PTH102 -- a plain string is faster, of which there are many
-                directories.append((old, new, status))
-            elif not _link_again(new, status, linked):
-                _copy_file(old, new, status)
-                _copy_attributes(old, new, status)
-    for old, new, status in reversed(directories):
-        _copy_attributes(old, new, status)
+    directories = [(str(source), str(target), *access.stat_of(str(source)))]
+    with access.Widened() as widened:
+        # Grows while it is walked: a directory is finished after everything below it.
+        for source_directory, target_directory, _, _ in directories:
+            widened.allow(source_directory, access.LIST)
+            for name, status, mode in _list(source_directory):
+                old, new = f"{source_directory}/{name}", f"{target_directory}/{name}"
+                if stat.S_ISDIR(status.st_mode):
+                    os.mkdir(new, 0o700)  # noqa: PTH102 -- a plain string is faster, of which there are many
+                    directories.append((old, new, status, mode))
+                elif not _link_again(new, status, linked):
+                    _copy_entry(old, new, status, mode)
+        for old, new, status, mode in reversed(directories):
+            _copy_attributes(old, new, status, mode)
+
+
+def _list(directory: str) -> list[tuple[str, os.stat_result, int]]:
+    """Return name, state and permissions of what is in a directory."""
+    with os.scandir(directory) as entries:
+        if access.is_root():
+            states = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+            return [(name, status, stat.S_IMODE(status.st_mode)) for name, status in states]
+        return [(entry.name, *access.stat_of(entry.path)) for entry in entries]
+
+
+def _copy_entry(old: str, new: str, status: os.stat_result, mode: int) -> None:
+    """Copy what is no directory."""
+    with access.Widened() as widened:
+        if stat.S_ISREG(status.st_mode):
+            widened.allow(old, access.READ)
+        _copy_file(old, new, status)
+        _copy_attributes(old, new, status, mode)
 
 
 def _link_again(new: str, status: os.stat_result, linked: dict[tuple[int, int], str]) -> bool:
@@ -154,13 +173,13 @@ def _copy_chunk(source: int, target: int, offset: int, length: int) -> int:
     return written
 
 
-def _copy_attributes(old: str, new: str, status: os.stat_result) -> None:
+def _copy_attributes(old: str, new: str, status: os.stat_result, mode: int) -> None:
     """Set owner, attributes, mode and times, in the one order in which none undoes another."""
     _copy_owner(new, status)
     _copy_extended_attributes(old, new)
     is_link = stat.S_ISLNK(status.st_mode)
     if not is_link:
-        os.chmod(new, stat.S_IMODE(status.st_mode))  # noqa: PTH101 -- as above
+        os.chmod(new, mode)  # noqa: PTH101 -- as above
     os.utime(new, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=False)
 
 

@@ -13,11 +13,12 @@ import secrets
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.backends import access
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-_OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MARK_BYTES: Final = 8
 
 
@@ -85,14 +86,7 @@ def _lift(name: str, source: int, lifted: str, root: int) -> None:
 @contextlib.contextmanager
 def _opened(name: str, parent: int | None) -> Iterator[int]:
     """Open a directory so that it can be read and changed: its mode may forbid its owner."""
-    descriptor = os.open(name, os.O_PATH | _OPEN, dir_fd=parent)
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if os.geteuid() != 0 and mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.chmod(f"/proc/self/fd/{descriptor}", stat.S_IRWXU)  # noqa: PTH101 -- no path: the open directory itself
-        readable = os.open(".", _OPEN, dir_fd=descriptor)
-    finally:
-        os.close(descriptor)
+    readable, _ = access.open_for_changes(name, parent)
     try:
         yield readable
     finally:

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.backends import access
 from orlop.model.records import SnapshotUsage
 
 if TYPE_CHECKING:
@@ -39,24 +40,40 @@ def disk_usage(root: Path, *, without: Path | None = None) -> SnapshotUsage:
     inodes, blocks = 1, own.st_blocks
     linked: set[tuple[int, int]] = set()
     waiting = [str(root)] if stat.S_ISDIR(own.st_mode) else []
-    while waiting:
-        for status, path in _entries(waiting.pop()):
-            if path == left_out:
-                continue
-            if stat.S_ISDIR(status.st_mode):
-                waiting.append(path)
-            elif status.st_nlink > 1:
-                inode = (status.st_dev, status.st_ino)
-                if inode in linked:
+    with access.Widened() as widened:
+        while waiting:
+            for status, path in _entries(waiting.pop(), widened):
+                if path == left_out:
                     continue
-                linked.add(inode)
-            inodes += 1
-            blocks += status.st_blocks
+                if stat.S_ISDIR(status.st_mode):
+                    waiting.append(path)
+                elif status.st_nlink > 1:
+                    inode = (status.st_dev, status.st_ino)
+                    if inode in linked:
+                        continue
+                    linked.add(inode)
+                inodes += 1
+                blocks += status.st_blocks
     return SnapshotUsage(inodes=inodes, size=blocks * _BLOCK_BYTES)
 
 
-def _entries(path: str) -> Iterator[tuple[os.stat_result, str]]:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as entries:
-        for entry in entries:
-            with contextlib.suppress(FileNotFoundError):
-                yield entry.stat(follow_symlinks=False), entry.path
+def _entries(path: str, widened: access.Widened) -> Iterator[tuple[os.stat_result, str]]:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        try:
+            entries = os.scandir(path)
+        except PermissionError:
+            widened.allow(path, access.LIST)
+            entries = os.scandir(path)
+        with entries:
+            for entry in entries:
+                with contextlib.suppress(FileNotFoundError):
+                    yield _status(entry, widened, path), entry.path
+
+
+def _status(entry: os.DirEntry[str], widened: access.Widened, directory: str) -> os.stat_result:
+    """Return what an entry is; a directory that can be listed may forbid to look further."""
+    try:
+        return entry.stat(follow_symlinks=False)
+    except PermissionError:
+        widened.allow(directory, access.LIST)
+        return entry.stat(follow_symlinks=False)

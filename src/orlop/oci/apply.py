@@ -8,12 +8,12 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
-from orlop.oci.directories import Directory, Path, open_directory, remove, shown, status
+from orlop.oci.directories import Directory, Path, remove, shown, status
 from orlop.oci.safe_path import SnapshotTree, parts_of
 from orlop.oci.tar_entry import EntryKind
 from orlop.oci.tar_stream import TarReader
@@ -58,6 +58,13 @@ def apply_layer(stream: Readable, tree: SnapshotTree, *, label: str = "layer") -
     _Application(TarReader(stream, label=label), tree, label).run()
 
 
+class _Finish(NamedTuple):
+    """What a directory gets last. Its entry is not kept: it may hold a megabyte of attributes."""
+
+    mode: int
+    times: tuple[int, int]
+
+
 class _Application:
     """One layer on its way into one snapshot."""
 
@@ -65,10 +72,9 @@ class _Application:
         self._reader = reader
         self._tree = tree
         self._label = label
-        self._directories: dict[Path, TarEntry] = {}
-        self._whiteouts = (
-            whiteouts.OverlayWhiteouts(tree) if tree.layered else whiteouts.Whiteouts()
-        )
+        self._directories: dict[Path, _Finish] = {}
+        kind = whiteouts.OverlayWhiteouts if tree.layered else whiteouts.Whiteouts
+        self._whiteouts = kind(tree)
 
     def run(self) -> None:
         for entry in self._reader:
@@ -94,15 +100,17 @@ class _Application:
         if not path:
             # The root belongs to the snapshotter, as in containerd.
             return
-        if entry.kind is EntryKind.HARD_LINK:
-            ensure_written(self._tree, parts_of(entry.link))
-        directory = self._tree.directory(path[:-1])
         name = path[-1]
         if name == whiteouts.OPAQUE:
-            self._whiteouts.hide_all(directory, entry)
+            self._whiteouts.hide_all(self._tree.directory(path[:-1]), entry)
         elif name.startswith(whiteouts.PREFIX):
-            self._whiteouts.hide(directory, whiteouts.hidden_name(name), entry)
+            hidden = whiteouts.hidden_name(name)
+            self._whiteouts.hide(self._tree.directory(path[:-1]), hidden, entry)
         else:
+            attributes.require_possible(entry)
+            if entry.kind is EntryKind.HARD_LINK:
+                ensure_written(self._tree, parts_of(entry.link))
+            directory = self._tree.directory(path[:-1])
             self._place(directory, name, entry)
             self._whiteouts.brought((*directory.path, name))
 
@@ -133,7 +141,7 @@ class _Application:
         """
         path = (*directory.path, name)
         if joins:
-            made = open_directory(directory.writable, name)
+            made = self._tree.open_written(directory.writable, path)
         else:
             made = self._tree.make(directory, name, hides=hides)
         with Directory(path, made) as inner:
@@ -142,7 +150,7 @@ class _Application:
             attributes.set_owner(made, entry)
             attributes.replace_attributes(made, entry)
             os.fchmod(made, 0o700)
-        self._directories[path] = entry
+        self._directories[path] = _Finish(entry.mode, attributes.times_of(entry))
 
     def _place_file(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
         descriptor = os.open(name, _CREATE, 0o600, dir_fd=directory.writable)
@@ -166,6 +174,8 @@ class _Application:
         except NotFoundError:
             raise InvalidArgumentError("it takes the place of its own target") from None
         with source:
+            if target[-1] == name and source.path == directory.path:
+                raise InvalidArgumentError("a hard link to itself")
             os.link(
                 target[-1],
                 name,
@@ -191,16 +201,25 @@ class _Application:
 
     def _finish_directories(self) -> None:
         """Set mode and times of directories, innermost first."""
-        for path, entry in sorted(self._directories.items(), reverse=True):
+        for path in sorted({*self._directories, *self._tree.narrow_modes}, reverse=True):
             made = self._tree.written(path)
             if made is None:
                 # A later entry of the layer took its place.
                 continue
             try:
-                attributes.set_mode(made, entry)
-                attributes.set_times(made, entry)
+                self._finish(made, path)
             finally:
                 os.close(made)
+
+    def _finish(self, made: int, path: Path) -> None:
+        finish = self._directories.get(path)
+        if finish is not None:
+            os.fchmod(made, finish.mode)
+            os.utime(made, ns=finish.times)
+            return
+        mode, inode = self._tree.narrow_modes[path]
+        if os.fstat(made).st_ino == inode:
+            os.fchmod(made, mode)
 
 
 def _device(entry: TarEntry) -> int:

@@ -11,7 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends import access
+from orlop.model.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,16 +22,38 @@ if TYPE_CHECKING:
     from orlop.oci.tar_entry import TarEntry
 
 _LATEST = (1 << 63) - 1
-_NEVER = ("trusted.", "user.overlay.")
+_NO_ID: Final = (1 << 32) - 1
+"""What the system takes for "leave it as it is": no owner has this number, or a larger one."""
+_TRUSTED: Final = "trusted."
+_NEVER = (_TRUSTED, "user.overlay.")
 """Attributes that steer the file system that holds the snapshot: no archive may set them."""
+_TOO_MUCH = {errno.E2BIG, errno.ERANGE, errno.ENOSPC}
+"""What the system answers to a name, a value, or a set of attributes that is too large."""
 _KEPT = ("trusted.", "user.overlay.", "system.", "security.selinux")
 """Attributes that stay when a layer replaces those of a directory."""
 _USER = "user."
+_LONGEST_SHOWN: Final = 80
 
 
 def privileged() -> bool:
     """Whether this process may give files away and make devices."""
-    return os.geteuid() == 0
+    return access.is_root()
+
+
+def require_possible(entry: TarEntry) -> None:
+    """Refuse an entry with an owner or an attribute that no file can have.
+
+    Raises:
+        InvalidArgumentError: an id is negative or too large, or an attribute is not for archives.
+    """
+    for kind, number in (("owner", entry.owner), ("group", entry.group)):
+        if not 0 <= number < _NO_ID:
+            raise InvalidArgumentError(f"there is no {kind} {number}")
+    for name in entry.attributes:
+        if name.startswith(_TRUSTED):
+            raise InvalidArgumentError(
+                f"extended attribute {_shown(name)}: those of the system are not for archives"
+            )
 
 
 def set_owner(descriptor: int, entry: TarEntry) -> None:
@@ -91,13 +116,13 @@ def times_of(entry: TarEntry) -> tuple[int, int]:
 
 def copy_attributes(source: int, target: int) -> None:
     """Give one open file or directory owner, attributes, mode and times of another."""
-    state = os.fstat(source)
+    state, mode = access.stat_of(source)
     if privileged():
         os.fchown(target, state.st_uid, state.st_gid)
     for name in _names(source):
         if not name.startswith(_NEVER):
             _write_attributes(target, {name: os.getxattr(source, name)}, plain=True)
-    os.fchmod(target, stat.S_IMODE(state.st_mode))
+    os.fchmod(target, mode)
     os.utime(target, ns=(state.st_atime_ns, state.st_mtime_ns))
 
 
@@ -130,10 +155,38 @@ def _write_attributes(file: int | bytes, attributes: Mapping[str, bytes], *, pla
         try:
             os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
         except OSError as error:
-            unsupported = error.errno == errno.ENOTSUP
-            # The user namespace is for files and directories only (xattr(7)).
-            refused = error.errno == errno.EPERM and (
-                not privileged() or (name.startswith(_USER) and not plain)
-            )
-            if not unsupported and not refused:
-                raise
+            _require_left_out(error, file, name, value, plain=plain)
+
+
+def _require_left_out(
+    error: OSError, file: int | bytes, name: str, value: bytes, *, plain: bool
+) -> None:
+    """Pass over an attribute that cannot be here, as containerd does; refuse any other."""
+    unsupported = error.errno == errno.ENOTSUP
+    # The user namespace is for files and directories only (xattr(7)).
+    refused = error.errno == errno.EPERM and (
+        not privileged() or (name.startswith(_USER) and not plain)
+    )
+    if unsupported or refused:
+        return
+    if error.errno in _TOO_MUCH and not (error.errno == errno.ENOSPC and _is_full(file)):
+        raise InvalidArgumentError(
+            f"extended attribute {_shown(name)} of {len(value)} bytes: more than this file"
+            f" system takes ({error.strerror})"
+        ) from error
+    raise error
+
+
+def _is_full(file: int | bytes) -> bool:
+    """Whether the file system of an open file, or of what lies at a path, has no room at all."""
+    descriptor = file if isinstance(file, int) else os.open(os.path.dirname(file), os.O_PATH)  # noqa: PTH120 - bytes
+    try:
+        state = os.fstatvfs(descriptor)
+        return state.f_bavail == 0 or (state.f_files > 0 and state.f_favail == 0)
+    finally:
+        if descriptor is not file:
+            os.close(descriptor)
+
+
+def _shown(name: str) -> str:
+    return ascii(name[:_LONGEST_SHOWN])

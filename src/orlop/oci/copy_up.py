@@ -10,6 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.attributes import copy_attributes, privileged
 from orlop.oci.directories import shown, status
@@ -71,14 +72,14 @@ def _copy(source: int, target: int, name: bytes, state: os.stat_result) -> None:
     if privileged():
         os.chown(name, state.st_uid, state.st_gid, dir_fd=target, follow_symlinks=False)
     if not stat.S_ISLNK(state.st_mode):
-        os.chmod(name, stat.S_IMODE(state.st_mode), dir_fd=target)
+        os.chmod(name, access.true_mode(state), dir_fd=target)
     times = (state.st_atime_ns, state.st_mtime_ns)
     os.utime(name, ns=times, dir_fd=target, follow_symlinks=False)
 
 
 def _copy_file(source: int, target: int, name: bytes) -> None:
     """Copy data and attributes of a regular file."""
-    reading = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=source)
+    reading = access.open_file(name, source)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         writing = os.open(name, flags, 0o600, dir_fd=target)
@@ -89,4 +90,4 @@ def _copy_file(source: int, target: int, name: bytes) -> None:
         finally:
             os.close(writing)
     finally:
-        os.close(reading)
+        access.close(reading)

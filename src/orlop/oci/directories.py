@@ -18,13 +18,12 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
-
-_OPEN = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 Path = tuple[bytes, ...]
 """The names that lead from the root of a snapshot to something in it."""
@@ -54,7 +53,7 @@ class Directory:
     def forget_lowers(self) -> None:
         """Close the parts in the parents: this directory now hides them."""
         for descriptor in self.lowers:
-            os.close(descriptor)
+            access.close(descriptor)
         self.lowers = ()
 
     def close(self) -> None:
@@ -95,15 +94,6 @@ def names_in(directory: int) -> list[bytes]:
         return sorted(os.fsencode(entry.name) for entry in entries)
 
 
-def open_directory(directory: int, name: bytes) -> int:
-    """Open the directory `name`, which must not be a link.
-
-    Raises:
-        OSError: it is missing, a link, or no directory.
-    """
-    return os.open(name, _OPEN, dir_fd=directory)
-
-
 def is_whiteout(found: os.stat_result) -> bool:
     """Whether this is overlay's mark for a name that is gone: a character device 0/0."""
     return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
@@ -128,7 +118,7 @@ def remove(directory: int, name: bytes) -> None:
     if not stat.S_ISDIR(found.st_mode):
         os.unlink(name, dir_fd=directory)
         return
-    inner = open_directory(directory, name)
+    inner, _ = access.open_for_changes(name, directory)
     try:
         for child in names_in(inner):
             remove(inner, child)

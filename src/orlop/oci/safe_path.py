@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
 from orlop.oci.directories import (
@@ -22,7 +23,6 @@ from orlop.oci.directories import (
     Path,
     is_opaque,
     is_whiteout,
-    open_directory,
     shown,
     status,
 )
@@ -101,6 +101,8 @@ class SnapshotTree:
             self._root.close()
             raise
         self.layered = bool(lowers)
+        self.narrow_modes: dict[Path, tuple[int, int]] = {}
+        """Directories whose mode was widened to change them: mode and inode, to be put back."""
         self._opaque = opaque
 
     def directory(self, path: Path) -> Directory:
@@ -137,13 +139,25 @@ class SnapshotTree:
         here = os.dup(self._root.writable)
         for name in path:
             try:
-                inner = open_directory(here, name)
+                inner, _ = access.open_for_changes(name, here)
             except (FileNotFoundError, NotADirectoryError):
                 return None
             finally:
                 os.close(here)
             here = inner
         return here
+
+    def open_written(self, directory: int, path: Path) -> int:
+        """Open the directory at `path` in the part that is written, to change it.
+
+        Args:
+            directory: the open directory that holds it.
+            path: where it is; its mode is noted there if it has to be widened.
+        """
+        opened, mode = access.open_for_changes(path[-1], directory)
+        if mode is not None:
+            self.narrow_modes[path] = (mode, os.fstat(opened).st_ino)
+        return opened
 
     def forget(self) -> None:
         """Drop what is remembered of the last path: something on it may have changed."""
@@ -160,7 +174,7 @@ class SnapshotTree:
             hides: whether what the parents have under this name stays hidden.
         """
         os.mkdir(name, 0o700, dir_fd=directory.writable)
-        made = open_directory(directory.writable, name)
+        made, _ = access.open_for_changes(name, directory.writable)
         try:
             source = None if hides else self._nearest(directory, name)
             if source is None:
@@ -168,12 +182,21 @@ class SnapshotTree:
             else:
                 try:
                     copy_attributes(source, made)
+                    self._keep_open(made, (*directory.path, name))
                 finally:
-                    os.close(source)
+                    access.close(source)
         except BaseException:
             os.close(made)
             raise
         return made
+
+    def _keep_open(self, made: int, path: Path) -> None:
+        """Let a new directory be changed for now, where the mode of its parent's forbids it."""
+        state = os.fstat(made)
+        mode = stat.S_IMODE(state.st_mode)
+        if not access.is_root() and mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.fchmod(made, mode | stat.S_IRWXU)
+            self.narrow_modes[path] = (mode, state.st_ino)
 
     def hide_parents(self, directory: Directory) -> None:
         """Let a directory hide all that the parents have in it.
@@ -279,7 +302,7 @@ class SnapshotTree:
             if stat.S_ISLNK(state.st_mode):
                 return _Link(os.readlink(name, dir_fd=here.upper))
             _require_directory(state, path)
-            result.upper = open_directory(here.upper, name)
+            result.upper = self.open_written(here.upper, path)
         try:
             if not self.layered or result.upper is None or not self._hides(result.upper):
                 link = self._look_below(here, name, result)
@@ -302,7 +325,7 @@ class SnapshotTree:
                 if stat.S_ISLNK(state.st_mode):
                     return _Link(os.readlink(name, dir_fd=lower))
                 _require_directory(state, result.path)
-            result.lowers += (open_directory(lower, name),)
+            result.lowers += (access.open_directory(name, lower),)
             if self._hides(result.lowers[-1]):
                 break
         return None
@@ -316,7 +339,8 @@ class SnapshotTree:
             state = status(lower, name)
             if state is None:
                 continue
-            return open_directory(lower, name) if stat.S_ISDIR(state.st_mode) else None
+            is_directory = stat.S_ISDIR(state.st_mode)
+            return access.open_directory(name, lower) if is_directory else None
         return None
 
 

@@ -11,28 +11,26 @@ import stat
 from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
-from orlop.oci.attributes import privileged
+from orlop.oci.attributes import privileged, require_possible
 from orlop.oci.directories import (
     Directory,
     Path,
     is_whiteout,
     names_in,
-    open_directory,
     remove,
     shown,
     status,
 )
 
 if TYPE_CHECKING:
-    from typing import TypeAlias
-
     from orlop.oci.safe_path import SnapshotTree
     from orlop.oci.tar_entry import TarEntry
 
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
 
-_Tree: TypeAlias = "dict[bytes, _Tree]"
+MAX_ENTRIES = 1 << 22
+"""How many files and directories one layer may bring: something of each is kept in memory."""
 
 
 def hidden_name(name: bytes) -> bytes:
@@ -50,55 +48,55 @@ def hidden_name(name: bytes) -> bytes:
 class Whiteouts:
     """For a snapshot with files of its own: what is gone is removed."""
 
-    def __init__(self) -> None:
-        self._brought: _Tree = {}
+    def __init__(self, tree: SnapshotTree) -> None:
+        self._tree = tree
+        # Hashes instead of paths: what a layer brings has no bound but `MAX_ENTRIES`.
+        self._brought: set[int] = set()
 
     def brought(self, path: Path) -> None:
-        """Note that the layer brings `path`, so that its whiteouts spare it."""
-        node = self._brought
-        for name in path:
-            node = node.setdefault(name, {})
+        """Note that the layer brings `path`, so that its whiteouts spare it.
+
+        Raises:
+            InvalidArgumentError: the layer brings more than `MAX_ENTRIES`.
+        """
+        for end in range(len(path), 0, -1):
+            known = len(self._brought)
+            self._brought.add(hash(path[:end]))
+            if len(self._brought) == known:
+                break
+        if len(self._brought) > MAX_ENTRIES:
+            raise InvalidArgumentError(f"a layer of more than {MAX_ENTRIES} files")
 
     def dropped(self, path: Path) -> None:
         """Note that an entry of the layer, with all below it, was replaced by a later one."""
-        parent = self._find(path[:-1])
-        if parent is not None:
-            parent.pop(path[-1], None)
+        self._brought.discard(hash(path))
 
     def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
         """Let `name` be gone, as far as the layers below brought it."""
         del entry
-        self._remove(directory.writable, name, self._find((*directory.path, name)))
+        self._remove(directory.writable, (*directory.path, name))
 
     def hide_all(self, directory: Directory, entry: TarEntry) -> None:
         """Let everything in a directory be gone, as far as the layers below brought it."""
         del entry
-        self._remove_within(directory.writable, self._find(directory.path) or {})
+        self._remove_within(directory.writable, directory.path)
 
-    def _find(self, path: Path) -> _Tree | None:
-        node = self._brought
-        for name in path:
-            if name not in node:
-                return None
-            node = node[name]
-        return node
-
-    def _remove(self, directory: int, name: bytes, brought: _Tree | None) -> None:
-        """Remove `name`, but for what the layer brought."""
-        if brought is None:
-            remove(directory, name)
+    def _remove(self, directory: int, path: Path) -> None:
+        """Remove what lies at `path`, but for what the layer brought."""
+        if hash(path) not in self._brought:
+            remove(directory, path[-1])
             return
-        found = status(directory, name)
+        found = status(directory, path[-1])
         if found is not None and stat.S_ISDIR(found.st_mode):
-            inner = open_directory(directory, name)
+            inner = self._tree.open_written(directory, path)
             try:
-                self._remove_within(inner, brought)
+                self._remove_within(inner, path)
             finally:
                 os.close(inner)
 
-    def _remove_within(self, directory: int, brought: _Tree) -> None:
+    def _remove_within(self, directory: int, path: Path) -> None:
         for child in names_in(directory):
-            self._remove(directory, child, brought.get(child))
+            self._remove(directory, (*path, child))
 
 
 class OverlayWhiteouts(Whiteouts):
@@ -109,10 +107,6 @@ class OverlayWhiteouts(Whiteouts):
 
     Source: Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories".
     """
-
-    def __init__(self, tree: SnapshotTree) -> None:
-        super().__init__()
-        self._tree = tree
 
     def hide(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
         """Mark `name` as gone.
@@ -127,8 +121,9 @@ class OverlayWhiteouts(Whiteouts):
             if _is_below(directory, name):
                 self._mark(directory, name, entry)
         elif stat.S_ISDIR(found.st_mode):
-            inner = open_directory(directory.writable, name)
-            with Directory((*directory.path, name), inner) as hiding:
+            path = (*directory.path, name)
+            inner = self._tree.open_written(directory.writable, path)
+            with Directory(path, inner) as hiding:
                 self._tree.hide_parents(hiding)
 
     def hide_all(self, directory: Directory, entry: TarEntry) -> None:
@@ -154,6 +149,7 @@ class OverlayWhiteouts(Whiteouts):
                 " use the native snapshotter"
             ) from error
         if privileged():
+            require_possible(entry)
             os.chown(
                 name, entry.owner, entry.group, dir_fd=directory.writable, follow_symlinks=False
             )
