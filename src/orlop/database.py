@@ -121,7 +121,7 @@ class Database:
                 journal=Journal(path.parent / opening.JOURNAL) if root else None,
             )
         )
-        self._audience.follow(self._collector.note)
+        self._audience.follow(self._collector.start())
 
     @classmethod
     def open_file(

@@ -90,7 +90,7 @@ def _collect(db: Database, _: str) -> None:
 SNAPSHOT_STEPS = [
     Step("prepare", _prepare, "prepare"),
     Step("view", _view, "view"),
-    Step("commit", _commit, "commit", lost=frozenset({"active"})),
+    Step("commit", _commit, "commit"),
     Step("remove", _remove, ""),
 ]
 CONTENT_STEPS = [

@@ -25,6 +25,7 @@ from orlop.schema.metastore import SnapshotRecord
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orlop.kv import Tree
     from orlop.model.clock import Clock
     from orlop.schema.metastore import SnapshotBuckets
 
@@ -241,6 +242,54 @@ class Snapshots:
             self._buckets.add_child(int(chain[0]), record.id, name)
         return str(record.id)
 
+    def number(self, key: str) -> str | None:
+        """Return the id of a snapshot, `None` where there is none."""
+        link = self._buckets.link(key)
+        return None if link is None else str(link[0])
+
+    def stored(self, key: str) -> tuple[str, Tree]:
+        """Return id and stored form of a snapshot, for `undo_commit`.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        stored = self._buckets.stored(key)
+        if stored is None:
+            raise NotFoundError(f"snapshot {key!r}")
+        return str(self._read(key).id), stored
+
+    def undo_commit(self, name: str, key: str, number: str, stored: Tree) -> bool:
+        """Let the committed snapshot `name` be the active one again that it was.
+
+        Args:
+            name: of the committed snapshot.
+            key: of the active one.
+            number: the id of both.
+            stored: what was stored of the active one.
+
+        Returns:
+            Whether the active one is there now.
+
+        Raises:
+            FailedPreconditionError: others stand on it; the message names them.
+        """
+        active = self.number(key)
+        if active is not None:
+            return active == number
+        record = self._buckets.read(name)
+        if record is None or str(record.id) != number:
+            return False
+        self._refuse_children(name, record.id, "made active again")
+        above = self._buckets.link(record.info.parent)
+        if above is not None:
+            self._buckets.remove_child(above[0], record.id)
+        self._buckets.delete(name)
+        self._buckets.restore(key, stored)
+        below = self._buckets.link(self._read(key).info.parent)
+        if below is not None:
+            self._buckets.add_child(below[0], record.id, key)
+        return True
+
     def remove(self, key: str) -> tuple[str, SnapshotKind]:
         """Remove a snapshot; return the id and the kind that it had.
 
@@ -249,18 +298,21 @@ class Snapshots:
             FailedPreconditionError: others stand on it; the message names them.
         """
         record = self._read(key)
-        children = self._buckets.children(record.id)
-        if children:
-            shown = ", ".join(repr(child) for child in children[:_SHOWN])
-            more = f" and {len(children) - _SHOWN} more" if len(children) > _SHOWN else ""
-            raise FailedPreconditionError(
-                f"snapshot {key!r} cannot be removed before its children: {shown}{more}"
-            )
+        self._refuse_children(key, record.id)
         chain = self._chain(record.info.parent)
         if chain:
             self._buckets.remove_child(int(chain[0]), record.id)
         self._buckets.delete(key)
         return str(record.id), record.info.kind
+
+    def _refuse_children(self, key: str, number: int, done: str = "removed") -> None:
+        children = self._buckets.children(number)
+        if children:
+            shown = ", ".join(repr(child) for child in children[:_SHOWN])
+            more = f" and {len(children) - _SHOWN} more" if len(children) > _SHOWN else ""
+            raise FailedPreconditionError(
+                f"snapshot {key!r} cannot be {done} before its children: {shown}{more}"
+            )
 
     def _read(self, key: str) -> SnapshotRecord:
         record = self._buckets.read(key)

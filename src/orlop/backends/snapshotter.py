@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from orlop.backends import files
 from orlop.backends.directories import SnapshotDirectories
 from orlop.backends.metastore import Metastore
+from orlop.backends.reversible import ReversibleSnapshotter
 from orlop.backends.usage import disk_usage
 from orlop.model.errors import (
     ConflictError,
@@ -45,7 +46,7 @@ _SNAPSHOTS: Final = "snapshots"
 _DIRECTORY_MODE: Final = 0o700
 
 
-class DirectorySnapshotter(abc.ABC):
+class DirectorySnapshotter(ReversibleSnapshotter):
     """A snapshot backend over directories. Every thread may use it."""
 
     _moves: ClassVar[bool]
@@ -54,7 +55,8 @@ class DirectorySnapshotter(abc.ABC):
     def __init__(self, root: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
         self._root = root.absolute()  # mounts are made from any working directory
         self._directory = self._root / _SNAPSHOTS
-        self._metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
+        metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
+        super().__init__(self._root, metastore)
         self._directories = SnapshotDirectories(self._directory)
 
     @abc.abstractmethod

@@ -186,6 +186,8 @@ class _Worker:
             cleaning.failures[shown(self.name)] = str(self._error)
         elif self._error is not None:
             raise self._error
+        elif self._cleaned.warning:
+            cleaning.failures[shown(self.name)] = self._cleaned.warning
 
     def _run(self, ended: Callable[[_Worker], None]) -> None:
         begun = perf_counter_ns()

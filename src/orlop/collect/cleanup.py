@@ -18,8 +18,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.journal import DELETED, Entry
-from orlop.collect.named import still_named
-from orlop.collect.stock import take_stock
+from orlop.collect.missing import Uncertain, settle_commits
+from orlop.collect.named import FILES, Datum, still_named
+from orlop.collect.stock import descendants, take_stock
 from orlop.model.errors import OrlopError
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from orlop.collect.domain import Domain
-    from orlop.collect.named import Datum
     from orlop.collect.stock import Stock
 
 _AT_ONCE: Final = 64
@@ -46,6 +46,7 @@ class Cleaned:
         set_aside: how much is left because the metadata is or was in doubt.
         set_aside_bytes: what that takes on disk.
         passed_over: how many it left because somebody was making or naming them.
+        warning: why something is kept for snapshots that have no data; empty: nothing is.
     """
 
     deleted: int = 0
@@ -53,6 +54,7 @@ class Cleaned:
     set_aside: int = 0
     set_aside_bytes: int = 0
     passed_over: int = 0
+    warning: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +94,48 @@ def clean(
     # The claims are watched from before the backend is looked at: what was named after that
     # was claimed.
     with domain.claims(name).watch() as claimed:
+        unsettled = settle_commits(domain, name)
         stock = take_stock(domain, name)
         data = list(stock.data())
         named = domain.transactor.read(stock.named) if data else set()
         unnamed = {one for one in data if one not in named}
         kept = _kept(domain, name, order, unnamed)
+        uncertain = _uncertain(domain, stock, order, unnamed - kept - unsettled)
         # What is set aside is listed before anything is deleted beside it.
         still = [one for one in data if one in kept and one.name not in claimed]
         sizes = partial(_size, stock)
         cleaned.set_aside_bytes = domain.quarantine.settle(name, still, sizes)
         cleaned.set_aside = len(still)
-        garbage = {one for one in unnamed - kept if order.only is None or one in order.only}
+        _note_uncertain(uncertain, sizes, cleaned)
+        deletable = unnamed - kept - uncertain.data - unsettled
+        garbage = {one for one in deletable if order.only is None or one in order.only}
         for batch in _batches(_removable(stock, garbage)):
             advance()
             _discard(domain, stock, batch, claimed, cleaned)
+    if unsettled and settle_commits(domain, name):  # what stood on them may be gone by now
+        cleaned.passed_over += len(unsettled)
     advance()
     if order.release or domain.quarantine.doubt(name) is None:
         stock.cleanup({one for one in unnamed if one not in garbage})
+
+
+def settle_at_opening(domain: Domain, name: str) -> None:
+    """Settle the commits of snapshots that an earlier process left in a backend.
+
+    What stands on such a snapshot, and has no name, is deleted first: it keeps the snapshot from
+    being active again. What fails is tried again by the next cleanup.
+    """
+    try:
+        unsettled = settle_commits(domain, name)
+        if unsettled and domain.quarantine.doubt(name) is None:
+            infos = list(domain.snapshotters[name].walk())
+            above = descendants(infos, {datum.name for datum in unsettled})
+            order = Order({Datum(FILES, one, name) for one in above})
+            clean(domain, name, Cleaned(), order)
+    except (OrlopError, OSError) as error:
+        _logger.warning(
+            "what was being committed in %s is settled by the next collection: %s", name, error
+        )
 
 
 def _kept(domain: Domain, name: str, order: Order, unnamed: set[Datum]) -> set[Datum]:
@@ -118,6 +145,21 @@ def _kept(domain: Domain, name: str, order: Order, unnamed: set[Datum]) -> set[D
     if domain.quarantine.doubt(name) is not None:
         return unnamed
     return unnamed & domain.quarantine.kept(name)
+
+
+def _uncertain(domain: Domain, stock: Stock, order: Order, unnamed: set[Datum]) -> Uncertain:
+    """Return what of the unnamed data could be what a record lacks, unless a person released it."""
+    if order.release or not unnamed:
+        return Uncertain()
+    return domain.transactor.read(partial(stock.uncertain, unnamed=unnamed))
+
+
+def _note_uncertain(uncertain: Uncertain, size: Callable[[Datum], int], cleaned: Cleaned) -> None:
+    if uncertain.data:
+        cleaned.set_aside += len(uncertain.data)
+        cleaned.set_aside_bytes += sum(map(size, uncertain.data))
+        cleaned.warning = uncertain.describe()
+        _logger.warning("%s", cleaned.warning)
 
 
 def _removable(stock: Stock, garbage: set[Datum]) -> list[Datum]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from orlop.collect import reasons
 from orlop.collect.agenda import Settings
 from orlop.collect.cleaning import Cleaner
+from orlop.collect.cleanup import settle_at_opening
 from orlop.collect.dirt import CONTENT_BACKEND, Dirt
 from orlop.collect.hold import refuse_large
 from orlop.collect.journal import COLLECTED, FAILED, Entry
@@ -63,8 +64,18 @@ class Collector:
         self._scheduler: Scheduler | None = None
         self.metrics = Metrics()
 
-    def note(self, changes: Changes) -> None:
-        """Take note of what an update has done; the database calls this when one has ended."""
+    def start(self) -> Callable[[Changes], None]:
+        """Settle the commits of snapshots that an earlier process left, for whoever reads next.
+
+        Returns:
+            What the database calls when an update has ended.
+        """
+        if not self._domain.read_only:
+            for name in self._domain.snapshotters:
+                settle_at_opening(self._domain, name)
+        return self._note_changes
+
+    def _note_changes(self, changes: Changes) -> None:
         self._dirt.note(changes)
         if self._scheduler is not None:
             self._scheduler.note(changes)

@@ -125,9 +125,8 @@ def _content(transaction: Transaction, namespace: str) -> Iterator[Datum]:
 
 
 def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[Datum]:
-    bucket = snapshots.find(transaction, namespace, snapshotter)
-    for key in snapshots.all_names(bucket):
-        yield Datum(FILES, snapshots.backend_name(bucket, key), snapshotter)
+    for name in snapshots.backend_names(snapshots.find(transaction, namespace, snapshotter)):
+        yield Datum(FILES, name, snapshotter)
 
 
 def _has_record(transaction: Transaction, datum: Datum) -> bool:
@@ -143,5 +142,4 @@ def _has_record(transaction: Transaction, datum: Datum) -> bool:
         return ingests.backend_ref(found, namespace, key) == datum.name
     if datum.kind == LEFTOVER:
         return False
-    bucket = snapshots.find(transaction, namespace, datum.snapshotter)
-    return snapshots.backend_name(bucket, key) == datum.name
+    return snapshots.names_itself(transaction, datum.snapshotter, datum.name)

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.collect.dirt import CONTENT_BACKEND
+from orlop.collect.missing import Uncertain, find_uncertain
 from orlop.collect.named import (
     BLOB,
     FILES,
@@ -42,6 +43,9 @@ class Stock(Protocol):
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the data that the metadata of all namespaces names here."""
 
+    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:
+        """Return which of the unnamed data could be what the metadata names otherwise."""
+
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, in the order in which it must."""
 
@@ -77,6 +81,10 @@ class ContentStock:
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the blobs and ingests that the metadata of all namespaces names."""
         return read_named_in_content(transaction)
+
+    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:  # noqa: ARG002 -- as its protocol has it
+        """Return nothing: blobs and ingests have one name."""
+        return Uncertain()
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return the garbage: nothing here stands on anything."""
@@ -127,6 +135,11 @@ class SnapshotStock:
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the snapshots that the metadata of all namespaces names."""
         return read_named_snapshots(transaction, self._name)
+
+    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:
+        """Return what could be the data of snapshots that the backend does not have."""
+        present = {one.name: one for one in self._snapshots}
+        return find_uncertain(transaction, self._name, present, unnamed)
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, children first."""
@@ -191,6 +204,20 @@ def leaves_first(snapshots: Iterable[SnapshotInfo], garbage: Collection[str]) ->
         if not children[parent] and parent in garbage and parent in parents:
             free.append(parent)
     return removable
+
+
+def descendants(snapshots: Iterable[SnapshotInfo], ancestors: Collection[str]) -> set[str]:
+    """Return the names of all snapshots that stand on one of the ancestors."""
+    children: dict[str, list[str]] = {}
+    for one in snapshots:
+        children.setdefault(one.parent, []).append(one.name)
+    found: set[str] = set()
+    remaining = list(ancestors)
+    while remaining:
+        above = children.pop(remaining.pop(), [])
+        found.update(above)
+        remaining += above
+    return found
 
 
 def _is_gone(discard: Callable[[str], None], datum: Datum) -> bool:

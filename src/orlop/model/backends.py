@@ -9,7 +9,8 @@ Source: github.com/containerd/containerd, core/content and core/snapshots.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -159,3 +160,47 @@ class SnapshotBackend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; closing twice is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingCommit:
+    """A commit of a snapshot that a backend has noted, and that may be undone.
+
+    Attributes:
+        number: the id of the snapshot in its backend.
+        key: how the backend calls the snapshot while it is active.
+        name: how the backend calls it once it is committed.
+    """
+
+    number: str
+    key: str
+    name: str
+
+
+@runtime_checkable
+class ReversibleCommits(SnapshotBackend, Protocol):
+    """A snapshot backend that notes commits before it does them, and can undo them.
+
+    Between `begin_commit` and `end_commit` the metadata may name either the active or the
+    committed snapshot, whatever happens to the process.
+    """
+
+    def begin_commit(
+        self, name: str, key: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
+    ) -> PendingCommit:
+        """Note durably what `commit` with the same arguments is about to do."""
+
+    def pending_commits(self) -> list[PendingCommit]:
+        """Return the commits that are noted."""
+
+    def undo_commit(self, pending: PendingCommit) -> bool:
+        """Let a snapshot be active again; return whether it is.
+
+        FailedPreconditionError where others stand on it.
+        """
+
+    def redo_commit(self, pending: PendingCommit) -> bool:
+        """Let a snapshot be committed after all; return whether it is."""
+
+    def end_commit(self, pending: PendingCommit) -> None:
+        """Strike off the note on a commit."""

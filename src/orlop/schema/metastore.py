@@ -92,6 +92,14 @@ class SnapshotBuckets:
         )
         return SnapshotRecord(_id(snapshot.get(_ID)), info, usage)
 
+    def stored(self, key: str) -> Tree | None:
+        """Return all that is stored of a snapshot, `None` where there is none."""
+        return fields.record(self._snapshots, key) if key else None
+
+    def restore(self, key: str, stored: Tree) -> None:
+        """Store what `stored` returned under a key that is free."""
+        self._created(self._snapshots).create_tree(names.to_bytes(key), stored)
+
     def link(self, key: str) -> tuple[int, str] | None:
         """Return id and parent of a snapshot without the rest of it, `None` where there is none."""
         snapshot = buckets.child(self._snapshots, key) if key else None

@@ -96,6 +96,21 @@ def backend_name(snapshots: Bucket | None, key: str) -> str:
     return "" if snapshot is None else values.read_text(snapshot, names.NAME)
 
 
+def backend_names(snapshots: Bucket | None) -> Iterator[str]:
+    """Iterate over how the backend calls each snapshot, in byte order of the keys."""
+    for key in all_names(snapshots):
+        yield backend_name(snapshots, key)
+
+
+def names_itself(transaction: Transaction, snapshotter: str, backend_name_: str) -> bool:
+    """Tell whether the snapshot for which a backend name was made still has it."""
+    namespace, _, rest = backend_name_.partition("/")
+    _, _, key = rest.partition("/")
+    if not key:
+        return False
+    return backend_name(find(transaction, namespace, snapshotter), key) == backend_name_
+
+
 def children(snapshots: Bucket | None, key: str) -> list[str]:
     """Return the keys of the snapshots that are noted as standing on this one."""
     snapshot = buckets.child(snapshots, key)

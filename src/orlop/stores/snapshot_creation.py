@@ -30,6 +30,7 @@ from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import attachment
 from orlop.stores.lost_data import explained, found
+from orlop.stores.update_guards import CreationGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -184,6 +185,8 @@ class Creation:
                     raise InvalidArgumentError(
                         f'mismatched parent "{self.parent}" from target "{self._target}"'
                     )
+                if not adopted:
+                    self._guard(update, record.backend_name)
                 snapshots.write(bucket, record)
                 if self.parent:
                     snapshots.add_child(bucket, self.parent, record.key)
@@ -236,6 +239,11 @@ class Creation:
 
     def _attach(self, update: Update, key: str) -> None:
         attachment.attach(self.scope, update, f"{leases.SNAPSHOTS}/{self.snapshotter}", key)
+
+    def _guard(self, update: Update, backend_name: str) -> None:
+        """Let what the backend made go again if the update that names it is rolled back."""
+        guard = CreationGuard(self.scope.transactor, self.snapshotter, self.backend, backend_name)
+        update.held.enter_context(guard)
 
     def _remove_made(self, backend_name: str) -> None:
         try:

@@ -22,12 +22,13 @@ from orlop.model.errors import (
 )
 from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
-from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
-from orlop.stores.lost_data import explained, found
+from orlop.stores.lost_data import explained
 from orlop.stores.masks import masked_labels
-from orlop.stores.snapshot_creation import Creation, claimed_name
+from orlop.stores.snapshot_commit import Commit
+from orlop.stores.snapshot_creation import Creation
+from orlop.stores.update_guards import LabelsGuard
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
     from orlop.model.backends import SnapshotBackend
     from orlop.model.filters import Filter
     from orlop.model.records import Mount, SnapshotUsage
+    from orlop.schema.snapshots import SnapshotRecord
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Scope, Update
+    from orlop.stores.scope import Scope
 
 _T = TypeVar("_T")
 
@@ -91,11 +93,15 @@ class SnapshotStore:
             inherited = label_names.inheritable(labels)
             # Inside the transaction, so that the two do not part; backends do it fast.
             with explained(backend, name, info.name, self.snapshotter):
+                before = backend.stat(name)
                 told = backend.update(
                     SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=name, labels=inherited), paths
                 )
             written = snapshots.write(
                 self._create(update.transaction), replace(stored, labels=labels, updated_at=now)
+            )
+            update.held.enter_context(
+                LabelsGuard(self.scope, self.snapshotter, backend, written, before, told)
             )
         return _overlay(told, written)
 
@@ -179,7 +185,16 @@ class SnapshotStore:
                 active = snapshots.read(bucket, key)
                 if active is None:
                     raise self._missing(key)
-                self._commit(update, bucket, name, active, labels, parent)
+                Commit(
+                    scope=self.scope,
+                    snapshotter=self.snapshotter,
+                    backend=self._backend(),
+                    claims=self.claims,
+                    name=name,
+                    active=active,
+                    labels=labels,
+                    new_parent=parent,
+                ).run(update, bucket)
         if exists:
             raise AlreadyExistsError(f'snapshot "{name}"')
 
@@ -256,78 +271,6 @@ class SnapshotStore:
             labels=labels,
             is_view=is_view,
         )
-
-    def _commit(
-        self,
-        update: Update,
-        bucket: Bucket,
-        name: str,
-        active: SnapshotRecord,
-        labels: Mapping[str, str] | None,
-        new_parent: str | None,
-    ) -> None:
-        parent = active.parent or new_parent or ""
-        if parent and not snapshots.exists(bucket, parent):
-            raise NotFoundError(f'parent snapshot "{parent}" of "{active.key}"')
-        now = self.scope.transactor.clock.now()
-        # The backend first: if it refuses, nothing is written here. If the transaction fails
-        # after it, the backend has a snapshot that nothing names, and the next cleanup takes it.
-        update.changes.snapshots_made.add(self.snapshotter)
-        backend_name = self._commit_in_backend(update, bucket, active, name, labels, parent)
-        committed = SnapshotRecord(
-            key=name,
-            backend_name=backend_name,
-            parent=parent,
-            labels=labels or {},
-            created_at=now,
-            updated_at=now,
-        )
-        snapshots.write(bucket, committed)
-        if parent:
-            snapshots.remove_child(bucket, parent, active.key)
-            snapshots.add_child(bucket, parent, name)
-        snapshots.delete(bucket, active.key)
-        attachment.attach(self.scope, update, self._resource_type, name)
-        attachment.detach(self.scope, update, self._resource_type, active.key)
-        self.scope.tell(
-            update, "/snapshot/commit", key=active.key, name=name, snapshotter=self.snapshotter
-        )
-
-    def _commit_in_backend(
-        self,
-        update: Update,
-        bucket: Bucket,
-        active: SnapshotRecord,
-        name: str,
-        labels: Mapping[str, str] | None,
-        parent: str,
-    ) -> str:
-        """Commit in the backend, unless an attempt that was rolled back here did; return its name.
-
-        After a rollback the same number is given out again: what has that name is of the attempt.
-        """
-        backend = self._backend()
-        inherited = label_names.inheritable(labels)
-        stands_on = snapshots.backend_name(bucket, parent) if parent else ""
-        moved_onto = "" if active.parent else stands_on
-        while True:
-            backend_name = claimed_name(
-                update.held, self.claims, bucket, self.scope.namespace, name
-            )
-            try:
-                with explained(backend, active.backend_name, active.key, self.snapshotter):
-                    backend.commit(backend_name, active.backend_name, inherited, parent=moved_onto)
-            except (AlreadyExistsError, NotFoundError) as error:
-                left = found(backend, backend_name)
-                if left is None:
-                    _logger.warning("snapshot %r cannot be committed: %s", active.key, error)
-                    raise
-            else:
-                return backend_name
-            is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
-            if is_ours and found(backend, active.backend_name) is None:
-                backend.update(replace(left, labels=inherited or {}), ("labels",))
-                return backend_name
 
     def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
         def read(transaction: Transaction) -> _T:

@@ -1,0 +1,134 @@
+"""How an active snapshot becomes a committed one, in its backend and in the metadata.
+
+The backend goes first, inside the update: if it refuses, nothing is written here. It notes the
+commit before, so that it can be undone if the metadata never comes to have it: at once after a
+rollback, else at the next opening or before the next cleanup (`pending_commits`).
+
+Source: containerd, core/metadata/snapshot.go (Commit); spec/metadata.md 2.6.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from orlop.model import labels as label_names
+from orlop.model.backends import ReversibleCommits
+from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.records import SnapshotKind
+from orlop.schema import leases, snapshots
+from orlop.schema.snapshots import SnapshotRecord
+from orlop.stores import attachment
+from orlop.stores.lost_data import explained, found
+from orlop.stores.pending_commits import CommitGuard
+from orlop.stores.snapshot_creation import claimed_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orlop.kv import Bucket
+    from orlop.model.backends import SnapshotBackend
+    from orlop.stores.claims import Claims
+    from orlop.stores.scope import Scope, Update
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """An active snapshot that is to be committed, with where and how."""
+
+    scope: Scope
+    snapshotter: str
+    backend: SnapshotBackend
+    claims: Claims
+    name: str
+    active: SnapshotRecord
+    labels: Mapping[str, str] | None
+    new_parent: str | None
+
+    def run(self, update: Update, bucket: Bucket) -> None:
+        """Commit the snapshot; for the errors see the store."""
+        parent = self.active.parent or self.new_parent or ""
+        if parent and not snapshots.exists(bucket, parent):
+            raise NotFoundError(f'parent snapshot "{parent}" of "{self.active.key}"')
+        now = self.scope.transactor.clock.now()
+        update.changes.snapshots_made.add(self.snapshotter)
+        backend_name = self._commit_in_backend(update, bucket, parent)
+        committed = SnapshotRecord(
+            key=self.name,
+            backend_name=backend_name,
+            parent=parent,
+            labels=self.labels or {},
+            created_at=now,
+            updated_at=now,
+        )
+        snapshots.write(bucket, committed)
+        if parent:
+            snapshots.remove_child(bucket, parent, self.active.key)
+            snapshots.add_child(bucket, parent, self.name)
+        snapshots.delete(bucket, self.active.key)
+        kind = f"{leases.SNAPSHOTS}/{self.snapshotter}"
+        attachment.attach(self.scope, update, kind, self.name)
+        attachment.detach(self.scope, update, kind, self.active.key)
+        self.scope.tell(
+            update,
+            "/snapshot/commit",
+            key=self.active.key,
+            name=self.name,
+            snapshotter=self.snapshotter,
+        )
+
+    def _commit_in_backend(self, update: Update, bucket: Bucket, parent: str) -> str:
+        """Commit in the backend; return how it calls the snapshot from now on.
+
+        After a rollback the same number is given out again, and what has that name is of the
+        attempt. Where that attempt was containerd's, nothing is noted on it, and it is taken.
+        """
+        active = self.active.backend_name
+        inherited = label_names.inheritable(self.labels)
+        stands_on = snapshots.backend_name(bucket, parent) if parent else ""
+        moved_onto = "" if self.active.parent else stands_on
+        while True:
+            name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, self.name)
+            try:
+                with explained(self.backend, active, self.active.key, self.snapshotter):
+                    self._note(update, name, inherited, moved_onto)
+                    self.backend.commit(name, active, inherited, parent=moved_onto)
+            except (AlreadyExistsError, NotFoundError) as error:
+                if self._undo_earlier():
+                    continue
+                left = found(self.backend, name)
+                if left is None:
+                    _logger.warning("snapshot %r cannot be committed: %s", self.active.key, error)
+                    raise
+            else:
+                return name
+            is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
+            if is_ours and found(self.backend, active) is None:
+                self.backend.update(replace(left, labels=inherited or {}), ("labels",))
+                return name
+
+    def _note(
+        self, update: Update, name: str, inherited: Mapping[str, str] | None, moved_onto: str
+    ) -> None:
+        """Let the backend note the commit, until the update has ended."""
+        if isinstance(self.backend, ReversibleCommits):
+            pending = self.backend.begin_commit(
+                name, self.active.backend_name, inherited, parent=moved_onto
+            )
+            update.held.enter_context(
+                CommitGuard(self.scope.transactor, self.snapshotter, self.backend, pending)
+            )
+
+    def _undo_earlier(self) -> bool:
+        """Undo a commit of this snapshot that is still noted; return whether that was done.
+
+        The metadata names the active snapshot, as this update sees it: the commit never was.
+        """
+        backend, active = self.backend, self.active.backend_name
+        if not isinstance(backend, ReversibleCommits) or found(backend, active) is not None:
+            return False
+        noted = [one for one in backend.pending_commits() if one.key == active]
+        return any(backend.undo_commit(one) for one in noted)

@@ -1,0 +1,257 @@
+"""A commit of a snapshot that ends between the snapshotter's database and `meta.db`.
+
+Whatever ends it, a snapshot with the data can be read afterwards, and collections keep it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import orlop
+from backends.killing import steps
+from orlop.model.errors import AbortedError, NotFoundError
+from orlop.model.records import SnapshotInfo, SnapshotKind
+from stores.chains import record
+from stores.consistency import check_data, check_nothing_unnamed, check_records
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orlop import Database
+    from orlop.model.backends import SnapshotBackend
+    from orlop.stores.snapshots import SnapshotStore
+
+ROOTED = {"containerd.io/gc.root": "1"}
+WORDS = b"years of work"
+
+pytestmark = pytest.mark.parametrize("snapshotter", ["native", "overlayfs"])
+
+
+@pytest.fixture
+def root(tmp_path: Path, snapshotter: str) -> Path:
+    """Return a root with a layer, and an active snapshot `work` on it that has a file."""
+    root = tmp_path / "root"
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        store.prepare("base-active")
+        store.commit("base", "base-active", ROOTED)
+        store.prepare("work", "base", {**ROOTED, "containerd.io/snapshot/mine": "1"})
+        data_of(store, "work").write_bytes(WORDS)
+    return root
+
+
+def store_of(db: Database, snapshotter: str) -> SnapshotStore:
+    return db.namespace("d").snapshots(snapshotter)
+
+
+def backend_of(store: SnapshotStore) -> SnapshotBackend:
+    assert store.backend is not None
+    return store.backend
+
+
+def data_of(store: SnapshotStore, key: str) -> Path:
+    """Return where the file of a snapshot is, which is active or committed."""
+    if store.stat(key).kind is SnapshotKind.ACTIVE:
+        mount = store.mounts(key)[0]
+        options = dict(option.partition("=")[::2] for option in mount.options)
+        return Path(options.get("upperdir", mount.source), "thesis.txt")
+    name = record(store, key).backend_name
+    number = backend_of(store)._metastore.read(lambda one: one.info(name)[0])  # type: ignore[attr-defined]
+    return Path(backend_of(store)._data(number), "thesis.txt")  # type: ignore[attr-defined]
+
+
+def readable(store: SnapshotStore) -> list[str]:
+    """Return the snapshots in which the file can be read."""
+    return [
+        one.name
+        for one in store.walk()
+        if one.name != "base" and data_of(store, one.name).read_bytes() == WORDS
+    ]
+
+
+def notes(root: Path) -> list[str]:
+    return [path.name for path in root.glob("*/.orlop/commits/*")]
+
+
+def check(root: Path, snapshotter: str) -> str:
+    """Check that the data is there through collections; return by which name."""
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        (name,) = readable(store)
+        check_records(db)
+        check_data(db)
+        for _ in range(2):
+            assert not db.gc.run().failures
+            assert readable(store) == [name]
+        check_nothing_unnamed(db)
+        assert notes(root) == []
+        if name == "work":
+            assert "containerd.io/snapshot/mine" in store.stat(name).labels
+            store.commit("done", "work", ROOTED)
+            assert readable(store) == ["done"]
+    return name
+
+
+def in_a_fork(function: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            function()
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return status
+
+
+def test_a_process_killed_inside_of_an_update_leaves_the_active_snapshot(
+    root: Path, snapshotter: str
+) -> None:
+    def run() -> None:
+        with orlop.open(root, sync=False) as db, db.update():
+            store_of(db, snapshotter).commit("done", "work", ROOTED)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_a_fork(run) == signal.SIGKILL
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_process_killed_after_it_went_on_with_the_committed_one(
+    root: Path, snapshotter: str
+) -> None:
+    def run() -> None:
+        with orlop.open(root, sync=False) as db, db.update():
+            store = store_of(db, snapshotter)
+            store.commit("done", "work", ROOTED)
+            store.prepare("next", "done", ROOTED)
+            store.commit("last", "next", ROOTED)
+            store.view("look", "last", ROOTED)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    assert in_a_fork(run) == signal.SIGKILL
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_process_killed_before_any_call_leaves_one_or_the_other(
+    root: Path, snapshotter: str, tmp_path: Path
+) -> None:
+    seen = []
+
+    def run() -> None:
+        with orlop.open(copy, sync=False) as db:
+            store_of(db, snapshotter).commit("done", "work", ROOTED)
+
+    copy = copy_of(root, tmp_path / "0")
+    for step in steps(run):
+        seen.append(check(copy, snapshotter))
+        copy = copy_of(root, tmp_path / str(step + 1))
+
+    assert sorted(set(seen)) == ["done", "work"]
+
+
+def copy_of(root: Path, target: Path) -> Path:
+    """Return a copy of a root, as one that was made there by a handle that closed."""
+    shutil.copytree(root, target, symlinks=True)
+    with orlop.open(target, sync=False) as db:
+        db.gc.run(release=True)
+    return target
+
+
+@pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), NotFoundError("x")])
+def test_a_rollback_leaves_the_active_snapshot_at_once(
+    root: Path, snapshotter: str, error: BaseException
+) -> None:
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        before = backend_of(store).stat(record(store, "work").backend_name)
+        with contextlib.suppress(type(error)), db.update():
+            store.commit("done", "work", ROOTED)
+            raise error
+
+        assert readable(store) == ["work"]
+        assert backend_of(store).stat(before.name) == before, "with its labels and times"
+        assert notes(root) == []
+        assert db.gc.run().deleted == 0
+
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_rollback_undoes_all_that_was_made_on_it(root: Path, snapshotter: str) -> None:
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        with contextlib.suppress(RuntimeError), db.update():
+            store.commit("done", "work", ROOTED)
+            store.prepare("next", "done", ROOTED)
+            store.commit("last", "next", ROOTED)
+            store.view("look", "last", ROOTED)
+            raise RuntimeError
+
+        assert readable(store) == ["work"]
+
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_doomed_update_leaves_the_active_snapshot(root: Path, snapshotter: str) -> None:
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+
+        def fail_half_way() -> None:
+            with db.update():
+                store.commit("done", "work", ROOTED)
+                with contextlib.suppress(ZeroDivisionError), db.update():
+                    _ = 1 / 0
+
+        with pytest.raises(AbortedError):
+            fail_half_way()
+
+        assert readable(store) == ["work"]
+
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_commit_on_a_chosen_parent_is_undone_to_stand_on_nothing(
+    tmp_path: Path, snapshotter: str
+) -> None:
+    if snapshotter == "native":
+        pytest.skip("native cannot rebase")
+    with orlop.open(tmp_path / "moved", sync=False) as db:
+        store = store_of(db, snapshotter)
+        store.prepare("base-active")
+        store.commit("base", "base-active", ROOTED)
+        store.prepare("work", "", ROOTED)
+        data_of(store, "work").write_bytes(WORDS)
+        with contextlib.suppress(RuntimeError), db.update():
+            store.commit("done", "work", ROOTED, parent="base")
+            raise RuntimeError
+        assert (store.stat("work").parent, readable(store)) == ("", ["work"])
+
+        store.remove("base")
+        db.gc.run()
+        assert [one.name for one in backend_of(store).walk()] == ["d/3/work"]
+
+
+def test_labels_that_a_rolled_back_update_told_the_backend_are_taken_back(
+    root: Path, snapshotter: str
+) -> None:
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        before = store.stat("work")
+        with contextlib.suppress(RuntimeError), db.update():
+            store.update(
+                SnapshotInfo(
+                    kind=SnapshotKind.ACTIVE,
+                    name="work",
+                    labels={"containerd.io/snapshot/other": "2"},
+                )
+            )
+            raise RuntimeError
+
+        assert store.stat("work") == before
+        backend = backend_of(store).stat(record(store, "work").backend_name)
+        assert backend.labels == {"containerd.io/snapshot/mine": "1"}
