@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from cli.players import Orlop
 
 DESIGNED = {
-    "image": "import export ls inspect tag label rm",
+    "image": "import unpack export ls inspect tag label rm",
     "content": "ls cat ingest label verify rm ingests",
     "snapshot": "ls tree prepare view commit mounts usage label rm",
     "container": "create ls inspect label rm",

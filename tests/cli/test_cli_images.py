@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pty
@@ -196,3 +197,33 @@ def test_the_namespace_of_the_environment(
     shown = orlop("image", "ls", "--json").objects()
 
     assert [one["namespace"] for one in shown] == ["mine", "tenant"]
+
+
+def test_an_image_that_is_there_is_unpacked(orlop: Orlop, greeting: Path) -> None:
+    orlop("image", "import", greeting)
+    both = ("--snapshotter", "native", "--unpack", "overlayfs")
+    shown = orlop("image", "unpack", NAME, *both, "--json").objects()
+    assert shown == [
+        {"name": NAME, "snapshotter": name, "key": TOP} for name in ("native", "overlayfs")
+    ]
+    assert orlop("snapshot", "tree").out.count(TOP) == 2
+    assert "image" in orlop("image", "unpack", "other", code=3).err
+
+
+def test_what_is_no_image_is_imported_and_named(orlop: Orlop, data: Path) -> None:
+    archive = data / "cases" / "archives" / "o-referrer.tar"
+    answer = orlop("image", "import", archive, "--unpack", "native", "--unpack", "overlayfs")
+    image, other = answer.lines
+    assert f"{other} was not unpacked: it is no image that could run here" in answer.err
+    assert image not in answer.err
+    assert "no image that could run" in orlop("image", "unpack", other, code=2).err
+
+
+def test_a_blob_by_another_algorithm_is_ingested_and_verified(orlop: Orlop, tmp_path: Path) -> None:
+    (tmp_path / "blob").write_bytes(b"data")
+    for algorithm in ("sha384", "sha512"):
+        digest = f"{algorithm}:{hashlib.new(algorithm, b'data').hexdigest()}"
+        ingest = ("content", "ingest", f"a-{algorithm}", tmp_path / "blob", "--expected", digest)
+        assert orlop(*ingest).lines == [digest]
+        assert orlop("content", "verify", digest).lines == [f"{digest}: sound"]
+        assert orlop("content", "cat", digest).raw == b"data"

@@ -102,7 +102,7 @@ def ingest(
                 writer.truncate(0)
             while chunk := source.read(_CHUNK_BYTES):
                 writer.write(chunk)
-            digest = writer.digest()
+            digest = expected or writer.digest()
             writer.commit(size=size, expected=expected, labels=arguments.labels(labels or ()))
         info = content.info(digest)
     session.output.document(as_json(info), [info.digest])

@@ -31,6 +31,9 @@ PlatformOption = Annotated[
 AllPlatforms = Annotated[bool, typer.Option("--all-platforms", help="Take every platform's.")]
 Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
 
+_DEFAULT_SNAPSHOTTER = "overlayfs"
+"""What containerd unpacks with where nothing else is said."""
+
 
 def _platform(text: str | None) -> oci.Platform | None:
     return None if text is None else oci.parse_platform(text)
@@ -44,7 +47,8 @@ def import_(
     ],
     name: Annotated[str | None, typer.Option(help="What to call the image.")] = None,
     unpack: Annotated[
-        str | None, typer.Option(help="Unpack with this snapshotter: native or overlayfs.")
+        list[str] | None,
+        typer.Option(help="Unpack with this snapshotter, native or overlayfs; may be repeated."),
     ] = None,
     platform: PlatformOption = None,
     all_platforms: AllPlatforms = False,
@@ -63,8 +67,47 @@ def import_(
             all_platforms=all_platforms,
             progress=progress,
         )
+        packed = [
+            image.name
+            for image in images
+            if unpack and not oci.is_runnable(namespace, image, platform=_platform(platform))
+        ]
     for image in images:
         session.output.document(in_namespace(namespace, image), [image.name])
+    for one in packed:
+        session.output.say(f"{one} was not unpacked: it is no image that could run here")
+
+
+@app.command()
+def unpack(
+    context: typer.Context,
+    name: str,
+    snapshotters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--snapshotter",
+            "--unpack",
+            help="With this one, native or overlayfs; may be repeated.  [default: overlayfs]",
+        ),
+    ] = None,
+    platform: PlatformOption = None,
+) -> None:
+    """Unpack an image that is there, layer by layer, into snapshots; what is unpacked stays."""
+    session = session_of(context)
+    session.require_root("unpacking an image")
+    with session.writing() as database, showing(session.output) as progress:
+        namespace = session.target(database)
+        image = namespace.images.get(name)
+        found = {
+            snapshotter: oci.unpack(
+                namespace, image, snapshotter, platform=_platform(platform), progress=progress
+            )
+            for snapshotter in dict.fromkeys(snapshotters or (_DEFAULT_SNAPSHOTTER,))
+        }
+    for snapshotter, key in found.items():
+        session.output.document(
+            {"name": name, "snapshotter": snapshotter, "key": key}, [f"{snapshotter} {key}"]
+        )
 
 
 @app.command()

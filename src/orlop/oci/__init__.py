@@ -4,6 +4,7 @@ from orlop.oci.exporter import export_image
 from orlop.oci.importer import import_image
 from orlop.oci.platforms import Platform, parse_platform, this_platform
 from orlop.oci.progress import Progress, Stage, Work
+from orlop.oci.unpacker import is_runnable
 from orlop.oci.unpacker import unpack_image as unpack
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Work",
     "export_image",
     "import_image",
+    "is_runnable",
     "parse_platform",
     "this_platform",
     "unpack",

@@ -16,7 +16,7 @@ from orlop.model import digest as digests
 from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
 from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
-from orlop.oci.platforms import ranking, this_platform
+from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.selection import Selection
 from orlop.oci.tar_stream import CHUNK
@@ -68,11 +68,10 @@ def export_image(
         raise InvalidArgumentError("export needs the name of an image")
     found = [namespace.images.get(name) for name in dict.fromkeys(names)]
     wanted = platform or this_platform()
-    rank = ranking(wanted)
     selection = Selection(
         size=lambda digest: _size(namespace.content, digest),
         opener=namespace.content.open,
-        wanted=lambda stated: all_platforms or rank(stated) is not None,
+        chooser=chooser(platform, all_platforms=all_platforms),
         label=f"namespace {namespace.name}",
     )
     for image in found:

@@ -42,6 +42,19 @@ def manifest_for(content: ContentStore, target: Descriptor, platform: Platform) 
         NotFoundError: a document is missing, or none fits.
         InvalidArgumentError: a document is damaged, or the target is no image.
     """
+    found = find_manifest(content, target, platform)
+    if found is None:
+        raise NotFoundError(f"document {target.digest}: an image for {platform}")
+    return found
+
+
+def find_manifest(content: ContentStore, target: Descriptor, platform: Platform) -> Manifest | None:
+    """Return what `manifest_for` returns; `None` where no image fits.
+
+    Raises:
+        NotFoundError: a document is missing.
+        InvalidArgumentError: a document is damaged, or the target is no image.
+    """
     for _ in range(_DEEPEST):
         where = f"document {target.digest}"
         if mediatypes.is_manifest(target.media_type):
@@ -49,7 +62,10 @@ def manifest_for(content: ContentStore, target: Descriptor, platform: Platform) 
         if not mediatypes.is_index(target.media_type):
             raise InvalidArgumentError(f"{where} ({target.media_type}): neither manifest nor index")
         entries = documents.parse_index(read(content, target), where).manifests
-        target = _best(content, entries, platform, where).descriptor
+        best = _best(content, entries, platform)
+        if best is None:
+            return None
+        target = best.descriptor
     raise InvalidArgumentError(f"{target.digest}: below indexes nested deeper than {_DEEPEST}")
 
 
@@ -67,10 +83,8 @@ def config_of(content: ContentStore, manifest: Manifest) -> Config:
     return documents.parse_config(read(content, descriptor), where)
 
 
-def _best(
-    content: ContentStore, entries: tuple[Child, ...], platform: Platform, where: str
-) -> Child:
-    """Return the entry that fits best; of equals the first, as in containerd."""
+def _best(content: ContentStore, entries: tuple[Child, ...], platform: Platform) -> Child | None:
+    """Return the entry that fits best, `None` for none; of equals the first, as in containerd."""
     rank = ranking(platform)
     best: tuple[int, Child] | None = None
     for entry in entries:
@@ -79,9 +93,7 @@ def _best(
             continue
         if best is None or found < best[0]:
             best = (found, entry)
-    if best is None:
-        raise NotFoundError(f"{where}: an image for {platform}")
-    return best[1]
+    return None if best is None else best[1]
 
 
 def _states_it(content: ContentStore, entry: Child, platform: Platform) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from orlop.model.errors import AlreadyExistsError, NotFoundError
 from orlop.model.labels import UNCOMPRESSED
 from orlop.model.records import Descriptor, Image, LeaseResource
 from orlop.oci import documents, mediatypes
@@ -24,15 +24,15 @@ from orlop.oci.docker_archive import layer_type
 from orlop.oci.holding import held
 from orlop.oci.ingest import ingest
 from orlop.oci.naming import name_images
-from orlop.oci.platforms import ranking, this_platform
+from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Silent
 from orlop.oci.selection import Selection
 from orlop.oci.source import Source, open_source
-from orlop.oci.unpacker import unpack_image
+from orlop.oci.unpacker import is_runnable, require_snapshotter, unpack_image
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import BinaryIO
 
     from orlop.namespace import Namespace
@@ -50,7 +50,7 @@ def import_image(
     path: str | os.PathLike[str],
     *,
     name: str | None = None,
-    unpack: str | None = None,
+    unpack: str | Sequence[str] | None = None,
     platform: Platform | None = None,
     all_platforms: bool = False,
     by_digest: bool = False,
@@ -68,8 +68,10 @@ def import_image(
         name: with a tag or digest, the name of the only image; without, what goes before
             the tags that the archive knows (and images of other names are left out);
             `None` for `import-<date>`.
-        unpack: the snapshotter to unpack with; `None` to leave the layers packed.
-        platform: whose images to take where there are several; `None` for this machine's.
+        unpack: the snapshotter to unpack with, or several; without one the layers stay packed,
+            and so does what is no image that could run: a signature, a chart.
+        platform: whose images to take where there are several; `None` for this machine's, or
+            what else could run here where they are missing.
         all_platforms: take all of them; only that for `platform` is unpacked.
         by_digest: also name each image `<name>@<digest>`.
         index_name: keep the index of the archive itself as an image of this name.
@@ -87,9 +89,9 @@ def import_image(
         OSError: the system refused (space, permission, input and output).
     """
     wanted = platform or this_platform()
-    rank = ranking(wanted)
-    if unpack is not None:
-        _require_snapshotter(namespace, unpack)
+    snapshotters = (unpack,) if isinstance(unpack, str) else tuple(dict.fromkeys(unpack or ()))
+    for snapshotter in snapshotters:
+        require_snapshotter(namespace, snapshotter)
     with (
         held(namespace) as lease,
         open_source(Path(path), lambda digest: _compressed(namespace, lease, digest)) as source,
@@ -98,7 +100,7 @@ def import_image(
         selection = Selection(
             size=run.size,
             opener=run.open,
-            wanted=lambda stated: all_platforms or rank(stated) is not None,
+            chooser=chooser(platform, all_platforms=all_platforms),
             label=source.label,
         )
         entries = documents.parse_index(source.index, f"{source.label}: index").manifests
@@ -114,19 +116,13 @@ def import_image(
         if index_name is not None:
             children = [one.child.descriptor for one in named]
             images.append(_store(namespace, run.bring_index(index_name, children)))
-        if unpack is not None:
+        if snapshotters:
             for image in {image.target.digest: image for image in images}.values():
-                unpack_image(namespace, image, unpack, platform=wanted, progress=progress)
+                if not is_runnable(namespace, image, platform=wanted):
+                    continue
+                for snapshotter in snapshotters:
+                    unpack_image(namespace, image, snapshotter, platform=wanted, progress=progress)
     return images
-
-
-def _require_snapshotter(namespace: Namespace, name: str) -> None:
-    """Refuse what could not unpack, before anything is copied."""
-    available = namespace.database.snapshot_backends
-    if name not in available:
-        raise FailedPreconditionError(
-            f'the snapshotter "{name}" is not available: unpack with {" or ".join(available)}'
-        )
 
 
 class _Import:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import platform as machine
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from orlop.model.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _ARCHITECTURES = {
     "i386": ("386", ""),
@@ -107,3 +107,34 @@ def ranking(platform: Platform) -> Callable[[Platform | None], int | None]:
         return order.index(usual) if usual in order else None
 
     return rank
+
+
+Chooser: TypeAlias = "Callable[[Sequence[Platform | None]], list[bool]]"
+"""Tells of the platforms in an index which ones are taken; `None` is one that is not stated."""
+
+
+def chooser(asked: Platform | None, *, all_platforms: bool = False) -> Chooser:
+    """Return what chooses among the platforms of an index.
+
+    What was asked for is that platform alone. Where nothing was asked for, it is this machine's
+    if it is listed, and what else could run here if not: an image for 386, say, is taken on
+    amd64 only where there is none for amd64.
+
+    Args:
+        asked: the platform that was asked for; `None` where none was.
+        all_platforms: take all of them.
+    """
+    exact = (asked or this_platform()).normalized()
+    could_run = ranking(exact)
+
+    def choose(stated: Sequence[Platform | None]) -> list[bool]:
+        if all_platforms:
+            return [True for _ in stated]
+        chosen = [one is None or one.normalized() == exact for one in stated]
+        if asked is None and not any(
+            one for one, is_chosen in zip(stated, chosen, strict=True) if is_chosen
+        ):
+            return [could_run(one) is not None for one in stated]
+        return chosen
+
+    return choose

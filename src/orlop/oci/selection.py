@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from orlop.model.records import Descriptor
     from orlop.oci.documents import Child
-    from orlop.oci.platforms import Platform
+    from orlop.oci.platforms import Chooser
 
 _DEEPEST = 8
 _MOST_BLOBS = 100_000
@@ -36,13 +36,13 @@ class Selection:
     Attributes:
         size: returns the size of a blob in bytes; `None` where it is missing.
         opener: opens a blob.
-        wanted: whether a platform is wanted; `None` for one that is not stated.
+        chooser: tells which platforms of an index are taken.
         label: what to call where the images come from in errors.
     """
 
     size: Callable[[str], int | None]
     opener: Callable[[str], BinaryIO]
-    wanted: Callable[[Platform | None], bool]
+    chooser: Chooser
     label: str
     _members: dict[str, Member] = field(default_factory=dict)
 
@@ -51,8 +51,10 @@ class Selection:
         return list(self._members.values())
 
     def choose(self, children: Iterable[Child]) -> list[Child]:
-        """Return the children whose platform is wanted."""
-        return [child for child in children if self.wanted(child.platform)]
+        """Return the children whose platform is taken."""
+        listed = list(children)
+        chosen = self.chooser([child.platform for child in listed])
+        return [child for child, is_chosen in zip(listed, chosen, strict=True) if is_chosen]
 
     def add(self, descriptor: Descriptor, depth: int = 0) -> None:
         """Gather a blob with all below it.

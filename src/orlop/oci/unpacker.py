@@ -21,13 +21,14 @@ from orlop.model import digest as digests
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
+    InvalidArgumentError,
     NotFoundError,
     OrlopError,
     UnimplementedError,
 )
 from orlop.model.labels import GC_REF_SNAPSHOT, UNCOMPRESSED
 from orlop.model.records import LeaseResource
-from orlop.oci import images, mediatypes
+from orlop.oci import documents, images, mediatypes
 from orlop.oci.apply import apply_layer
 from orlop.oci.holding import held
 from orlop.oci.ingest import add_labels
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from orlop.model.records import Descriptor, Image, Mount
     from orlop.namespace import Namespace
+    from orlop.oci.documents import Manifest
     from orlop.oci.platforms import Platform
 
 _RANDOM_BYTES = 3
@@ -55,6 +57,47 @@ class Layer:
     diff_id: str
     parent: str
     chain_id: str
+
+
+def require_snapshotter(namespace: Namespace, name: str) -> None:
+    """Refuse a snapshotter that is not there, before anything is copied.
+
+    Raises:
+        FailedPreconditionError: it is not there.
+    """
+    available = namespace.database.snapshot_backends
+    if name not in available:
+        raise FailedPreconditionError(
+            f'the snapshotter "{name}" is not available: unpack with {" or ".join(available)}'
+        )
+
+
+def is_runnable(namespace: Namespace, image: Image, *, platform: Platform | None = None) -> bool:
+    """Whether an image has a root file system for a platform: a signature or a chart has none.
+
+    Args:
+        namespace: where the image is.
+        image: what to look at.
+        platform: whose image to take of several; `None` for this machine's.
+
+    Raises:
+        NotFoundError: a document is missing.
+        InvalidArgumentError: a document is faulty.
+    """
+    if not documents.is_followed(image.target.media_type):
+        return False
+    manifest = images.find_manifest(namespace.content, image.target, platform or this_platform())
+    return manifest is not None and _reason_not_to_run(manifest) is None
+
+
+def _reason_not_to_run(manifest: Manifest) -> str | None:
+    """Return what of a manifest is that of no image; `None` where all is."""
+    if not mediatypes.is_image_config(manifest.config.media_type):
+        return f"config {manifest.config.digest} ({manifest.config.media_type})"
+    for layer in manifest.layers:
+        if not mediatypes.is_layer(layer.media_type):
+            return f"layer {layer.digest} ({layer.media_type})"
+    return None
 
 
 def unpack_image(
@@ -88,8 +131,11 @@ def unpack_image(
         UnimplementedError: the snapshotter or a layer needs what Orlop does not do.
         OSError: the system refused (space, input and output).
     """
+    require_snapshotter(namespace, snapshotter)
     content = namespace.content
     manifest = images.manifest_for(content, image.target, platform or this_platform())
+    if (reason := _reason_not_to_run(manifest)) is not None:
+        raise InvalidArgumentError(f"{image.name}: {reason}: no image that could run")
     config = images.config_of(content, manifest)
     layers = chain(manifest.layers, config.diff_ids)
     run = _Unpacking(namespace, snapshotter, progress or Silent())

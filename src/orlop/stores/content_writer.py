@@ -229,7 +229,8 @@ class ContentWriter:
             # Another namespace may have it, or had it until the next collection.
             with contextlib.suppress(AlreadyExistsError):
                 writer.commit(size=actual_size, expected=expected)
-            actual = writer.digest()
+            # What was verified may have another algorithm than the writer's own.
+            actual = expected or writer.digest()
         now = opening.scope.transactor.clock.now()
         return ContentInfo(
             digest=actual, size=actual_size, labels=labels, created_at=now, updated_at=now
