@@ -29,13 +29,14 @@ from orlop.model.errors import (
     ResourceExhaustedError,
 )
 from orlop.schema import migrations, version
+from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orlop.database import Database
-    from orlop.kv import Engine, Follower
+    from orlop.kv import Engine, Follower, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.clock import Clock
 
@@ -306,12 +307,8 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
         return
     with engine.begin() as transaction:
         stored = version.read(transaction)
-        is_empty = transaction.root.cursor().first() is None
-    if stored is None and not is_empty and not migrate:
-        raise FailedPreconditionError(
-            f"{path} is a database, but none of containerd's: it has no bucket v1. "
-            "To make it one, migrate it"
-        )
+        if not migrate or is_metastore(transaction):
+            require_metadata(transaction, path)
     if stored is not None and stored > version.CURRENT and not force:
         raise FailedPreconditionError(
             f"{path} has a schema of version {stored}, newer than {version.CURRENT}: open it "
@@ -323,6 +320,21 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
         raise FailedPreconditionError(
             f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}: "
             "open it read-only, or copy it and migrate it"
+        )
+
+
+def require_metadata(transaction: Transaction, path: Path) -> None:
+    """Refuse a database that has contents, but none of a `meta.db`.
+
+    Raises:
+        FailedPreconditionError: it is a snapshotter's, or another program's.
+    """
+    if is_foreign(transaction):
+        is_of_snapshotter = is_metastore(transaction)
+        what = "it is a snapshotter's metadata.db" if is_of_snapshotter else "it has no bucket v1"
+        raise FailedPreconditionError(
+            f"{path} is a database, but none of containerd's metadata: {what}. Name the meta.db; "
+            "orlop db shows what is in other files"
         )
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
+_ADVICE: Final = "orlop db check lists the damage, orlop db salvage keeps what can be read"
+
 _KINDS: Final[Mapping[type[engine_errors.EngineError], type[OrlopError]]] = {
     engine_errors.KeyRequiredError: InvalidArgumentError,
     engine_errors.KeyTooLargeError: InvalidArgumentError,
@@ -29,6 +31,7 @@ _KINDS: Final[Mapping[type[engine_errors.EngineError], type[OrlopError]]] = {
     # The stores refuse names that clash; what is left is a file whose shape is damaged.
     engine_errors.IncompatibleValueError: DataLossError,
     engine_errors.CorruptError: DataLossError,
+    engine_errors.NestingTooDeepError: FailedPreconditionError,
     engine_errors.LockedError: UnavailableError,
     engine_errors.StaleReadError: UnavailableError,
     engine_errors.EnginePoisonedError: UnavailableError,
@@ -43,6 +46,12 @@ def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
         return ResourceExhaustedError(f"{path}: {error}")
+    if isinstance(error, engine_errors.EnginePoisonedError) and isinstance(
+        cause, engine_errors.CorruptError
+    ):
+        return DataLossError(f"{path}: {cause}: nothing is written to a damaged file; {_ADVICE}")
     kind = next((kind for base, kind in _KINDS.items() if isinstance(error, base)), InternalError)
     text = str(error)
+    if isinstance(error, engine_errors.CorruptError):
+        text = f"{text}; {_ADVICE}"
     return kind(text if text.startswith(str(path)) else f"{path}: {text}")

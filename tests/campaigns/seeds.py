@@ -12,6 +12,11 @@ import os
 WISH = "ORLOP_CAMPAIGN"
 
 
+def is_long() -> bool:
+    """Whether the long form of a campaign is wanted."""
+    return os.environ.get(WISH, "") == "long"
+
+
 def seeds(*, short: int, long: int) -> range:
     """Return the seeds to go through.
 

@@ -44,6 +44,8 @@ class translated:  # noqa: N801 (it is used as a function; a generator costs thr
 
 
 def _meaning(error: engine.EngineError, path: Path) -> OrlopError:
+    if any(isinstance(one, engine.CorruptError) for one in (error, error.__cause__)):
+        return DataLossError(f"{path}: {error}")
     match error:
         case engine.LockedError():
             return UnavailableError(str(error))
@@ -51,8 +53,6 @@ def _meaning(error: engine.EngineError, path: Path) -> OrlopError:
             return FailedPreconditionError(f"{path} cannot be written to: {error}")
         case engine.EnginePoisonedError():
             return UnavailableError(f"{path} must be opened again: {error}")
-        case engine.CorruptError():
-            return DataLossError(f"{path}: {error}")
         case (
             engine.KeyRequiredError()
             | engine.KeyTooLargeError()

@@ -74,7 +74,7 @@ def compact(
         OSError: the system refused; the file is left alone.
     """
     path = path.resolve()  # a link to the file stays one
-    if output is not None and output.exists():
+    if output is not None and os.path.lexists(output):
         raise FileExistsError(17, "is there already; name a new file", str(output))
     target = output or path
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
@@ -123,7 +123,7 @@ def compact_if_worth(
         free = size - BoltEngine(disk).bytes_in_use()
     finally:
         disk.close()
-    if free < least_bytes or free < least_share * size:
+    if free < least_bytes or free < least_share * size or path.stat().st_nlink > 1:
         return None
     return compact(path, timeout=timeout)
 

@@ -23,6 +23,8 @@ class SearchOptions(NamedTuple):
     Attributes:
         small_pages: up to so many pages, all are searched before the first commit, in a few
             milliseconds; in a larger file without a freelist, beside the first ones.
+        listed_pages: up to so many pages, a file with a freelist is looked through for damage
+            before the first commit; a larger one is not.
         has_thread: whether a thread searches. Without, the pages are looked for when they are
             needed.
         extent_bytes: how much is read at once.
@@ -30,6 +32,7 @@ class SearchOptions(NamedTuple):
     """
 
     small_pages: int = 2048
+    listed_pages: int = 16384
     has_thread: bool = True
     extent_bytes: int = EXTENT_BYTES
     region_pages: int = REGION_PAGES

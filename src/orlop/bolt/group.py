@@ -72,6 +72,7 @@ class Groups:
         self.serial = 0
         self.durable_serial = 0
         self.failure: str | None = None
+        self._cause: BaseException | None = None
         self._flush = flush
         self._flushing = threading.Lock()
         self._gathering_lock = threading.Lock()
@@ -136,7 +137,7 @@ class Groups:
     def require_sound(self) -> None:
         """Raise EnginePoisonedError after a failure."""
         if self.failure is not None:
-            raise EnginePoisonedError(self.failure)
+            raise EnginePoisonedError(self.failure) from self._cause
 
     def _flush_gathered(self, group: Group) -> None:
         # While nobody flushes and nothing has failed, what is not durable is what gathers.
@@ -151,6 +152,7 @@ class Groups:
     def fail(self, error: BaseException) -> None:
         """Accept nothing any more, since `error` leaves in doubt what is there."""
         if self.failure is None:
+            self._cause = error
             self.failure = (
                 f"a commit failed ({str(error) or type(error).__name__}): nothing of it was "
                 "acknowledged; open the database again to go on"

@@ -15,6 +15,7 @@ from orlop.bolt.page import encode_freelist, freelist_size
 from orlop.bolt.reachable import kept_freelist
 from orlop.bolt.spill import Spill
 from orlop.bolt.tail import find_tail
+from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -185,6 +186,18 @@ class Layout:
         if search is not None:
             search.require_sound()
 
+    def _inspect(self, meta: Meta) -> None:
+        """Compare the tree with the list of free pages, which nothing else would do.
+
+        Raises:
+            CorruptError: the tree is damaged, or has pages that are on the list.
+        """
+        walk = FreeSearch(self.disk, meta, self._options)
+        walk.finish()
+        for page in self.freelist.ids():
+            if walk.walk.is_used(page):
+                raise CorruptError(f"page {page} is reachable but free")
+
     def _meet(self, meta: Meta) -> None:
         if self._has_begun:
             return
@@ -195,6 +208,8 @@ class Layout:
         else:
             free, self._freelist_pages = kept
             self.freelist = Freelist(free)
+            if meta.high_water <= self._options.listed_pages:
+                self._inspect(meta)
         self._has_begun = True
 
     def _should_be_roomier(self, count: int) -> bool:

@@ -14,7 +14,7 @@ from orlop.cli.db_file import require_new
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.presentation import as_json
-from orlop.cli.session import session_of
+from orlop.cli.session import require_metadata, session_of
 from orlop.database import Database
 from orlop.inspect.bolt import backup as copy_file
 from orlop.inspect.bolt import check_file, file_info
@@ -191,6 +191,7 @@ def migrate(
     session = session_of(context)
     path = _path(session, file)
     with _open(session, file) as database:
+        require_metadata(database)
         before = database.version
     if before == version.CURRENT:
         session.output.document(

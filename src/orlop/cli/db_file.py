@@ -231,6 +231,12 @@ def salvage(
     with refusals(file):
         report = bolt.salvage(file, target)
     session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))
+    if report.writers:
+        names = ", ".join(f"process {number} ({name})" for number, name in report.writers)
+        session.output.say(
+            f"{file} is open for writing in {names}: what was salvaged may be of several versions; "
+            "end that process and salvage again"
+        )
     return 0 if report.is_lossless else NEGATIVE
 
 
@@ -253,6 +259,7 @@ def _salvaged_as_json(report: Salvaged, target: Path) -> dict[str, object]:
             for loss in report.losses
         ],
         "untold": report.untold,
+        "writers": [{"process": number, "command": name} for number, name in report.writers],
         "recovered": [
             {"page": leaf.page, "buckets": _names(leaf.bucket_path), "entries": leaf.entries}
             for leaf in report.recovered

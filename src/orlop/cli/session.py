@@ -58,10 +58,21 @@ class Session:
         return self.file or self.root / METADATA_FILE
 
     def reading(self) -> Database:
-        """Open the database for reading. No lock is taken."""
+        """Open the database for reading. No lock is taken.
+
+        Raises:
+            FailedPreconditionError: the file has contents, but none of a `meta.db`.
+        """
         if self.file is not None:
-            return orlop.Database.open_file(self.file, read_only=True)
-        return orlop.open(self.root, read_only=True)
+            database = orlop.Database.open_file(self.file, read_only=True)
+        else:
+            database = orlop.open(self.root, read_only=True)
+        try:
+            require_metadata(database)
+        except BaseException:
+            database.close()
+            raise
+        return database
 
     def ask(self, question: Callable[[Database], _T]) -> _T:
         """Return what a question finds in one version of the database.
@@ -124,6 +135,17 @@ class Session:
         if len(found) > 1:
             raise InvalidArgumentError(f"{what} is in {', '.join(found)}: choose one with -n")
         return next(iter(found.values()))
+
+
+def require_metadata(database: Database) -> None:
+    """Refuse a database that has contents, but none of a `meta.db`.
+
+    Raises:
+        FailedPreconditionError: it is a snapshotter's, or another program's.
+    """
+    from orlop import opening  # noqa: PLC0415 (it is there with the database, and not before)
+
+    database.read(lambda transaction: opening.require_metadata(transaction, database.path))
 
 
 def session_of(context: typer.Context) -> Session:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.inspect.decoding import decoded, readable
-from orlop.schema import names, version
+from orlop.schema.metastore import is_metastore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,13 +49,7 @@ def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[E
 
     Raises: what the engine raises where the file is damaged.
     """
-    schema = transaction.root.bucket(names.SCHEMA)
-    # A snapshotter's own database has no version of its schema, and snapshots right below it.
-    is_metastore = (
-        not version.read(transaction)
-        and schema is not None
-        and schema.bucket(names.SNAPSHOTS) is not None
-    )
+    is_of_snapshotter = is_metastore(transaction)
     # A stack of its own: buckets may nest deeper than Python's bears.
     path: list[bytes] = []
     walked: list[tuple[Bucket, Iterator[Item]]] = [(transaction.root, transaction.root.items())]
@@ -74,4 +68,4 @@ def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[E
                 walked.append((nested, nested.items()))
                 path.append(key)
         elif value is not None:
-            yield Entry(here, value=decoded(here, value, is_metastore=is_metastore))
+            yield Entry(here, value=decoded(here, value, is_metastore=is_of_snapshotter))

@@ -189,3 +189,29 @@ def _kind(stored: bytes | Tree | None) -> SnapshotKind:
     if not isinstance(stored, bytes):
         return SnapshotKind.UNKNOWN
     return _KINDS.get(stored, SnapshotKind.UNKNOWN)
+
+
+def is_metastore(transaction: Transaction) -> bool:
+    """Whether this is the file of a snapshotter's `metadata.db`.
+
+    Its schema is called as that of a `meta.db`, without a version, and has two buckets. A file
+    without a version may also be the oldest form of a `meta.db`, with namespaces of any name.
+    """
+    schema = transaction.root.bucket(names.SCHEMA)
+    if schema is None or schema.get(names.VERSION) is not None:
+        return False
+    inside = {key for key, value in schema.items() if value is None}
+    if inside == {names.SNAPSHOTS, _PARENTS}:
+        return True
+    records = schema.bucket(names.SNAPSHOTS)
+    if records is None or not inside <= {names.SNAPSHOTS, _PARENTS}:
+        return False
+    nested = (records.bucket(key) for key, value in records.items() if value is None)
+    return any(one is not None and one.get(_ID) is not None for one in nested)
+
+
+def is_foreign(transaction: Transaction) -> bool:
+    """Whether this is a file with contents, but none of a `meta.db`."""
+    if transaction.root.bucket(names.SCHEMA) is None:
+        return transaction.root.cursor().first() is not None
+    return is_metastore(transaction)

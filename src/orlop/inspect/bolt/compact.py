@@ -9,6 +9,7 @@ from orlop import opening
 from orlop.bolt import compaction, open_engine
 from orlop.inspect.bolt.check import check_file
 from orlop.kv.errors import CorruptError
+from orlop.model.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +18,16 @@ if TYPE_CHECKING:
 
 
 def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0) -> Compacted:
-    """Write a database anew without free pages; see `orlop.bolt.compaction.compact`."""
+    """Write a database anew without free pages; see `orlop.bolt.compaction.compact`.
+
+    Raises:
+        FailedPreconditionError: the file has another name, which would keep the old contents.
+    """
+    if output is None and path.stat().st_nlink > 1:
+        raise FailedPreconditionError(
+            f"{path} has {path.stat().st_nlink} names (hard links): compacted, this name would be "
+            "another file than the others. Remove them, or write to a new file with --output"
+        )
     keeps_place = nullcontext() if output else opening.carried_over(path, open_engine)
     with keeps_place:
         return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)

@@ -7,12 +7,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from orlop.bolt.limits import NESTING_MAX
 from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.pager import FIRST_NODE_PAGE
 from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.pages import DAMAGED, FREE, LEAF, UNREACHABLE, PageWalk, nested
 from orlop.inspect.bolt.place import SHARE_DEPTH, inside, path_of
+from orlop.kv.errors import CorruptError
 from orlop.schema import names
 
 if TYPE_CHECKING:
@@ -205,6 +207,31 @@ class _Count:
             self._take_leaf(node, page.place)
 
     def _take_leaf(self, leaf: Leaf, place: Place | None) -> None:
+        """Count what is on a leaf, and in the inline buckets on it, however deep they lie.
+
+        No writer puts a bucket into an inline one, so only a damaged file has many levels; each
+        of them is decoded from the one before.
+        """
+        pending = [(leaf, place, 0)]
+        while pending:
+            leaf, place, level = pending.pop()
+            self._take_values(leaf, place)
+            if level > NESTING_MAX:
+                raise CorruptError(
+                    f"inline buckets lie more than {NESTING_MAX} deep in each other, in "
+                    f"{path_of(place)[0]!r}: orlop db salvage keeps what can be read"
+                )
+            for name, root, inline in nested(leaf):
+                if root or inline is None:
+                    continue
+                self.inline_buckets += 1
+                lying = inside(place, name)
+                if lying.depth <= SHARE_DEPTH:
+                    for taken in self._sizes_of(lying)[-1:]:
+                        taken.used_bytes += inline.size
+                pending.append((inline, lying, level + 1))
+
+    def _take_values(self, leaf: Leaf, place: Place | None) -> None:
         self.nesting = max(self.nesting, 0 if place is None else place.depth)
         values = 0
         for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
@@ -214,15 +241,6 @@ class _Count:
         self.keys += values
         for taken in self._sizes_of(place):
             taken.keys += values
-        for name, root, inline in nested(leaf):
-            if root or inline is None:
-                continue
-            self.inline_buckets += 1
-            lying = inside(place, name)
-            if lying.depth <= SHARE_DEPTH:
-                for taken in self._sizes_of(lying)[-1:]:
-                    taken.used_bytes += inline.size
-            self._take_leaf(inline, lying)
 
     def _take_value(self, size: int, place: Place | None, key: bytes) -> None:
         if len(self.largest) < LARGEST or size > self.largest[0][0]:

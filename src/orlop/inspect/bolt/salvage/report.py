@@ -70,6 +70,8 @@ class Salvaged:
         losses: what could not be read, in the order in which it was met.
         untold: how many more losses there are, after the first 10,000.
         recovered: leaves that nothing reached; they may be older than the newest version.
+        writers: processes that had the file open for writing, by number and command: what
+            was taken may be of several versions.
     """
 
     transaction: int | None = None
@@ -79,6 +81,7 @@ class Salvaged:
     losses: list[Loss] = field(default_factory=list)
     untold: int = 0
     recovered: list[Recovered] = field(default_factory=list)
+    writers: tuple[tuple[int, str], ...] = ()
 
     def lose(self, loss: Loss) -> None:
         """Note a loss."""

@@ -11,6 +11,7 @@ from orlop.bolt.birth import empty_database
 from orlop.bolt.compaction import copy_bucket
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.lock import lock_holders, writers_of
 from orlop.bolt.meta import NO_FREELIST, Meta, read_metas, suspect_metas
 from orlop.bolt.node import Leaf
 from orlop.bolt.page import HEADER, PAGE_SIZE_MAX, PAGE_SIZE_MIN
@@ -39,8 +40,8 @@ _ROOTS_TRIED: Final = 8
 def salvage(source: Path, target: Path) -> Salvaged:
     """Write what can still be read of `source` to the new file `target`.
 
-    The new file has been checked and is durable when it gets its name. No lock is taken;
-    nobody should be writing to a file that needs this.
+    The new file has been checked and is durable when it gets its name. No lock is taken; who
+    has the file open for writing is in the report.
 
     Raises:
         FileExistsError: there is a `target` already.
@@ -48,10 +49,11 @@ def salvage(source: Path, target: Path) -> Salvaged:
         NestingTooDeepError: the file is sound, but nested deeper than can be written.
         OSError: the system refused.
     """
-    if target.exists():
+    if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "is there already; name a new file", str(target))
     disk = FileDisk.for_reading(source)
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    writers = _writers(source)
     try:
         attempt = _Attempt(LenientDisk(disk), temporary, source.stat().st_mode & 0o777)
         report = attempt.whole() or attempt.parts()
@@ -65,7 +67,15 @@ def salvage(source: Path, target: Path) -> Salvaged:
         disk.close()
         temporary.unlink(missing_ok=True)
     sync_directory(target.parent)
+    report.writers = tuple(sorted(writers | _writers(source)))
     return report
+
+
+def _writers(path: Path) -> set[tuple[int, str]]:
+    """Return the processes that have a file open for writing, or hold its lock."""
+    status = path.stat()
+    found = {*writers_of(status), *lock_holders(status)}
+    return {(number, command) for number, command in found if number != os.getpid()}
 
 
 class _Attempt:

@@ -107,7 +107,7 @@ class Sink:
             if not flag & BUCKET_FLAG:
                 bucket.put(key, value)
             else:
-                self._put_bucket(bucket, key, value)
+                self._put_bucket(bucket, spot, key, value)
         except EngineError as error:
             self._lose_record(spot, key, str(error), is_gap=True)
             return False
@@ -115,17 +115,33 @@ class Sink:
         self._pending += len(key) + len(value)
         return True
 
-    def _put_bucket(self, bucket: BoltBucket, key: bytes, value: bytes) -> None:
-        header, inline = decode_bucket(value)
-        nested = bucket.create_bucket(key)
-        nested.set_sequence(header.sequence)
-        if inline is None:
-            return
-        for inner, item, flag in zip(inline.keys, inline.values, inline.flags, strict=True):
-            if not flag & BUCKET_FLAG and isinstance(item, bytes) and nested.find(inner) is None:
-                nested.put(inner, item)
+    def _put_bucket(self, bucket: BoltBucket, spot: Spot, key: bytes, value: bytes) -> None:
+        """Put a bucket, and what lies inline in it: in a damaged file buckets, too."""
+        pending = [(bucket, spot.place, key, value)]
+        while pending:
+            outside, place, name, stored = pending.pop()
+            lying = inside(place, name)
+            header, inline = decode_bucket(stored)
+            made = outside.create_bucket(name)
+            made.set_sequence(header.sequence)
+            if inline is None:
+                if outside is not bucket:
+                    self._lose_at(spot, lying, "its pages are named by an inline bucket")
+                continue
+            for inner, item, flag in zip(inline.keys, inline.values, inline.flags, strict=True):
+                if not isinstance(item, bytes) or made.find(inner) is not None:
+                    continue
+                if not flag & BUCKET_FLAG:
+                    made.put(inner, item)
+                elif lying.depth < NESTING_MAX:
+                    pending.append((made, lying, inner, item))
+                else:
+                    self._lose_at(spot, inside(lying, inner), f"nested in {NESTING_MAX} buckets")
+                    continue
                 self.entries += 1
 
     def _lose_record(self, spot: Spot, key: bytes, why: str, *, is_gap: bool) -> None:
-        place = inside(spot.place, key)
+        self._lose_at(spot, inside(spot.place, key), why, is_gap=is_gap)
+
+    def _lose_at(self, spot: Spot, place: Place, why: str, *, is_gap: bool = False) -> None:
         self._lose(Loss(spot.page, place, why, is_of_record=True, is_gap=is_gap))
