@@ -69,9 +69,9 @@ def check_nothing_unnamed(db: Database) -> None:
         ns = db.namespace(name)
         blobs.update(info.digest for info in ns.content.walk())
         blobs.update(expected for expected in _ingests(ns).values() if expected)
-        refs.update(f"{name}/1/{ref}" for ref in _ingests(ns))
-    assert {info.digest for info in db.content_backend.walk()} <= blobs
-    assert {status.ref for status in db.content_backend.statuses()} <= refs
+        refs.update(_backend_refs(ns))
+    assert {info.digest for info in db.content_backend.walk()} - blobs == set()
+    assert {status.ref for status in db.content_backend.statuses()} - refs == set()
     for snapshotter, backend in db.snapshot_backends.items():
         with db.view() as transaction:
             named = {
@@ -93,3 +93,10 @@ def _ingests(ns: Namespace) -> dict[str, str]:
     with ns.database.view() as transaction:
         bucket = ingests.find(transaction, ns.name)
         return {ref: ingests.expected(bucket, ref) for ref in ingests.all_names(bucket)}
+
+
+def _backend_refs(ns: Namespace) -> set[str]:
+    with ns.database.view() as transaction:
+        bucket = ingests.find(transaction, ns.name)
+        found = (ingests.read(bucket, ref) for ref in ingests.all_names(bucket))
+        return {ingest.backend_ref for ingest in found if ingest is not None}

@@ -323,7 +323,8 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             _LOG.warning("snapshot %s is left to the next cleanup: %s", number, error)
 
     def _unnamed(self) -> list[Path]:
-        if not self._metastore.exists() and any(map(str.isdecimal, self._directories.names())):
+        # In this order: the first snapshot makes the database before its directory.
+        if any(map(str.isdecimal, self._directories.names())) and not self._metastore.exists():
             raise FailedPreconditionError(
                 f"{self._directory} holds snapshots, but {self._metastore.path} does not exist: "
                 "restore it, or delete the directory if nothing in it is needed"
