@@ -100,7 +100,8 @@ def clean(
         named = domain.transactor.read(stock.named) if data else set()
         unnamed = {one for one in data if one not in named}
         kept = _kept(domain, name, order, unnamed)
-        uncertain = _uncertain(domain, stock, order, unnamed - kept - unsettled)
+        idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
+        uncertain = _uncertain(domain, stock, order, idle)
         # What is set aside is listed before anything is deleted beside it.
         still = [one for one in data if one in kept and one.name not in claimed]
         sizes = partial(_size, stock)

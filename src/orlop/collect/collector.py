@@ -17,7 +17,7 @@ from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
-from orlop.collect.planning import orphans, removals, take_inventory, with_set_aside
+from orlop.collect.planning import orphans, removals, take_inventory, uncertain, with_set_aside
 from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
 from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
@@ -214,18 +214,19 @@ class Collector:
             # First the backends: what is written after this is no orphan, but not seen yet.
             surveyed = survey(self._domain)
 
-            def read(transaction: Transaction) -> tuple[Marked, Inventory]:
+            def read(transaction: Transaction) -> tuple[Marked, Inventory, set[Datum]]:
                 marked = mark_in(self._domain, transaction, collections, moment, omissions)
-                return marked, take_inventory(transaction, marked, omissions)
+                inventory = take_inventory(transaction, marked, omissions)
+                return marked, inventory, uncertain(transaction, surveyed, inventory)
 
-            marked, inventory = self._domain.transactor.read(read)
+            marked, inventory, kept = self._domain.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
             nodes += orphans(self._domain, inventory, surveyed)
             cancel(collections)
         doubt = self._domain.quarantine.any_doubt
         keeps = self._domain.quarantine.keeper()
         return Plan(
-            nodes=tuple(with_set_aside(nodes, keeps)),
+            nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
             marked=marked,
             is_hypothetical=now is not None or bool(omissions),
             failures=surveyed.failures,

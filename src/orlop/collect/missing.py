@@ -16,7 +16,7 @@ from orlop.schema import namespaces, snapshots
 from orlop.stores import pending_commits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from orlop.collect.domain import Domain
     from orlop.kv import Transaction
@@ -94,6 +94,8 @@ def find_uncertain(
     snapshotter: str,
     present: Mapping[str, SnapshotInfo],
     unnamed: Iterable[Datum],
+    is_missing: Callable[[str], bool],
+    going: Collection[Datum] = (),
 ) -> Uncertain:
     """Return which of the unnamed data in a backend could be that of a snapshot without data.
 
@@ -102,15 +104,19 @@ def find_uncertain(
         snapshotter: the backend.
         present: what it has, by its names.
         unnamed: what of that, and of its directories, no metadata names.
+        is_missing: asks the backend once more; a snapshot may have been made since `present`.
+        going: what records name that are removed first.
     """
     found = Uncertain(snapshotter)
     unnamed = list(unnamed)
     infos = [present[one.name] for one in unnamed if one.kind == FILES and one.name in present]
     numbered = {one for one in unnamed if one.kind == LEFTOVER and _is_numbered(one.name)}
     for missing in _missing(transaction, snapshotter, present):
+        if Datum(FILES, missing.backend_name, snapshotter) in going:
+            continue
         data = {Datum(FILES, one.name, snapshotter) for one in infos if missing.could_be(one)}
         data = data or numbered
-        if data:
+        if data and is_missing(missing.backend_name):
             found.missing.append(missing)
             found.data.update(data)
     return found

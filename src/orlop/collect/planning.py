@@ -69,6 +69,17 @@ def take_inventory(
     return Inventory(kept, data, identities, omitted)
 
 
+def uncertain(transaction: Transaction, survey: Survey, inventory: Inventory) -> set[Datum]:
+    """Return the data that no metadata names, and that a collection keeps for other records."""
+    going = set().union(*inventory.data.values()) - inventory.kept
+    named = inventory.kept | going | inventory.omitted
+    found: set[Datum] = set()
+    for stock in survey.stocks.values():
+        unnamed = [one for one in stock.data() if one not in named]
+        found |= stock.uncertain(transaction, unnamed, going).data if unnamed else set()
+    return found
+
+
 def removals(marked: Marked, inventory: Inventory, survey: Survey) -> list[Removal]:
     """Return the records that a collection would remove, with what that frees.
 

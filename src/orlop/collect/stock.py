@@ -43,8 +43,16 @@ class Stock(Protocol):
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the data that the metadata of all namespaces names here."""
 
-    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:
-        """Return which of the unnamed data could be what the metadata names otherwise."""
+    def uncertain(
+        self, transaction: Transaction, unnamed: Collection[Datum], going: Collection[Datum] = ()
+    ) -> Uncertain:
+        """Return which of the unnamed data could be what the metadata names otherwise.
+
+        Args:
+            transaction: where the metadata is read.
+            unnamed: data here that no metadata names.
+            going: what records name that are removed first.
+        """
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, in the order in which it must."""
@@ -82,7 +90,12 @@ class ContentStock:
         """Return the blobs and ingests that the metadata of all namespaces names."""
         return read_named_in_content(transaction)
 
-    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:  # noqa: ARG002 -- as its protocol has it
+    def uncertain(
+        self,
+        transaction: Transaction,  # noqa: ARG002 -- as the protocol has it
+        unnamed: Collection[Datum],  # noqa: ARG002
+        going: Collection[Datum] = (),  # noqa: ARG002
+    ) -> Uncertain:
         """Return nothing: blobs and ingests have one name."""
         return Uncertain()
 
@@ -136,10 +149,12 @@ class SnapshotStock:
         """Return the snapshots that the metadata of all namespaces names."""
         return read_named_snapshots(transaction, self._name)
 
-    def uncertain(self, transaction: Transaction, unnamed: Collection[Datum]) -> Uncertain:
+    def uncertain(
+        self, transaction: Transaction, unnamed: Collection[Datum], going: Collection[Datum] = ()
+    ) -> Uncertain:
         """Return what could be the data of snapshots that the backend does not have."""
         present = {one.name: one for one in self._snapshots}
-        return find_uncertain(transaction, self._name, present, unnamed)
+        return find_uncertain(transaction, self._name, present, unnamed, self._is_missing, going)
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, children first."""
@@ -165,6 +180,13 @@ class SnapshotStock:
     def cleanup(self, keep: Collection[Datum] = ()) -> None:
         """Delete the files of removed snapshots, and leftovers but for those to `keep`."""
         self._backend.cleanup({one.name for one in keep if one.kind == LEFTOVER})
+
+    def _is_missing(self, name: str) -> bool:
+        try:
+            self._backend.stat(name)
+        except NotFoundError:
+            return True
+        return False
 
     def _datum(self, name: str) -> Datum:
         return Datum(FILES, name, self._name)
