@@ -28,7 +28,8 @@ def mounted(mounts: Sequence[Mount], target: Path) -> Iterator[Path]:
     place = None
     if len(options) > MOUNT_OPTIONS_MAX:
         # The kernel takes one page of options; a daemon too goes where paths are shorter.
-        place = mount.options[-1].removeprefix("lowerdir=").partition("/snapshots/")[0]
+        (lower,) = (one for one in mount.options if one.startswith("lowerdir="))
+        place = lower.removeprefix("lowerdir=").partition("/snapshots/")[0]
         options = options.replace(f"{place}/", "")
     with _mounted([*kind, "-o", options, mount.source], target, place):
         yield target

@@ -130,8 +130,9 @@ def _plain(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _mount(entry: dict[str, Any]) -> tuple[str, str, tuple[str, ...]]:
-    return entry["Type"], entry["Source"], tuple(entry["Options"])
+    # The newest containerd has index=off last, as Orlop has it; this one has it first.
+    return entry["Type"], entry["Source"], tuple(sorted(entry["Options"]))
 
 
 def _ours(mount: Mount) -> tuple[str, str, tuple[str, ...]]:
-    return mount.type, mount.source, mount.options
+    return mount.type, mount.source, tuple(sorted(mount.options))

@@ -59,6 +59,7 @@ def test_short_labels_of_any_characters_are_valid(pairs: dict[str, str]) -> None
         ({"": ""}, {}),
         ({"team": "a", "containerd.io/gc.root": "", "containerd.io/snapshotx": ""}, {}),
         ({"containerd.io/snapshot.ref.x": "", "containerd.io/snapshot": ""}, {}),
+        ({"containerd.io/snapshot.ref": "", "containerd.io/snapshot/gone": ""}, {}),
         (
             {"containerd.io/snapshot.ref": "t", "containerd.io/snapshot/uidmapping": "0", "x": "y"},
             {"containerd.io/snapshot.ref": "t", "containerd.io/snapshot/uidmapping": "0"},

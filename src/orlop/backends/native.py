@@ -16,6 +16,7 @@ from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orlop.backends.snapshots import Snapshot
@@ -32,7 +33,13 @@ class NativeSnapshotter(DirectorySnapshotter):
         # A view shows the directory of its parent, which nobody changes.
         return kind is SnapshotKind.ACTIVE or parent_id is None
 
-    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:  # noqa: ARG002 -- both kinds begin alike
+    def _fill(
+        self,
+        directory: Path,
+        kind: SnapshotKind,  # noqa: ARG002 -- both kinds begin alike
+        parent_id: str | None,
+        labels: Mapping[str, str],  # noqa: ARG002 -- as containerd's, which maps no owners
+    ) -> None:
         if parent_id is None:
             directory.chmod(_ROOT_MODE)
         else:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from orlop.backends.id_maps import mapped_root
 from orlop.backends.overlay_features import needs_userxattr, supports_index
 from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from orlop.backends.snapshots import Snapshot
@@ -60,13 +61,22 @@ class OverlaySnapshotter(DirectorySnapshotter):
     def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:  # noqa: ARG002 -- all have one
         return True
 
-    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:
+    def _fill(
+        self,
+        directory: Path,
+        kind: SnapshotKind,
+        parent_id: str | None,
+        labels: Mapping[str, str],
+    ) -> None:
         upper = directory / _UPPER
         upper.mkdir()
         upper.chmod(_UPPER_MODE)
-        if parent_id is not None:
-            owner = self._data(parent_id).stat()
-            os.chown(upper, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        owner = mapped_root(labels)
+        if owner is None and parent_id is not None:
+            state = self._data(parent_id).stat()
+            owner = state.st_uid, state.st_gid
+        if owner is not None:
+            os.chown(upper, *owner, follow_symlinks=False)
         if kind is SnapshotKind.ACTIVE:
             work = directory / _WORK
             work.mkdir()
@@ -81,12 +91,12 @@ class OverlaySnapshotter(DirectorySnapshotter):
             return self._bind(snapshot.id, "ro" if is_view else "rw")
         if is_view and len(snapshot.parent_ids) == 1:
             return self._bind(snapshot.parent_ids[0], "ro")
-        options = list(self._options())
+        options = []
         if not is_view:
             work = self._directory / snapshot.id / _WORK
             options += [f"workdir={work}", f"upperdir={self._data(snapshot.id)}"]
         lower = ":".join(str(self._data(number)) for number in snapshot.parent_ids)
-        options.append(f"lowerdir={lower}")
+        options += [f"lowerdir={lower}", *self._options()]
         return (Mount(type="overlay", source="overlay", options=tuple(options)),)
 
     def _bind(self, number: str, access: str) -> tuple[Mount, ...]:
@@ -95,7 +105,7 @@ class OverlaySnapshotter(DirectorySnapshotter):
     def _options(self) -> list[str]:
         index_off = supports_index() if self._index_off is None else self._index_off
         userxattr = needs_userxattr(self._root) if self._userxattr is None else self._userxattr
-        chosen = (("index=off", index_off), ("userxattr", userxattr))
+        chosen = (("userxattr", userxattr), ("index=off", index_off))
         return [option for option, is_needed in chosen if is_needed]
 
     def _discard(self, number: str) -> None:

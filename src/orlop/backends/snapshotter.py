@@ -64,7 +64,13 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         """Tell whether a new snapshot gets a directory of its own."""
 
     @abc.abstractmethod
-    def _fill(self, directory: Path, kind: SnapshotKind, parent_id: str | None) -> None:
+    def _fill(
+        self,
+        directory: Path,
+        kind: SnapshotKind,
+        parent_id: str | None,
+        labels: Mapping[str, str],
+    ) -> None:
         """Make what a new snapshot begins with in its empty directory.
 
         Data is durable when this returns. Directories become so with the name of this one: a
@@ -292,7 +298,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         try:
             # Filled before the transaction, so that no other writer waits for a copy.
             with (
-                self._new_directory(kind, parent_id) as directory,
+                self._new_directory(kind, parent_id, labels or {}) as directory,
                 contextlib.ExitStack() as claimed,
                 self._changing() as snapshots,
             ):
@@ -309,11 +315,13 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         return self._mounts(snapshot)
 
     def _new_directory(
-        self, kind: SnapshotKind, parent_id: str | None
+        self, kind: SnapshotKind, parent_id: str | None, labels: Mapping[str, str]
     ) -> contextlib.AbstractContextManager[Path | None]:
         if not self._has_directory(kind, parent_id):
             return contextlib.nullcontext()
-        return self._directories.new(lambda directory: self._fill(directory, kind, parent_id))
+        return self._directories.new(
+            lambda directory: self._fill(directory, kind, parent_id, labels)
+        )
 
     def _discard(self, number: str) -> None:
         """Delete the directory of a snapshot that is removed."""

@@ -81,13 +81,16 @@ def inheritable(labels: None) -> None: ...
 @overload
 def inheritable(labels: Mapping[str, str]) -> dict[str, str]: ...
 def inheritable(labels: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Return those labels of a snapshot that its backend is told; no mapping gives none."""
+    """Return those labels of a snapshot that its backend is told; no mapping gives none.
+
+    An empty value takes a label away: as in containerd, the backend is not told of it.
+    """
     if labels is None:
         return None
     return {
         key: value
         for key, value in labels.items()
-        if key == SNAPSHOT_REF or key.startswith(SNAPSHOT_PREFIX)
+        if value and (key == SNAPSHOT_REF or key.startswith(SNAPSHOT_PREFIX))
     }
 
 
