@@ -55,6 +55,7 @@ class ContentWriter:
         self._running = ingest.running
         self._is_sealed = False
         self._is_open = True
+        self._changed_at = self._change_time()
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append `data`; return how many bytes that was.
@@ -76,6 +77,7 @@ class ContentWriter:
                     self._running.update(remaining[:written])
                     remaining = remaining[written:]
         finally:
+            self._changed_at = self._change_time()
             offset = self._status.offset + length - len(remaining)
             self._status = dataclasses.replace(
                 self._status, offset=offset, updated_at=self._clock.now()
@@ -105,6 +107,7 @@ class ContentWriter:
         self._is_sealed = False
         os.ftruncate(descriptor, 0)
         os.lseek(descriptor, 0, os.SEEK_SET)
+        self._changed_at = self._change_time()
         self._running = digests.new_hash()
         self._status = dataclasses.replace(self._status, offset=0)
 
@@ -185,6 +188,13 @@ class ContentWriter:
                 f"has {actual}: somebody else changed it; write it again from the beginning"
             )
         digest = self.digest()
+        if self._change_time() != self._changed_at and digest != _hash_again(
+            descriptor, digests.algorithm(digest)
+        ):
+            raise FailedPreconditionError(
+                f"ref {self._status.ref}: the data is not what was written; somebody else changed "
+                "it; write it again from the beginning"
+            )
         if expected and digests.algorithm(expected) != digests.algorithm(digest):
             digest = _hash_again(descriptor, digests.algorithm(expected))
         if expected and expected != digest:
@@ -195,12 +205,19 @@ class ContentWriter:
 
     def _seal(self, descriptor: int) -> None:
         """Make the data read-only and durable, as of now."""
+        unchanged = self._change_time() == self._changed_at
         now = self._clock.now().timestamp(unit="nanosecond")
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         os.fchmod(descriptor, mode & _READABLE)
         os.utime(descriptor, ns=(now, now))
         os.fsync(descriptor)
         self._is_sealed = True
+        if unchanged:
+            self._changed_at = self._change_time()
+
+    def _change_time(self) -> int:
+        """Return when the data, or its mode, was changed last: by us, or by somebody else."""
+        return os.fstat(self._ingest.descriptor).st_ctime_ns
 
     def _publish(self, digest: str) -> None:
         with self._ingests.holding(self._ingest) as source:

@@ -95,10 +95,11 @@ def sync_tree(path: Path) -> None:
             _sync_file_system(descriptor, path)
 
 
-def make_directories(path: Path, mode: int = 0o777) -> None:
+def make_directories(path: Path, mode: int = 0o755) -> None:
     """Create a directory with the parents that it lacks, durably; it may be there already.
 
-    `mode` is for all that is created, and the umask lowers it.
+    `mode` is for all that is created, whatever the umask: what others may write to, they may
+    change before it is published.
     """
     missing = []
     while not path.is_dir():
@@ -107,6 +108,7 @@ def make_directories(path: Path, mode: int = 0o777) -> None:
     for wanted in reversed(missing):
         with contextlib.suppress(FileExistsError):
             wanted.mkdir(mode)
+            wanted.chmod(mode)
         sync_directory(wanted.parent)
 
 
@@ -166,7 +168,7 @@ def _sync_entry(name: str, parent: int, *, is_file: bool) -> bool:
     return True
 
 
-def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o666) -> None:
+def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) -> None:
     """Put a file with `data` in place of what has that name: a reader sees either whole.
 
     The data is durable when this returns, the name when the directory is synced.
@@ -177,12 +179,16 @@ def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o666) 
 
 
 def write_new(
-    name: str, data: bytes, *, dir_fd: int, mode: int = 0o666, durable: bool = False
+    name: str, data: bytes, *, dir_fd: int, mode: int = 0o644, durable: bool = False
 ) -> None:
-    """Write a file from its beginning; what had that name before is cut off."""
+    """Write a file from its beginning; what had that name before is cut off.
+
+    It has `mode`, whatever the umask.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, mode, dir_fd=dir_fd)
     try:
+        os.fchmod(descriptor, mode)
         remaining = memoryview(data)
         while remaining:
             remaining = remaining[os.write(descriptor, remaining) :]
@@ -202,6 +208,7 @@ def make_unique_directory(parent: Path, prefix: str, mode: int = 0o700) -> Path:
     """Create a directory whose name begins with `prefix` and was never there."""
     path = parent / unique_name(prefix)
     path.mkdir(mode)
+    path.chmod(mode)
     return path
 
 

@@ -42,6 +42,7 @@ _TOTAL: Final = "total"
 _NEW: Final = ".new-"
 _REMOVED: Final = ".rm-"
 _DIRECTORY_MODE: Final = 0o755
+_DATA_MODE: Final = 0o644
 _READ_BYTES: Final = 1 << 20
 _SMALL_FILE_BYTES: Final = 1 << 16
 _OWNER_WRITES: Final = stat.S_IWUSR
@@ -198,14 +199,15 @@ class Ingests:
         contents = {_REF: _to_bytes(ref), _STARTED_AT: text, _UPDATED_AT: text}
         if total > 0:
             contents[_TOTAL] = str(total).encode()
-        files.make_directories(self._root / _INGEST)
+        files.make_directories(self._root / _INGEST, _DIRECTORY_MODE)
         fresh = files.make_unique_directory(self._root, _NEW, _DIRECTORY_MODE)
         data = -1
         try:
             with files.directory(fresh) as descriptor, files.naming(f"ingest of ref {ref}"):
                 for file, content in contents.items():
                     files.write_new(file, content, dir_fd=descriptor)
-                data = os.open(DATA, _NEW_DATA, 0o666, dir_fd=descriptor)
+                data = os.open(DATA, _NEW_DATA, _DATA_MODE, dir_fd=descriptor)
+                os.fchmod(data, _DATA_MODE)
             with files.directory(self._root, _INGEST) as ingests:
                 os.rename(fresh, name, dst_dir_fd=ingests)
         except BaseException:
