@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.errors import NotFoundError
 from orlop.model.labels import UNCOMPRESSED
 from orlop.model.records import Descriptor, Image, LeaseResource
 from orlop.oci import documents, mediatypes
@@ -187,15 +187,17 @@ def _image(named: NamedImage) -> Image:
 
 def _store(namespace: Namespace, image: Image) -> Image:
     """Create an image, or point the one of that name at its target; its labels stay."""
-    while True:
+    images = namespace.images
+    with contextlib.suppress(NotFoundError):
+        stored = images.get(image.name)
+        if stored.target == image.target:
+            return stored
+    with images.scope.transactor.update():
         try:
-            stored = namespace.images.get(image.name)
-            if stored.target == image.target:
-                return stored
-            return namespace.images.update(image, ["target"])
+            stored = images.get(image.name)
         except NotFoundError:
-            with contextlib.suppress(AlreadyExistsError):
-                return namespace.images.create(image)
+            return images.create(image)
+        return stored if stored.target == image.target else images.update(image, ["target"])
 
 
 def _compressed(namespace: Namespace, lease: str, digest: str) -> Descriptor | None:

@@ -78,15 +78,19 @@ def add_labels(
     digest: str,
     labels: Callable[[Mapping[str, str]], Mapping[str, str]],
 ) -> None:
-    """Add labels to a blob that is there: those that `labels` returns, given what it has.
+    """Add the labels that `labels` returns for those of a stored blob.
 
     Raises:
         NotFoundError: there is no such blob.
     """
-    wanted = labels(content.info(digest).labels)
-    if wanted:
-        info = ContentInfo(digest=digest, size=0, labels=wanted)
-        content.update(info, [f"labels.{key}" for key in wanted])
+    if not labels(content.info(digest).labels):
+        return
+    with content.scope.transactor.update():
+        # Computed again: another import may have used the same label names meanwhile.
+        wanted = labels(content.info(digest).labels)
+        if wanted:
+            info = ContentInfo(digest=digest, size=0, labels=wanted)
+            content.update(info, [f"labels.{key}" for key in wanted])
 
 
 def reference(digest: str) -> str:

@@ -96,15 +96,17 @@ class LeaseStore:
             AlreadyExistsError: there is one of that id.
             InvalidArgumentError: the id or a label is empty.
         """
-        now = self.scope.transactor.clock.now()
+        clock = self.scope.transactor.clock
         if lease_id is None:
-            lease_id = _random_id(now)
+            lease_id = _random_id(clock.now())
         stored_labels = dict(labels or {})
-        if expires is not None:
-            stored_labels[label_names.GC_EXPIRE] = expiry(now, expires)
         check_key(lease_id, "the id of a lease")
         check_map(stored_labels, "lease.Labels")
         with self.scope.transactor.update() as update:
+            # The time when the turn has come: an update may have waited for long.
+            now = clock.now()
+            if expires is not None:
+                stored_labels[label_names.GC_EXPIRE] = expiry(now, expires)
             bucket = leases.create(update.transaction, self.scope.namespace)
             if leases.exists(bucket, lease_id):
                 raise AlreadyExistsError(f'lease "{lease_id}"')
@@ -126,11 +128,11 @@ class LeaseStore:
         Raises:
             NotFoundError: there is none of that id.
         """
-        now = self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
             bucket = self._find(update.transaction, lease_id)
             labels = leases.labels(bucket, lease_id)
-            labels[label_names.GC_EXPIRE] = expiry(now, expires)
+            # The time when the turn has come: an update may have waited for long.
+            labels[label_names.GC_EXPIRE] = expiry(self.scope.transactor.clock.now(), expires)
             leases.write(bucket, Lease(id=lease_id, labels=labels))
 
     def label(self, lease_id: str, labels: Mapping[str, str]) -> Lease:
@@ -145,7 +147,7 @@ class LeaseStore:
             bucket = self._find(update.transaction, lease_id)
             changed = {**leases.labels(bucket, lease_id), **labels}
             leases.write(bucket, Lease(id=lease_id, labels=changed))
-        return self.get(lease_id)
+            return self.get(lease_id)
 
     def add_resource(self, lease_id: str, resource: LeaseResource) -> None:
         """Let a lease hold something, whether that exists or not; twice is once.

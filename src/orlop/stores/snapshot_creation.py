@@ -109,25 +109,31 @@ class Creation:
         Only a number is written, which need not be durable before the record is: where it is
         given out again, the backend may know the name already.
         """
-        with self.scope.transactor.update(later=True) as update:
-            attachment.check_lease(self.scope, update.transaction)
-            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
-            existing = self._existing(bucket)
-            if existing is None:
-                self._check_parent(bucket)
-                if bucket is None:
-                    bucket = snapshots.create(
-                        update.transaction, self.scope.namespace, self.snapshotter
-                    )
-                backend_parent = snapshots.backend_name(bucket, self.parent)
-                if backend_parent:
-                    claimed.enter_context(self.claims.claim(backend_parent))
-                name = claimed_name(claimed, self.claims, bucket, self.scope.namespace, self.key)
-                return _Reservation(backend_name=name, backend_parent=backend_parent)
-        self._attach_existing(existing)
-        raise AlreadyExistsError(
-            f'snapshot "{existing}"' if existing == self.key else f'target snapshot "{existing}"'
-        )
+        while True:
+            with self.scope.transactor.update(later=True) as update:
+                attachment.check_lease(self.scope, update.transaction)
+                bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+                existing = self._existing(bucket)
+                if existing is None:
+                    self._check_parent(bucket)
+                    if bucket is None:
+                        bucket = snapshots.create(
+                            update.transaction, self.scope.namespace, self.snapshotter
+                        )
+                    return self._reserved(bucket, claimed)
+            if self._attach_existing(existing):
+                raise AlreadyExistsError(
+                    f'snapshot "{existing}"'
+                    if existing == self.key
+                    else f'target snapshot "{existing}"'
+                )
+
+    def _reserved(self, bucket: Bucket, claimed: ExitStack) -> _Reservation:
+        backend_parent = snapshots.backend_name(bucket, self.parent)
+        if backend_parent:
+            claimed.enter_context(self.claims.claim(backend_parent))
+        name = claimed_name(claimed, self.claims, bucket, self.scope.namespace, self.key)
+        return _Reservation(backend_name=name, backend_parent=backend_parent)
 
     def _existing(self, bucket: Bucket | None) -> str | None:
         """Return what stands in the way: the key, or the name that the caller aims at."""
@@ -135,13 +141,16 @@ class Creation:
             return self._target
         return self.key if snapshots.exists(bucket, self.key) else None
 
-    def _attach_existing(self, key: str) -> None:
+    def _attach_existing(self, key: str) -> bool:
+        """Attach an existing snapshot to the lease in force; false if it was removed meanwhile."""
         if self.scope.transactor.lease(self.scope.namespace) is None:
-            return
+            return True
         with self.scope.transactor.update() as update:
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
-            if snapshots.exists(bucket, key):
-                self._attach(update, key)
+            if not snapshots.exists(bucket, key):
+                return False
+            self._attach(update, key)
+            return True
 
     def _made(self, claimed: ExitStack) -> tuple[_Reservation, tuple[Mount, ...]]:
         """Do phases 1 and 2, and again where the backend has what an attempt has left there.
