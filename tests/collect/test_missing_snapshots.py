@@ -40,7 +40,6 @@ def begin(store: SnapshotStore) -> None:
     store.prepare("base-active")
     store.commit("base", "base-active", ROOTED)
     store.prepare("work", "base", ROOTED)
-    Path(store.mounts("work")[0].source).touch()
     backend_of(store).commit("d/4/done", "d/3/work")
 
 

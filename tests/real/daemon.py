@@ -117,6 +117,12 @@ class Daemon:
         if folder is not None:
             shutil.rmtree(folder)
 
+    def kill(self) -> None:
+        """Kill the daemon at once; `stop` cleans up after it."""
+        assert self._process is not None, "the daemon has not been started"
+        self._process.kill()
+        self._process.wait()
+
     def ctr(self, *arguments: str | Path, namespace: str = "default", stdin: bytes = b"") -> str:
         """Run `ctr` against the daemon and return what it printed.
 

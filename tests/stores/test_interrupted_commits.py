@@ -122,6 +122,41 @@ def test_a_process_killed_inside_of_an_update_leaves_the_active_snapshot(
     assert check(root, snapshotter) == "work"
 
 
+def test_who_only_reads_meanwhile_is_told_what_to_do(root: Path, snapshotter: str) -> None:
+    def run() -> None:
+        with orlop.open(root, sync=False) as db, db.update():
+            store_of(db, snapshotter).commit("done", "work", ROOTED)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    in_a_fork(run)
+    with orlop.open(root, read_only=True) as db:
+        with pytest.raises(NotFoundError, match=r"interrupted.*open the root for writing"):
+            store_of(db, snapshotter).mounts("work")
+        assert [(one.key, one.bytes) for one in db.gc.plan().nodes] == [
+            (f"{snapshotter}/d/4/done", 0)
+        ]
+
+    assert check(root, snapshotter) == "work"
+
+
+def test_a_damaged_note_is_named_and_nothing_is_deleted(root: Path, snapshotter: str) -> None:
+    def run() -> None:
+        with orlop.open(root, sync=False) as db, db.update():
+            store_of(db, snapshotter).commit("done", "work", ROOTED)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    in_a_fork(run)
+    (note,) = root.glob("*/.orlop/commits/*")
+    note.write_bytes(note.read_bytes()[:-9])
+    with orlop.open(root, sync=False) as db:
+        assert f"{note} is damaged" in db.gc.run().failures[snapshotter]
+        note.unlink()
+        assert '"work"' in db.gc.run().failures[snapshotter]
+
+        store_of(db, snapshotter).commit("done", "work", ROOTED)
+        assert readable(store_of(db, snapshotter)) == ["done"]
+
+
 def test_a_process_killed_after_it_went_on_with_the_committed_one(
     root: Path, snapshotter: str
 ) -> None:

@@ -108,25 +108,27 @@ class CommitIntents:
             ) from error
 
     def numbers(self) -> list[str]:
-        """Return the ids of the snapshots on whose commit something is noted, in order.
-
-        What a process left half written when it died is deleted: that commit never began.
-        """
-        with self._mutex:
-            try:
-                names = os.listdir(self._folder)  # noqa: PTH208 -- no Path for each of many names
-            except (FileNotFoundError, NotADirectoryError):
-                return []
-            for one in names:
-                if not one.endswith(_SUFFIX):
-                    (self._folder / one).unlink(missing_ok=True)
-        numbers = [one.removesuffix(_SUFFIX) for one in names if one.endswith(_SUFFIX)]
+        """Return the ids of the snapshots on whose commit something is noted, in order."""
+        numbers = [one.removesuffix(_SUFFIX) for one in self._names() if one.endswith(_SUFFIX)]
         return sorted((one for one in numbers if one.isdecimal()), key=int)
+
+    def delete_unfinished(self) -> None:
+        """Delete what a process left half written when it died: that commit never began."""
+        with self._mutex:
+            for name in self._names():
+                if not name.endswith(_SUFFIX):
+                    (self._folder / name).unlink(missing_ok=True)
 
     def delete(self, number: str) -> None:
         """Delete the note on a snapshot. It need not be durable: a note too many does no harm."""
         with contextlib.suppress(FileNotFoundError):
             (self._folder / f"{number}{_SUFFIX}").unlink()
+
+    def _names(self) -> list[str]:
+        try:
+            return os.listdir(self._folder)  # noqa: PTH208 -- no Path for each of many names
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
 
 def _to_json(tree: Tree) -> dict[str, object]:

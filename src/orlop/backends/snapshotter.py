@@ -265,6 +265,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         """
         if self._directories.names() and self._metastore.exists():
             self._metastore.require_writing()
+            self._intents.delete_unfinished()
         self._directories.put_back(self._numbers)
         errors = []
         for path in self._unnamed():

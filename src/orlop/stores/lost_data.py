@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orlop.model.backends import ReversibleCommits
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -46,10 +47,23 @@ class explained:  # noqa: N801 (it is used as a function; a generator costs thre
         if not isinstance(error, NotFoundError) or not self._backend_name:
             return
         if found(self._backend, self._backend_name) is None:
+            if is_being_committed(self._backend, self._backend_name):
+                raise NotFoundError(
+                    f'snapshot "{self._key}" of {self._snapshotter}: a commit of it was '
+                    "interrupted or still goes on; open the root for writing (`orlop gc run`), "
+                    "and it is there"
+                ) from error
             raise NotFoundError(
                 f'snapshot "{self._key}" of {self._snapshotter}: its data is gone from the '
                 f"backend ({error.context}); remove it and make it again"
             ) from error
+
+
+def is_being_committed(backend: SnapshotBackend, backend_name: str) -> bool:
+    """Tell whether a commit is noted from or to that name in a backend."""
+    return isinstance(backend, ReversibleCommits) and any(
+        backend_name in {one.key, one.name} for one in backend.pending_commits()
+    )
 
 
 def found(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:
