@@ -29,6 +29,7 @@ GOPATH_SOURCES = Path("/usr/share/gocode/src")
 
 PACKAGES = {
     "bbolt": "golang-github-coreos-bbolt-dev",
+    "bsdtar": "libarchive-tools",
     "busybox": "busybox-static",
     "containerd": "containerd",
     "containerd-go": "golang-github-containerd-containerd-dev",

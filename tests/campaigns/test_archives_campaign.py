@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from campaigns.image_documents import ImageDocuments
+from campaigns.produced_layers import PRODUCERS, Tree, is_plain, produce
 from campaigns.seeds import seeds
 from campaigns.tar_archives import TarArchives
+from oci.builder import Built, digest_of
 from oci.document_reading import filled, read_document
 from oci.tar_reading import comparable, read_archive
+from oci.trees import describe
+from orlop import oci
+from orlop.database import open_database
+from real.daemon import Daemon
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from campaigns.tally import Tally
     from oracle.client import Oracle
+    from orlop.namespace import Namespace
 
 ARCHIVES = 4000
 DOCUMENTS = 4000
@@ -62,3 +69,44 @@ def test_documents_are_read_and_refused_as_go_does(
     assert DOCUMENTS // 5 < refused < DOCUMENTS // 2
     tally.add("documents", DOCUMENTS)
     tally.add("of them refused", refused)
+
+
+@pytest.mark.real("containerd", "ctr", "bsdtar")
+@pytest.mark.root
+@pytest.mark.parametrize("seed", seeds(short=1, long=110))
+def test_layers_of_every_producer_are_unpacked_as_containerd_does(
+    tmp_path: Path, seed: int, tally: Tally
+) -> None:
+    built = Built()
+    diff_ids = []
+    for number, producer in enumerate(PRODUCERS):
+        folder = tmp_path / f"tree{number}"
+        folder.mkdir()
+        Tree(seed * len(PRODUCERS) + number, folder, plain=is_plain(producer)).make()
+        layer = produce(producer, folder)
+        built.image([layer], name=f"example.com/layer:{number}", compress=False)
+        diff_ids.append(digest_of(layer))
+    archive = built.archive(tmp_path / "archive.tar")
+
+    (tmp_path / "theirs").mkdir()
+    with Daemon(tmp_path / "theirs") as daemon, open_database(tmp_path / "ours") as database:
+        daemon.ctr("images", "import", "--snapshotter", "native", archive)
+        namespace = database.namespace("default")
+        oci.import_image(namespace, archive, unpack="native")
+        for number, diff_id in enumerate(diff_ids):
+            ours = describe(_own_directory(namespace, diff_id))
+            theirs = describe(_their_directory(daemon, diff_id))
+            assert ours == theirs, PRODUCERS[number]
+            tally.add("files of produced layers", len(theirs))
+    tally.add("produced layers", len(PRODUCERS))
+
+
+def _own_directory(namespace: Namespace, diff_id: str) -> Path:
+    (mount,) = namespace.snapshots("native").view(f"look {diff_id}", diff_id)
+    return Path(mount.source)
+
+
+def _their_directory(daemon: Daemon, diff_id: str) -> Path:
+    command = ("snapshots", "--snapshotter", "native", "view", "--mounts", f"look-{diff_id}")
+    (mount,) = json.loads(daemon.ctr(*command, diff_id))
+    return Path(mount["Source"])
