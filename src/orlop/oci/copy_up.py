@@ -44,13 +44,14 @@ def ensure_written(tree: SnapshotTree, path: Path) -> None:
             _require_no_directory(state, path)
             return
         for lower in parent.lowers:
-            state = status(lower, name)
+            state = status(lower.descriptor, name)
             if state is None:
                 continue
             if marks_nothing(state, layered=True):
                 break
             _require_no_directory(state, path)
-            _copy(lower, tree.directory(parent.path).writable, name, state)
+            target = tree.directory(parent.path).writable
+            _copy(lower.descriptor, target, name, state)
             return
     raise missing
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
+    from orlop.oci.lower_directories import LowerDirectory
+
 Path = tuple[bytes, ...]
 """The names that lead from the root of a snapshot to something in it."""
 
@@ -36,12 +38,12 @@ class Directory:
     Attributes:
         path: where it is.
         upper: descriptor of its part that is written; `None` where only parents have it.
-        lowers: descriptors of its parts in the parents, nearest first.
+        lowers: its parts in the parents, nearest first.
     """
 
     path: Path
     upper: int | None
-    lowers: tuple[int, ...] = ()
+    lowers: tuple[LowerDirectory, ...] = ()
 
     @property
     def writable(self) -> int:
@@ -52,8 +54,8 @@ class Directory:
 
     def forget_lowers(self) -> None:
         """Close the parts in the parents: this directory now hides them."""
-        for descriptor in self.lowers:
-            access.close(descriptor)
+        for lower in self.lowers:
+            lower.close()
         self.lowers = ()
 
     def close(self) -> None:

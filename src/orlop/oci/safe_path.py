@@ -26,6 +26,7 @@ from orlop.oci.directories import (
     shown,
     status,
 )
+from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,11 +95,11 @@ class SnapshotTree:
     ) -> None:
         self._root = Directory((), os.open(root, _ROOT))
         self._last: tuple[Path, Directory] | None = None
+        self._parents = LowerDirectories()
         try:
-            for lower in lowers:
-                self._root.lowers += (os.open(lower, _ROOT),)
+            self._root.lowers = tuple(map(self._parents.root, lowers))
         except BaseException:
-            self._root.close()
+            self.close()
             raise
         self.layered = bool(lowers)
         self.narrow_modes: dict[Path, tuple[int, int]] = {}
@@ -181,10 +182,10 @@ class SnapshotTree:
                 os.fchmod(made, 0o755)
             else:
                 try:
-                    copy_attributes(source, made)
+                    copy_attributes(source.descriptor, made)
                     self._keep_open(made, (*directory.path, name))
                 finally:
-                    access.close(source)
+                    source.close()
         except BaseException:
             os.close(made)
             raise
@@ -216,6 +217,7 @@ class SnapshotTree:
         """Close every directory."""
         self.forget()
         self._root.close()
+        self._parents.close_all()
 
     def __enter__(self) -> Self:
         return self
@@ -261,10 +263,7 @@ class SnapshotTree:
 
     def _start(self) -> Directory:
         """Return the root, with descriptors of its own."""
-        start = Directory((), os.dup(self._root.writable))
-        for lower in self._root.lowers:
-            start.lowers += (os.dup(lower),)
-        return start
+        return Directory((), os.dup(self._root.writable), self._root.lowers)
 
     def _step(
         self, here: Directory, name: bytes, found: Directory | _Missing, *, make: bool
@@ -316,31 +315,31 @@ class SnapshotTree:
     def _look_below(self, here: Directory, name: bytes, result: Directory) -> _Link | None:
         """Gather the parents' directories of a name, down to the first that hides the others."""
         for lower in here.lowers:
-            state = status(lower, name)
+            state = status(lower.descriptor, name)
             if state is None:
                 continue
             if not stat.S_ISDIR(state.st_mode):
                 if result.upper is not None or result.lowers or is_whiteout(state):
                     break
                 if stat.S_ISLNK(state.st_mode):
-                    return _Link(os.readlink(name, dir_fd=lower))
+                    return _Link(os.readlink(name, dir_fd=lower.descriptor))
                 _require_directory(state, result.path)
-            result.lowers += (access.open_directory(name, lower),)
-            if self._hides(result.lowers[-1]):
+            inner = lower.child(name)
+            result.lowers += (inner,)
+            if self._hides(inner.descriptor):
                 break
         return None
 
     def _hides(self, directory: int) -> bool:
         return is_opaque(directory, self._opaque)
 
-    def _nearest(self, directory: Directory, name: bytes) -> int | None:
-        """Open the nearest parent's directory `name`; `None` where no parent has one."""
+    def _nearest(self, directory: Directory, name: bytes) -> LowerDirectory | None:
+        """Return the nearest parent's directory `name`; `None` where no parent has one."""
         for lower in directory.lowers:
-            state = status(lower, name)
+            state = status(lower.descriptor, name)
             if state is None:
                 continue
-            is_directory = stat.S_ISDIR(state.st_mode)
-            return access.open_directory(name, lower) if is_directory else None
+            return lower.child(name) if stat.S_ISDIR(state.st_mode) else None
         return None
 
 

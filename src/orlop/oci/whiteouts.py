@@ -135,7 +135,7 @@ class OverlayWhiteouts(Whiteouts):
         if directory.path:
             self._tree.hide_parents(directory)
             return
-        names = {name for lower in directory.lowers for name in names_in(lower)}
+        names = {name for lower in directory.lowers for name in names_in(lower.descriptor)}
         for name in sorted(names):
             self.hide(directory, name, entry)
 
@@ -158,7 +158,7 @@ class OverlayWhiteouts(Whiteouts):
 def _is_below(directory: Directory, name: bytes) -> bool:
     """Whether the parents show something under `name` in a directory."""
     for lower in directory.lowers:
-        state = status(lower, name)
+        state = status(lower.descriptor, name)
         if state is not None:
             return not is_whiteout(state)
     return False
