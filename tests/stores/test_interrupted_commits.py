@@ -290,3 +290,25 @@ def test_labels_that_a_rolled_back_update_told_the_backend_are_taken_back(
         assert store.stat("work") == before
         backend = backend_of(store).stat(record(store, "work").backend_name)
         assert backend.labels == {"containerd.io/snapshot/mine": "1"}
+
+
+def test_a_killed_process_that_went_on_from_nothing_leaves_the_active_snapshot(
+    tmp_path: Path, snapshotter: str
+) -> None:
+    """What stands on the committed snapshot is not taken for the data that is missing."""
+    root = tmp_path / "young"
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        store.prepare("work", "", {**ROOTED, "containerd.io/snapshot/mine": "1"})
+        data_of(store, "work").write_bytes(WORDS)
+
+    def run() -> None:
+        with orlop.open(root, sync=False) as db, db.update():
+            store = store_of(db, snapshotter)
+            store.commit("done", "work", ROOTED)
+            store.prepare("next", "done", ROOTED)
+            store.commit("last", "next", ROOTED)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    in_a_fork(run)
+    assert check(root, snapshotter) == "work"

@@ -101,7 +101,7 @@ def clean(
         unnamed = {one for one in data if one not in named}
         kept = _kept(domain, name, order, unnamed)
         idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
-        uncertain = _uncertain(domain, stock, order, idle)
+        uncertain = _uncertain(domain, stock, order, idle, unsettled)
         # What is set aside is listed before anything is deleted beside it.
         still = [one for one in data if one in kept and one.name not in claimed]
         sizes = partial(_size, stock)
@@ -148,11 +148,13 @@ def _kept(domain: Domain, name: str, order: Order, unnamed: set[Datum]) -> set[D
     return unnamed & domain.quarantine.kept(name)
 
 
-def _uncertain(domain: Domain, stock: Stock, order: Order, unnamed: set[Datum]) -> Uncertain:
+def _uncertain(
+    domain: Domain, stock: Stock, order: Order, unnamed: set[Datum], unsettled: set[Datum]
+) -> Uncertain:
     """Return what of the unnamed data could be what a record lacks, unless a person released it."""
     if order.release or not unnamed:
         return Uncertain()
-    return domain.transactor.read(partial(stock.uncertain, unnamed=unnamed))
+    return domain.transactor.read(partial(stock.uncertain, unnamed=unnamed, known=unsettled))
 
 
 def _note_uncertain(uncertain: Uncertain, size: Callable[[Datum], int], cleaned: Cleaned) -> None:

@@ -95,7 +95,7 @@ def find_uncertain(
     present: Mapping[str, SnapshotInfo],
     unnamed: Iterable[Datum],
     is_missing: Callable[[str], bool],
-    going: Collection[Datum] = (),
+    known: Collection[Datum] = (),
 ) -> Uncertain:
     """Return which of the unnamed data in a backend could be that of a snapshot without data.
 
@@ -105,14 +105,14 @@ def find_uncertain(
         present: what it has, by its names.
         unnamed: what of that, and of its directories, no metadata names.
         is_missing: asks the backend once more; a snapshot may have been made since `present`.
-        going: what records name that are removed first.
+        known: what records name that are removed first, or whose data is known.
     """
     found = Uncertain(snapshotter)
     unnamed = list(unnamed)
     infos = [present[one.name] for one in unnamed if one.kind == FILES and one.name in present]
     numbered = {one for one in unnamed if one.kind == LEFTOVER and _is_numbered(one.name)}
     for missing in _missing(transaction, snapshotter, present):
-        if Datum(FILES, missing.backend_name, snapshotter) in going:
+        if Datum(FILES, missing.backend_name, snapshotter) in known:
             continue
         data = {Datum(FILES, one.name, snapshotter) for one in infos if missing.could_be(one)}
         data = data or numbered

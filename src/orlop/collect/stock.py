@@ -44,14 +44,14 @@ class Stock(Protocol):
         """Return the data that the metadata of all namespaces names here."""
 
     def uncertain(
-        self, transaction: Transaction, unnamed: Collection[Datum], going: Collection[Datum] = ()
+        self, transaction: Transaction, unnamed: Collection[Datum], known: Collection[Datum] = ()
     ) -> Uncertain:
         """Return which of the unnamed data could be what the metadata names otherwise.
 
         Args:
             transaction: where the metadata is read.
             unnamed: data here that no metadata names.
-            going: what records name that are removed first.
+            known: what records name that are removed first, or whose data is known.
         """
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
@@ -94,7 +94,7 @@ class ContentStock:
         self,
         transaction: Transaction,  # noqa: ARG002 -- as the protocol has it
         unnamed: Collection[Datum],  # noqa: ARG002
-        going: Collection[Datum] = (),  # noqa: ARG002
+        known: Collection[Datum] = (),  # noqa: ARG002
     ) -> Uncertain:
         """Return nothing: blobs and ingests have one name."""
         return Uncertain()
@@ -150,11 +150,11 @@ class SnapshotStock:
         return read_named_snapshots(transaction, self._name)
 
     def uncertain(
-        self, transaction: Transaction, unnamed: Collection[Datum], going: Collection[Datum] = ()
+        self, transaction: Transaction, unnamed: Collection[Datum], known: Collection[Datum] = ()
     ) -> Uncertain:
         """Return what could be the data of snapshots that the backend does not have."""
         present = {one.name: one for one in self._snapshots}
-        return find_uncertain(transaction, self._name, present, unnamed, self._is_missing, going)
+        return find_uncertain(transaction, self._name, present, unnamed, self._is_missing, known)
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, children first."""
