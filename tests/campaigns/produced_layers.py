@@ -29,7 +29,7 @@ PRODUCERS = (
     ("bsdtar", "--format=gnutar"),
     ("bsdtar", "--format=pax", "--xattrs"),
     ("bsdtar", "--format=pax", "--read-sparse"),
-    ("bsdtar", "--format=restricted"),
+    ("bsdtar", "--format=paxr"),
     ("python", str(tarfile.USTAR_FORMAT)),
     ("python", str(tarfile.GNU_FORMAT)),
     ("python", str(tarfile.PAX_FORMAT)),
@@ -128,5 +128,6 @@ def produce(producer: tuple[str, ...], folder: Path) -> bytes:
     environment = os.environ | {"LC_ALL": "C.UTF-8"}
     done = subprocess.run(command, input=listed, env=environment, check=False, capture_output=True)
     # The programs leave out what a format cannot hold, and say so with 1 or 2; the layer is whole.
+    assert done.stdout, done.stderr
     assert done.returncode <= MAX_EXIT_CODE, done.stderr
     return done.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,8 @@ from campaigns.image_documents import ImageDocuments
 from campaigns.produced_layers import PRODUCERS, Tree, is_plain, produce
 from campaigns.seeds import seeds
 from campaigns.tar_archives import TarArchives
-from oci.builder import Built, digest_of
+from oci.builder import Built, digest_of, entry
+from oci.builder import layer as oci_layer
 from oci.document_reading import filled, read_document
 from oci.tar_reading import comparable, read_archive
 from oci.trees import describe
@@ -99,6 +101,33 @@ def test_layers_of_every_producer_are_unpacked_as_containerd_does(
             assert ours == theirs, PRODUCERS[number]
             tally.add("files of produced layers", len(theirs))
     tally.add("produced layers", len(PRODUCERS))
+
+
+@pytest.mark.real("containerd", "ctr", "bsdtar")
+@pytest.mark.root
+@pytest.mark.parametrize("seed", seeds(short=1, long=3))
+def test_archives_of_every_producer_are_imported_as_containerd_does(
+    tmp_path: Path, seed: int, tally: Tally
+) -> None:
+    # Holes within the layer: some of the producers write the blob as a sparse file.
+    holes = bytes(1 << 20).join([b"x" * 5000, b"y" * seed, b"z"])
+    built = Built()
+    built.image([oci_layer(entry("holes", data=holes))], compress=False)
+    layout = built.layout(tmp_path / "layout")
+    for blob in layout.glob("blobs/*/*"):
+        subprocess.run(["fallocate", "--dig-holes", blob], check=False, capture_output=True)
+    (tmp_path / "theirs").mkdir()
+    with Daemon(tmp_path / "theirs") as daemon, open_database(tmp_path / "ours") as database:
+        for number, producer in enumerate(PRODUCERS):
+            archive = tmp_path / f"{number}.tar"
+            archive.write_bytes(produce(producer, layout))
+            name = f"n{number}"
+            daemon.ctr("images", "import", "--snapshotter", "native", archive, namespace=name)
+            theirs = {row[0]: row[2] for row in daemon.rows("images", "ls", namespace=name)}
+            ours = oci.import_image(database.namespace(name), archive, unpack="native")
+            # The name is made of the day, which is the same but at midnight.
+            assert [one.target.digest for one in ours] == list(theirs.values()), producer
+    tally.add("produced archives", len(PRODUCERS))
 
 
 def _own_directory(namespace: Namespace, diff_id: str) -> Path:

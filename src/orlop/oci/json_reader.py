@@ -39,6 +39,7 @@ _LARGEST = 1 << 63
 _OPENS = {ord("{"): ord("}"), ord("["): ord("]")}
 _COMMA, _COLON, _QUOTE, _BRACE, _BRACKET = b',:"{['
 _EMPTY_LIST = re.compile(rb"\[[ \t\n\r]*+\]")
+_NUMBER = b"-0123456789"
 _SPACES = b" \t\n\r"
 # Go's folding of a key of ASCII letters: two other characters count as s and k.
 _FOLDED = {ord(upper): upper.lower() for upper in string.ascii_uppercase} | {
@@ -144,7 +145,7 @@ class _Reader:
             return None if is_cleared or (isinstance(kind, Struct) and kind.optional) else old
         if kind is Scalar.TEXT and head == _QUOTE:
             return self._text()
-        if kind is Scalar.INTEGER and (number := self._integer()) is not None:
+        if kind is Scalar.INTEGER and head in _NUMBER and (number := self._integer()) is not None:
             return number
         return self._composite(kind, head, old)
 
