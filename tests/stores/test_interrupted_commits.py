@@ -16,6 +16,7 @@ import pytest
 
 import orlop
 from backends.killing import steps
+from orlop.backends.commit_intents import CommitIntents
 from orlop.model.errors import AbortedError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 from stores.chains import record
@@ -312,3 +313,28 @@ def test_a_killed_process_that_went_on_from_nothing_leaves_the_active_snapshot(
 
     in_a_fork(run)
     assert check(root, snapshotter) == "work"
+
+
+def test_an_older_database_undoes_the_commit_and_the_newer_one_does_it_again(
+    root: Path, snapshotter: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    meta_db = root / "io.containerd.metadata.v1.bolt" / "meta.db"
+    older = tmp_path / "older.db"
+    shutil.copyfile(meta_db, older)
+    with orlop.open(root, sync=False) as db, monkeypatch.context() as patch:
+        patch.setattr(CommitIntents, "delete", lambda *_: None)  # it dies before it
+        store_of(db, snapshotter).commit("done", "work", ROOTED)
+    newer = tmp_path / "newer.db"
+    meta_db.rename(newer)
+    shutil.copyfile(older, meta_db)
+
+    with orlop.open(root, sync=False) as db:
+        assert readable(store_of(db, snapshotter)) == ["work"]
+        db.gc.run()
+        assert readable(store_of(db, snapshotter)) == ["work"]
+    shutil.copyfile(newer, meta_db)
+
+    with orlop.open(root, sync=False) as db:
+        assert readable(store_of(db, snapshotter)) == ["done"]
+        db.gc.run()
+        assert readable(store_of(db, snapshotter)) == ["done"]
