@@ -11,12 +11,14 @@ class WorldClock:
     """A clock that stands still between steps.
 
     Attributes:
+        is_true: whether it was never set, so that other processes have the same time.
         latest: the latest moment that the wall clock ever had, in seconds since 1970.
     """
 
     def __init__(self, start: Instant) -> None:
         self._wall = start
         self._elapsed = 1_000.0
+        self.is_true = True
         self.latest = start.timestamp()
 
     def now(self) -> Instant:
@@ -34,6 +36,7 @@ class WorldClock:
 
     def jump(self, seconds: float) -> None:
         """Set the clock on the wall, in no time."""
+        self.is_true = False
         self._wall += TimeDelta(seconds=seconds)
         self.latest = max(self.latest, self._wall.timestamp())
 

@@ -15,7 +15,7 @@ import traceback
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from campaigns.world import lives, operations, paths, tampering
+from campaigns.world import lives, operations, outsiders, paths, tampering
 from campaigns.world.archives import make_archives
 from campaigns.world.known import OFF
 from campaigns.world.records import INGEST
@@ -69,12 +69,21 @@ STEPS: Final[dict[str, tuple[int, Callable[[World, random.Random], None]]]] = {
     "move": (1, tampering.move_root),
     "release": (1, tampering.release),
     "child": (1, tampering.child_lives_on),
+    "command": (3, outsiders.command),
+    "daemon": (1, outsiders.daemon),
+    "elsewhere": (1, outsiders.go_elsewhere),
     "jump": (2, jump),
     "time": (1, pass_time),
 }
 """All steps, with how often they are chosen."""
 
 TAMPERING: Final = frozenset({"set back", "lose", "under handle", "power loss", "move", "copy"})
+
+
+DAEMON_EVERY: Final = 100
+"""One of so many histories has a real containerd in it, which takes its time to start."""
+
+DAEMON_WEIGHT: Final = 8
 
 
 class Step(NamedTuple):
@@ -93,15 +102,23 @@ class Outcome:
     counts: dict[str, int] = field(default_factory=dict)
 
 
+def is_daemon_here() -> bool:
+    return os.geteuid() == 0 and all(map(shutil.which, ("containerd", "ctr")))
+
+
 def choose(seed: int) -> list[Step]:
     """Return the steps that a seed stands for."""
     rng = random.Random(seed)
     names = [one for one in STEPS if one not in OFF]
+    has_daemon = seed % DAEMON_EVERY == DAEMON_EVERY - 1 and is_daemon_here()
     # In a share of the histories nobody touches the files: there, no doubt may arise.
     if rng.random() < 0.4:
         names = [one for one in names if one not in TAMPERING]
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or has_daemon:
         names = [one for one in names if one not in {"jump", "time"}]
+    if has_daemon:
+        names += ["daemon"] * DAEMON_WEIGHT
+    names.remove("daemon")
     weights = [STEPS[one][0] for one in names]
     count = rng.randrange(6, 25)
     return [Step(one, rng.randrange(1 << 40)) for one in rng.choices(names, weights, k=count)]
@@ -143,6 +160,7 @@ def run(folder: Path, steps: list[Step]) -> Outcome:
 def _run(folder: Path, steps: list[Step]) -> Outcome:
     archives = make_archives(folder)
     world = World(folder, archives, folder / "root")
+    world.is_relative = any(step.name == "elsewhere" for step in steps)
     with (folder / "log").open("w", encoding="utf-8", buffering=1) as log:
         say = world.say
 

@@ -233,6 +233,7 @@ def at_once(world: World, rng: random.Random) -> None:
         thread.join(SECONDS_MAX)
         if thread.is_alive():
             raise HangError("a thread did not end")
+    world.model.move(world.stable)
     world.stable = None
     if failures:
         raise failures[0]

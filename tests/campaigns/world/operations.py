@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from whenever import TimeDelta
+
 import orlop
 from campaigns.world.archives import PLATFORMS
 from campaigns.world.paths import SNAPSHOTTERS
@@ -17,6 +19,10 @@ from campaigns.world.records import (
     Change,
     Node,
     Record,
+    blob_record,
+    content_node,
+    lease_node,
+    snapshot_node,
 )
 from campaigns.world.seeing import GC
 from campaigns.world.snapshot_operations import (
@@ -25,25 +31,18 @@ from campaigns.world.snapshot_operations import (
     remove_snapshot,
     view_snapshot,
 )
-from campaigns.world.state import (
-    NAMESPACES,
-    ROOT,
-    Block,
-    RefusedError,
-    blob_record,
-    content_node,
-    lease_node,
-    snapshot_node,
-)
+from campaigns.world.state import NAMESPACES, ROOT, Block, RefusedError
 from orlop import Descriptor, Image, LeaseResource
 from orlop.model import digest as digests
 from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from orlop.model.timestamps import format_rfc3339
 from orlop.oci.platforms import Platform
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
+    from campaigns.world.archives import Archive
     from campaigns.world.records import Expiry
     from campaigns.world.state import World
 
@@ -58,41 +57,7 @@ def import_image(world: World, rng: random.Random) -> None:
     archive, architecture = rng.choice(world.archives), rng.choice(PLATFORMS)
     snapshotter = rng.choice((None, None, *SNAPSHOTTERS))
     world.say(f"import {name} {archive.name} {architecture} unpack={snapshotter}")
-    manifest = archive.manifests[architecture]
-    image, index = Node(name, IMAGE, archive.name), content_node(name, archive.index)
-    records = {
-        image: Record(frozenset({index}), is_root=True),
-        index: blob_record(
-            archive.index,
-            archive.blobs[archive.index],
-            refs=frozenset({content_node(name, manifest.digest)}),
-        ),
-        content_node(name, manifest.digest): blob_record(
-            manifest.digest,
-            archive.blobs[manifest.digest],
-            refs=frozenset(content_node(name, one) for one in [manifest.config, *manifest.layers]),
-        ),
-    }
-    top: frozenset[Node] = frozenset()
-    if snapshotter is not None:
-        parent: frozenset[Node] = frozenset()
-        for chain_id, marker in zip(manifest.chain, manifest.markers, strict=True):
-            node = snapshot_node(name, snapshotter, chain_id)
-            records[node] = Record(parent, marker=marker)
-            parent = top = frozenset({node})
-    for digest in [manifest.config, *manifest.layers]:
-        refs = top if digest == manifest.config else frozenset()
-        blob = blob_record(digest, archive.blobs[digest], refs=refs)
-        records[content_node(name, digest)] = blob
-    lease = world.lease_in_force(name)
-    change = Change(
-        records=records,
-        added={} if lease is None else {lease: frozenset(records) - {image}},
-        guard=image,
-        late=frozenset(one for one in records if one.type == SNAPSHOT),
-        merges=True,
-    )
-    with world.attempt(change):
+    with world.attempt(import_change(world, name, archive, architecture, snapshotter)):
         orlop.oci.import_image(
             world.namespace(name),
             archive.path,
@@ -100,6 +65,38 @@ def import_image(world: World, rng: random.Random) -> None:
             unpack=snapshotter,
         )
     world.count("imports")
+
+
+def import_change(
+    world: World, name: str, archive: Archive, architecture: str, snapshotter: str | None
+) -> Change:
+    """Return what the import of a platform of an image does to the records."""
+    manifest = archive.manifests[architecture]
+    image, index = Node(name, IMAGE, archive.name), content_node(name, archive.index)
+    below = [manifest.config, *manifest.layers]
+    refs = {
+        archive.index: {content_node(name, manifest.digest)},
+        manifest.digest: {content_node(name, one) for one in below},
+    }
+    records = {image: Record(frozenset({index}), is_root=True)}
+    if snapshotter is not None:
+        parent: frozenset[Node] = frozenset()
+        for chain_id, marker in zip(manifest.chain, manifest.markers, strict=True):
+            node = snapshot_node(name, snapshotter, chain_id)
+            records[node] = Record(parent, marker=marker)
+            parent = frozenset({node})
+        refs[manifest.config] = {*parent}
+    for digest in [archive.index, manifest.digest, *below]:
+        held = frozenset(refs.get(digest, ()))
+        records[content_node(name, digest)] = blob_record(digest, archive.blobs[digest], refs=held)
+    lease = world.lease_in_force(name)
+    return Change(
+        records=records,
+        added={} if lease is None else {lease: frozenset(records) - {image}},
+        guard=image,
+        late=frozenset(one for one in records if one.type == SNAPSHOT),
+        merges=True,
+    )
 
 
 def payload(number: int) -> tuple[bytes, str]:
@@ -241,6 +238,21 @@ def tag_image(world: World, rng: random.Random) -> None:
             images.create(image)
 
 
+def expire_image(world: World, rng: random.Random) -> None:
+    """Let an image end by itself after some time."""
+    node = world.some(rng, IMAGE)
+    seconds = rng.choice((HOUR, 48 * HOUR))
+    world.say(f"{node} expires after {seconds / HOUR} h")
+    images = world.namespace(node.namespace).images
+    label = f"{GC}expire"
+    moment = world.clock.now() + TimeDelta(seconds=seconds)
+    record = replace(world.model.records[node], expiry=_expiry(world, seconds))
+    with world.attempt(Change(records={node: record}), NotFoundError):
+        image = images.get(node.key)
+        changed = replace(image, labels={label: format_rfc3339(moment)})
+        images.update(changed, [f"labels.{label}"])
+
+
 def delete_image(world: World, rng: random.Random) -> None:
     node = world.some(rng, IMAGE)
     world.say(f"delete {node}")
@@ -355,6 +367,7 @@ OPERATIONS: Final[dict[str, tuple[int, Callable[[World, random.Random], None]]]]
     "delete blob": (1, delete_blob),
     "label": (2, label_blob),
     "tag": (3, tag_image),
+    "expire image": (1, expire_image),
     "delete image": (3, delete_image),
     "prepare": (5, prepare),
     "commit": (4, commit),

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
+from campaigns.world.paths import blob_path
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from campaigns.world.clocks import WorldClock
 
@@ -209,6 +211,12 @@ class Model:
             if node in record.refs:
                 self.records[other] = replace(record, refs=record.refs - {node})
 
+    def move(self, stable: Collection[Node]) -> None:
+        """Look anew for the files of all but some records: they may have been made again."""
+        for node, record in self.records.items():
+            if record.marker is not None and node not in stable:
+                self.records[node] = replace(record, datum=None)
+
     def held(self, clock: WorldClock, handle: int) -> set[Node]:
         """Return the records that are reached from a root that is certainly in force."""
         reached: set[Node] = set()
@@ -240,3 +248,20 @@ def _without_late(change: Change) -> Change:
     }
     added = {node: refs - change.late for node, refs in change.added.items()}
     return replace(change, records=records, added=added)
+
+
+def blob_record(digest: str, data: bytes, **more: object) -> Record:
+    datum = Datum(blob_path(digest), data)
+    return Record(datum=datum, **more)  # type: ignore[arg-type]
+
+
+def lease_node(namespace: str, lease_id: str) -> Node:
+    return Node(namespace, LEASE, lease_id)
+
+
+def content_node(namespace: str, digest: str) -> Node:
+    return Node(namespace, CONTENT, digest)
+
+
+def snapshot_node(namespace: str, snapshotter: str, key: str) -> Node:
+    return Node(namespace, SNAPSHOT, f"{snapshotter}/{key}")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from campaigns.world.paths import SNAPSHOTTERS
-from campaigns.world.records import SNAPSHOT, Change, Record
-from campaigns.world.state import NAMESPACES, ROOT, RefusedError, snapshot_node
+from campaigns.world.records import SNAPSHOT, Change, Record, snapshot_node
+from campaigns.world.state import NAMESPACES, ROOT, RefusedError
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:

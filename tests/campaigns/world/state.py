@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from whenever import Instant
@@ -14,7 +16,7 @@ import orlop
 from campaigns.world import paths
 from campaigns.world.clocks import WorldClock
 from campaigns.world.known import OFF
-from campaigns.world.records import CONTENT, LEASE, SNAPSHOT, Change, Datum, Model, Node, Record
+from campaigns.world.records import SNAPSHOT, Change, Datum, Model, Node, Record
 from campaigns.world.seeing import see
 from orlop.model.errors import OrlopError, UnavailableError
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from campaigns.world.archives import Archive
     from campaigns.world.records import Seen
@@ -32,7 +33,6 @@ READINGS_MAX = 100
 BLOCK_SECONDS = 3600.0
 ROOT = {"containerd.io/gc.root": "held"}
 NAMESPACES = ("a", "b")
-START = Instant.from_utc(2026, 11, 24, 22)
 
 
 class RefusedError(Exception):
@@ -72,6 +72,8 @@ class World:
         archives: the images that can be imported.
         is_doubtful: whether anything was done to files that leads to a doubt.
         is_strained: whether the handle was hurt: its file was replaced, or it was interrupted.
+        is_relative: whether the root is opened by a path that is relative to the folder.
+        other_root: the files of another root, to which nothing may be done.
         is_torn: whether snapshots may be missing in their backend since databases were mixed.
         stable: while several threads are at work, what was held before.
         newest: the newest databases, while others are in place.
@@ -81,7 +83,7 @@ class World:
     archives: list[Archive]
     root: Path
     model: Model = field(default_factory=Model)
-    clock: WorldClock = field(default_factory=lambda: WorldClock(START))
+    clock: WorldClock = field(default_factory=lambda: WorldClock(Instant.now()))
     database: Database | None = None
     handle: int = 0
     blocks: list[Block] = field(default_factory=list)
@@ -89,6 +91,8 @@ class World:
     newest: Newest | None = None
     stable: set[Node] | None = None
     is_torn: bool = False
+    is_relative: bool = False
+    other_root: dict[Path, bytes] = field(default_factory=dict)
     is_doubtful: bool = False
     is_strained: bool = False
     log: list[str] = field(default_factory=list)
@@ -118,7 +122,9 @@ class World:
         """
         if self.database is None:
             try:
-                self.database = orlop.open(self.root, clock=self.clock, sync=False, timeout=3.0)
+                self.database = orlop.open(
+                    self.open_as(), clock=self.clock, sync=False, timeout=3.0
+                )
             except OrlopError as error:
                 if self.is_consistent:
                     raise
@@ -127,6 +133,13 @@ class World:
             self.handle += 1
             self.is_strained = False
         return self.database
+
+    def open_as(self) -> Path:
+        """Return the path by which the root is opened: a relative one counts from its folder."""
+        if not self.is_relative:
+            return self.root
+        os.chdir(self.folder)
+        return Path(self.root.name)
 
     def namespace(self, name: str) -> Namespace:
         return self.open().namespace(name)
@@ -241,6 +254,9 @@ class World:
         Raises:
             AssertionError: something is.
         """
+        for path, contents in self.other_root.items():
+            assert path.exists(), f"{path} of another root is lost"
+            assert path.read_bytes() == contents, f"{path} of another root was changed"
         for datum in self.model.foreign:
             assert paths.holds(self.root, datum), f"what another database names: {datum} is lost"
         if self.is_consistent:
@@ -276,7 +292,10 @@ class World:
             record = self.model.records[node]
             lost = {ref for ref in record.refs - seen[node].refs if ref in self.model.records}
             assert not lost, f"{node} refers to {[*map(str, lost)]} no more"
-            assert seen[node].has_data, f"{node} is held, and its backend does not have it"
+            if not seen[node].has_data:
+                # What a process left half-way is undone by the next one that writes.
+                snapshotter, key = node.key.split("/", 1)
+                self.namespace(node.namespace).snapshots(snapshotter).stat(key)
 
     def _locate(self, seen: dict[Node, Seen]) -> None:
         """Find out where data is, once its record is there."""
@@ -365,20 +384,3 @@ class World:
     def release(self) -> None:
         """Note that a person let all go that no database in place names."""
         self.model.foreign.clear()
-
-
-def blob_record(digest: str, data: bytes, **more: object) -> Record:
-    datum = Datum(paths.blob_path(digest), data)
-    return Record(datum=datum, **more)  # type: ignore[arg-type]
-
-
-def lease_node(namespace: str, lease_id: str) -> Node:
-    return Node(namespace, LEASE, lease_id)
-
-
-def content_node(namespace: str, digest: str) -> Node:
-    return Node(namespace, CONTENT, digest)
-
-
-def snapshot_node(namespace: str, snapshotter: str, key: str) -> Node:
-    return Node(namespace, SNAPSHOT, f"{snapshotter}/{key}")
