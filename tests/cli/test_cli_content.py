@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -61,6 +63,31 @@ def test_an_interrupted_ingest_goes_on_where_it_stopped(orlop: Orlop) -> None:
 
     assert orlop("content", "cat", DIGEST).raw == DATA
     assert orlop("content", "ingests", "--json").objects() == []
+
+
+@pytest.mark.parametrize("is_file", [False, True])
+def test_an_ingest_starts_over_where_other_data_was_written_before(
+    orlop: Orlop, tmp_path: Path, *, is_file: bool
+) -> None:
+    with (
+        library.open(orlop.root) as database,
+        database.namespace("default").content.writer("ref") as writer,
+    ):
+        writer.write(b"other")
+
+    file = tmp_path / "data"
+    if is_file:
+        file.write_bytes(DATA)
+        orlop("content", "ingest", "ref", file, "--expected", DIGEST)
+    else:
+        os.mkfifo(file)
+        feeder = threading.Thread(target=file.write_bytes, args=(DATA,))
+        feeder.start()
+        failed = orlop("content", "ingest", "ref", file, "--expected", DIGEST, code=5)
+        feeder.join()
+        assert "run the command again" in failed.err
+        orlop("content", "ingest", "ref", "-", "--expected", DIGEST, stdin=DATA)
+    assert orlop("content", "cat", DIGEST).raw == DATA
 
 
 def test_ingest_of_what_is_there(orlop: Orlop) -> None:

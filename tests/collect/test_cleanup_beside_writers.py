@@ -327,7 +327,7 @@ def test_an_ingest_that_is_opened_again_when_what_was_left_of_it_is_about_to_go(
     left.close()
 
     def reopen() -> None:
-        with ns.content.writer("ref") as writer:
+        with ns.content.writer("ref", resume=True) as writer:
             assert writer.status().offset == len(b"first ")
             writer.write(b"second")
 
@@ -335,7 +335,7 @@ def test_an_ingest_that_is_opened_again_when_what_was_left_of_it_is_about_to_go(
     assert database.gc.run().deleted == 0
     assert "default/1/ref" in found[0]
     assert ingests_on_disk(database) == {"default/1/ref"}
-    with ns.content.writer("ref") as writer:
+    with ns.content.writer("ref", resume=True) as writer:
         writer.commit(expected=digests.from_bytes(b"first second"), labels=ROOT)
 
 

@@ -136,7 +136,7 @@ def test_an_ingest_opened_again_keeps_its_data(database: Database, clock: Settab
     with ns.content.writer("upload") as writer:
         writer.write(b"first")
     clock.advance(hours=25)
-    with ns.content.writer("upload") as writer:  # the expiry is moved on
+    with ns.content.writer("upload", resume=True) as writer:  # the expiry is moved on
         assert writer.status().offset == 5
     assert database.gc.run().removed == {}
     assert ns.content.status("upload").offset == 5

@@ -205,7 +205,7 @@ class Player:
 
     def _writer_open(self, namespace: Namespace, given: Operation) -> Any:
         self._writers[given["writer"]] = namespace.content.writer(
-            given["ref"], size=given.get("size", 0), expected=given.get("digest", "")
+            given["ref"], size=given.get("size", 0), expected=given.get("digest", ""), resume=True
         )
         return self._writer_status(namespace, given)
 
@@ -221,10 +221,11 @@ class Player:
 
     def _writer_commit(self, _: Namespace, given: Operation) -> None:
         with self._writers.pop(given["writer"]) as writer:
-            writer.commit(
+            writer.commit_as_given(
                 size=given.get("size", 0),
                 expected=given.get("digest", ""),
                 labels=given.get("labels"),
+                relabel=False,
             )
 
     def _writer_close(self, _: Namespace, given: Operation) -> None:

@@ -77,7 +77,7 @@ def test_resume(ns: Namespace) -> None:
         writer.write(DATA[:4])
         with pytest.raises(UnavailableError):
             ns.content.writer("ref")
-    with ns.content.writer("ref") as writer:
+    with ns.content.writer("ref", resume=True) as writer:
         assert writer.status().offset == 4
         writer.write(DATA[4:])
         writer.commit(expected=digest_of(DATA))
@@ -87,7 +87,7 @@ def test_resume(ns: Namespace) -> None:
 def test_resume_truncate(ns: Namespace) -> None:
     with ns.content.writer("ref") as writer:
         writer.write(b"wrong")
-    with ns.content.writer("ref") as writer:
+    with ns.content.writer("ref", resume=True) as writer:
         writer.truncate(0)
         writer.write(DATA)
         writer.commit(expected=digest_of(DATA))
@@ -129,7 +129,7 @@ def test_commit_error_state(ns: Namespace) -> None:
             with pytest.raises(FailedPreconditionError):
                 writer.commit(size=size, expected=expected)
         assert ns.content.status("ref").offset == len(DATA)
-    with ns.content.writer("ref") as writer:
+    with ns.content.writer("ref", resume=True) as writer:
         writer.commit()
         with pytest.raises(FailedPreconditionError):
             writer.commit()
@@ -142,8 +142,8 @@ def test_bad_labels_close_the_writer(ns: Namespace) -> None:
         for labels in ({"k": "v" * 4096}, {"": "v"}):
             with pytest.raises((InvalidArgumentError, FailedPreconditionError)):
                 writer.commit(labels=labels)
-    with ns.content.writer("ref") as writer:
-        writer.commit()
+    with ns.content.writer("ref", resume=True) as writer:
+        writer.commit(expected=digest_of(DATA))
 
 
 def test_content_leased(ns: Namespace) -> None:
@@ -200,8 +200,8 @@ def test_a_lease_that_does_not_exist(ns: Namespace, db: Database) -> None:
             writer.commit()
     assert ingest(ns, "other") is None
     assert list(db.content_backend.walk()) == []
-    with ns.content.writer("ref") as writer:
-        writer.commit()
+    with ns.content.writer("ref", resume=True) as writer:
+        writer.commit(expected=digest_of(DATA))
 
 
 def test_delete_takes_only_the_name(ns: Namespace, db: Database) -> None:

@@ -22,7 +22,7 @@ def test_writing_to_a_shared_ingest_goes_on_where_its_own_data_ends(
     with other.content.writer("ref") as writer:
         writer.write(DATA[:3])
 
-    with other.content.writer("ref", expected=digest) as writer:
+    with other.content.writer("ref", expected=digest, resume=True) as writer:
         assert writer.status().offset == len(DATA), "it stands for the whole blob"
         writer.write(b" and more")
         assert writer.digest() == digest_of(DATA + b" and more")

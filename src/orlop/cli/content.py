@@ -14,7 +14,7 @@ from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError
+from orlop.model.errors import FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orlop.cli.session import Session
     from orlop.database import Database
     from orlop.namespace import Namespace
+    from orlop.stores.content_writer import ContentWriter
 
 app = typer.Typer(help="Content: blobs by their digest.")
 
@@ -94,12 +95,13 @@ def ingest(
     with session.writing(create=True) as database:
         content = session.target(database).content
         source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
-        with source, content.writer(ref, size=size, expected=expected) as writer:
-            if expected:
-                _skip(source, writer.status().offset)
-            else:
-                # Nothing would tell if this is not the data that the first part came from.
-                writer.truncate(0)
+        # Without a digest nothing would tell that older bytes are of other data.
+        resume = bool(expected)
+        with (
+            source,
+            content.writer(ref, size=size, expected=expected, resume=resume) as writer,
+        ):
+            _skip(source, writer)
             while chunk := source.read(_CHUNK_BYTES):
                 writer.write(chunk)
             digest = expected or writer.digest()
@@ -108,10 +110,29 @@ def ingest(
     session.output.document(as_json(info), [info.digest])
 
 
-def _skip(source: BinaryIO, count: int) -> None:
-    """Pass over what was written before; the digest is checked over all of it."""
+def _skip(source: BinaryIO, writer: ContentWriter) -> None:
+    """Pass over what was written before, if that is how the data begins; else start over.
+
+    Raises:
+        FailedPreconditionError: it is not, and the data cannot be read again.
+    """
+    written = writer.status().offset
+    if not written:
+        return
+    begin = source.tell() if source.seekable() else None
+    running, count = digests.new_hash(digests.algorithm(writer.digest())), written
     while count and (chunk := source.read(min(count, _CHUNK_BYTES))):
+        running.update(chunk)
         count -= len(chunk)
+    if digests.of_hash(running) == writer.digest():
+        return
+    writer.truncate(0)
+    if begin is None:
+        raise FailedPreconditionError(
+            f"the {written} bytes of this ingest that were written before are not how the data "
+            "begins; they were discarded: run the command again"
+        )
+    source.seek(begin)
 
 
 @app.command()

@@ -136,8 +136,6 @@ def _write(
         status = writer.status()
         # A writer that knows its digest stands for a blob of another namespace: complete.
         if status.expected != descriptor.digest:
-            if status.offset:
-                writer.truncate(0)
             _copy(writer, opener, descriptor, work, progress)
         writer.commit(size=descriptor.size, expected=descriptor.digest, labels=labels)
     except AlreadyExistsError:

@@ -185,9 +185,15 @@ class ContentStore:
             attachment.detach(self.scope, update, leases.INGESTS, ref)
 
     def writer(
-        self, ref: str, *, size: int = 0, expected: str = "", media_type: str = ""
+        self,
+        ref: str,
+        *,
+        size: int = 0,
+        expected: str = "",
+        media_type: str = "",
+        resume: bool = False,
     ) -> ContentWriter:
-        """Open the ingest `ref`: a new one, or an old one where it stopped.
+        """Open the ingest `ref`, empty: what an earlier writer left in it is discarded.
 
         Where the backend has the expected blob already, and the sharing policy allows it, the
         ingest stands for that blob: it is complete, and only needs to be committed.
@@ -196,9 +202,11 @@ class ContentStore:
 
         Args:
             ref: what to call it.
-            size: what the size will be, in bytes; 0: not known.
-            expected: what the digest will be; empty: not known.
+            size: what the size will be, in bytes; 0: not known. The commit verifies it.
+            expected: what the digest will be; empty: not known. The commit verifies it.
             media_type: of the blob, for the event that tells of it.
+            resume: whether to go on behind the bytes that an earlier writer left; how many
+                there are is the `offset` of the writer's status.
 
         Raises:
             AlreadyExistsError: this namespace has the expected blob. The lease in force, if
@@ -216,6 +224,7 @@ class ContentStore:
             size=size,
             expected=expected,
             media_type=media_type,
+            resume=resume,
         )
         exists, writer = False, None
         try:

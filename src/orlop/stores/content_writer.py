@@ -21,14 +21,16 @@ from orlop.model.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
 from orlop.stores import attachment
 from orlop.stores.checks import check_labels
+from orlop.stores.merging import merged
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from types import TracebackType
     from typing import Self
 
     from whenever import Instant
 
+    from orlop.kv import Bucket
     from orlop.model.backends import BackendWriter, ContentBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
@@ -49,6 +51,7 @@ class Opening:
         size: what the size will be, in bytes; 0: not known.
         expected: what the digest will be; empty: not known.
         media_type: for the event that tells of the blob.
+        resume: whether to go on behind what was written before, instead of from empty.
     """
 
     scope: Scope
@@ -58,6 +61,7 @@ class Opening:
     size: int = 0
     expected: str = ""
     media_type: str = ""
+    resume: bool = False
 
     def open(self, update: Update, *, shared_size: int | None) -> ContentWriter:
         """Note the ingest and return its writer.
@@ -80,7 +84,7 @@ class Opening:
             return ContentWriter(shared, backend_ref, started)
         # The expected digest is not passed on. It was checked against this namespace; what
         # others have must be written here before it is seen here.
-        backend_writer = self.backend.writer(backend_ref, size=self.size)
+        backend_writer = self.data_writer(backend_ref, self.size)
         try:
             self._note(update, started)
         except BaseException:
@@ -88,6 +92,17 @@ class Opening:
             raise
         update.changes.content_made = True
         return ContentWriter(self, backend_ref, started, backend_writer)
+
+    def data_writer(self, backend_ref: str, size: int) -> BackendWriter:
+        """Return a writer of the ingest's own data: empty, unless older bytes are asked for."""
+        writer = self.backend.writer(backend_ref, size=size)
+        try:
+            if not self.resume and writer.status().offset:
+                writer.truncate(0)
+        except BaseException:
+            writer.close()
+            raise
+        return writer
 
     def _note(self, update: Update, now: Instant, *, expected: str = "") -> None:
         bucket = ingests.create(update.transaction, self.scope.namespace)
@@ -103,7 +118,8 @@ class ContentWriter:
 
     As a context manager it closes at the end; what was written but not committed is kept,
     for a later resume. A writer that stands for a blob of another namespace is complete from
-    the start; it copies the blob first if more is written.
+    the start. If something is written all the same, that is the whole of the data; a writer
+    that resumes copies the blob first.
     """
 
     def __init__(
@@ -118,13 +134,14 @@ class ContentWriter:
         self._backend_ref = backend_ref
         self._started = started
         self._backend_writer = backend_writer
+        self._older_bytes = 0 if backend_writer is None else backend_writer.status().offset
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append `data`; return how many bytes that was."""
         if self._backend_writer is None:
             if not data:
                 return 0
-            self._backend_writer = self._copied(self._opening.size)
+            self._backend_writer = self._copied(self._opening.size if self._opening.resume else 0)
         return self._backend_writer.write(data)
 
     def digest(self) -> str:
@@ -160,24 +177,59 @@ class ContentWriter:
             self._backend_writer = self._copied(size)
         else:
             self._backend_writer.truncate(size)
+            self._older_bytes = 0
 
     def commit(
         self, *, size: int = 0, expected: str = "", labels: Mapping[str, str] | None = None
     ) -> None:
         """Make the blob part of the namespace, durably; the ingest ends.
 
+        Size and digest with which the writer was opened are verified whether they are given
+        again or not.
+
         Args:
-            size: what the size must be, in bytes; 0 for any.
-            expected: what the digest must be; empty for any.
-            labels: of the blob.
+            size: what the size must be, in bytes; 0 for that of the opening, if any.
+            expected: what the digest must be; empty for that of the opening, if any.
+            labels: of the blob. One that the namespace has already gets them, too.
 
         Raises:
-            AlreadyExistsError: the namespace has that blob already. The ingest has ended, and
-                the lease in force, if there is one, holds the blob now.
-            FailedPreconditionError: size or digest differ; the ingest stays.
+            AlreadyExistsError: the namespace has that blob already. The ingest has ended, the
+                blob has the labels, and the lease in force, if there is one, holds it now.
+            FailedPreconditionError: size or digest differ from the data or from the opening;
+                the ingest stays.
             InvalidArgumentError: a label is invalid.
             NotFoundError: the lease in force does not exist.
             AbortedError: the ingest was aborted or collected while it was written.
+        """
+        opened = self._opening
+        try:
+            self._refuse_other("size", size, opened.size)
+            self._refuse_other("digest", expected, opened.expected)
+        except BaseException:
+            self.close()
+            raise
+        self.commit_as_given(
+            size=size or opened.size, expected=expected or opened.expected, labels=labels
+        )
+
+    def commit_as_given(
+        self,
+        *,
+        size: int = 0,
+        expected: str = "",
+        labels: Mapping[str, str] | None = None,
+        relabel: bool = True,
+    ) -> None:
+        """Commit as `commit` does, but verify only what is given here, as containerd does.
+
+        Args:
+            size: as for `commit`; 0 for any.
+            expected: as for `commit`; empty for any.
+            labels: of the blob.
+            relabel: whether a blob that the namespace has already gets the labels; containerd
+                drops them.
+
+        Raises: as `commit`.
         """
         if self._backend_writer is not None:
             self._backend_writer.sync()
@@ -186,7 +238,7 @@ class ContentWriter:
             named = {self._backend_ref, self.digest(), expected} - {""}
             update.held.enter_context(self._opening.claims.claim(*named))
             info = self._commit_data(update, size, expected, labels or {})
-            exists = self._note(update, info)
+            exists = self._note(update, info, relabel=relabel)
         if exists:
             raise AlreadyExistsError(f"content {info.digest}")
 
@@ -227,7 +279,7 @@ class ContentWriter:
         else:
             update.changes.content_made = True
             # Another namespace may have it, or had it until the next collection.
-            with contextlib.suppress(AlreadyExistsError):
+            with self._telling_of_older_bytes(), contextlib.suppress(AlreadyExistsError):
                 writer.commit(size=actual_size, expected=expected)
             # What was verified may have another algorithm than the writer's own.
             actual = expected or writer.digest()
@@ -250,12 +302,33 @@ class ContentWriter:
         writer = self._backend_writer
         actual = self._opening.size if writer is None else writer.status().offset
         if size and size != actual:
-            raise FailedPreconditionError(
-                f'"{self._opening.ref}" failed size validation: {actual} != {size}'
-            )
+            with self._telling_of_older_bytes():
+                raise FailedPreconditionError(
+                    f'"{self._opening.ref}" failed size validation: {actual} != {size}'
+                )
         return actual
 
-    def _note(self, update: Update, info: ContentInfo) -> bool:
+    def _refuse_other(self, what: str, given: object, opened: object) -> None:
+        if given and opened and given != opened:
+            raise FailedPreconditionError(
+                f'"{self._opening.ref}": the {what} {given} is not the one that the writer was '
+                f"opened with, {opened}: nothing was committed"
+            )
+
+    @contextlib.contextmanager
+    def _telling_of_older_bytes(self) -> Iterator[None]:
+        """Add to an error about the data that part of them was not written by this writer."""
+        try:
+            yield
+        except FailedPreconditionError as error:
+            if not self._older_bytes:
+                raise
+            raise FailedPreconditionError(
+                f"{error.context}; the writer began with {self._older_bytes} older bytes: "
+                "truncate it to 0, or open it without resume, and write all data"
+            ) from error
+
+    def _note(self, update: Update, info: ContentInfo, *, relabel: bool) -> bool:
         """Name the blob, end the ingest; return whether the blob was named already."""
         scope, ref = self._opening.scope, self._opening.ref
         blobs = content.create(update.transaction, scope.namespace)
@@ -269,6 +342,8 @@ class ContentWriter:
                 size=info.size,
                 media_type=self._opening.media_type,
             )
+        elif relabel and info.labels:
+            _relabel(blobs, info)
         ingests.delete(ingests.find(update.transaction, scope.namespace), ref)
         attachment.detach(scope, update, leases.INGESTS, ref)
         attachment.attach(scope, update, leases.CONTENT, info.digest)
@@ -277,7 +352,7 @@ class ContentWriter:
     def _copied(self, size: int) -> BackendWriter:
         """Return a writer of an own ingest that begins with `size` bytes of the shared blob."""
         opening = self._opening
-        writer = opening.backend.writer(self._backend_ref, size=size)
+        writer = opening.data_writer(self._backend_ref, size)
         try:
             offset = writer.status().offset
             with opening.backend.open(opening.expected) as blob:
@@ -288,3 +363,13 @@ class ContentWriter:
             writer.close()
             raise
         return writer
+
+
+def _relabel(blobs: Bucket, given: ContentInfo) -> None:
+    """Give a named blob further labels; what its own labels hold goes on being held."""
+    stored = content.read(blobs, given.digest)
+    if stored is None:
+        return
+    labels = merged(stored.labels, given.labels)
+    if labels != dict(stored.labels):
+        content.write(blobs, replace(stored, labels=labels, updated_at=given.updated_at))

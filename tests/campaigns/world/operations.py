@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from campaigns.world.archives import Archive
     from campaigns.world.records import Expiry
     from campaigns.world.state import World
+    from orlop.stores.content_writer import ContentWriter
 
 BLOBS: Final = 8
 NAMES: Final = 3
@@ -184,12 +185,8 @@ def finish_part(world: World, rng: random.Random) -> None:
             world.say("  was there")
 
 
-def resumed(world: World, namespace: str, ref: str):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    content = world.namespace(namespace).content
-    try:
-        return content.writer(ref, resume=True)  # type: ignore[call-arg]
-    except TypeError:
-        return content.writer(ref)
+def resumed(world: World, namespace: str, ref: str) -> ContentWriter:
+    return world.namespace(namespace).content.writer(ref, resume=True)
 
 
 def delete_blob(world: World, rng: random.Random) -> None:
