@@ -120,7 +120,11 @@ def test_what_is_set_aside_is_listed_and_released(with_image: Orlop) -> None:
     assert (plan["freed_bytes"], plan["set_aside_bytes"]) == (0, 5)
     assert "meta.db is not as Orlop left it" in plan["doubt"]
     assert [one["bytes"] for one in plan["remove"]] == [0]
-    assert "5 B are set aside, and stay on disk" in with_image("gc", "plan").lines
+    assert (plan["eventually_freed_bytes"], plan["remove"][0]["eventual_bytes"]) == (5, 5)
+    lines = with_image("gc", "plan").lines
+    assert any("which frees 5 B in the end" in line for line in lines)
+    assert "this run would free 0 B of that; orlop gc run --release frees all" in lines
+    assert "5 B are set aside, and stay on disk" in lines
     assert with_image("gc", "run", "--json").document()["set_aside_bytes"] == 5
 
     [listed] = with_image("gc", "quarantine", "--json").document()["set_aside"]

@@ -19,8 +19,8 @@ import orlop
 from backends.killing import KILLED
 from collect.making import make_blob, make_image
 from collect.settable import SettableClock
-from orlop.collect import mark_of_period
-from orlop.model.errors import DataLossError, FailedPreconditionError
+from orlop.collect import Settings, mark_of_period
+from orlop.model.errors import AbortedError, DataLossError, FailedPreconditionError
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
@@ -329,3 +329,21 @@ def test_a_damaged_list_stops_the_cleanup(tmp_path: Path) -> None:
         assert set_back.is_untouched()
         with pytest.raises(DataLossError, match=r"quarantine\.json is damaged"):
             database.gc.quarantine()
+
+
+def test_a_schedule_may_confirm(tmp_path: Path) -> None:
+    """Without, it would be refused for ever on a root that another program wrote last."""
+    set_back = SetBack(tmp_path, kept=4, lost=1)
+    set_back.put("old", META)
+    with set_back.open() as database:
+        database.namespace("default").images.delete("image-0")
+        with pytest.raises(AbortedError, match="confirm"):
+            database.gc.schedule().request().wait(timeout=60)
+    set_back.put("old", META)
+    with set_back.open() as database:
+        database.namespace("default").images.delete("image-0")
+        scheduler = database.gc.schedule(Settings(confirm=True))
+        statistics = scheduler.request().wait(timeout=60)
+        assert statistics.removed == {"content": 4, "snapshot": 3}
+        assert statistics.set_aside_bytes > 0
+        assert set_back.is_untouched()

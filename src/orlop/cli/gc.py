@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from orlop.cli.session import Session
     from orlop.collect.graph import Graph
     from orlop.collect.omission import Omission
-    from orlop.collect.plan import Plan
+    from orlop.collect.plan import Plan, Removal
     from orlop.collect.quarantine import SetAside
     from orlop.collect.statistics import Statistics
 
@@ -94,6 +94,7 @@ class _Shown:
                     "namespace": removal.namespace,
                     "key": removal.key,
                     "bytes": removal.bytes,
+                    **self._eventual(removal),
                     "reason": removal.reason,
                 }
                 for removal in self._removals
@@ -108,7 +109,16 @@ class _Shown:
         """Return what is said only where data is set aside instead of deleted."""
         if self._doubt is None and not self._set_aside_bytes:
             return {}
-        return {"doubt": self._doubt, "set_aside_bytes": self._set_aside_bytes}
+        return {
+            "doubt": self._doubt,
+            "set_aside_bytes": self._set_aside_bytes,
+            "eventually_freed_bytes": self._freed_bytes + self._set_aside_bytes,
+        }
+
+    def _eventual(self, removal: Removal) -> dict[str, object]:
+        return (
+            {"eventual_bytes": removal.bytes + removal.set_aside_bytes} if self._reserve() else {}
+        )
 
     def lines(self) -> Iterator[str]:
         if self._removals:
@@ -119,16 +129,23 @@ class _Shown:
                         removal.type,
                         cell(removal.namespace),
                         removal.key,
-                        human_size(removal.bytes),
+                        human_size(removal.bytes + removal.set_aside_bytes),
                         removal.reason,
                     )
                     for removal in self._removals
                 ],
             )
+        in_the_end = " in the end" if self._set_aside_bytes else ""
         yield (
             f"{len(self._removals)} would be removed, which frees "
-            f"{human_size(self._freed_bytes)}; {self._kept} are held"
+            f"{human_size(self._freed_bytes + self._set_aside_bytes)}{in_the_end}; "
+            f"{self._kept} are held"
         )
+        if self._set_aside_bytes:
+            yield (
+                f"this run would free {human_size(self._freed_bytes)} of that; "
+                "orlop gc run --release frees all"
+            )
         if self._reserve():
             yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
         if self._doubt is not None:

@@ -33,6 +33,10 @@ class Settings:
             0: only deletions and requests count.
         schedule_delay: how long a collection that is to run at once is put off.
         startup_delay: after what time the first one runs; nothing: with the first need.
+        confirm: whether a collection removes records although the metadata is in doubt and
+            they are a large share of all, as on each root that a daemon wrote last. Without,
+            it fails, and is tried again, until somebody confirms it by hand. The data that
+            only they name is set aside all the same.
     """
 
     pause_threshold: float = 0.02
@@ -40,6 +44,7 @@ class Settings:
     mutation_threshold: int = 100
     schedule_delay: timedelta = _NO_TIME
     startup_delay: timedelta = timedelta(milliseconds=100)
+    confirm: bool = False
 
     def __post_init__(self) -> None:
         pause_threshold = min(max(self.pause_threshold, 0.0), _PAUSE_SHARE_MAX)

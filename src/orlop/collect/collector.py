@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orlop.collect import reasons
@@ -121,12 +122,13 @@ class Collector:
         if self._scheduler is not None:
             raise AlreadyExistsError("the scheduler of this database")
         transactor = self._domain.transactor
+        settings = settings or Settings()
         self._scheduler = Scheduler(
-            self.run,
+            partial(self.run, confirmed=settings.confirm),
             self._runner.nearest,
             self._domain.gate,
             transactor.clock,
-            settings or Settings(),
+            settings,
             timer,
         )
         return self._scheduler
