@@ -46,9 +46,10 @@ def require_possible(entry: TarEntry) -> None:
     Raises:
         InvalidArgumentError: an id is negative or too large, or an attribute is not for archives.
     """
-    for kind, number in (("owner", entry.owner), ("group", entry.group)):
-        if not 0 <= number < _NO_ID:
-            raise InvalidArgumentError(f"there is no {kind} {number}")
+    if not 0 <= entry.owner < _NO_ID:
+        raise InvalidArgumentError(f"there is no owner {entry.owner}")
+    if not 0 <= entry.group < _NO_ID:
+        raise InvalidArgumentError(f"there is no group {entry.group}")
     for name in entry.attributes:
         if name.startswith(_TRUSTED):
             raise InvalidArgumentError(

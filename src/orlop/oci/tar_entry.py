@@ -31,7 +31,7 @@ class EntryKind(enum.Enum):
     @property
     def has_data(self) -> bool:
         """Whether data follows the header: the other kinds have none, whatever their size says."""
-        return self in {EntryKind.FILE, EntryKind.OTHER}
+        return self is EntryKind.FILE or self is EntryKind.OTHER
 
 
 class Extent(NamedTuple):

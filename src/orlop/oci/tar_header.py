@@ -34,7 +34,6 @@ _SHORTEST_RECORD = 5
 
 _INTEGER = re.compile(rb"[+-]?[0-9]+")
 _SECONDS = re.compile(rb"([+-]?)([0-9]+)(?:\.([0-9]*))?")
-_OCTAL = re.compile(rb"[0-7]+")
 _NAMES = frozenset({b"path", b"linkpath", b"uname", b"gname"})
 """Records whose value may hold no NUL byte; of the others the key may not."""
 
@@ -150,10 +149,11 @@ def _octal(raw: bytes, where: str) -> int:
     if not padded:
         return 0
     # A NUL within ends the number, as in every reader of tar.
-    digits = text_field(padded)
-    if not _OCTAL.fullmatch(digits):
-        raise DataLossError(f"{where}: {digits!r} in the tar header is no octal number")
-    return int(digits, 8)
+    digits = padded if padded.isdigit() else text_field(padded)
+    try:
+        return int(digits if digits.isdigit() else b"no number", 8)
+    except ValueError:
+        raise DataLossError(f"{where}: {digits!r} in the tar header is no octal number") from None
 
 
 def parse_records(data: bytes, where: str) -> list[tuple[bytes, bytes]]:

@@ -196,34 +196,30 @@ class TarReader:
         kind = _kind(header.flag)
         if header.flag == b"\x00" and name.endswith(b"/"):
             kind = EntryKind.DIRECTORY
-        size = record_number(records, b"size", header.size, where)
+        size = record_number(records, b"size", header.size, where) if records else header.size
         self._expect(size if kind.has_data else 0)
         extents = None
         if header.flag == _SPARSE:
             size, extents = gnu_extents(header, self._read, where)
-        elif sparse := pax_extents(records, size, self._data, where):
+        elif records and (sparse := pax_extents(records, size, self._data, where)):
             size, extents = sparse.size, sparse.extents
             name = sparse.name or name
         if extents is not None and not kind.has_data:
             raise DataLossError(f"{where}: a sparse file that is no file")
         if extents is not None and sum(extent.length for extent in extents) != self._remaining:
             raise DataLossError(f"{where}: the map of a sparse file does not fit its data")
-        modified, accessed, _ = (record_time(records, key, where) for key in _TIMES)
+        modified, accessed = _times(header, records, where)
         return TarEntry(
             name=name,
             kind=kind,
             flag=header.flag,
             mode=header.mode,
-            owner=record_number(records, b"uid", header.owner, where),
-            group=record_number(records, b"gid", header.group, where),
+            owner=record_number(records, b"uid", header.owner, where) if records else header.owner,
+            group=record_number(records, b"gid", header.group, where) if records else header.group,
             size=size if kind.has_data else 0,
             stored=self._remaining,
-            modified=header.modified * _NANOSECONDS if modified is None else modified,
-            accessed=(
-                header.accessed * _NANOSECONDS
-                if accessed is None and header.accessed is not None
-                else accessed
-            ),
+            modified=modified,
+            accessed=accessed,
             link=long_link or records.get(b"linkpath") or header.link,
             device=header.device,
             attributes=_attributes(records),
@@ -259,6 +255,19 @@ def _attributes(records: dict[bytes, bytes]) -> dict[str, bytes]:
         for key, value in records.items()
         if key.startswith(_ATTRIBUTE)
     }
+
+
+def _times(header: TarHeader, records: dict[bytes, bytes], where: str) -> tuple[int, int | None]:
+    """Return times of modification and access; that of change must be readable, too."""
+    modified = header.modified * _NANOSECONDS
+    accessed = None if header.accessed is None else header.accessed * _NANOSECONDS
+    if not records:
+        return modified, accessed
+    stated, stated_access, _ = (record_time(records, key, where) for key in _TIMES)
+    return (
+        modified if stated is None else stated,
+        accessed if stated_access is None else stated_access,
+    )
 
 
 def _kind(flag: bytes) -> EntryKind:
