@@ -208,7 +208,7 @@ class FileDisk:
             if isinstance(error, OSError):
                 return None
             raise
-        return FileDisk(self._path, descriptor)
+        return Clone(self._path, descriptor)
 
     def close(self) -> None:
         """Let go of the file, and of its lock, as soon as no other call is under way.
@@ -222,6 +222,13 @@ class FileDisk:
     def _is_current(self) -> bool:
         mine = os.fstat(self._descriptor)
         return self.identity() == (mine.st_dev, mine.st_ino)
+
+
+class Clone(FileDisk):
+    """A file without a name. It is closed, and gone, with the last one who reads it."""
+
+    def __del__(self) -> None:
+        self.close()
 
 
 class _Use:

@@ -102,6 +102,7 @@ class LiveFile:
         self._copy_seconds_max = copy_seconds_max
         self._disturbance = _Disturbance()
         self._current: _Watched | None = None
+        self._clone: FileDisk | None = None
 
     def begin(self) -> Version:
         """Begin to read the newest version.
@@ -121,6 +122,8 @@ class LiveFile:
 
     def close(self) -> None:
         """Release the file; what is being read does not count."""
+        if self._clone is not None:
+            self._clone.close()
         self.disk.close()
 
     @property
@@ -164,6 +167,8 @@ class LiveFile:
     def _copied(self) -> Version:
         cloned = self.disk.clone() if isinstance(self.disk, FileDisk) else None
         if cloned is not None:
+            # One that was made before is closed by its last reader.
+            self._clone = cloned
             version: Version = _Cloned(cloned)
         else:
             page_size = newest_meta(read_metas(self.disk.read)).page_size
