@@ -27,11 +27,12 @@ from orlop.model.errors import (
     FailedPreconditionError,
     OrlopError,
 )
+from orlop.stores.lease_blocks import LeaseBlocks
 from orlop.stores.scope import Changes, Update
 from orlop.translation import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
     from pathlib import Path
@@ -83,9 +84,6 @@ class _Ambient:
 
 
 _open: ContextVar[_Ambient | None] = ContextVar("orlop_transaction", default=None)
-_leases: ContextVar[Mapping[tuple[object, str], str] | None] = ContextVar(
-    "orlop_lease", default=None
-)
 
 
 class Transactions:
@@ -121,6 +119,7 @@ class Transactions:
         self._clock = clock
         self._gate = gate
         self._timeout = timeout
+        self._lease_blocks = LeaseBlocks()
         self._committed = committed
         self._ended = ended
         self._writing_thread: int | None = None
@@ -132,16 +131,16 @@ class Transactions:
 
     def lease(self, namespace: str) -> str | None:
         """Return the lease that is in force here for `namespace`, if one is."""
-        return (_leases.get() or {}).get((self, namespace))
+        return self._lease_blocks.lease(namespace)
 
-    @contextmanager
-    def leased(self, namespace: str, lease_id: str) -> Iterator[None]:
+    @property
+    def leases_in_force(self) -> frozenset[tuple[str, str]]:
+        """Namespace and id of each lease that has an open block in this process."""
+        return self._lease_blocks.in_force
+
+    def leased(self, namespace: str, lease_id: str) -> AbstractContextManager[None]:
         """Let a lease be in force for `namespace` while the block runs."""
-        token = _leases.set({**(_leases.get() or {}), (self, namespace): lease_id})
-        try:
-            yield
-        finally:
-            _leases.reset(token)
+        return self._lease_blocks.block(namespace, lease_id)
 
     @contextmanager
     def view(self) -> Iterator[Transaction]:

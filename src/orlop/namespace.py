@@ -9,7 +9,13 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError, OrlopError, UnavailableError
+from orlop.model.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    OrlopError,
+    UnavailableError,
+)
 from orlop.schema import snapshots
 from orlop.stores.checks import check_key
 from orlop.stores.containers import ContainerStore
@@ -159,8 +165,9 @@ class Namespace:
             self.leases.delete(lease.id)
         except NotFoundError:
             _logger.debug("lease %r was deleted while its block ran", lease.id)
-        except UnavailableError:
-            # After a failed write this handle accepts nothing; the next one does.
+        except (FailedPreconditionError, UnavailableError):
+            # After a failed write this handle accepts nothing; the next one does. A generator
+            # may be collected, and its block end, inside a view.
             self._database.end_at_close(self.name, lease.id)
             raise
 

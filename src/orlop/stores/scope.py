@@ -78,6 +78,10 @@ class Transactor(Protocol):
     def lease(self, namespace: str) -> str | None:
         """Return the lease that is in force here: what is made in `namespace` is held by it."""
 
+    @property
+    def leases_in_force(self) -> frozenset[tuple[str, str]]:
+        """Namespace and id of each lease that has an open block in this process."""
+
     def view(self) -> AbstractContextManager[Transaction]:
         """Read: in the transaction of this context where there is one, else in a new one."""
 
