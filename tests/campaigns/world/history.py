@@ -21,7 +21,6 @@ from campaigns.world.known import OFF
 from campaigns.world.records import INGEST
 from campaigns.world.state import RefusedError, World
 from orlop.inspect.bolt import check_file
-from orlop.model.errors import OrlopError
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 
 if TYPE_CHECKING:
@@ -180,7 +179,7 @@ def _run(folder: Path, steps: list[Step]) -> Outcome:
                 world.check()
             world.say("the end")
             _end(world)
-        except (AssertionError, OrlopError, lives.AlarmError, OSError, RuntimeError) as error:
+        except BaseException as error:  # noqa: BLE001 -- whatever it is, it is the outcome
             text = "".join(traceback.format_exception(error))
             return Outcome(f"{type(error).__name__}: {error}\n{text}", world.log, world.counts)
     return Outcome("", world.log, world.counts)

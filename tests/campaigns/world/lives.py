@@ -87,9 +87,7 @@ class Life:
 def live(world: World, rng: random.Random) -> None:
     """Open the root in a process, do some operations, and die at any moment."""
     world.close(rng)
-    if "process: birth" in OFF and not world.root.exists():
-        world.open()
-        world.close()
+    world.be_born()
     life = Life.choose(rng)
     world.say(f"a process does {life}")
     handle = world.handle
@@ -226,6 +224,8 @@ def at_once(world: World, rng: random.Random) -> None:
 
     # What is not held may go at any moment, and nothing is built on it.
     world.stable = world.held()
+    for node in [one for one in world.model.records if one not in world.stable]:
+        world.model.forget(node)
     threads = [threading.Thread(target=work, args=one) for one in zip(names, seeds, strict=True)]
     for thread in threads:
         thread.start()

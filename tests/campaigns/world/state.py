@@ -141,6 +141,12 @@ class World:
         os.chdir(self.folder)
         return Path(self.root.name)
 
+    def be_born(self) -> None:
+        """Make the root before a process that may be killed, unless it may be killed in that."""
+        if "process: birth" in OFF and not self.root.exists():
+            self.open()
+            self.close()
+
     def namespace(self, name: str) -> Namespace:
         return self.open().namespace(name)
 
@@ -300,7 +306,8 @@ class World:
     def _locate(self, seen: dict[Node, Seen]) -> None:
         """Find out where data is, once its record is there."""
         for node, record in self.model.records.items():
-            if record.datum is None and record.marker is not None and node in seen:
+            is_there = node in seen and seen[node].has_data
+            if record.datum is None and record.marker is not None and is_there:
                 snapshotter = node.key.split("/", 1)[0]
                 place = paths.marker_path(snapshotter, seen[node].directory, record.marker[0])
                 self.model.records[node] = replace(record, datum=Datum(place, record.marker[1]))
