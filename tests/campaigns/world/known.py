@@ -6,7 +6,6 @@ from typing import Final
 
 OFF: Final[dict[str, str]] = {
     "child": "a forked child keeps the lock of its parent",
-    "crossed blocks": "a lease block that ends out of order takes another's lease out of force",
     "elsewhere": "what a root of a relative path does follows the working directory",
     "jump": "the clock jumps past a lease whose block is open",
     "lose": "a database that is missing or empty is made anew",
