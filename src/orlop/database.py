@@ -5,32 +5,33 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.ambient import Transactions
-from orlop.bolt import compact_if_worth, open_engine
+from orlop.births import BirthRules, rules_for_file
+from orlop.bolt import compact_if_worth, open_engine, read_file_state
 from orlop.collect import Collector, Domain, Journal, Reports
-from orlop.collect.mark_of_period import METADATA
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.namespace import Namespace
+from orlop.safety.write_session import METADATA, SessionTracker
 from orlop.schema import version
 from orlop.stores.audience import Audience
 from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
+from orlop.write_sessions import proof_carried_over, quarantine, root_files, tracker_of_file
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
+    from pathlib import Path
     from typing import Self
 
-    from orlop.collect.period import PeriodKeeper
     from orlop.kv import Engine, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.clock import Clock
@@ -53,32 +54,32 @@ class Database:
         engine: Engine,
         path: Path,
         *,
-        root: Path | None = None,
         clock: Clock | None = None,
         timeout: float | None = None,
         sharing: str = SHARED,
         sync: bool = True,
-        keeper: PeriodKeeper | None = None,
+        tracker: SessionTracker | None = None,
+        births: BirthRules | None = None,
     ) -> None:
         """Take over an open engine.
 
         Args:
             engine: the database; it is closed with this.
             path: its file.
-            root: the directory that holds content and snapshots too; `None`: metadata only.
             clock: where the time comes from; `None`: from the system.
             timeout: seconds that an update waits for its turn; `None`: without end.
             sharing: how namespaces share content: `shared` or `isolated`.
             sync: whether commits to the snapshotters' databases wait for the disk.
-            keeper: keeps the period of writing to the root; `None`: this only reads.
+            tracker: records the session of writing to the root; `None`: this only reads.
+            births: the layout of the root that holds content and snapshots too, and whether
+                databases may be made in it; `None`: metadata only.
         """
         self._engine = engine
         self._path = path
-        self._root = root
+        root = self._root = births.layout.root if births else None
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._sharing = sharing
-        self._keeper = keeper
         self._gate = SharedLock("the gate between updates and the collector")
         self._content_claims = Claims("the content store", timeout)
         self._snapshot_claims: dict[str, Claims] = {}
@@ -97,12 +98,12 @@ class Database:
         )
         self._content: ContentBackend | None = None
         self._snapshotters: dict[str, SnapshotBackend] = {}
-        if root is not None:
+        if births is not None:
             self._content, self._snapshotters = opening.make_backends(
-                root,
+                births,
                 open_engine,
-                self._clock,
-                keeper,
+                self._transactions,
+                tracker,
                 read_only=self.read_only,
                 timeout=timeout,
                 sync=sync,
@@ -117,7 +118,9 @@ class Database:
                 content_claims=self._content_claims,
                 snapshotters=self._snapshotters,
                 snapshot_claims=self.snapshot_claims,
-                quarantine=opening.quarantine(root, open_engine, keeper, self._clock),
+                quarantine=quarantine(
+                    births.layout if births else None, tracker, self._clock, read_file_state
+                ),
                 journal=Journal(path.parent / opening.JOURNAL) if root else None,
             )
         )
@@ -140,8 +143,8 @@ class Database:
 
         For arguments and errors see `orlop.open`.
         """
-        file = Path(path)
-        keeper = None if read_only else opening.keeper_of_file(file, open_engine)
+        file = opening.absolute(path)
+        tracker = None if read_only else tracker_of_file(file, read_file_state)
         engine = opening.open_metadata(
             open_engine,
             file,
@@ -151,7 +154,8 @@ class Database:
             migrate=migrate,
             force=force,
             sync=sync,
-            follower=keeper.follower(METADATA) if keeper else None,
+            follower=tracker.follower(METADATA) if tracker else None,
+            births=rules_for_file(file),
         )
         return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
 
@@ -344,6 +348,7 @@ def open_database(
     sharing: str = SHARED,
     sync: bool = True,
     compact: bool = False,
+    begin_anew: bool = False,
 ) -> Database:
     """Open a root directory, as containerd lays it out.
 
@@ -360,40 +365,52 @@ def open_database(
         sync: whether commits wait for the disk. Without, a loss of power may lose acknowledged
             commits or the whole database; a crash of the process alone loses nothing.
         compact: first make the file smaller, where at least half of it and 16 MiB are free.
+        begin_anew: make a database also where one is missing or empty although the root holds
+            data. All of that is set aside.
 
     Raises:
         NotFoundError: there is no database, and none may be made.
         UnavailableError: somebody else holds the lock; the message says who.
         DataLossError: the file is no database, or damaged.
-        FailedPreconditionError: the schema is too old or too new to be written.
+        FailedPreconditionError: the schema is too old or too new to be written; or the database
+            is missing or empty although the root holds data.
         PermissionDeniedError: the system does not let us.
     """
     check_sharing(sharing)
-    directory = Path(root)
-    file = directory / opening.METADATA_DIRECTORY / opening.FILE_NAME
+    births = BirthRules(opening.layout_of(root), begin_anew)
     may_create = create and not read_only
-    keeper = None if read_only else opening.period_keeper(directory, open_engine)
+    tracker = None
+    if not read_only:
+        tracker = SessionTracker(root_files(births.layout, read_file_state))
     if may_create:
-        opening.make_layout(directory)
+        opening.make_layout(births.layout)
     engine = opening.open_metadata(
         open_engine,
-        file,
+        births.layout.metadata_file,
         read_only=read_only,
         create=may_create,
         timeout=timeout,
         migrate=migrate,
         force=force,
         sync=sync,
-        compact=compact_if_worth if compact else None,
-        follower=keeper.follower(METADATA) if keeper else None,
+        compact=_compact if compact else None,
+        follower=tracker.follower(METADATA) if tracker else None,
+        births=births,
     )
+    if tracker is not None:
+        opening.begin_metastores_anew(births, open_engine, tracker)
     return Database(
         engine,
-        file,
-        root=directory,
+        births.layout.metadata_file,
         clock=clock,
         timeout=timeout,
         sharing=sharing,
         sync=sync,
-        keeper=keeper,
+        tracker=tracker,
+        births=births,
     )
+
+
+def _compact(path: Path, *, timeout: float | None) -> None:
+    with proof_carried_over(path, read_file_state):
+        compact_if_worth(path, timeout=timeout)

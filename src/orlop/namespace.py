@@ -10,11 +10,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import (
-    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     OrlopError,
-    UnavailableError,
 )
 from orlop.schema import snapshots
 from orlop.stores.checks import check_key
@@ -165,7 +163,7 @@ class Namespace:
             self.leases.delete(lease.id)
         except NotFoundError:
             _logger.debug("lease %r was deleted while its block ran", lease.id)
-        except (FailedPreconditionError, UnavailableError):
+        except OrlopError:
             # After a failed write this handle accepts nothing; the next one does. A generator
             # may be collected, and its block end, inside a view.
             self._database.end_at_close(self.name, lease.id)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import errno
 import logging
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
-from orlop.collect.mark_of_period import METADATA, Files, Mark
-from orlop.collect.period import Period, PeriodKeeper, carry_over
-from orlop.collect.quarantine import Quarantine
+from orlop.births import BirthRules, lost_database
+from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.kv import EngineError
+from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.model.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -33,28 +32,19 @@ from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.translation import translated
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Callable, Iterator
 
+    from orlop.ambient import Transactions
     from orlop.database import Database
     from orlop.kv import Engine, Follower, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
-    from orlop.model.clock import Clock
-
-METADATA_DIRECTORY: Final = "io.containerd.metadata.v1.bolt"
-CONTENT_DIRECTORY: Final = "io.containerd.content.v1.content"
-SNAPSHOTTER_DIRECTORY: Final = "io.containerd.snapshotter.v1."
-FILE_NAME: Final = "meta.db"
-METASTORE_NAME: Final = "metadata.db"
-
-PERIOD_DIRECTORY: Final = "orlop"
+    from orlop.safety.write_session import SessionTracker
 
 SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
 FILE_MODE: Final = 0o644
 METASTORE_MODE: Final = 0o600
-_ROOT_MODE: Final = 0o711
-_CONTENT_MODE: Final = 0o755
-_SNAPSHOTTER_MODE: Final = 0o700
 
 _REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
@@ -80,6 +70,7 @@ class EngineOpener(Protocol):
         mode: int,
         sync: bool,
         follower: Follower | None,
+        before_birth: Callable[[], None] | None,
     ) -> Engine:
         """Open the file at `path`."""
 
@@ -99,7 +90,9 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         at, reason = error.filename or path, error.strerror
         if error.errno == errno.ENOENT:
-            raise NotFoundError(f"database {path} (is this a root directory?)") from error
+            raise NotFoundError(
+                lost_database(path) or f"database {path} (is this a root directory?)"
+            ) from error
         if error.errno in _REFUSED:
             raise PermissionDeniedError(
                 f"{at}: {reason}; open it read-only, or as a user who may write there"
@@ -113,24 +106,37 @@ def refusals(path: Path) -> Iterator[None]:
         raise
 
 
-def make_layout(root: Path) -> None:
-    """Make the directories of a root where they are missing, with containerd's modes.
+def layout_of(root: str | os.PathLike[str]) -> RootLayout:
+    """Return the layout of a root, by its absolute path: the working directory may change.
 
     Raises: as `refusals`.
     """
-    with refusals(root):
-        _make_directory(root, _ROOT_MODE)
-        _make_directory(root / METADATA_DIRECTORY, _ROOT_MODE)
-        _make_directory(root / CONTENT_DIRECTORY, _CONTENT_MODE)
-        for name in SNAPSHOTTERS:
-            _make_directory(root / f"{SNAPSHOTTER_DIRECTORY}{name}", _SNAPSHOTTER_MODE)
+    return RootLayout(absolute(root))
+
+
+def absolute(path: str | os.PathLike[str]) -> Path:
+    """Return the absolute path of a file or directory. Symbolic links stay in it.
+
+    Raises: as `refusals`.
+    """
+    with refusals(Path(path)):
+        return Path(path).absolute()
+
+
+def make_layout(layout: RootLayout) -> None:
+    """Create the directories of a root that are missing, with containerd's modes.
+
+    Raises: as `refusals`.
+    """
+    with refusals(layout.root):
+        layout.make()
 
 
 def make_backends(
-    root: Path,
+    births: BirthRules,
     open_engine: EngineOpener,
-    clock: Clock,
-    keeper: PeriodKeeper | None,
+    transactions: Transactions,
+    tracker: SessionTracker | None,
     *,
     read_only: bool,
     timeout: float | None,
@@ -139,10 +145,10 @@ def make_backends(
     """Return what keeps content and snapshots in a root.
 
     Args:
-        root: the directory.
+        births: the layout of the root, and whether databases of snapshotters may be made in it.
         open_engine: opens the databases of snapshotters.
-        clock: where the time comes from.
-        keeper: follows these databases; `None`: nobody does.
+        transactions: those of `meta.db`.
+        tracker: follows these databases; `None`: nobody does.
         read_only: whether they are only read.
         timeout: seconds to wait for their locks; `None`: without end.
         sync: whether commits to them wait for the disk.
@@ -157,102 +163,39 @@ def make_backends(
             timeout=timeout,
             mode=METASTORE_MODE,
             sync=sync,
-            follower=keeper.follower(name) if keeper else None,
+            follower=tracker.follower(name) if tracker else None,
+            before_birth=lambda: births.check_metastore(name, transactions),
         )
 
-    content = LocalContent(root / CONTENT_DIRECTORY, clock=clock)
+    clock = transactions.clock
+    layout = births.layout
+    content = LocalContent(layout.backend(CONTENT_BACKEND), clock=clock)
     return content, {
-        name: snapshotter(root / f"{SNAPSHOTTER_DIRECTORY}{name}", open_, clock=clock)
+        name: snapshotter(layout.backend(name), open_, clock=clock)
         for name, snapshotter in SNAPSHOTTERS.items()
     }
 
 
-def database_files(root: Path, open_engine: Callable[..., Engine]) -> Files:
-    """Return the databases of a root, for its mark."""
-    paths = {
-        name: root / f"{SNAPSHOTTER_DIRECTORY}{name}" / METASTORE_NAME for name in SNAPSHOTTERS
-    }
-    return Files(
-        folder=root / METADATA_DIRECTORY / PERIOD_DIRECTORY,
-        paths={METADATA: root / METADATA_DIRECTORY / FILE_NAME, **paths},
-        version_of=lambda path: version_of(path, open_engine),
-    )
+def begin_metastores_anew(
+    births: BirthRules, open_engine: EngineOpener, tracker: SessionTracker
+) -> None:
+    """Make the databases of the snapshotters that have lost theirs, if the caller asks for it.
 
-
-def period_keeper(root: Path, open_engine: Callable[..., Engine]) -> PeriodKeeper:
-    """Return what keeps the mark of a root, for a handle that writes."""
-    files = database_files(root, open_engine)
-    return PeriodKeeper(files, is_new=not files.paths[METADATA].exists() and not _has_data(root))
-
-
-def keeper_of_file(path: Path, open_engine: Callable[..., Engine]) -> PeriodKeeper | None:
-    """Return what keeps the mark of a root whose `meta.db` is opened as a bare file."""
-    if path.name != FILE_NAME or Mark.read(path.parent / PERIOD_DIRECTORY) is None:
-        return None
-    return period_keeper(path.parent.parent, open_engine)
-
-
-@contextmanager
-def carried_over(path: Path, open_engine: Callable[..., Engine]) -> Iterator[None]:
-    """Let the mark of a root go with a database of it that the block writes anew.
-
-    Raises:
-        OSError: the mark cannot be written.
+    Raises: as `refusals`.
     """
-    is_metadata = path.name != METASTORE_NAME
-    name = METADATA if is_metadata else path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)
-    root = path.parent.parent
-    files = replace(database_files(root, open_engine), paths={name: path})
-    if not files.folder.exists():
-        yield
-        return
-    before = files.state(name)
-    yield
-    carry_over(files.folder, name, before, files.state(name))
-
-
-def quarantine(
-    root: Path | None,
-    open_engine: Callable[..., Engine],
-    keeper: PeriodKeeper | None,
-    clock: Clock,
-) -> Quarantine:
-    """Return what is set aside in a root; whoever asks goes on to use the root.
-
-    Args:
-        root: the directory; `None`: this is a bare database.
-        open_engine: opens databases for reading.
-        keeper: has judged how the last period of writing ended; `None`: this only reads.
-        clock: where the time comes from.
-    """
-    if root is None:
-        return Quarantine(None, None, clock)
-    files = database_files(root, open_engine)
-    period = keeper.period if keeper else Period.judge(files, is_read=True)
-    if keeper and period:
-        period.keep()
-    return Quarantine(files.folder, period, clock)
-
-
-def version_of(path: Path, open_engine: Callable[..., Engine]) -> int | None:
-    """Return the version of a database: 0 where there is none, `None` where it is unreadable."""
-    try:
-        if not path.exists() or not path.stat().st_size:
-            return 0
-        engine = open_engine(path, read_only=True)
-        try:
-            return engine.begin().id
-        finally:
-            engine.close()
-    except (EngineError, OSError):
-        return None
-
-
-def _has_data(root: Path) -> bool:
-    """Tell whether a root has anything that metadata could name."""
-    places = [root / CONTENT_DIRECTORY]
-    places += [root / f"{SNAPSHOTTER_DIRECTORY}{name}" for name in SNAPSHOTTERS]
-    return any(place.is_dir() and any(place.iterdir()) for place in places)
+    for name in births.lost_metastores() if births.begin_anew else ():
+        path = births.layout.metastore_file(name)
+        with refusals(path):
+            open_engine(
+                path,
+                read_only=False,
+                create=True,
+                timeout=None,
+                mode=METASTORE_MODE,
+                sync=True,
+                follower=tracker.follower(name),
+                before_birth=None,
+            ).close()
 
 
 def open_metadata(
@@ -267,17 +210,18 @@ def open_metadata(
     sync: bool,
     compact: Callable[..., object] | None = None,
     follower: Follower | None = None,
+    births: BirthRules | None = None,
 ) -> Engine:
     """Open the file of the metadata, and see to it that its schema may be worked on.
 
     First `compact` is called, if there is one: it makes the file smaller where that is worth it.
+    `births` say whether a file may be made; `None`: wherever there is none.
 
     Raises: as `refusals` and `settle_schema`.
     """
     with refusals(path):
         if compact is not None and not read_only and path.exists():
-            with carried_over(path, open_engine):
-                compact(path, timeout=timeout)
+            compact(path, timeout=timeout)
         engine = open_engine(
             path,
             read_only=read_only,
@@ -286,6 +230,7 @@ def open_metadata(
             mode=FILE_MODE,
             sync=sync,
             follower=follower,
+            before_birth=births.check_metadata if births else None,
         )
         try:
             settle_schema(engine, path, migrate=migrate, force=force)
@@ -359,11 +304,3 @@ def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:
         return False  # nothing to write, and so no need of the writer's turn
     with engine.begin(writable=True, timeout=timeout) as transaction:
         return migrations.migrate(transaction)
-
-
-def _make_directory(path: Path, mode: int) -> None:
-    """Make a directory; one that is there keeps its mode."""
-    if path.is_dir():
-        return
-    path.mkdir(parents=True, exist_ok=True)
-    path.chmod(mode)  # past the umask, as containerd's directories are

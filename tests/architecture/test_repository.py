@@ -10,7 +10,7 @@ import pytest
 
 from architecture.house import PACKAGE, REPOSITORY, modules
 
-MODULE_LINES_MAX = 400
+MODULE_LINES_MAX = 600
 """A module that grows longer holds a second concept: give that its own file."""
 
 TEXT_SUFFIXES = {".cfg", ".go", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}

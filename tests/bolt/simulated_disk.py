@@ -82,6 +82,9 @@ class SimulatedDisk:
     def identity(self) -> object:
         return id(self)
 
+    def status(self) -> None:
+        return None
+
     def close(self) -> None:
         self.log.append("close")
 

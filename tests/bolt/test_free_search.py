@@ -268,6 +268,7 @@ class SlowReads:
         self.file = FileDisk.for_writing(path, timeout=0)
         self.size, self.write, self.grow = self.file.size, self.file.write, self.file.grow
         self.sync, self.identity, self.close = self.file.sync, self.file.identity, self.file.close
+        self.status = self.file.status
         self.may_go_on, self.is_waiting = threading.Event(), threading.Event()
 
     def read(self, offset: int, length: int) -> bytes:

@@ -26,6 +26,7 @@ from orlop.collect.node import Node
 from orlop.inspect.dump import dump
 from orlop.model.errors import NotFoundError
 from orlop.model.timestamps import format_rfc3339
+from safety.trusting import trust_copy
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 
 if TYPE_CHECKING:
@@ -137,12 +138,14 @@ def test_after_a_crash_at_any_write_the_next_collection_ends_the_same(
         before = set(database.gc.mark().graph.swept())
         before.remove(Node("image", "second", "stays"))  # which no collection removes
     shutil.copytree(begun, after)
+    trust_copy(after)
     with open_later(after) as database:
         collect_twice(database)
         expected = end(database)
     assert expected.ingests == set()
     assert len(expected.snapshots) == CHAIN_LENGTH  # the snapshots of one image
     shutil.copytree(begun, root)
+    trust_copy(root)
 
     def scenario() -> None:
         with open_later(root) as database:
@@ -188,3 +191,4 @@ def test_a_collection_that_is_killed_again_and_again_comes_to_its_end(tmp_path: 
 def _copy(source: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)
+    trust_copy(target)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from backends.killing import CALLS
+from safety.trusting import trust_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ def crashing(root: Path, target: Path, death: int | None) -> Iterator[None]:
             if remaining == -1:
                 restore()
                 shutil.copytree(root, target, symlinks=True)
+                trust_copy(target)
                 raise Crash
             return original(*arguments, **options)
 

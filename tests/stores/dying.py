@@ -12,6 +12,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from backends.killing import CALLS
+from safety.trusting import trust_copy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,6 +62,7 @@ def _copy_before_each_call(root: Path, folder: Path) -> None:
         nonlocal count, is_copying
         is_copying = True
         shutil.copytree(root, folder / str(count), symlinks=True)
+        trust_copy(folder / str(count))
         count += 1
         is_copying = False
 

@@ -15,6 +15,7 @@ import pytest
 
 import orlop
 from orlop.model.errors import NotFoundError, OrlopError, UnavailableError
+from safety.trusting import trust_copy
 from stores.blobs import DATA, digest_of
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.dying import states
@@ -78,6 +79,7 @@ def check(db: Database, step: Step, snapshotter: str) -> None:
 def test_a_process_that_dies(tmp_path: Path, begun: Path, step: Step, snapshotter: str) -> None:
     root = tmp_path / "root"
     shutil.copytree(begun, root)
+    trust_copy(root)
 
     def run() -> None:
         with orlop.open(root, sync=False) as db:
@@ -101,6 +103,7 @@ def test_a_process_that_dies(tmp_path: Path, begun: Path, step: Step, snapshotte
 def _copy(source: Path, target: Path) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     shutil.copytree(source, target, symlinks=True)
+    trust_copy(target)
     return target
 
 

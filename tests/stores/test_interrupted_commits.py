@@ -19,6 +19,7 @@ from backends.killing import steps
 from orlop.backends.commit_intents import CommitIntents
 from orlop.model.errors import AbortedError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
+from safety.trusting import trust_copy
 from stores.chains import record
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 
@@ -194,6 +195,7 @@ def test_a_process_killed_before_any_call_leaves_one_or_the_other(
 def copy_of(root: Path, target: Path) -> Path:
     """Return a copy of a root, as one that was made there by a handle that closed."""
     shutil.copytree(root, target, symlinks=True)
+    trust_copy(target)
     with orlop.open(target, sync=False) as db:
         db.gc.run(release=True)
     return target

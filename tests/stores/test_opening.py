@@ -57,6 +57,8 @@ def test_a_new_root_has_containerds_layout_and_modes(tmp_path: Path) -> None:
         "root/io.containerd.metadata.v1.bolt/orlop": 0o700,
         "root/io.containerd.metadata.v1.bolt/orlop/period.json": 0o600,
         "root/io.containerd.content.v1.content": 0o755,
+        "root/io.containerd.content.v1.content/.orlop": 0o700,
+        "root/io.containerd.content.v1.content/.orlop/witness.json": 0o600,
         "root/io.containerd.snapshotter.v1.native": 0o700,
         "root/io.containerd.snapshotter.v1.overlayfs": 0o700,
     }

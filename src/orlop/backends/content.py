@@ -30,6 +30,7 @@ class LocalContent:
     """
 
     def __init__(self, root: Path, *, clock: Clock) -> None:
+        root = root.absolute()  # the working directory may change
         self._clock = clock
         self._blobs = Blobs(root)
         self._ingests = Ingests(root, clock)

@@ -241,6 +241,10 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         """Iterate over all snapshots in byte order of their keys, as they are at one moment."""
         yield from self._metastore.read(lambda snapshots: list(snapshots.walk()))
 
+    def numbers(self) -> dict[str, str]:
+        """Return the number of the directory of each snapshot, by its key."""
+        return {key: number for number, key in self._numbers().items()}
+
     def leftovers(self) -> dict[str, int]:
         """Return what is on disk that no snapshot needs, with its bytes.
 
@@ -340,5 +344,5 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             )
         return self._directories.unnamed(self._numbers)
 
-    def _numbers(self) -> Collection[str]:
+    def _numbers(self) -> dict[str, str]:
         return self._metastore.read(lambda snapshots: snapshots.ids())

@@ -14,6 +14,6 @@ Source: go.etcd.io/bbolt.
 
 from orlop.bolt.compaction import compact_if_worth
 from orlop.bolt.disk import Disk, FileDisk
-from orlop.bolt.engine import BoltEngine, open_engine
+from orlop.bolt.engine import BoltEngine, open_engine, read_file_state
 
-__all__ = ["BoltEngine", "Disk", "FileDisk", "compact_if_worth", "open_engine"]
+__all__ = ["BoltEngine", "Disk", "FileDisk", "compact_if_worth", "open_engine", "read_file_state"]

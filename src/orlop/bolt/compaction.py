@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from orlop.bolt.birth import empty_database
+from orlop.bolt.birth import empty_database, is_unborn
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.lock import writers_of
@@ -119,6 +119,8 @@ def compact_if_worth(
     """
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
+        if is_unborn(disk):
+            return None  # whoever opens it decides whether it may be filled
         size = disk.size()
         free = size - BoltEngine(disk).bytes_in_use()
     finally:

@@ -58,6 +58,9 @@ class Disk(Readable, Protocol):
     def identity(self) -> object:
         """Return what changes when another file takes this one's place under its name."""
 
+    def status(self) -> os.stat_result | None:
+        """Return the status of the open file; `None` if it is not a real one."""
+
     def close(self) -> None:
         """Let go of the file, and of its lock."""
 
@@ -83,7 +86,7 @@ class FileDisk:
 
     def __init__(self, path: Path, descriptor: int, *, sync: bool = True) -> None:
         """Take over an open descriptor of the file at `path`; `sync`: see `open_engine`."""
-        self._path = path
+        self._path = path.absolute()  # the working directory may change
         self._descriptor = descriptor
         self._sync = sync
         self._use = _Use(path)
@@ -180,6 +183,11 @@ class FileDisk:
         with self._use:
             if self._sync:
                 os.fdatasync(self._descriptor)
+
+    def status(self) -> os.stat_result | None:
+        """Return the status of the open file."""
+        with self._use:
+            return os.fstat(self._descriptor)
 
     def identity(self) -> object:
         """Return device and inode of the file that has the name now; None where there is none."""

@@ -23,6 +23,7 @@ from orlop.bolt.group import Group, Groups
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
+from orlop.bolt.provenance import Provenance, file_state, read_stamp
 from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.tail import move
@@ -31,10 +32,11 @@ from orlop.bolt.writeout import Layout, write_version
 from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from orlop.bolt.disk import Disk
-    from orlop.kv import Follower
+    from orlop.kv import FileState, Follower
 
 
 class BoltEngine:
@@ -48,12 +50,14 @@ class BoltEngine:
         *,
         freelist_sync: bool | None = None,
         follower: Follower | None = None,
+        before_birth: Callable[[], None] | None = None,
         searching: SearchOptions = SEARCHING,
     ) -> None:
         """Take over `disk`, whose lock is held.
 
         Args:
             disk: a database; an empty one is filled first.
+            before_birth: is called before an empty file is filled; it may refuse that by raising.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
             follower: is told of the versions; None: nobody is.
             searching: how free pages are found in a file without a freelist.
@@ -64,6 +68,8 @@ class BoltEngine:
         """
         self._disk = disk
         if is_unborn(disk):
+            if before_birth is not None:
+                before_birth()
             give_birth(disk)
         meta = newest_meta(read_metas(disk.read))
         if meta.high_water * meta.page_size > disk.size():
@@ -71,13 +77,13 @@ class BoltEngine:
                 f"the file is cut short: {disk.size()} bytes, "
                 f"{meta.high_water * meta.page_size} are in use"
             )
-        self._follower = follower
-        if follower is not None:
-            follower.opened(meta.transaction)
+        self._provenance = Provenance(disk, follower)
+        stamp = self._provenance.open(meta)
         # After a failed or interrupted sync the system may show a version that the disk
         # does not have. Nothing may be built on it before it is durable.
-        disk.write(meta.transaction % 2 * meta.page_size, [meta.encode()])
+        disk.write(meta.transaction % 2 * meta.page_size, [meta.encode(), stamp])
         disk.sync()
+        self._provenance.end_version(meta)
         keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
         self._pager = Pager(disk, meta.page_size)
         self._layout = Layout(disk, self._pager, keep_freelist=keep, options=searching)
@@ -146,9 +152,8 @@ class BoltEngine:
                 with self._turn:
                     self._handle.is_closed = True
                 self._groups.drain()
-                if self._follower is not None:
-                    failed = self._groups.failure is not None
-                    self._follower.closing(None if failed else self._meta.transaction)
+                failed = self._groups.failure is not None
+                self._provenance.close(None if failed else self._meta.transaction)
         finally:
             self._handle.is_closed = True
             try:
@@ -254,19 +259,40 @@ class BoltEngine:
     def _flush(self, group: Group) -> int:
         with self._versions_lock:
             oldest = min(self._readers, default=self._meta.transaction)
+        stamp = self._provenance.begin_version(self._meta)
         meta = write_version(
-            self._layout, self._meta, group.state, group.edits, oldest_reader=oldest
+            self._layout, self._meta, group.state, group.edits, stamp, oldest_reader=oldest
         )
         with self._versions_lock:
             self._meta = meta
-        if self._follower is not None:
-            self._follower.durable(meta.transaction)
+        self._provenance.end_version(meta)
         self._layout.search_on()
         return meta.transaction
 
 
 def _root_state(meta: Meta) -> BucketState:
     return BucketState(meta.root, meta.sequence, meta.page_size)
+
+
+def read_file_state(path: Path) -> FileState | None:
+    """Return the state of a database file, without its lock; `None` if there is none that is sound.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    try:
+        disk = FileDisk.for_reading(path)
+    except (FileNotFoundError, NotADirectoryError, CorruptError):
+        return None
+    try:
+        if is_unborn(disk):
+            return None
+        meta = newest_meta(read_metas(disk.read))
+        return file_state(disk.status(), meta, read_stamp(disk, meta))
+    except CorruptError:
+        return None
+    finally:
+        disk.close()
 
 
 def open_engine(
@@ -279,6 +305,7 @@ def open_engine(
     freelist_sync: bool | None = None,
     sync: bool = True,
     follower: Follower | None = None,
+    before_birth: Callable[[], None] | None = None,
 ) -> BoltEngine | ReadingEngine:
     """Open the database at `path`.
 
@@ -295,6 +322,8 @@ def open_engine(
             acknowledged transactions and may leave a file that cannot be opened. A crash
             of the process alone loses nothing.
         follower: is told of the versions, if the database is opened for writing.
+        before_birth: is called before a database is made where there is none, or where the file
+            is empty; it may refuse that by raising.
 
     Raises:
         LockedError: another process has the lock; the message names it.
@@ -304,10 +333,14 @@ def open_engine(
     if read_only:
         return ReadingEngine(FileDisk.for_reading(path))
     if create and not path.exists():
+        if before_birth is not None:
+            before_birth()
         create_file(path, empty_database(), mode)
     disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
-        return BoltEngine(disk, freelist_sync=freelist_sync, follower=follower)
+        return BoltEngine(
+            disk, freelist_sync=freelist_sync, follower=follower, before_birth=before_birth
+        )
     except BaseException:
         disk.close()
         raise

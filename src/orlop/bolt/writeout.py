@@ -257,9 +257,17 @@ class Layout:
 
 
 def write_version(
-    layout: Layout, meta: Meta, state: BucketState, edits: Iterable[Edit], *, oldest_reader: int
+    layout: Layout,
+    meta: Meta,
+    state: BucketState,
+    edits: Iterable[Edit],
+    stamp: bytes,
+    *,
+    oldest_reader: int,
 ) -> Meta:
     """Make the version after `meta`, which `edits` lead to, durable and return its meta.
+
+    The `stamp` is written behind the meta; see `orlop.bolt.provenance`.
 
     Raises:
         CorruptError: the file is damaged where it would be written.
@@ -282,7 +290,7 @@ def write_version(
     layout.grow()
     spill.write(layout.disk)
     layout.disk.sync()
-    layout.disk.write(number % 2 * meta.page_size, [new.encode()])
+    layout.disk.write(number % 2 * meta.page_size, [new.encode(), stamp])
     layout.disk.sync()
     # Before anybody can name these pages, a reader of the new version or a writer that builds on
     # its nodes: the cache may know them as what they were in an older one.

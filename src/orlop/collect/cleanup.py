@@ -91,6 +91,7 @@ def clean(
     Raises:
         OrlopError, OSError: something could not be read, noted or deleted.
     """
+    domain.quarantine.require_unchanged()
     # The claims are watched from before the backend is looked at: what was named after that
     # was claimed.
     with domain.claims(name).watch() as claimed:
@@ -99,7 +100,7 @@ def clean(
         data = list(stock.data())
         named = domain.transactor.read(stock.named) if data else set()
         unnamed = {one for one in data if one not in named}
-        kept = _kept(domain, name, order, unnamed)
+        kept = set() if order.release else _kept(domain, name, stock, data, unnamed)
         idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
         uncertain = _uncertain(domain, stock, order, idle, unsettled)
         # What is set aside is listed before anything is deleted beside it.
@@ -117,7 +118,10 @@ def clean(
         cleaned.passed_over += len(unsettled)
     advance()
     if order.release or domain.quarantine.doubt(name) is None:
+        domain.quarantine.require_unchanged()
         stock.cleanup({one for one in unnamed if one not in garbage})
+    if order.release and order.only is None:
+        domain.quarantine.release(name)
 
 
 def settle_at_opening(domain: Domain, name: str) -> None:
@@ -139,13 +143,13 @@ def settle_at_opening(domain: Domain, name: str) -> None:
         )
 
 
-def _kept(domain: Domain, name: str, order: Order, unnamed: set[Datum]) -> set[Datum]:
-    """Return what of the unnamed data no collection may delete yet."""
-    if order.release:
-        return set()
-    if domain.quarantine.doubt(name) is not None:
-        return unnamed
-    return unnamed & domain.quarantine.kept(name)
+def _kept(
+    domain: Domain, name: str, stock: Stock, data: Sequence[Datum], unnamed: set[Datum]
+) -> set[Datum]:
+    """Return the unnamed data that is suspect; in doubt all that is there becomes suspect first."""
+    domain.quarantine.suspect_all(name, {entry for one in data for entry in stock.entries(one)})
+    suspects = domain.quarantine.suspects(name)
+    return {one for one in unnamed if not suspects.isdisjoint(stock.entries(one))}
 
 
 def _uncertain(
@@ -191,6 +195,7 @@ def _discard(
         if domain.reports.has_unseen:
             domain.wait_for_disk()  # a writer past the stores claims nothing
         named = domain.transactor.read(partial(still_named, data=free))
+        domain.quarantine.require_unchanged()
         gone = stock.discard([one for one in free if one not in named])
     if domain.journal is not None:
         now = domain.transactor.clock.now()

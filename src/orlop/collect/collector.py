@@ -226,7 +226,7 @@ class Collector:
             nodes += orphans(self._domain, inventory, surveyed)
             cancel(collections)
         doubt = self._domain.quarantine.any_doubt
-        keeps = self._domain.quarantine.keeper()
+        keeps = self._domain.quarantine.keeper(surveyed.entries)
         return Plan(
             nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
             marked=marked,
@@ -303,7 +303,7 @@ class Collector:
         self._refuse_to_read()
 
         def work() -> Statistics:
-            if self._domain.quarantine.doubt(CONTENT_BACKEND) is not None and not confirmed:
+            if self._domain.quarantine.initial_doubt(CONTENT_BACKEND) is not None and not confirmed:
                 refuse_large(plan or self.plan(), release=release)
             return self._runner.run(plan, release=release, verify=verify)
 

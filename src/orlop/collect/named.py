@@ -49,6 +49,11 @@ class Datum(NamedTuple):
         return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name
 
 
+def suspect_of(datum: Datum) -> tuple[str, str]:
+    """Return the entry of a piece of data in the list of suspects of its backend."""
+    return datum.kind, datum.name
+
+
 def read_named(transaction: Transaction) -> set[Datum]:
     """Return the data that the metadata of all namespaces names."""
     named = read_named_in_content(transaction)

@@ -1,8 +1,9 @@
-"""What is set aside: data that no metadata names, at a time when the metadata is in doubt.
+"""What is set aside: data that no metadata names, and that a newer version may have named.
 
-It stays where it is, and is listed in a file beside `meta.db`. It leaves the list when it is
-named again (the newer `meta.db` was put back), when a person says that it may go, or by a
-collection a day later, in a period that began after a clean end.
+Where the metadata is in doubt, all that is in a backend becomes a suspect
+(`orlop.safety.suspects`). A suspect that is unnamed is set aside: it stays in its place, and is
+listed in a file beside `meta.db`. It leaves that list when it is named again, and it is deleted
+only when a person says so. Time plays no part.
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from whenever import Instant, TimeDelta
+from whenever import Instant
 
 from orlop.backends import files
 from orlop.collect.named import Datum
 from orlop.model.errors import DataLossError
+from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
-    from orlop.collect.period import Period
     from orlop.model.clock import Clock
+    from orlop.safety.suspects import Suspect
+    from orlop.safety.write_session import WriteSession
 
 _FILE: Final = "quarantine.json"
 _FOLDER_MODE: Final = 0o700
 _MODE: Final = 0o600
-_KEPT: Final = TimeDelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,30 +63,42 @@ class SetAside:
 
 
 class Quarantine:
-    """What is set aside in a root. Every thread may use it."""
+    """The data of a root that is set aside. Thread-safe."""
 
-    def __init__(self, folder: Path | None, period: Period | None, clock: Clock) -> None:
+    def __init__(self, folder: Path | None, session: WriteSession | None, clock: Clock) -> None:
         """Make the quarantine of a root.
 
         Args:
-            folder: where the list is; `None`: this is a bare database, and has no data.
-            period: how the last period of writing ended.
-            clock: where the time comes from.
+            folder: the directory of the list; `None` for a bare database, which has no data.
+            session: the session of writing, which has assessed the one before.
+            clock: the source of time.
         """
         self._folder = folder
-        self._period = period
+        self._session = session
         self._clock = clock
-        self._began = clock.now()
         self._mutex = threading.Lock()
 
     def doubt(self, backend: str) -> str | None:
-        """Say why nothing is deleted in a backend now, `None`: it is."""
-        return None if self._period is None else self._period.doubt(backend)
+        """Return why all data of a backend counts as suspect now; `None` if it does not."""
+        return None if self._session is None else self._session.doubt(backend)
+
+    def initial_doubt(self, backend: str) -> str | None:
+        """Return the doubt about a backend when this handle was opened."""
+        return None if self._session is None else self._session.initial_doubt(backend)
 
     @property
     def any_doubt(self) -> str | None:
-        """Why nothing is deleted in all backends, or else in one; `None`: it is in all."""
-        return None if self._period is None else self._period.any_doubt
+        """The doubt about content when this handle was opened, else about any backend."""
+        return None if self._session is None else self._session.any_doubt
+
+    def require_unchanged(self) -> None:
+        """Check that no file of the root was replaced since it was opened.
+
+        Raises:
+            FailedPreconditionError: one was; nothing may be deleted.
+        """
+        if self._session is not None:
+            self._session.require_unchanged()
 
     def listed(self) -> dict[Datum, SetAside]:
         """Return what is set aside, in the order of kinds and names.
@@ -101,38 +115,79 @@ class Quarantine:
             return {}
         except (ValueError, KeyError, TypeError) as error:
             raise DataLossError(
-                f"{path} is damaged: it lists what must not be deleted yet. Once nothing of that "
-                "is needed any more, delete it"
+                f"{path} is damaged: it lists what is set aside. Delete it, and the next "
+                "collection writes it again"
             ) from error
         return {one.datum: one for one in found}
 
-    def kept(self, backend: str) -> set[Datum]:
-        """Return what is listed of a backend that no collection may delete yet.
+    def suspects(self, backend: str) -> frozenset[Suspect]:
+        """Return the kinds and names that no collection of a backend may delete.
 
         Raises:
-            DataLossError: the list is damaged.
+            DataLossError: the list is missing, or damaged.
         """
-        return {
-            one.datum
-            for one in self.listed().values()
-            if one.datum.snapshotter == backend and not self._may_go(one)
-        }
+        session = self._session
+        directory = None if session is None else session.backend_directory(backend)
+        if session is None or directory is None:
+            return frozenset()
+        return read_suspects(directory, must_exist=session.has_suspects(backend))
 
-    def keeper(self) -> Callable[[Datum], bool]:
-        """Return what tells whether data that nothing names is set aside instead of deleted.
+    def suspect_all(self, backend: str, inventory: Collection[Suspect]) -> None:
+        """Add all that is in a backend to its suspects, durably, if it is in doubt.
 
         Raises:
-            DataLossError: the list is damaged.
+            DataLossError: the list that is there is damaged.
+            OSError: it cannot be written.
         """
-        kept = {datum for datum, one in self.listed().items() if not self._may_go(one)}
-        return lambda datum: datum in kept or self.doubt(datum.snapshotter) is not None
+        session, why = self._session, self.doubt(backend)
+        directory = None if session is None else session.backend_directory(backend)
+        if session is None or directory is None or why is None:
+            return
+        before = self.suspects(backend)
+        since = self._clock.now().format_iso()
+        write_suspects(directory, before.union(inventory), why=why, since=since)
+        session.suspects_listed(backend)
+
+    def release(self, backend: str) -> None:
+        """End the suspicion of all that is in a backend: a person has said so.
+
+        Raises:
+            OSError: the list cannot be deleted.
+        """
+        session = self._session
+        directory = None if session is None else session.backend_directory(backend)
+        if session is None or directory is None:
+            return
+        session.suspects_released(backend)
+        remove_suspects(directory)
+
+    def keeper(self, entries: Callable[[Datum], Collection[Suspect]]) -> Callable[[Datum], bool]:
+        """Return a predicate: whether unnamed data would be set aside instead of deleted.
+
+        Args:
+            entries: returns the entries by which data is found in a list of suspects.
+
+        Raises:
+            DataLossError: a list of suspects is damaged.
+        """
+        known: dict[str, frozenset[Suspect]] = {}
+
+        def keeps(datum: Datum) -> bool:
+            name = datum.snapshotter
+            if self.doubt(name) is not None:
+                return True
+            if name not in known:
+                known[name] = self.suspects(name)
+            return not known[name].isdisjoint(entries(datum))
+
+        return keeps
 
     def settle(self, backend: str, data: Iterable[Datum], size: Callable[[Datum], int]) -> int:
-        """Let the list say of a backend what is kept there now, durably.
+        """Replace what the list says of a backend, durably.
 
         Args:
             backend: a snapshotter, or nothing for content.
-            data: what is kept: what nothing names, of that which is listed or in doubt.
+            data: what is set aside there.
             size: counts the bytes of something that is not listed yet.
 
         Returns:
@@ -142,7 +197,7 @@ class Quarantine:
             DataLossError: the list is damaged.
             OSError: it cannot be written.
         """
-        doubt = self.doubt(backend)
+        why = self._reason(backend)
         with self._mutex:
             before = self.listed()
             after = {datum: one for datum, one in before.items() if datum.snapshotter != backend}
@@ -150,23 +205,17 @@ class Quarantine:
             for datum in data:
                 one = before.get(datum)
                 if one is None:
-                    one = SetAside(datum, size(datum), self._clock.now(), doubt or "")
-                elif doubt is not None and one.since < self._began:
-                    # In doubt again: the time counts from this period on.
-                    one = SetAside(datum, one.bytes, self._clock.now(), doubt)
+                    one = SetAside(datum, size(datum), self._clock.now(), why)
                 after[datum] = one
                 total += one.bytes
             if after != before:
                 self._write(after)
-        if doubt is not None and self._period is not None:
-            self._period.set_listed(backend)
         return total
 
-    def _may_go(self, one: SetAside) -> bool:
-        # What is listed is of an earlier period: this one lists something only in doubt.
-        if self._period is None or not self._period.is_clean(one.datum.snapshotter):
-            return False
-        return self._clock.now() >= one.since + _KEPT
+    def _reason(self, backend: str) -> str:
+        directory = None if self._session is None else self._session.backend_directory(backend)
+        noted = "" if directory is None else read_reason(directory)
+        return self.doubt(backend) or noted or "the metadata was in doubt"
 
     def _write(self, listed: dict[Datum, SetAside]) -> None:
         if self._folder is None:

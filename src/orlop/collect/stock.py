@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.missing import Uncertain, find_uncertain
@@ -15,6 +15,7 @@ from orlop.collect.named import (
     Datum,
     read_named_in_content,
     read_named_snapshots,
+    suspect_of,
 )
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
     from orlop.kv import Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.records import SnapshotInfo
+    from orlop.safety.suspects import Suspect
     from orlop.stores.claims import Claims
+
+_REMOVED: Final = "rm-"
+"""Begins the name of the directory of a snapshot that was removed."""
 
 _logger = logging.getLogger(__name__)
 
@@ -39,6 +44,9 @@ class Stock(Protocol):
 
     def data(self) -> Iterable[Datum]:
         """Return all data, in a lasting order."""
+
+    def entries(self, datum: Datum) -> Collection[Suspect]:
+        """Return the entries by which a datum is found in a list of suspects."""
 
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the data that the metadata of all namespaces names here."""
@@ -85,6 +93,10 @@ class ContentStock:
         """Return all data, blobs first."""
         yield from self._sizes
         yield from self._ingests
+
+    def entries(self, datum: Datum) -> Collection[Suspect]:
+        """Return the one entry of a blob or an ingest in a list of suspects."""
+        return (suspect_of(datum),)
 
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the blobs and ingests that the metadata of all namespaces names."""
@@ -140,10 +152,24 @@ class SnapshotStock:
             Datum(LEFTOVER, one, name): size for one, size in backend.leftovers().items()
         }
         self._snapshots = list(backend.walk())
+        # Plug-ins may have no directories.
+        self._numbers: dict[str, str] = getattr(backend, "numbers", dict)()
 
     def data(self) -> list[Datum]:
         """Return all snapshots, in byte order of their keys, then leftovers."""
         return [*(self._datum(one.name) for one in self._snapshots), *self._leftovers]
+
+    def entries(self, datum: Datum) -> Collection[Suspect]:
+        """Return the entries of a snapshot in a list of suspects: its key, and its directory.
+
+        A snapshot changes its key when it is committed, and its directory is renamed when it is
+        removed.
+        """
+        directory = datum.name.removeprefix(_REMOVED)
+        if datum.kind != LEFTOVER:
+            directory = self._numbers.get(datum.name, "")
+        own = suspect_of(datum)
+        return (own, (LEFTOVER, directory)) if directory else (own,)
 
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the snapshots that the metadata of all namespaces names."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orlop.collect.dirt import CONTENT_BACKEND, shown
+from orlop.collect.named import suspect_of
 from orlop.collect.stock import take_stock
 from orlop.model.errors import OrlopError
 
@@ -40,6 +41,11 @@ class Survey:
         for stock in self.stocks.values():
             deletable.update(stock.removable({one for one in stock.data() if one not in named}))
         return deletable
+
+    def entries(self, datum: Datum) -> Collection[tuple[str, str]]:
+        """Return the entries by which a datum is found in a list of suspects."""
+        stock = self.stocks.get(datum.snapshotter)
+        return (suspect_of(datum),) if stock is None else stock.entries(datum)
 
     def total_bytes(self) -> int:
         """Return what everything takes on disk, in bytes."""

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.collect.named import BLOB, FILES, UNFINISHED
 from orlop.database import Database
+from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.model import digest as digests
 from orlop.model.errors import NotFoundError
-from orlop.opening import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.schema.metastore import SnapshotBuckets
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ are not to be shared between threads; two transactions in two threads are fine.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -303,21 +303,46 @@ class Transaction(Protocol):
     ) -> None: ...
 
 
+class FileState(NamedTuple):
+    """The state of a database file that is open, or that was found.
+
+    Attributes:
+        version: the number of the newest version.
+        stamp: 16 random bytes that were written with that version, in hex; zeros if none were.
+        device: the device number of the file.
+        inode: the inode number of the file.
+        size: in bytes.
+        ctime_ns: when the file or its inode changed last, in nanoseconds.
+        mtime_ns: when its contents were modified last, in nanoseconds.
+    """
+
+    version: int
+    stamp: str
+    device: int
+    inode: int
+    size: int
+    ctime_ns: int
+    mtime_ns: int
+
+
 class Follower(Protocol):
-    """Who is told of the versions of a database that is open for writing.
+    """Receives the versions of a database that is open for writing.
 
     The calls come one at a time, in the order of the versions. What they raise fails what the
     engine is doing.
     """
 
-    def opened(self, version: int) -> None:
-        """Be told the version that was found, before anything is written."""
+    def opened(self, state: FileState) -> None:
+        """Receive the state that was found, before anything is written."""
 
-    def durable(self, version: int) -> None:
-        """Be told of a version that is durable, before anybody else is."""
+    def writing(self, stamp: str) -> None:
+        """Receive the stamp of the version that is about to be written."""
+
+    def durable(self, state: FileState) -> None:
+        """Receive a version that is durable, before it is acknowledged."""
 
     def closing(self, version: int | None) -> None:
-        """Be told the last version, while the lock is still held; `None` after a failed write."""
+        """Receive the last version, while the file is still locked; `None` after a failed write."""
 
 
 class Engine(Protocol):

@@ -66,5 +66,9 @@ class FileBusyError(StaleReadError):
     """The file changes too fast to be read, in any way: to read again at once is of no use."""
 
 
+class ReplacedError(EngineError):
+    """The file was replaced, or changed by another program, while it was open for writing."""
+
+
 class CorruptError(EngineError):
     """The stored bytes break the engine's format."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from orlop import opening
-from orlop.bolt import compaction, open_engine
+from orlop.bolt import compaction, read_file_state
 from orlop.inspect.bolt.check import check_file
 from orlop.kv.errors import CorruptError
 from orlop.model.errors import FailedPreconditionError
+from orlop.write_sessions import proof_carried_over
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
             f"{path} has {path.stat().st_nlink} names (hard links): compacted, this name would be "
             "another file than the others. Remove them, or write to a new file with --output"
         )
-    keeps_place = nullcontext() if output else opening.carried_over(path, open_engine)
+    keeps_place = nullcontext() if output else proof_carried_over(path, read_file_state)
     with keeps_place:
         return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)
 

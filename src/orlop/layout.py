@@ -1,0 +1,118 @@
+"""The layout of a root directory: where its databases, its content and its snapshots are.
+
+Source: containerd, cmd/containerd and plugins/metadata (directories and their modes).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from orlop.collect.dirt import CONTENT_BACKEND
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+METADATA_DIRECTORY: Final = "io.containerd.metadata.v1.bolt"
+CONTENT_DIRECTORY: Final = "io.containerd.content.v1.content"
+SNAPSHOTTER_DIRECTORY: Final = "io.containerd.snapshotter.v1."
+FILE_NAME: Final = "meta.db"
+METASTORE_NAME: Final = "metadata.db"
+
+SNAPSHOTTER_NAMES: Final = ("native", "overlayfs")
+"""The snapshotters that Orlop has."""
+
+_ROOT_MODE: Final = 0o711
+_CONTENT_MODE: Final = 0o755
+_SNAPSHOTTER_MODE: Final = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class RootLayout:
+    """The paths of a root directory. All are absolute.
+
+    Attributes:
+        root: the directory.
+        snapshotters: the names of the snapshotters that Orlop has.
+    """
+
+    root: Path
+    snapshotters: tuple[str, ...] = SNAPSHOTTER_NAMES
+
+    @property
+    def metadata(self) -> Path:
+        """The directory of `meta.db`."""
+        return self.root / METADATA_DIRECTORY
+
+    @property
+    def metadata_file(self) -> Path:
+        """`meta.db`."""
+        return self.metadata / FILE_NAME
+
+    def backend(self, name: str) -> Path:
+        """Return the directory of a backend: of a snapshotter, or with no name of content."""
+        if name == CONTENT_BACKEND:
+            return self.root / CONTENT_DIRECTORY
+        return self.root / f"{SNAPSHOTTER_DIRECTORY}{name}"
+
+    def metastore_file(self, snapshotter: str) -> Path:
+        """Return the `metadata.db` of a snapshotter."""
+        return self.backend(snapshotter) / METASTORE_NAME
+
+    def make(self) -> None:
+        """Create the directories that are missing, with containerd's modes.
+
+        Raises:
+            OSError: one cannot be created.
+        """
+        _make_directory(self.root, _ROOT_MODE)
+        _make_directory(self.metadata, _ROOT_MODE)
+        _make_directory(self.backend(CONTENT_BACKEND), _CONTENT_MODE)
+        for name in self.snapshotters:
+            _make_directory(self.backend(name), _SNAPSHOTTER_MODE)
+
+    def data_sample(self, name: str) -> list[Path]:
+        """Return at most one piece of data in a backend: a blob, an ingest or a directory."""
+        return list(islice(self._data(name), 1))
+
+    def numbered_directory(self, snapshotter: str) -> Path | None:
+        """Return the directory of a snapshot, if a snapshotter has any."""
+        found = _entries(self.backend(snapshotter) / "snapshots")
+        return next((path for path in found if path.name.isdecimal()), None)
+
+    def any_data(self) -> Path | None:
+        """Return a piece of data in any backend, also of snapshotters that Orlop lacks."""
+        found = {CONTENT_BACKEND: None, **dict.fromkeys(self.snapshotters)}
+        prefix = SNAPSHOTTER_DIRECTORY
+        for entry in _entries(self.root):
+            if entry.name.startswith(prefix):
+                found[entry.name.removeprefix(prefix)] = None
+        return next((path for name in found for path in self.data_sample(name)), None)
+
+    def _data(self, name: str) -> Iterator[Path]:
+        directory = self.backend(name)
+        if name != CONTENT_BACKEND:
+            yield from _entries(directory / "snapshots")
+            return
+        yield from _entries(directory / "ingest")
+        for algorithm in _entries(directory / "blobs"):
+            yield from _entries(algorithm)
+
+
+def _entries(directory: Path) -> Iterator[Path]:
+    """Iterate over a directory; one that is missing, or is none, has no entries."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(directory) as entries:
+        for entry in entries:
+            yield Path(entry.path)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    """Create a directory; one that exists keeps its mode."""
+    if path.is_dir():
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(mode)  # past the umask, as containerd's directories are

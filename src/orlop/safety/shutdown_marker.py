@@ -1,0 +1,66 @@
+"""The marker beside `meta.db` (`orlop/period.json`): which session wrote last, and its end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from orlop.safety.small_files import read_small, write_small
+
+MARKER: Final = "period.json"
+
+UNKNOWN_BOOT: Final = "?"
+"""The boot id where the system does not tell it."""
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownMarker:
+    """The last session of writing to a root, as the metadata directory remembers it.
+
+    Attributes:
+        session: its random id.
+        previous: the ids that the witnesses had before; a process may die before all are new.
+        boot: the boot id of the machine while the session is open; empty after it has closed.
+    """
+
+    session: str
+    previous: tuple[str, ...] = ()
+    boot: str = ""
+
+    @classmethod
+    def read(cls, directory: Path) -> ShutdownMarker | None:
+        """Return the marker in a directory; `None` if there is none, or it is damaged."""
+        data = read_small(directory / MARKER)
+        if data is None:
+            return None
+        try:
+            found = json.loads(data)["period"]
+            previous = tuple(str(one) for one in found["previous"])
+            return cls(str(found["session"]), previous, str(found["boot"]))
+        except (ValueError, KeyError, TypeError) as error:
+            _logger.warning("%s counts as missing: %s", directory / MARKER, error)
+            return None
+
+    def write(self, directory: Path) -> None:
+        """Replace the marker in a directory, durably.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        found = {"session": self.session, "previous": self.previous, "boot": self.boot}
+        write_small(directory, MARKER, f"{json.dumps({'period': found})}\n".encode())
+
+
+def boot_id() -> str:
+    """Return the id of this boot of the machine; never empty."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip() or UNKNOWN_BOOT
+    except (OSError, ValueError):
+        return UNKNOWN_BOOT

@@ -1,0 +1,62 @@
+"""Small files that are replaced durably, also on a full disk."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends import files
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_DIRECTORY_MODE: Final = 0o700
+_MODE: Final = 0o600
+
+_logger = logging.getLogger(__name__)
+
+
+def read_small(path: Path) -> bytes | None:
+    """Return the contents of a file; `None` if it is missing or cannot be read."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        _logger.warning("%s counts as missing: %s", path, error)
+        return None
+
+
+def write_small(directory: Path, name: str, data: bytes) -> None:
+    """Replace a file in a directory, durably; the directory is created if it is missing.
+
+    On a full disk the old file is overwritten in place, which needs no space: someone who wants
+    to make some must be able to open the root. A power loss may tear it then, and it counts as
+    missing.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    files.make_directories(directory, _DIRECTORY_MODE)
+    with files.directory(directory) as descriptor:
+        try:
+            files.write_atomically(name, data, dir_fd=descriptor, mode=_MODE)
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise
+            _overwrite(descriptor, name, data)
+        os.fsync(descriptor)
+
+
+def _overwrite(directory: int, name: str, data: bytes) -> None:
+    file = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        if os.pwrite(file, data, 0) < len(data):
+            raise OSError(errno.ENOSPC, "no space left", name)
+        os.ftruncate(file, len(data))
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,84 @@
+"""The suspects of a backend: all that was in it when the metadata was in doubt.
+
+A newer version of the metadata may have named any of it. So it is deleted only when a person
+says so, whatever an older version says, now or later.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends import files
+from orlop.model.errors import DataLossError
+from orlop.safety.small_files import write_small
+from orlop.safety.witness import DIRECTORY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+SUSPECTS: Final = "suspects.json"
+
+Suspect = tuple[str, str]
+"""The kind and the name of something in a backend."""
+
+
+def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
+    """Return the suspects of a backend.
+
+    Args:
+        backend: its directory.
+        must_exist: whether a missing list is damage, instead of an empty one.
+
+    Raises:
+        DataLossError: the list is missing, or damaged.
+        OSError: it cannot be read.
+    """
+    path = backend / DIRECTORY / SUSPECTS
+    try:
+        found = json.loads(path.read_bytes())["suspects"]
+        return frozenset((str(kind), str(name)) for kind, name in found)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not must_exist:
+            return frozenset()
+        raise _unusable(path, "is missing") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unusable(path, "is damaged") from error
+
+
+def read_reason(backend: Path) -> str:
+    """Return why the suspects of a backend were listed; empty if that is not known."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((backend / DIRECTORY / SUSPECTS).read_bytes())["why"])
+    return ""
+
+
+def write_suspects(backend: Path, suspects: Iterable[Suspect], *, why: str, since: str) -> None:
+    """Replace the list of suspects of a backend, durably.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    document = {"why": why, "since": since, "suspects": sorted(suspects)}
+    write_small(backend / DIRECTORY, SUSPECTS, f"{json.dumps(document)}\n".encode())
+
+
+def remove_suspects(backend: Path) -> None:
+    """Delete the list of suspects of a backend, durably; it may be missing.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    with contextlib.suppress(FileNotFoundError), files.directory(backend / DIRECTORY) as directory:
+        os.unlink(SUSPECTS, dir_fd=directory)
+        os.fsync(directory)
+
+
+def _unusable(path: Path, state: str) -> DataLossError:
+    return DataLossError(
+        f"{path} {state}: it lists what must not be deleted without a person's word. Once nothing "
+        "unnamed is needed any more, run a collection with --release"
+    )

@@ -1,0 +1,559 @@
+"""A session of writing to a root, and whether the session before left the newest databases."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import threading
+import time
+from dataclasses import dataclass, replace
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.model.errors import FailedPreconditionError
+from orlop.safety.shutdown_marker import MARKER, UNKNOWN_BOOT, ShutdownMarker, boot_id
+from orlop.safety.witness import NO_STAMP, Note, Witness, WitnessFile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from orlop.kv import FileState, Follower
+
+METADATA: Final = ""
+"""The name of `meta.db` among those of snapshotters; its witness is in the content directory."""
+
+_SESSION_BYTES: Final = 16
+_READ_ATTEMPTS: Final = 4
+_READ_PAUSE_SECONDS: Final = 0.001
+
+_logger = logging.getLogger(__name__)
+
+
+class LastShutdown(Enum):
+    """How the last session of writing to a database ended.
+
+    NEW: there is no data that could be deleted. CLEAN: the session was closed, and the file has
+    not changed since. INTERRUPTED: the process died, on this boot of the machine, and the file is
+    as it left it. UNCLEAN: the machine went down. UNKNOWN: another program wrote the file, or it
+    is another one.
+    """
+
+    NEW = "new"
+    CLEAN = "clean"
+    INTERRUPTED = "interrupted"
+    UNCLEAN = "unclean"
+    UNKNOWN = "unknown"
+
+
+_DOUBTS: Final = {
+    LastShutdown.UNCLEAN: "the machine went down while {} was being written, and may have lost "
+    "some of it",
+    LastShutdown.UNKNOWN: "{} is not as Orlop left it: another program wrote it, or a file or "
+    "directory was replaced",
+}
+
+_REPLACED: Final = "files of the root were replaced while it was open"
+
+
+@dataclass(frozen=True, slots=True)
+class RootFiles:
+    """The paths of a root that a session watches. The keys are snapshotters and `METADATA`.
+
+    Attributes:
+        marker_directory: the directory of the shutdown marker.
+        databases: the databases.
+        backends: the directories with the data that each database names.
+        has_data: whether a backend holds anything.
+        state_of: reads the state of a database; `None` if there is none, or it is damaged.
+    """
+
+    marker_directory: Path
+    databases: Mapping[str, Path]
+    backends: Mapping[str, Path]
+    has_data: Callable[[str], bool]
+    state_of: Callable[[Path], FileState | None]
+
+    def states(self) -> dict[str, FileState | None]:
+        """Return the state of each database as it is found."""
+        return {name: self.state_of(path) for name, path in self.databases.items()}
+
+
+class _Assessment(NamedTuple):
+    """How the last session ended for each database, and what was found of it."""
+
+    ends: dict[str, LastShutdown]
+    doubts: dict[str, str]
+    witnesses: dict[str, Witness]
+    marker: ShutdownMarker | None
+
+
+class WriteSession:
+    """A session of writing to a root, or of a handle that only reads. Thread-safe."""
+
+    def __init__(
+        self, files: RootFiles, states: Mapping[str, FileState | None], *, read_only: bool = False
+    ) -> None:
+        """Assess the last session; nothing is written.
+
+        Args:
+            files: the paths of the root.
+            states: the state of each database, `None` if there is none.
+            read_only: this handle takes no lock, so another process may be writing.
+        """
+        self._files = files
+        self._states = dict(states)
+        found = _assess(files, states, read_only=read_only)
+        self.ends: Mapping[str, LastShutdown] = found.ends
+        self._doubts = found.doubts
+        self._initial_doubts = dict(found.doubts)
+        self._witnesses = found.witnesses
+        self._marker = found.marker
+        self._witness_files: dict[str, WitnessFile] = {}
+        self._identities: dict[Path, tuple[int, int]] = {}
+        self._mutex = threading.Lock()
+        self._process = os.getpid()
+        self._is_kept = found.marker is not None
+        self._is_replaced = False
+
+    def doubt(self, backend: str) -> str | None:
+        """Return why no data of a backend may be deleted before its suspects are listed.
+
+        Args:
+            backend: a snapshotter, or `METADATA` for content.
+        """
+        return self._doubts.get(backend)
+
+    def initial_doubt(self, backend: str) -> str | None:
+        """Return the doubt about a backend when this session began."""
+        return self._initial_doubts.get(backend)
+
+    @property
+    def any_doubt(self) -> str | None:
+        """The doubt about `meta.db` when this session began, else about any backend."""
+        doubts = self._initial_doubts
+        return doubts.get(METADATA) or next(iter(doubts.values()), None)
+
+    def has_suspects(self, backend: str) -> bool:
+        """Whether the witness of a backend says that there is a list of suspects."""
+        witness = self._witnesses.get(backend)
+        return witness is not None and witness.has_suspects
+
+    def backend_directory(self, backend: str) -> Path | None:
+        """Return the directory of a backend; `None` for one that this does not watch."""
+        return self._files.backends.get(backend)
+
+    def begin(self) -> None:
+        """Record durably that this session writes from now on.
+
+        Where that fails (a full disk) the records are removed: the next session is in doubt then.
+        """
+        with self._mutex:
+            marker = ShutdownMarker(
+                secrets.token_hex(_SESSION_BYTES),
+                previous=tuple(sorted({one.session for one in self._witnesses.values()})),
+                boot=boot_id(),
+            )
+            try:
+                marker.write(self._files.marker_directory)
+                self._marker = marker
+                for name in self._files.backends:
+                    if name == METADATA or name in self._witnesses or self._files.has_data(name):
+                        self._begin_witness(name, self._states[name])
+            except OSError as error:
+                self._give_up(error)
+
+    def keep(self) -> None:
+        """Keep the records at the close: the opening was not refused."""
+        self._is_kept = True
+
+    def opened(self, name: str, state: FileState) -> None:
+        """Take note that the database of a snapshotter is open for writing."""
+        with self._mutex:
+            file = self._witness_files.get(name)
+            before = self._states[name]
+            if file is None:
+                self._states[name] = state
+                with contextlib.suppress(OSError):  # without one the next session is in doubt
+                    self._begin_witness(name, state)
+            elif before is not None and before != state:
+                self._set_doubt(name, _DOUBTS[LastShutdown.UNKNOWN].format(_title(name)))
+
+    def writing(self, name: str, stamp: str) -> None:
+        """Take note of the stamp of a version that is about to be written."""
+        with self._mutex:
+            file = self._file_to_note(name)
+            if file is not None:
+                self._note(
+                    file, replace(file.witness, note=replace(file.witness.note, pending=stamp))
+                )
+
+    def durable(self, name: str, state: FileState) -> None:
+        """Take note of a durable version, before it is acknowledged."""
+        with self._mutex:
+            self._states[name] = state
+            self._is_kept = True
+            file = self._file_to_note(name)
+            if file is not None:
+                self._note(file, file.witness.with_state(state))
+
+    def require_unchanged(self) -> None:
+        """Check that the files of the root are those that this session has opened.
+
+        Raises:
+            FailedPreconditionError: one was replaced, emptied or overwritten. The handle deletes
+                nothing any more, and the next session is in doubt.
+        """
+        with self._mutex:
+            replaced = self._first_replaced()
+            if replaced is None and not self._is_replaced:
+                return
+            if not self._is_replaced:
+                self._is_replaced = True
+                for name in list(self._witness_files):
+                    self._set_doubt(name, _REPLACED)
+        raise FailedPreconditionError(
+            f"{replaced or 'a file of the root'} was replaced or changed by another program while "
+            "it was open: nothing is deleted. Close this handle, put the right files in place, and "
+            "open the root again"
+        )
+
+    def suspects_listed(self, backend: str) -> None:
+        """Take note that the suspects of a backend are listed durably: its doubt is over."""
+        self._settle(backend, has_suspects=True)
+
+    def suspects_released(self, backend: str) -> None:
+        """Take note that a person has released the suspects of a backend."""
+        self._settle(backend, has_suspects=False)
+
+    def close(self) -> None:
+        """Record durably that the session has ended, and in which state of the databases.
+
+        If the opening was refused, no records stay that were not there before.
+        """
+        with self._mutex:
+            if os.getpid() != self._process:
+                return
+            if not self._is_kept:
+                self._remove()
+                return
+            if self._is_replaced or self._first_replaced() is not None:
+                for name in list(self._witness_files):
+                    self._set_doubt(name, _REPLACED)
+                self._release()
+                return
+            try:
+                self._close_witnesses()
+            except OSError as error:
+                self._give_up(error)
+            self._release()
+
+    def leave_open(self) -> None:
+        """Leave the records as those of a session that still writes."""
+        with self._mutex:
+            if os.getpid() == self._process:
+                self._release()
+
+    def _close_witnesses(self) -> None:
+        for name, file in self._witness_files.items():
+            state = self._states[name]
+            path = self._files.databases[name]
+            found = None if state is None else self._files.state_of(path)
+            witness = file.witness.with_state(found)
+            if found is not None and state is not None and found.stamp != state.stamp:
+                witness = replace(witness, doubt=_DOUBTS[LastShutdown.UNKNOWN].format(_title(name)))
+            file.write(replace(witness, is_open=False, boot=boot_id()))
+        if self._marker is not None:
+            replace(self._marker, boot="").write(self._files.marker_directory)
+
+    def _begin_witness(self, name: str, state: FileState | None) -> None:
+        witness = _open_witness(self._witnesses.get(name), self._marker, self._doubts.get(name))
+        file = WitnessFile(self._files.backends[name], witness)
+        file.write(witness.with_state(state))
+        self._witness_files[name] = file
+        self._witnesses[name] = file.witness
+        self._remember_identity(self._files.backends[name])
+        self._remember_identity(self._files.databases[name].parent)
+
+    def _set_doubt(self, name: str, why: str) -> None:
+        self._doubts[name] = why
+        file = self._witness_files[name]
+        try:
+            file.write(replace(file.witness, doubt=why))
+        except OSError as error:
+            self._give_up(error)
+
+    def _settle(self, backend: str, *, has_suspects: bool) -> None:
+        with self._mutex:
+            file = self._witness_files.get(backend)
+            if file is None:
+                return
+            file.write(replace(file.witness, doubt="", has_suspects=has_suspects))
+            self._witnesses[backend] = file.witness
+            self._doubts.pop(backend, None)
+
+    def _file_to_note(self, name: str) -> WitnessFile | None:
+        return self._witness_files.get(name) if os.getpid() == self._process else None
+
+    def _note(self, file: WitnessFile, witness: Witness) -> None:
+        if (witness.device, witness.inode) != (file.witness.device, file.witness.inode):
+            file.write(witness)  # a database that was made in this session
+            return
+        try:
+            file.note(witness.note)
+        except OSError as error:
+            # The database is ahead of its witness then: the next session is in doubt.
+            _logger.warning("the witness of a database falls behind: %s", error)
+
+    def _remember_identity(self, path: Path) -> None:
+        with contextlib.suppress(OSError):
+            self._identities.setdefault(path, _identity(path))
+
+    def _first_replaced(self) -> Path | None:
+        """Return a path that another file or directory has taken; `None` if none was."""
+        for path, identity in self._identities.items():
+            try:
+                if _identity(path) != identity:
+                    return path
+            except OSError:
+                return path
+        for name, file in self._witness_files.items():
+            if not file.is_ours():
+                return self._files.backends[name]
+            if not self._is_unchanged(name, file.witness.note.pending):
+                return self._files.databases[name]
+        return None
+
+    def _is_unchanged(self, name: str, pending: str) -> bool:
+        """Whether the file of a database is the one that was opened, at the newest version."""
+        state, path = self._states[name], self._files.databases[name]
+        if state is None:
+            return not path.exists()
+        for _ in range(_READ_ATTEMPTS):
+            # A meta that is being written at this moment may be read torn.
+            found = self._files.state_of(path)
+            if found is not None and _is_same_file(found, state, pending):
+                return True
+            time.sleep(_READ_PAUSE_SECONDS)
+        return False
+
+    def _give_up(self, error: OSError) -> None:
+        _logger.warning(
+            "how this session ends cannot be recorded (%s): the next one keeps all data that is "
+            "there until a person releases it",
+            error,
+        )
+        self._remove()
+
+    def _remove(self) -> None:
+        for file in self._witness_files.values():
+            file.remove()
+        self._witness_files.clear()
+        with contextlib.suppress(OSError):
+            (self._files.marker_directory / MARKER).unlink(missing_ok=True)
+            self._files.marker_directory.rmdir()  # unless something else is in it
+
+    def _release(self) -> None:
+        for file in self._witness_files.values():
+            file.release()
+
+
+class SessionTracker:
+    """Begins and ends the session of a root with the opening and closing of its databases.
+
+    Attributes:
+        session: the session; `None` until `meta.db` is open.
+    """
+
+    def __init__(self, files: RootFiles) -> None:
+        """Make a tracker for the databases of a root."""
+        self.session: WriteSession | None = None
+        self._files = files
+
+    def follower(self, name: str) -> Follower:
+        """Return the follower of a database. `meta.db` opens first and closes last."""
+        return _Follower(self, name)
+
+    def opened(self, name: str, state: FileState) -> None:
+        """Begin the session with `meta.db`, or add the database of a snapshotter to it."""
+        if name == METADATA:
+            states = {**self._files.states(), name: state}
+            self.session = WriteSession(self._files, states)
+            self.session.begin()
+        elif self.session is not None:
+            self.session.opened(name, state)
+
+    def closing(self, name: str, *, failed: bool) -> None:
+        """End the session with `meta.db`, which is still locked.
+
+        After a failed write the newest version is not known: the session is left open.
+        """
+        if self.session is not None and name == METADATA:
+            if failed:
+                self.session.leave_open()
+            else:
+                self.session.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Follower:
+    tracker: SessionTracker
+    name: str
+
+    def opened(self, state: FileState) -> None:
+        self.tracker.opened(self.name, state)
+
+    def writing(self, stamp: str) -> None:
+        if self.tracker.session is not None:
+            self.tracker.session.writing(self.name, stamp)
+
+    def durable(self, state: FileState) -> None:
+        if self.tracker.session is not None:
+            self.tracker.session.durable(self.name, state)
+
+    def closing(self, version: int | None) -> None:
+        self.tracker.closing(self.name, failed=version is None)
+
+
+def _assess(
+    files: RootFiles, states: Mapping[str, FileState | None], *, read_only: bool
+) -> _Assessment:
+    marker = ShutdownMarker.read(files.marker_directory)
+    read = {name: Witness.read(path) for name, path in files.backends.items()}
+    witnesses = {name: witness for name, witness in read.items() if witness is not None}
+    ends = {}
+    for name, state in states.items():
+        witness = witnesses.get(name)
+        if witness is None and not files.has_data(name):
+            ends[name] = LastShutdown.NEW
+        else:
+            ends[name] = _end(marker, witness, state, read_only=read_only)
+    doubts: dict[str, str] = {}
+    for name, end in ends.items():
+        own = _DOUBTS.get(end, "").format(_title(name))
+        # Data of a snapshotter is named by both databases. What has no witness proves nothing.
+        above_end = ends[METADATA]
+        if above_end is LastShutdown.NEW:
+            above_end = LastShutdown.UNKNOWN
+        above = _DOUBTS.get(above_end, "").format(_title(METADATA))
+        noted = witnesses[name].doubt if name in witnesses else ""
+        if end is not LastShutdown.NEW and (own or above or noted):
+            doubts[name] = above or own or noted
+    return _Assessment(ends, doubts, witnesses, marker)
+
+
+def _end(
+    marker: ShutdownMarker | None,
+    witness: Witness | None,
+    state: FileState | None,
+    *,
+    read_only: bool,
+) -> LastShutdown:
+    if marker is None or witness is None:
+        return LastShutdown.UNKNOWN
+    if not witness.session or witness.session not in {marker.session, *marker.previous}:
+        return LastShutdown.UNKNOWN
+    if marker.boot and (marker.boot != boot_id() or marker.boot == UNKNOWN_BOOT):
+        return LastShutdown.UNCLEAN
+    if not witness.is_open:
+        return LastShutdown.CLEAN if _is_as_closed(witness, state) else LastShutdown.UNKNOWN
+    if witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT:
+        return LastShutdown.UNCLEAN
+    if read_only and state is not None and state.inode == witness.inode:
+        # A session may be writing at this moment, between the reading of the two files.
+        is_known = state.version >= witness.note.version
+    else:
+        is_known = _is_as_interrupted(witness, state)
+    return LastShutdown.INTERRUPTED if is_known else LastShutdown.UNKNOWN
+
+
+def _is_as_closed(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is exactly as a session has left it at its close."""
+    if state is None:
+        return not witness.inode
+    if witness.boot == boot_id() and state.device != witness.device:
+        return False  # the numbers of devices may change when the machine starts
+    note = witness.note
+    return (state.inode, state.version, state.ctime_ns, state.size, state.stamp) == (
+        witness.inode,
+        note.version,
+        note.ctime_ns,
+        note.size,
+        note.stamp,
+    )
+
+
+def _is_as_interrupted(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is as a process that died on this boot can have left it."""
+    if state is None:
+        return not witness.inode
+    if (state.device, state.inode) != (witness.device, witness.inode):
+        # A database that was made, or made smaller, in that session is noted when it is durable.
+        return False
+    note = witness.note
+    if note.pending == NO_STAMP:
+        return (state.version, state.ctime_ns, state.stamp) == (
+            note.version,
+            note.ctime_ns,
+            note.stamp,
+        )
+    # A version was being written. Own writes set both times of the file to the same moment.
+    is_ours = state.stamp in {note.stamp, note.pending}
+    return is_ours and (state.ctime_ns in {note.ctime_ns, state.mtime_ns})
+
+
+def _open_witness(
+    before: Witness | None, marker: ShutdownMarker | None, doubt: str | None
+) -> Witness:
+    return Witness(
+        note=Note(),
+        session=marker.session if marker else "",
+        boot=boot_id(),
+        is_open=True,
+        doubt=doubt or "",
+        has_suspects=before is not None and before.has_suspects,
+    )
+
+
+def _is_same_file(found: FileState, state: FileState, pending: str) -> bool:
+    """Whether a file is the one that was opened, at the version that was written last or next."""
+    if (found.device, found.inode) != (state.device, state.inode):
+        return False
+    is_newest = (found.version, found.stamp) == (state.version, state.stamp)
+    return is_newest or (pending != NO_STAMP and found.stamp == pending)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
+
+
+def _title(name: str) -> str:
+    return f"metadata.db of {name}" if name else "meta.db"
+
+
+@contextlib.contextmanager
+def carried_over(files: RootFiles, name: str) -> Iterator[None]:
+    """Carry the proof of a database over to the file that the block puts in its place.
+
+    Nothing is carried over where the last session left a doubt.
+
+    Args:
+        files: the paths of the root.
+        name: of the database, whose contents the block leaves as they are.
+
+    Raises:
+        OSError: the witness cannot be written.
+    """
+    witness = Witness.read(files.backends[name])
+    marker = ShutdownMarker.read(files.marker_directory)
+    path = files.databases[name]
+    end = _end(marker, witness, files.state_of(path), read_only=False)
+    yield
+    if witness is None or end in _DOUBTS:
+        return
+    file = WitnessFile(files.backends[name], witness)
+    file.write(replace(witness.with_state(files.state_of(path)), boot=boot_id()))
+    file.release()

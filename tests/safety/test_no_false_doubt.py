@@ -1,0 +1,56 @@
+"""Ordinary closes and deaths of a process leave no doubt, whatever the moment."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+import orlop
+from safety.roots import add
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LONG = bool(os.environ.get("ORLOP_CAMPAIGN"))
+
+
+def doubts(root: Path) -> str | None:
+    with orlop.open(root, sync=False) as database:
+        return database.gc.plan().doubt
+
+
+def test_clean_closes(tmp_path: Path) -> None:
+    for number in range(200 if LONG else 12):
+        with orlop.open(tmp_path, sync=False) as database:
+            add(database, str(number))
+            assert database.gc.run().set_aside == 0
+        assert doubts(tmp_path) is None
+
+
+def work_for_ever(root: Path) -> None:
+    while True:
+        with orlop.open(root, sync=False) as database:
+            for number in range(5):
+                add(database, f"{time.time_ns()}-{number}")
+            database.gc.run()
+
+
+@pytest.mark.parametrize("seed", range(200 if LONG else 12))
+def test_a_death_at_any_moment(tmp_path: Path, seed: int) -> None:
+    chosen = random.Random(seed)
+    for _ in range(3):
+        child = os.fork()
+        if child == 0:
+            try:
+                work_for_ever(tmp_path)
+            finally:
+                os._exit(1)
+        time.sleep(chosen.uniform(0.005, 0.15))
+        os.kill(child, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+        assert doubts(tmp_path) is None
