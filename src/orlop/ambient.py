@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from orlop.kv import Engine, Transaction
     from orlop.kv import Path as BucketPath
-    from orlop.model.clock import Clock
+    from orlop.model.observed_clock import ObservedClock
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
@@ -94,7 +94,7 @@ class Transactions:
         engine: Engine,
         path: Path,
         *,
-        clock: Clock,
+        clock: ObservedClock,
         gate: SharedLock,
         timeout: float | None,
         committed: Callable[[int, AbstractSet[BucketPath]], None],
@@ -125,7 +125,7 @@ class Transactions:
         self._writing_thread: int | None = None
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> ObservedClock:
         """Where the time comes from."""
         return self._clock
 

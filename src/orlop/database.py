@@ -15,6 +15,7 @@ from orlop.bolt import compact_if_worth, open_engine, read_file_state
 from orlop.collect import Collector, Domain, Journal, Reports
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
+from orlop.model.observed_clock import ObservedClock
 from orlop.namespace import Namespace
 from orlop.safety.write_session import METADATA, SessionTracker
 from orlop.schema import version
@@ -90,7 +91,7 @@ class Database:
         self._transactions = Transactions(
             engine,
             path,
-            clock=self._clock,
+            clock=ObservedClock(self._clock),
             gate=self._gate,
             timeout=timeout,
             committed=self._reports.note,

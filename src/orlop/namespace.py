@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _DEFAULT_LEASE: Final = timedelta(hours=24)
 _RENEWALS_A_LEASE: Final = 3
 _STOP_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 5.0
+"""How soon a renewal notices that the clock has jumped, or that the machine was suspended."""
 
 _logger = logging.getLogger(__name__)
 
@@ -117,8 +119,9 @@ class Namespace:
     ) -> Iterator[Lease]:
         """Create a lease that holds what the block makes here, and delete it at the end.
 
-        While the block runs the lease is renewed, on the clock of the system, so that it ends
-        soon if the process dies and never while it works.
+        While the block runs the lease is renewed, by the time that passes, and at once when the
+        clock jumps, so that it ends soon if the process dies. In this process it does not end
+        while the block runs, whatever the clock says.
 
         Args:
             lease_id: its id; `None` for a random one.
@@ -196,8 +199,19 @@ class _Renewal:
         self._thread.join(_STOP_SECONDS)
 
     def _renew(self) -> None:
+        clock = self._leases.scope.transactor.clock
         pause_seconds = self._expires.total_seconds() / _RENEWALS_A_LEASE
-        while not self._stopped.wait(pause_seconds):
+        renewed, jumps = clock.elapsed(), clock.jumps
+        while True:
+            remaining = renewed + pause_seconds - clock.elapsed()
+            if remaining > 0 and jumps == clock.jumps:
+                if self._stopped.wait(min(remaining, _LOOK_SECONDS)):
+                    return
+                clock.now()  # notices a jump
+                continue
+            renewed, jumps = clock.elapsed(), clock.jumps
+            if self._stopped.is_set():
+                return
             try:
                 self._leases.renew(self._lease_id, self._expires)
             except OrlopError as error:

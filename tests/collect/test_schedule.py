@@ -20,6 +20,7 @@ from orlop.model.errors import (
     FailedPreconditionError,
     UnavailableError,
 )
+from orlop.model.observed_clock import ObservedClock
 from orlop.stores.locks import SharedLock
 from orlop.stores.scope import Changes
 
@@ -51,7 +52,7 @@ class Bench:
     def start(self, **options: object) -> Scheduler:
         settings = Settings(**{"startup_delay": NO_TIME, **options})  # type: ignore[arg-type]
         self._scheduler = Scheduler(
-            self._collect, self._look, self.gate, self.clock, settings, self.timer
+            self._collect, self._look, self.gate, ObservedClock(self.clock), settings, self.timer
         )
         return self._scheduler
 

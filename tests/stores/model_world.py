@@ -34,8 +34,8 @@ class Space:
 
     images: dict[str, tuple[str, str, Instant | None]] = field(default_factory=dict)
     """Digest, snapshot it refers to (empty: none), expiry."""
-    blobs: dict[str, tuple[bool, str]] = field(default_factory=dict)
-    """Whether it is a root, and the digest it refers to (empty: none)."""
+    blobs: dict[str, tuple[bool, frozenset[str]]] = field(default_factory=dict)
+    """Whether it is a root, and the digests it refers to."""
     ingests: dict[str, Instant | None] = field(default_factory=dict)
     """When each expires; `None`: it is kept by its lease alone."""
     snapshots: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -69,9 +69,11 @@ class Space:
         del self.ingests[ref]
         self.detach(lease, "ingests", ref)
         self.attach(lease, "content", digest)
-        if digest in self.blobs:
+        existed = digest in self.blobs
+        was_root, referred = self.blobs.get(digest, (False, frozenset[str]()))
+        self.blobs[digest] = was_root or is_root, referred | {one for one in [refers] if one}
+        if existed:
             raise AlreadyExistsError
-        self.blobs[digest] = is_root, refers
 
     def abort(self, ref: str, lease: str | None) -> None:
         if ref not in self.ingests:
@@ -196,7 +198,7 @@ class Space:
             digest, refers, _ = self.images[name]
             return [("content", digest), ("snapshots/native", refers)]
         if kind == "content" and name in self.blobs:
-            return [("content", self.blobs[name][1])]
+            return [("content", digest) for digest in sorted(self.blobs[name][1])]
         if kind == "snapshots/native" and name in self.snapshots:
             return [(kind, self.snapshots[name][0])]
         return []

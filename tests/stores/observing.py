@@ -25,7 +25,11 @@ def observed(ns: Namespace) -> Space:
     for info in ns.content.walk():
         space.blobs[info.digest] = (
             "containerd.io/gc.root" in info.labels,
-            info.labels.get("containerd.io/gc.ref.content", ""),
+            frozenset(
+                value
+                for label, value in info.labels.items()
+                if label.startswith("containerd.io/gc.ref.content")
+            ),
         )
     with ns.database.view() as transaction:
         bucket = ingests.find(transaction, ns.name)

@@ -48,6 +48,7 @@ class CompactGraph:
     Attributes:
         numbers: of the nodes. Whoever adds one says so in `add_plain`.
         swept_count: how many records there are that a collection may remove.
+        kept: the leases that do not expire, because blocks of this process are under them.
     """
 
     def __init__(self) -> None:
@@ -57,6 +58,7 @@ class CompactGraph:
         self.swept_count = 0
         # Few records have these.
         self._expires: dict[int, Instant] = {}
+        self.kept: set[int] = set()
         self._parents: dict[int, tuple[int, ...]] = {}
         self._children: dict[int, list[int]] = {}
         self._conditions: dict[int, tuple[tuple[int, tuple[Comparison, ...]], ...]] = {}
@@ -225,7 +227,9 @@ class CompactGraph:
 
     def has_expired(self, number: int, now: Instant) -> bool:
         """Tell whether `now` is after the expiry of a node."""
-        return bool(self._flags[number] & _EXPIRES) and now > self._expires[number]
+        if not self._flags[number] & _EXPIRES or number in self.kept:
+            return False
+        return now > self._expires[number]
 
     def swept(self) -> Iterator[int]:
         """Iterate over the nodes that a collection may remove."""

@@ -9,8 +9,10 @@ the record counts as held, because nobody knows that it is not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from whenever import TimeDelta
 
 from orlop.collect import conditions, rules
 from orlop.collect.node import (
@@ -37,13 +39,17 @@ from orlop.schema import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from whenever import Instant
 
     from orlop.collect.conditions import Comparison
     from orlop.collect.rules import FieldRule, Meaning, RuleBook
     from orlop.kv import ReadableBucket
+
+
+_INGEST_LASTS: Final = TimeDelta(hours=24)
+"""How long an ingest lasts that no lease holds, in containerd as well."""
 
 
 class Edge(NamedTuple):
@@ -105,7 +111,7 @@ def of_lease(leases_: ReadableBucket | None, namespace: str, name: str, book: Ru
     return Facts(
         Node(LEASE, namespace, name),
         root=LEASE,
-        expires_at=_expiry(said),
+        expires_at=_expiry(said, book, lambda: leases.created_at(leases_, name)),
         references=tuple(_leased(leases_, namespace, name, is_flat=is_flat)),
     )
 
@@ -141,11 +147,13 @@ def of_snapshot(
     return _labelled(node, snapshots.labels(snapshots_, key), book, fields)
 
 
-def of_ingest(ingests_: ReadableBucket | None, namespace: str, ref: str, _: RuleBook) -> Facts:
+def of_ingest(ingests_: ReadableBucket | None, namespace: str, ref: str, book: RuleBook) -> Facts:
     """Return the facts of an ingest."""
     try:
         expires_at = ingests.expire_at(ingests_, ref)
         is_root = expires_at is not None
+        if expires_at is not None:
+            expires_at = book.lasting(expires_at, expires_at - _INGEST_LASTS)
     except DataLossError:
         expires_at, is_root = None, True
     expected = ingests.expected(ingests_, ref)
@@ -168,7 +176,11 @@ def of_image(images_: ReadableBucket | None, namespace: str, name: str, book: Ru
     digest = images.target_digest(images_, name)
     fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
     stored = images.labels(images_, name)
-    return _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+    facts = _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+    if facts.expires_at is None:
+        return facts
+    expires_at = book.lasting(facts.expires_at, images.updated_at(images_, name))
+    return replace(facts, expires_at=expires_at)
 
 
 def of_container(
@@ -213,7 +225,7 @@ def _labelled(
         node,
         root=root or next(iter(roots), ""),
         other_roots=tuple(roots[1:]),
-        expires_at=_expiry(said),
+        expires_at=_written_expiry(said),
         references=fields + _edges(node.namespace, said, Effect.REFERENCE),
         parents=_edges(node.namespace, said, Effect.BACK_REFERENCE),
         conditional=tuple(_conditional(node.namespace, said)),
@@ -247,7 +259,14 @@ def _used_at(said: list[Meaning]) -> Iterator[int]:
                 yield used_at.timestamp(unit="nanosecond")
 
 
-def _expiry(said: list[Meaning]) -> Instant | None:
+def _expiry(
+    said: list[Meaning], book: RuleBook, made_at: Callable[[], Instant | None]
+) -> Instant | None:
+    written = _written_expiry(said)
+    return None if written is None else book.lasting(written, made_at())
+
+
+def _written_expiry(said: list[Meaning]) -> Instant | None:
     for one in said:
         if one.rule.effect is Effect.EXPIRY:
             return _time(one.value)

@@ -9,6 +9,7 @@ Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.collect.facts import Edge, Facts
@@ -97,6 +98,13 @@ class Graph:
             for node in {**nodes, **dict.fromkeys(active)}:
                 references = tuple(Edge(one, kind) for one in collection.references(node))
                 self.add(Facts(node, root=kind if node in active else "", references=references))
+
+    def keep(self, leases: Iterable[Node]) -> None:
+        """Let leases that are there not expire: a block of this process is under them."""
+        for node in leases:
+            facts = self._facts.get(node)
+            if facts is not None:
+                self._facts[node] = replace(facts, expires_at=None)
 
     def __contains__(self, node: Node) -> bool:
         return node.whole in self._facts

@@ -99,7 +99,7 @@ def read_nearest(transactor: Transactor, now: Instant) -> Instant | None:
     nearest = Nearest(now)
     conditional: list[tuple[Node, tuple[Comparison, ...]]] = []
     used_at: dict[Node, tuple[int, ...]] = {}
-    for facts in read_beside(transactor, RuleBook(), _nothing):
+    for facts in read_beside(transactor, RuleBook(lasting=transactor.clock.lasting), _nothing):
         if facts.root and facts.expires_at is not None:
             nearest.add_expiry(facts.expires_at)
         conditional += ((one.edge.target, one.comparisons) for one in facts.conditional)

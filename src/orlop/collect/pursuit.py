@@ -21,7 +21,7 @@ from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
 from orlop.collect.filling import fill
 from orlop.collect.nearest import Nearest
-from orlop.collect.reading import read_again, read_all
+from orlop.collect.reading import leases_in_force, read_again, read_all
 from orlop.collect.released import OverBudgetError, Released
 from orlop.collect.reports import MissedChangeError
 from orlop.model.errors import InternalError, UnavailableError
@@ -68,6 +68,7 @@ class Pursuit:
         self._colors: Colors | None = None
         self._let_go: set[int] = set()
         self._steps = 0
+        self._jumps = domain.transactor.clock.jumps
         self._suspects: set[int] = set()
 
     @property
@@ -78,10 +79,16 @@ class Pursuit:
 
     def begin(self) -> None:
         """Bring graph and mark to the present; the first time that is to read everything."""
-        now = self._domain.transactor.clock.now()
+        clock = self._domain.transactor.clock
+        now = clock.now()
+        if self._jumps != clock.jumps:
+            # Expiries were understood by the clock of then.
+            self.graph, self._colors = CompactGraph(), None
+            self._jumps = clock.jumps
         if self._colors is None:
             fill(self.graph, self._domain.transactor, self._book, self.breathe)
             self.come_close()
+            self.graph.kept = self._in_force()
             self._mark(now)
         else:
             self._follow(self._read_again(self._take()), hold=False)
@@ -139,12 +146,22 @@ class Pursuit:
         """
         touched = self._take()
         self._follow(self._read_again(touched), hold=True)
+        begun = self._in_force() - self.graph.kept
+        if begun:
+            self.graph.kept |= begun
+            self._extend(begun)
         return len(touched)
 
+    def _in_force(self) -> set[int]:
+        """Return the numbers of the leases that blocks of this process are under."""
+        found = map(self.graph.find, leases_in_force(self._domain.transactor))
+        return {number for number in found if number is not None}
+
     @property
-    def has_seen_all(self) -> bool:
-        """Whether every change was reported; updates that are under way may be missing."""
-        return self._listener.is_complete
+    def is_current(self) -> bool:
+        """Whether every change was reported, but for updates under way, and no clock jumped."""
+        has_jumped = self._jumps != self._domain.transactor.clock.jumps
+        return self._listener.is_complete and not has_jumped
 
     def require_all_seen(self) -> None:
         """Prove that nothing was changed that graph and mark do not know of.
@@ -181,6 +198,8 @@ class Pursuit:
         fresh = CompactGraph()
         for facts in self._domain.transactor.read(lambda one: list(read_all(one, self._book))):
             fresh.add(facts)
+        found = map(fresh.find, map(self.graph.node, self.graph.kept))
+        fresh.kept = {number for number in found if number is not None}
         colors = Colors(fresh, self._colors.now, self.breathe)
         colors.reach(fresh.roots(self._colors.now))
         held = (fresh.node(number) for number in fresh.swept() if number in colors)
@@ -246,7 +265,8 @@ class Pursuit:
         """Bring the mark of the last collection to the present."""
         let_go, self._let_go = self._let_go, set()
         affected = set()
-        for number in self._changed_by_time(colors.now, now):
+        kept, self.graph.kept = self.graph.kept, self._in_force()
+        for number in (*self._changed_by_time(colors.now, now), *(kept ^ self.graph.kept)):
             let_go.add(number)
             let_go.update(self.graph.mentioned(number))
             affected.add(number)

@@ -69,6 +69,12 @@ _BY_STORE: Final = {
 }
 
 
+def leases_in_force(transactor: Transactor) -> Iterator[Node]:
+    """Iterate over the leases that have an open block in this process, if they are there."""
+    for namespace, lease_id in transactor.leases_in_force:
+        yield Node(LEASE, namespace, lease_id)
+
+
 class Shelf(NamedTuple):
     """Where records of one type lie in a namespace.
 

@@ -25,7 +25,9 @@ from orlop.collect.node import (
 from orlop.model import labels
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+    from whenever import Instant
 
 COMMON: Final = "containerd.io/gc."
 """How the names of all labels begin that may mean anything here."""
@@ -188,16 +190,27 @@ class Meaning:
         return f"{self.snapshotter}/{self.value}" if self.rule.target == SNAPSHOT else self.value
 
 
+def _as_written(expires_at: Instant, _: Instant | None) -> Instant:
+    return expires_at
+
+
 class RuleBook:
     """The table, with the reference labels of registered resources added to it."""
 
-    def __init__(self, resources: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(
+        self,
+        resources: Iterable[tuple[str, str]] = (),
+        lasting: Callable[[Instant, Instant | None], Instant] | None = None,
+    ) -> None:
         """Make the rules.
 
         Args:
             resources: type and reference label of each registered resource that has one; the
                 label is what follows `containerd.io/gc.ref.`.
+            lasting: returns when something has expired, from the expiry that was written and
+                the moment at which it was, if that is known; `None`: as written.
         """
+        self.lasting = lasting or _as_written
         added = tuple(
             LabelRule(f"{labels.GC_REF}{label}", Tail.SEPARATED, Effect.REFERENCE, _REFERRERS, kind)
             for kind, label in resources

@@ -25,6 +25,7 @@ from orlop.collect.nearest import read_nearest
 from orlop.collect.pieces import pieces
 from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
+from orlop.collect.reading import leases_in_force
 from orlop.collect.reports import MissedChangeError
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
@@ -124,7 +125,7 @@ class Runner:
         """
         with self._turn.exclusive():
             pursuit, self._pursuit = self._pursuit, None
-            if pursuit is None or pursuit.is_worn_out or not pursuit.has_seen_all:
+            if pursuit is None or pursuit.is_worn_out or not pursuit.is_current:
                 return read_nearest(self._domain.transactor, now)
             nearest = pursuit.nearest(now)
             self._pursuit = pursuit
@@ -142,7 +143,8 @@ class Runner:
         pursuit, self._pursuit = self._pursuit, None
         if pursuit is None or self._domain.resources or pursuit.is_worn_out:
             resources = sorted(self._domain.resources.items())
-            book = RuleBook((kind, resource.reference_label) for kind, resource in resources)
+            labels = [(kind, resource.reference_label) for kind, resource in resources]
+            book = RuleBook(labels, self._domain.transactor.clock.lasting)
             pursuit = Pursuit(self._domain, book)
         return pursuit
 
@@ -259,7 +261,9 @@ def mark_in(
         NotFoundError: something that is to be left out is not there.
     """
     labels = [(kind, domain.resources[kind].reference_label) for kind in collections]
-    graph = Graph.read(transaction, RuleBook(labels), without)
+    book = RuleBook(labels, domain.transactor.clock.lasting)
+    graph = Graph.read(transaction, book, without)
+    graph.keep(leases_in_force(domain.transactor))
     graph.add_collections(collections, namespaces.all_names(transaction))
     return Marked(graph, now)
 

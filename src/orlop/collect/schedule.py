@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.collect.statistics import Statistics
-    from orlop.model.clock import Clock
+    from orlop.model.observed_clock import ObservedClock
     from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Changes
 
@@ -106,7 +106,7 @@ class Scheduler:
         collect: Callable[[], Statistics],
         nearest: Callable[[Instant], Instant | None],
         gate: SharedLock,
-        clock: Clock,
+        clock: ObservedClock,
         settings: Settings,
         timer: Timer | None = None,
     ) -> None:
@@ -125,6 +125,7 @@ class Scheduler:
         self._find_nearest = nearest
         self._gate = gate
         self._clock = clock
+        self._jumps = clock.jumps
         self._timer = timer or SystemTimer()
         self._changed = threading.Condition()
         self._agenda = Agenda(settings, self._timer.now())
@@ -209,6 +210,8 @@ class Scheduler:
         with self._changed:
             while not self._is_closed:
                 now = self._timer.now()
+                if self._jumps != self._clock.jumps:
+                    self._jumps, self._look_at = self._clock.jumps, now
                 if self._nearest is not None and self._clock.now() >= self._nearest:
                     self._nearest = None
                     self._look_at = None  # the collection looks again

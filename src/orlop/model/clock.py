@@ -6,9 +6,15 @@ from typing import Protocol
 
 from whenever import Instant
 
+from orlop.model.observed_clock import system_elapsed
+
 
 class Clock(Protocol):
-    """A source of the present moment."""
+    """A source of the present moment.
+
+    One that also has `elapsed()`, the seconds since some moment as they really pass, lets jumps
+    of the wall clock be told from time that passes. Without it all that `now` does is passing.
+    """
 
     def now(self) -> Instant:
         """Return the present moment, in UTC, to the nanosecond."""
@@ -20,3 +26,7 @@ class SystemClock:
     def now(self) -> Instant:
         """Return the system's time, in UTC, to the nanosecond."""
         return Instant.now()
+
+    def elapsed(self) -> float:
+        """Return the seconds since this machine started, suspended time included."""
+        return system_elapsed()

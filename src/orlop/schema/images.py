@@ -8,6 +8,8 @@ from orlop.model import drafts
 from orlop.schema import buckets, fields, names, values
 
 if TYPE_CHECKING:
+    from whenever import Instant
+
     from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
     from orlop.model.records import Image
     from orlop.schema.fields import Wanted
@@ -38,6 +40,11 @@ def target_digest(images: ReadableBucket | None, name: str) -> str:
     image = buckets.child(images, name)
     target = None if image is None else image.bucket(names.TARGET)
     return "" if target is None else values.read_text(target, names.DIGEST)
+
+
+def updated_at(images: ReadableBucket | None, name: str) -> Instant | None:
+    """Return when an image was changed last; `None` where that is not known."""
+    return values.known_time(buckets.child(images, name), names.UPDATED_AT)
 
 
 def read(images: Bucket | None, name: str) -> Image | None:

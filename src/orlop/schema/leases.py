@@ -12,6 +12,8 @@ from orlop.schema import buckets, fields, names, values
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from whenever import Instant
+
     from orlop.kv import Bucket, ReadableBucket, Transaction
 
 CONTENT: Final = "content"
@@ -46,6 +48,11 @@ def exists(leases: Bucket | None, lease_id: str) -> bool:
 def labels(leases: ReadableBucket | None, lease_id: str) -> dict[str, str]:
     """Return the labels of a lease, without the rest of it."""
     return values.read_map(buckets.child(leases, lease_id), names.LABELS)
+
+
+def created_at(leases: ReadableBucket | None, lease_id: str) -> Instant | None:
+    """Return when a lease was created; `None` where that is not known."""
+    return values.known_time(buckets.child(leases, lease_id), names.CREATED_AT)
 
 
 def read(leases: Bucket | None, lease_id: str) -> Lease | None:

@@ -58,6 +58,14 @@ def read_time(bucket: ReadableBucket, key: bytes) -> Instant | None:
     return None if value is None else decode_time(key, value)
 
 
+def known_time(bucket: ReadableBucket | None, key: bytes) -> Instant | None:
+    """Return a time; `None` where there is none, or it cannot be read."""
+    try:
+        return None if bucket is None else read_time(bucket, key)
+    except DataLossError:
+        return None
+
+
 def decode_time(key: bytes, value: bytes) -> Instant | None:
     """Return the time in `value`, which is stored under `key`; `None` for one that is not set.
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from orlop.kv import Transaction
-    from orlop.model.clock import Clock
+    from orlop.model.observed_clock import ObservedClock
 
 _T = TypeVar("_T")
 
@@ -72,7 +72,7 @@ class Transactor(Protocol):
     """Hands out transactions; joins the one that is already open in this context."""
 
     @property
-    def clock(self) -> Clock:
+    def clock(self) -> ObservedClock:
         """Where the time comes from."""
 
     def lease(self, namespace: str) -> str | None:

@@ -7,14 +7,12 @@ from typing import Final
 OFF: Final[dict[str, str]] = {
     "child": "a forked child keeps the lock of its parent",
     "elsewhere": "what a root of a relative path does follows the working directory",
-    "jump": "the clock jumps past a lease whose block is open",
     "lose": "a database that is missing or empty is made anew",
     "move": "a replaced root is not told from the one that was there",
     "power loss": "older databases are taken for the newest",
     "process: birth": "a root whose birth is killed is in doubt",
     "set back": "older databases are taken for the newest",
     "signal": "an exception at any moment may leave a lock or a doubt",
-    "time": "a clock that is not the system's passes a lease whose block is open",
     "under handle": "a file that was replaced is not told from the one that is open",
 }
 """What is left out, with the reason: faults that are known and not mended yet."""
