@@ -13,11 +13,9 @@ Errors of the engine become errors of the model here (`orlop.translation`).
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
+import weakref
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from orlop.kv import errors as engine_errors
@@ -27,17 +25,18 @@ from orlop.model.errors import (
     FailedPreconditionError,
     OrlopError,
 )
+from orlop.open_transaction import OpenTransaction, innermost, used_elsewhere, whereabouts
+from orlop.ownership import Hold
 from orlop.stores.lease_blocks import LeaseBlocks
+from orlop.stores.locks import Share
 from orlop.stores.scope import Changes, Update
 from orlop.translation import translated
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
-    from typing import Self
 
     from orlop.kv import Engine, Transaction
     from orlop.kv import Path as BucketPath
@@ -45,45 +44,6 @@ if TYPE_CHECKING:
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")
-
-
-class _Ambient:
-    """A transaction that is open in a context while the block of this runs."""
-
-    __slots__ = (
-        "_token",
-        "doom",
-        "ended",
-        "home",
-        "is_left_to_next",
-        "outer",
-        "owner",
-        "transaction",
-        "update",
-    )
-
-    def __init__(
-        self, owner: Transactions, transaction: Transaction, update: Update | None
-    ) -> None:
-        self.owner = owner
-        self.transaction = transaction
-        self.update = update
-        self.outer = _open.get()
-        self.home = _whereabouts()
-        self.doom: BaseException | None = None
-        self.ended = False
-        self.is_left_to_next = False
-
-    def __enter__(self) -> Self:
-        self._token = _open.set(self)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ended = True
-        _open.reset(self._token)
-
-
-_open: ContextVar[_Ambient | None] = ContextVar("orlop_transaction", default=None)
 
 
 class Transactions:
@@ -122,7 +82,9 @@ class Transactions:
         self._lease_blocks = LeaseBlocks()
         self._committed = committed
         self._ended = ended
-        self._writing_thread: int | None = None
+        gate.before_waiting(self.end_what_was_left)
+        # Those that are open. Each has its turn to write, so there is hardly ever a second one.
+        self._updates: list[OpenTransaction] = []
 
     @property
     def clock(self) -> ObservedClock:
@@ -142,30 +104,35 @@ class Transactions:
         """Let a lease be in force for `namespace` while the block runs."""
         return self._lease_blocks.block(namespace, lease_id)
 
-    @contextmanager
-    def view(self) -> Iterator[Transaction]:
+    def view(self) -> AbstractContextManager[Transaction]:
         """Read: in the transaction of this context where there is one, else in a new one.
 
         Raises:
             UnavailableError: the file was changed by another process while it was read.
             DataLossError: it is damaged.
         """
-        current = self._current()
+        return _View(self)
+
+    def begin_view(self, block: Hold) -> OpenTransaction:
+        """Begin a view that joins nothing."""
         try:
-            if current is not None:
-                yield current.transaction
-                return
             transaction = self._engine.begin()
-            try:
-                with _Ambient(self, transaction, None):
-                    yield transaction
-            except BaseException:
-                # What was read may be what led to this: if it does not count, say so.
-                transaction.rollback()
-                raise
-            transaction.rollback()
+            ambient = OpenTransaction(self, transaction, None, block)
+            ambient.begin()
         except engine_errors.EngineError as error:
             raise translated(error, self._path) from error
+        return ambient
+
+    def end_view(self, ambient: OpenTransaction, error: BaseException | None) -> None:
+        """End a view. What was read may be what led to the error: if it does not count, say so."""
+        try:
+            ambient.end()
+            ambient.transaction.rollback()
+        except engine_errors.EngineError as failure:
+            raise translated(failure, self._path) from failure
+        finally:
+            ambient.end()
+        self.translate(error)
 
     def read(self, function: Callable[[Transaction], _T]) -> _T:
         """Return what `function` reads; it is called again where the file changed meanwhile.
@@ -174,7 +141,7 @@ class Transactions:
             UnavailableError: the file changes all the time.
             DataLossError: it is damaged.
         """
-        current = self._current()
+        current = self.current()
         if current is not None:
             try:
                 return function(current.transaction)
@@ -186,14 +153,19 @@ class Transactions:
             raise translated(error, self._path) from error
 
     def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
-        # As `view`, but without a generator for each of its parts: it is what a get costs.
+        # As `view`, but without a block for each of its parts: it is what a get costs.
         transaction = self._engine.begin()
+        ambient = OpenTransaction(self, transaction, None)
         try:
-            with _Ambient(self, transaction, None):
-                found = function(transaction)
+            ambient.begin()
+            found = function(transaction)
+            ambient.end()
         except BaseException:
+            ambient.end()
             transaction.rollback()
             raise
+        finally:
+            ambient.ended = True
         transaction.rollback()
         return found
 
@@ -212,163 +184,197 @@ class Transactions:
         """
         return _Block(self, later)
 
-    def joined(self) -> tuple[_Ambient, Update] | None:
+    def joined(self) -> OpenTransaction | None:
         """Return the update that a block joins, if one is open in this context."""
-        current = self._current()
-        if current is None:
-            return None
-        if current.update is None:
+        current = self.current()
+        if current is not None and current.update is None:
             raise FailedPreconditionError(
                 "an update cannot begin inside a view: the view would not see it. "
                 "End the view first, or begin with an update"
             )
-        return current, current.update
+        return current
 
-    def begin(self, later: bool) -> tuple[_Ambient, Update]:  # noqa: FBT001 (one caller)
-        """Begin an update that joins none."""
-        if self._writing_thread == threading.get_ident():
+    def begin(self, block: Hold, *, later: bool) -> tuple[OpenTransaction, Update]:
+        """Begin an update that joins none, for a block."""
+        self.end_what_was_left()
+        me = threading.get_ident()
+        if any(ambient.home[1] == me for ambient in self._updates):
             raise FailedPreconditionError(
                 "this thread has an update open in another task or context, and would wait for "
                 "itself: end that one first, and await nothing inside of its block"
             )
         held = ExitStack()
-        thread = self._gate.acquire_share(self._timeout)
+        transaction = None
         try:
-            held.callback(self._gate.release_share, thread)
+            held.enter_context(Share(self._gate, self._timeout, weakref.ref(block)))
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
-            try:
-                update = Update(transaction, Changes(), held)
-                ambient = _Ambient(self, transaction, update)
-                ambient.is_left_to_next = later
-                ambient.__enter__()
-            except BaseException:
-                # An interrupt: there will be no block that ends the writer's turn.
-                transaction.rollback()
-                raise
-            self._writing_thread = threading.get_ident()
+            update = Update(transaction, Changes(), held)
+            ambient = OpenTransaction(self, transaction, update, block)
+            ambient.is_left_to_next = later
+            self._updates.append(ambient)
+            ambient.begin()
         except BaseException as error:
-            held.close()
-            self._translate(error)
+            with held:
+                if transaction is not None:
+                    # An interrupt: there will be no block that ends the writer's turn.
+                    transaction.rollback()
+            self.translate(error)
             raise
         return ambient, update
 
-    def end_joined(self, ambient: _Ambient, error: BaseException) -> None:
+    def end_joined(self, ambient: OpenTransaction, error: BaseException | None) -> None:
         """End a block that joined an update, and that `error` leaves.
 
         What is no error of the model may have left half a change behind: it dooms the update.
         """
-        if isinstance(error, OrlopError):
-            return
-        ambient.doom = ambient.doom or error
-        self._translate(error)
+        if error is not None and not isinstance(error, OrlopError):
+            ambient.doom = ambient.doom or error
+            self.translate(error)
+        ambient.inner -= 1
 
-    def end(self, ambient: _Ambient, update: Update, error: BaseException | None) -> None:
+    def end(self, ambient: OpenTransaction, update: Update, error: BaseException | None) -> None:
         """Commit an update, or roll it back where `error` leaves its block; tell of it."""
         try:
             with update.held:
                 self._finish(ambient, update.transaction, error)
         except BaseException as failure:
             self._ended(update.changes.undone())
-            self._translate(failure)
+            self.translate(failure)
             raise
         if error is None:
             self._ended(update.changes)
         else:
             self._ended(update.changes.undone())
-            self._translate(error)
+            self.translate(error)
+
+    def end_what_was_left(self) -> None:
+        """Roll back updates whose block was left without its way out: an exception kept it.
+
+        Any thread may do so.
+        """
+        for ambient in tuple(self._updates):
+            if ambient.update is None or not ambient.is_left:
+                continue
+            # Nobody reads what it says: its block is gone.
+            with suppress(engine_errors.EngineError), ambient.update.held:
+                self._abandon(ambient)
+
+    def _abandon(self, ambient: OpenTransaction) -> None:
+        ambient.ended = True
+        try:
+            ambient.transaction.rollback()
+        finally:
+            self._forget(ambient)
+
+    def _forget(self, ambient: OpenTransaction) -> None:
+        if ambient in self._updates:
+            self._updates.remove(ambient)
 
     def _finish(
-        self, ambient: _Ambient, transaction: Transaction, error: BaseException | None
+        self, ambient: OpenTransaction, transaction: Transaction, error: BaseException | None
     ) -> None:
         try:
-            self._writing_thread = None  # while the turn is still ours
-            ambient.__exit__()
+            self._forget(ambient)  # while the turn is still ours
+            ambient.end()
             if error is None:
                 self._refuse_commit(ambient)
         except BaseException:
             transaction.rollback()
             raise
-        if error is not None:
-            transaction.rollback()
-            return
-        if ambient.is_left_to_next:
-            transaction.commit_with_next()  # and told of all the same: no record is among it
-        else:
-            transaction.commit()
+        finally:
+            ambient.end()
+        try:
+            if error is not None:
+                transaction.rollback()
+                return
+            if ambient.is_left_to_next:
+                transaction.commit_with_next()  # and told of all the same: no record is among it
+            else:
+                transaction.commit()
+        except BaseException:
+            transaction.rollback()  # where it was interrupted before its end had begun
+            raise
         if transaction.serial:
             self._committed(transaction.serial, transaction.touched)
 
     @staticmethod
-    def _refuse_commit(ambient: _Ambient) -> None:
+    def _refuse_commit(ambient: OpenTransaction) -> None:
         """Raise where an update cannot be committed: elsewhere, or after half a change."""
-        if ambient.home != _whereabouts():
-            raise _elsewhere()
+        if ambient.home != whereabouts():
+            raise used_elsewhere()
+        if ambient.doom is None and ambient.inner:
+            raise AbortedError(
+                "the update was rolled back, because a call inside it was interrupted half-way"
+            )
         if ambient.doom is not None:
             raise AbortedError(
                 "the update was rolled back, because a call inside it failed half-way "
                 f"({type(ambient.doom).__name__}: {ambient.doom})"
             ) from ambient.doom
 
-    def _translate(self, error: BaseException) -> None:
+    def translate(self, error: BaseException | None) -> None:
         """Raise an error of the engine as one of the model; return where it is another one."""
         if isinstance(error, engine_errors.EngineError):
             raise translated(error, self._path) from error
 
-    def _current(self) -> _Ambient | None:
-        ambient = _open.get()
-        while ambient is not None and (ambient.owner is not self or ambient.ended):
+    def current(self) -> OpenTransaction | None:
+        """Return what is open in this context."""
+        ambient = innermost()
+        while ambient is not None and (ambient.owner is not self or ambient.is_left):
             ambient = ambient.outer
-        if ambient is not None and ambient.home != _whereabouts():
-            raise _elsewhere()
+        if ambient is not None and ambient.home != whereabouts():
+            raise used_elsewhere()
         return ambient
 
 
-class _Block:
+class _View(Hold):
+    """The block of a view."""
+
+    __slots__ = ("_ambient", "_transactions")
+
+    def __init__(self, transactions: Transactions) -> None:
+        super().__init__()
+        self._transactions = transactions
+        self._ambient: OpenTransaction | None = None
+
+    def __enter__(self) -> Transaction:
+        current = self._transactions.current()
+        if current is not None:
+            return current.transaction
+        self._ambient = self._transactions.begin_view(self)
+        return self._ambient.transaction
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the view, unless it joined another transaction."""
+        if self._ambient is not None:
+            self._transactions.end_view(self._ambient, error)
+        else:
+            self._transactions.translate(error)
+
+
+class _Block(Hold):
     """The block of an update; a class, because a generator costs twice the time."""
 
-    __slots__ = ("_ambient", "_is_joined", "_later", "_transactions", "_update")
+    __slots__ = ("_ambient", "_later", "_transactions", "_update")
 
     def __init__(self, transactions: Transactions, later: bool) -> None:  # noqa: FBT001
+        super().__init__()
         self._transactions = transactions
         self._later = later
+        self._update: Update | None = None
 
     def __enter__(self) -> Update:
         joined = self._transactions.joined()
-        self._is_joined = joined is not None
-        self._ambient, self._update = joined or self._transactions.begin(self._later)
+        if joined is not None and joined.update is not None:
+            self._ambient = joined
+            joined.inner += 1
+            return joined.update
+        self._ambient, self._update = self._transactions.begin(self, later=self._later)
         return self._update
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self._is_joined:
-            self._transactions.end(self._ambient, self._update, error)
-        elif error is not None:
+    def leave(self, error: BaseException | None) -> None:
+        """End the update, unless it joined another one."""
+        if self._update is None:
             self._transactions.end_joined(self._ambient, error)
-
-
-def _whereabouts() -> tuple[int, int, int | None]:
-    """Return which process, thread and asyncio task this is."""
-    return os.getpid(), threading.get_ident(), _task()
-
-
-def _task() -> int | None:
-    # Where nobody has imported asyncio there is no task; to import it here would cost time.
-    asyncio = sys.modules.get("asyncio")
-    if asyncio is None:
-        return None
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return None  # no event loop runs in this thread
-    return None if task is None else id(task)
-
-
-def _elsewhere() -> FailedPreconditionError:
-    return FailedPreconditionError(
-        "a transaction belongs to the thread, task and process that began it, and is open in "
-        "this context from another one: run this outside of its block, or in an empty context"
-    )
+        else:
+            self._transactions.end(self._ambient, self._update, error)

@@ -5,7 +5,6 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
@@ -17,6 +16,7 @@ from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.model.observed_clock import ObservedClock
 from orlop.namespace import Namespace
+from orlop.ownership import Mutex
 from orlop.safety.write_session import METADATA, SessionTracker
 from orlop.schema import version
 from orlop.stores.audience import Audience
@@ -84,7 +84,7 @@ class Database:
         self._gate = SharedLock("the gate between updates and the collector")
         self._content_claims = Claims("the content store", timeout)
         self._snapshot_claims: dict[str, Claims] = {}
-        self._mutex = Lock()
+        self._mutex = Mutex()
         self._leases_to_end: list[tuple[str, str]] = []
         self._audience = Audience()
         self._reports = Reports(engine)
@@ -314,11 +314,10 @@ class Database:
         return self._audience.follow(follower)
 
     def close(self) -> None:
-        """Release the files and the lock; closing twice is allowed."""
-        self._collector.close()
-        for backend in self._snapshotters.values():
-            backend.close()
-        self._engine.close()
+        """Release the files and the lock; closing twice, or again when interrupted, is allowed."""
+        steps = [backend.close for backend in self._snapshotters.values()]
+        steps = [self._collector.close, self._transactions.end_what_was_left, *steps]
+        opening.do_all([*steps, self._engine.close])
         opening.end_leases(self._open_again, self._leases_to_end)
 
     def end_at_close(self, namespace: str, lease_id: str) -> None:
@@ -398,18 +397,19 @@ def open_database(
         follower=tracker.follower(METADATA) if tracker else None,
         births=births,
     )
-    if tracker is not None:
-        opening.begin_metastores_anew(births, open_engine, tracker)
-    return Database(
-        engine,
-        births.layout.metadata_file,
-        clock=clock,
-        timeout=timeout,
-        sharing=sharing,
-        sync=sync,
-        tracker=tracker,
-        births=births,
-    )
+    with opening.closed_on_failure(engine):
+        if tracker is not None:
+            opening.begin_metastores_anew(births, open_engine, tracker)
+        return Database(
+            engine,
+            births.layout.metadata_file,
+            clock=clock,
+            timeout=timeout,
+            sharing=sharing,
+            sync=sync,
+            tracker=tracker,
+            births=births,
+        )
 
 
 def _compact(path: Path, *, timeout: float | None) -> None:

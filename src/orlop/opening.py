@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import logging
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -33,7 +33,7 @@ from orlop.translation import translated
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from orlop.ambient import Transactions
     from orlop.database import Database
@@ -232,12 +232,26 @@ def open_metadata(
             follower=follower,
             before_birth=births.check_metadata if births else None,
         )
-        try:
+        with closed_on_failure(engine):
             settle_schema(engine, path, migrate=migrate, force=force)
-        except BaseException:
-            engine.close()
-            raise
     return engine
+
+
+@contextmanager
+def closed_on_failure(engine: Engine) -> Iterator[None]:
+    """Close an engine where the block fails that hands it on."""
+    try:
+        yield
+    except BaseException:
+        engine.close()
+        raise
+
+
+def do_all(steps: Iterable[Callable[[], None]]) -> None:
+    """Take all steps one after the other, also where one fails; raise what it failed with."""
+    with ExitStack() as remaining:
+        for step in reversed(list(steps)):
+            remaining.callback(step)
 
 
 def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> None:

@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "orlop"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"kv"}),
+    frozenset({"kv", "ownership"}),
     frozenset({"bolt", "model"}),
     frozenset({"schema"}),
     frozenset({"stores", "backends"}),
@@ -36,6 +36,7 @@ DATABASE_MODULES = frozenset(
         "database",
         "layout",
         "namespace",
+        "open_transaction",
         "opening",
         "translation",
         "write_sessions",

@@ -15,6 +15,7 @@ from bolt.simulated_disk import SimulatedDisk
 from kv.bolt_stores import FaultyDisk
 from orlop.bolt import BoltEngine, FileDisk, open_engine
 from orlop.bolt.birth import empty_database
+from orlop.bolt.holders import WriterTicket
 from orlop.kv import EngineClosedError, EnginePoisonedError
 from orlop.kv.suite.threads import Worker
 
@@ -214,10 +215,12 @@ def test_a_writer_that_waits_for_its_turn_is_told(path: Path) -> None:
         waiting.result()
 
 
-def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -> None:
+def test_a_forked_process_closes_without_the_threads_of_its_parent(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     disk = FileDisk.for_reading(path)
     # As if a thread were reading: it does not exist in the child, and never ends there.
-    disk._use.entries.append(None)
+    monkeypatch.setattr(disk, "_users", lambda: {0})
     child = os.fork()
     if not child:
         disk.close()
@@ -229,7 +232,7 @@ def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -
             os.waitpid(child, 0)
             pytest.fail("the child waits for a thread that it does not have")
         time.sleep(0.01)
-    disk._use.entries.clear()
+    monkeypatch.undo()
     assert disk.size(), "the parent's file stays open"
     disk.close()
 
@@ -239,7 +242,8 @@ def test_the_handle_of_another_process_only_closes(path: Path) -> None:
     assert isinstance(engine, BoltEngine)
     # As in a forked child, where the parent's writer never ends.
     engine._process = 0
-    engine._turn.acquire()
+    ticket = WriterTicket()
+    engine._turn.acquire(ticket, None)
     with pytest.raises(EngineClosedError, match="belongs to process 0, which was forked"):
         engine.begin()
     engine.close()

@@ -88,7 +88,9 @@ def in_memory(engine: BoltEngine, key: bytes) -> bool:
         found = bucket.get(key) is not None
         # Not ended here: a rollback would wait for the flush that the test holds up.
         transaction.is_over = True
-        engine._turn.release()
+        holder = engine._turn.holder
+        assert holder is not None
+        engine._turn.release(holder)
     return found
 
 
@@ -101,8 +103,8 @@ def until(condition: Callable[[], bool]) -> None:
 
 def gathered(engine: BoltEngine, count: int) -> Callable[[], bool]:
     def check() -> bool:
-        group = engine._groups._gathering
-        return group is not None and len(group.edits) == count
+        group = engine._groups._last
+        return group is not None and not group.is_closed and len(group.members) == count
 
     return check
 
@@ -182,7 +184,7 @@ def test_who_comes_late_to_a_durable_group_is_told_so_after_a_later_failure(
     joined([first, *others])
     group = engine._groups._last
     assert group is not None
-    assert group.edits == [], "what it replaced is kept in memory"
+    assert group.members == [], "what it replaced is kept in memory"
     disk.let_go(fails=True)
     last = Writer(engine, b"last")
     joined([last])

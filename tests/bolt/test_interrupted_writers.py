@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from typing import TYPE_CHECKING
-
 import pytest
 
 from bolt.model_bucket import contents
@@ -20,9 +17,7 @@ from orlop.bolt.spill import Spill
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
 from orlop.kv.suite.threads import Worker
-
-if TYPE_CHECKING:
-    from orlop.bolt.group import Group
+from orlop.ownership import Mutex
 
 PAGE_SIZE = 1024
 
@@ -98,7 +93,7 @@ class InterruptedLock:
 
 
 def test_an_interrupt_after_a_failure_does_not_hide_its_reason() -> None:
-    def flush(_: Group) -> int:
+    def flush(_state: BucketState, _edits: list[Edit]) -> int:
         raise OSError(5, "no more disk")
 
     state = BucketState(3, 0, PAGE_SIZE)
@@ -120,7 +115,7 @@ def test_an_interrupt_while_waiting_for_a_flush_poisons() -> None:
     engine._groups._flushing = InterruptedLock()  # type: ignore[assignment]
     with pytest.raises(KeyboardInterrupt):
         commit_one(engine)
-    engine._groups._flushing = threading.Lock()
+    engine._groups._flushing = Mutex()
     with pytest.raises(EnginePoisonedError, match="KeyboardInterrupt"):
         engine.begin()
     engine.close()

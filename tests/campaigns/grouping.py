@@ -16,7 +16,9 @@ def gather(engine: BoltEngine, transaction: BoltTransaction) -> Group:
     assert state is not None, "the transaction has changed nothing"
     transaction.is_over = True
     group = engine._groups.add(transaction.edit, state)
-    engine._turn.release()
+    holder = engine._turn.holder
+    assert holder is not None
+    engine._turn.release(holder)
     return group
 
 

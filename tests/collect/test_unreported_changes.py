@@ -101,7 +101,7 @@ def test_a_writer_past_the_gate_is_seen_in_the_turn_of_the_sweep(
 
     def catch_up_and_write(self: Pursuit) -> int:
         count = catch_up(self)
-        if not written and not bare.gate.is_shared and bare.gate._exclusive_thread is not None:
+        if not written and bare.gate.is_exclusive:
             written.append("image")
             change_past(bare, write_image, later=later)
         return count

@@ -83,7 +83,7 @@ def test_who_waits_to_have_it_alone_goes_before_newcomers() -> None:
 
     with lock.shared():
         first = in_thread(threading.Thread(target=alone))
-        while not lock._exclusive_waiting:
+        while not lock._waiting_alone:
             time.sleep(0.001)
         second = in_thread(threading.Thread(target=newcomer))
         with lock.shared(timeout=SECONDS):
@@ -131,7 +131,7 @@ def test_who_waited_for_a_share_goes_before_the_next_who_wants_it_alone() -> Non
     with lock.exclusive():
         for thread in threads:
             thread.start()
-        wait_until(lambda: lock._shares_waiting == len(threads))
+        wait_until(lambda: len(lock._waiting_for_share) == len(threads))
         assert lock.is_wanted
     # This thread goes on at once; without the rule it would mostly be the first again.
     with lock.exclusive(timeout=SECONDS):
@@ -155,10 +155,11 @@ def test_who_is_owed_a_share_and_gives_up_stands_in_nobodys_way() -> None:
         thread = in_thread(threading.Thread(target=give_up))
         wait_until(lambda: lock.is_wanted)
         # As it is for one who wakes up too late: the phase is over, and somebody else is in.
-        lock._phase += 1
-        lock._owed = 1
+        share = lock._waiting_for_share[0]()
+        assert share is not None
+        share.is_owed = True
+        del share
         assert refused.wait(SECONDS)
-        lock._phase -= 1
     thread.join(SECONDS)
     with lock.exclusive(timeout=SECONDS), lock.shared():
         pass

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop import ambient, kv
+from orlop import kv, open_transaction
 from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -309,7 +309,7 @@ def test_an_interrupt_before_the_block_leaves_the_turn(
 
     with orlop.open(tmp_path, timeout=1) as db:
         with monkeypatch.context() as patched:
-            patched.setattr(ambient, "_whereabouts", interrupted)
+            patched.setattr(open_transaction, "whereabouts", interrupted)
             with pytest.raises(KeyboardInterrupt), db.update():
                 pass
         db.namespace("ns").leases.create("a")

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -34,7 +35,7 @@ class _Grant(NamedTuple):
     uses: int
 
 
-_lock = threading.Lock()
+_lock = Mutex()
 _grants: dict[tuple[int, int], _Grant] = {}
 
 

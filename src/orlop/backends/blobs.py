@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
 from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from whenever import Instant
@@ -23,6 +22,7 @@ from orlop.backends.files import (
 from orlop.model import digest as digests
 from orlop.model.errors import NotFoundError
 from orlop.model.records import ContentInfo
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class Blobs:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._publishing = threading.Lock()
+        self._publishing = Mutex()
 
     def info(self, digest: str) -> ContentInfo:
         """Return size and times of a blob: created when it was modified, updated when read.

@@ -13,13 +13,13 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
 from orlop.model.backends import PendingCommit
 from orlop.model.errors import DataLossError
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ class CommitIntents:
 
     def __init__(self, root: Path) -> None:
         self._folder = root / FOLDER / _COMMITS
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
         self._is_made = False
 
     def write(self, intent: CommitIntent) -> None:

@@ -5,14 +5,14 @@ Source: containerd, plugins/content/local; the layout is the same to the byte.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.backends.blobs import Blobs
 from orlop.backends.content_writer import ContentWriter
 from orlop.backends.ingests import Ingests
-from orlop.backends.locks import ReferenceLocks
+from orlop.backends.locks import ReferenceLock, ReferenceLocks
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,7 @@ class LocalContent:
         self._blobs = Blobs(root)
         self._ingests = Ingests(root, clock)
         self._locks = ReferenceLocks(clock)
-        self._tidying = threading.Lock()
+        self._tidying = Mutex()
         self._is_tidy = False
 
     def info(self, digest: str) -> ContentInfo:
@@ -98,14 +98,17 @@ class LocalContent:
         if not ref:
             raise InvalidArgumentError("ref must not be empty")
         self._tidy_once()
-        self._locks.acquire(ref)
+        lock = ReferenceLock(ref)
+        self._locks.acquire(lock)
         try:
             self._refuse_existing(expected)
             ingest = self._ingests.open(ref, size)
+            return ContentWriter(
+                ingest, self._ingests, self._blobs, (self._locks, lock), self._clock
+            )
         except BaseException:
-            self._locks.release(ref)
+            self._locks.release(lock)
             raise
-        return ContentWriter(ingest, self._ingests, self._blobs, self._locks, self._clock)
 
     def status(self, ref: str) -> IngestStatus:
         """Return how far `ref` has come.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from orlop.backends.blobs import Blobs
     from orlop.backends.ingests import Ingests, OpenIngest
-    from orlop.backends.locks import ReferenceLocks
+    from orlop.backends.locks import ReferenceLock, ReferenceLocks
     from orlop.model.clock import Clock
     from orlop.model.records import IngestStatus
 
@@ -43,13 +43,13 @@ class ContentWriter:
         ingest: OpenIngest,
         ingests: Ingests,
         blobs: Blobs,
-        locks: ReferenceLocks,
+        lock: tuple[ReferenceLocks, ReferenceLock],
         clock: Clock,
     ) -> None:
         self._ingest = ingest
         self._ingests = ingests
         self._blobs = blobs
-        self._locks = locks
+        self._locks, self._lock = lock
         self._clock = clock
         self._status = ingest.status
         self._running = ingest.running
@@ -172,8 +172,10 @@ class ContentWriter:
 
     def _release(self) -> None:
         self._is_open = False
-        os.close(self._ingest.descriptor)
-        self._locks.release(self._status.ref)
+        try:
+            self._ingest.file.close()
+        finally:
+            self._locks.release(self._lock)
 
     def _verified(self, descriptor: int, size: int, expected: str) -> str:
         """Return the digest to store the data under, once size and digest are as demanded."""

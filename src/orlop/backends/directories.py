@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
 from orlop.backends.removal import remove_tree
+from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
-    from types import TracebackType
 
 _NEW: Final = "new-"
 _REMOVED: Final = "rm-"
@@ -30,9 +30,9 @@ class SnapshotDirectories:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mutex = threading.Lock()
-        # Names of directories that a thread of ours is making or deleting.
-        self._claimed: set[str] = set()
+        self._mutex = Mutex()
+        # The directories that a thread of ours is making or deleting.
+        self._claims: list[weakref.ref[_Claim]] = []
 
     @contextlib.contextmanager
     def new(self, fill: Callable[[Path], None]) -> Iterator[Path]:
@@ -93,7 +93,7 @@ class SnapshotDirectories:
         # Listed under the mutex: what is claimed while it is listed is still claimed here.
         with self._mutex:
             names = self.names()
-            unclaimed = names - self._claimed
+            unclaimed = names - self._claimed()
         if not names:
             return []
         known = set(numbers())
@@ -138,37 +138,47 @@ class SnapshotDirectories:
         """Keep other threads from deleting that directory; tell whether none does already."""
         return _Claim(self, name)
 
-    def begin_claim(self, name: str) -> bool:
+    def begin_claim(self, claim: _Claim) -> bool:
         """Claim a name until `end_claim`; return whether nobody else has it."""
         with self._mutex:
-            is_ours = name not in self._claimed
-            self._claimed.add(name)
-        return is_ours
+            if claim.name in self._claimed():
+                return False
+            self._claims.append(claim.entry)
+        return True
 
-    def end_claim(self, name: str) -> None:
-        """End a claim that nobody else had."""
+    def end_claim(self, claim: _Claim) -> None:
+        """End a claim; it need not be one."""
         with self._mutex:
-            self._claimed.discard(name)
+            if claim.entry in self._claims:
+                self._claims.remove(claim.entry)
+
+    def _claimed(self) -> set[str]:
+        """Return the names that are claimed, and forget claims whose block is gone."""
+        found = set()
+        for entry in tuple(self._claims):
+            claim = entry()
+            if claim is not None and not claim.is_left:
+                found.add(claim.name)
+            else:
+                self._claims.remove(entry)
+        return found
 
 
-class _Claim:
+class _Claim(Hold):
     """A name that is claimed while a block runs."""
 
-    __slots__ = ("_directories", "_is_ours", "_name")
+    __slots__ = ("_directories", "entry", "name")
 
     def __init__(self, directories: SnapshotDirectories, name: str) -> None:
+        super().__init__()
         self._directories = directories
-        self._name = name
+        self.name = name
+        self.entry = weakref.ref(self)
 
     def __enter__(self) -> bool:
-        self._is_ours = self._directories.begin_claim(self._name)
-        return self._is_ours
+        return self._directories.begin_claim(self)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if self._is_ours:
-            self._directories.end_claim(self._name)
+    def leave(self, error: BaseException | None) -> None:
+        """End the claim."""
+        del error
+        self._directories.end_claim(self)

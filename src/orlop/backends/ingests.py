@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +24,7 @@ from orlop.model import digest as digests
 from orlop.model import timestamps
 from orlop.model.errors import NotFoundError
 from orlop.model.records import IngestStatus
+from orlop.ownership import Mutex, OwnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,15 +55,20 @@ class OpenIngest:
 
     Attributes:
         name: of its directory in `ingest`.
-        descriptor: of its data, which stands at the end.
+        file: its data, which stands at the end.
         running: the sha256 of the data so far.
         status: how far it had come when it was opened.
     """
 
     name: str
-    descriptor: int
+    file: OwnedFile
     running: Hash
     status: IngestStatus
+
+    @property
+    def descriptor(self) -> int:
+        """The descriptor of its data."""
+        return self.file.fileno()
 
 
 class Ingests:
@@ -73,7 +78,7 @@ class Ingests:
         self._root = root
         self._clock = clock
         # Held while an ingest is put in place or taken away, so that cleanup sees neither.
-        self._changing = threading.Lock()
+        self._changing = Mutex()
 
     def open(self, ref: str, total: int) -> OpenIngest:
         """Open the ingest of `ref` for writing, at its end; a missing one is made.
@@ -89,12 +94,8 @@ class Ingests:
                 self._take_away(name)
                 return self._create(name, ref, total)
         with files.directory(self._root, _INGEST, name) as ingest:
-            descriptor = _open_for_writing(ingest)
-        try:
-            return self._resume(name, descriptor, found)
-        except BaseException:
-            os.close(descriptor)
-            raise
+            file = OwnedFile(_open_for_writing(ingest), "r+b")
+        return self._resume(name, file, found)
 
     def status(self, ref: str) -> IngestStatus:
         """Return how far `ref` has come.
@@ -201,18 +202,15 @@ class Ingests:
             contents[_TOTAL] = str(total).encode()
         files.make_directories(self._root / _INGEST, _DIRECTORY_MODE)
         fresh = files.make_unique_directory(self._root, _NEW, _DIRECTORY_MODE)
-        data = -1
         try:
             with files.directory(fresh) as descriptor, files.naming(f"ingest of ref {ref}"):
                 for file, content in contents.items():
                     files.write_new(file, content, dir_fd=descriptor)
-                data = os.open(DATA, _NEW_DATA, _DATA_MODE, dir_fd=descriptor)
-                os.fchmod(data, _DATA_MODE)
+                data = OwnedFile(os.open(DATA, _NEW_DATA, _DATA_MODE, dir_fd=descriptor), "r+b")
+                os.fchmod(data.fileno(), _DATA_MODE)
             with files.directory(self._root, _INGEST) as ingests:
                 os.rename(fresh, name, dst_dir_fd=ingests)
         except BaseException:
-            if data != -1:
-                os.close(data)
             remove_tree(fresh)
             raise
         status = IngestStatus(
@@ -220,10 +218,10 @@ class Ingests:
         )
         return OpenIngest(name, data, digests.new_hash(), status)
 
-    def _resume(self, name: str, descriptor: int, found: IngestStatus) -> OpenIngest:
+    def _resume(self, name: str, file: OwnedFile, found: IngestStatus) -> OpenIngest:
         running = digests.new_hash()
         offset = 0
-        while chunk := os.read(descriptor, _READ_BYTES):
+        while chunk := os.read(file.fileno(), _READ_BYTES):
             running.update(chunk)
             offset += len(chunk)
         status = IngestStatus(
@@ -233,7 +231,7 @@ class Ingests:
             started_at=found.started_at,
             updated_at=found.updated_at,
         )
-        return OpenIngest(name, descriptor, running, status)
+        return OpenIngest(name, file, running, status)
 
     def _take_away(self, name: str) -> Path | None:
         """Move an ingest out of sight; return where it is, `None` where there was none."""

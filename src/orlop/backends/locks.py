@@ -5,11 +5,12 @@ Source: containerd, plugins/content/local/locks.go.
 
 from __future__ import annotations
 
-import threading
+import weakref
 from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import UnavailableError
 from orlop.model.timestamps import format_rfc3339_nano
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from whenever import Instant
@@ -24,32 +25,55 @@ class ReferenceLocks:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._mutex = threading.Lock()
-        self._since: dict[str, Instant] = {}
+        self._mutex = Mutex()
+        self._owners: dict[str, weakref.ref[ReferenceLock]] = {}
 
-    def acquire(self, ref: str) -> None:
-        """Take the lock of `ref`, without waiting for it.
+    def acquire(self, lock: ReferenceLock) -> None:
+        """Take a lock, without waiting for it; it is held until `release`, or as long as it lives.
 
         Raises:
             UnavailableError: somebody has it; the message says for how long.
         """
+        ref = lock.ref
         with self._mutex:
-            now = self._clock.now()
-            since = self._since.get(ref)
-            if since is None:
-                self._since[ref] = now
+            now = lock.since = self._clock.now()
+            owner = self._owner(ref)
+            if owner is None:
+                self._owners[ref] = weakref.ref(lock)
                 return
+            since = owner.since or now
         held = now.timestamp(unit="nanosecond") - since.timestamp(unit="nanosecond")
         raise UnavailableError(
             f"ref {ref} locked for {held / _NANOSECONDS:.9g}s (since {format_rfc3339_nano(since)})"
         )
 
-    def release(self, ref: str) -> None:
-        """Give the lock of `ref` back; it need not be held."""
+    def release(self, lock: ReferenceLock) -> None:
+        """Give a lock back; it need not be held."""
         with self._mutex:
-            self._since.pop(ref, None)
+            if self._owner(lock.ref) is lock:
+                del self._owners[lock.ref]
 
     def holds(self, ref: str) -> bool:
         """Tell whether somebody has the lock of `ref`."""
         with self._mutex:
-            return ref in self._since
+            return self._owner(ref) is not None
+
+    def _owner(self, ref: str) -> ReferenceLock | None:
+        entry = self._owners.get(ref)
+        return None if entry is None else entry()
+
+
+class ReferenceLock:
+    """The lock of one reference, for one writer.
+
+    Attributes:
+        ref: the reference.
+        since: when it was asked for; `None` before.
+    """
+
+    __slots__ = ("__weakref__", "ref", "since")
+
+    def __init__(self, ref: str) -> None:
+        """Prepare to take it."""
+        self.ref = ref
+        self.since: Instant | None = None

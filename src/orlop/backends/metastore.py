@@ -9,7 +9,7 @@ Source: containerd, core/snapshots/storage.
 from __future__ import annotations
 
 import contextlib
-import threading
+import weakref
 from typing import TYPE_CHECKING, TypeVar
 
 from orlop.backends.engine_errors import translated
@@ -18,13 +18,13 @@ from orlop.backends.snapshots import Snapshots
 from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.rereading import read_again
 from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.ownership import Hold, Mutex
 from orlop.schema.metastore import SnapshotBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
-    from types import TracebackType
 
     from orlop.kv import Engine, Transaction
     from orlop.model.clock import Clock
@@ -39,8 +39,9 @@ class Metastore:
         self.path = path
         self._open_engine = open_engine
         self._clock = clock
-        self._opening = threading.Lock()
+        self._opening = Mutex()
         self._engine: Engine | None = None
+        self._last_update: weakref.ref[_Update] | None = None
         self._is_closed = False
 
     def read(self, question: Callable[[Snapshots], _Result]) -> _Result:
@@ -77,9 +78,15 @@ class Metastore:
         """
         return _Update(self, self._clock)
 
-    def begin_writing(self) -> Transaction:
+    def begin_writing(self, update: _Update) -> Transaction:
         """Begin a transaction that writes; its errors are the engine's."""
-        return self._engine_for_writing().begin(writable=True)
+        engine = self._engine_for_writing()
+        last = None if self._last_update is None else self._last_update()
+        if last is not None and last.is_left:
+            last.roll_back()  # an exception kept its block's way out from running
+        transaction = engine.begin(writable=True)
+        self._last_update = weakref.ref(update)
+        return transaction
 
     @property
     def is_open(self) -> bool:
@@ -99,7 +106,7 @@ class Metastore:
         """Close the database; closing twice is allowed."""
         with self._opening:
             self._is_closed = True
-            engine, self._engine = self._engine, None
+            engine = self._engine
         if engine is not None:
             engine.close()
 
@@ -128,31 +135,38 @@ class Metastore:
         return self._engine
 
 
-class _Update:
+class _Update(Hold):
     """A transaction that is committed when its block ends."""
 
-    __slots__ = ("_clock", "_metastore", "_transaction")
+    __slots__ = ("_clock", "_metastore", "transaction")
 
     def __init__(self, metastore: Metastore, clock: Clock) -> None:
+        super().__init__()
         self._metastore = metastore
         self._clock = clock
+        self.transaction: Transaction | None = None
 
     def __enter__(self) -> Snapshots:
         with translated(self._metastore.path):
-            self._transaction = self._metastore.begin_writing()
+            transaction = self.transaction = self._metastore.begin_writing(self)
             try:
-                return Snapshots(SnapshotBuckets.create(self._transaction), self._clock)
+                return Snapshots(SnapshotBuckets.create(transaction), self._clock)
             except BaseException:
-                self._transaction.rollback()
+                transaction.rollback()
                 raise
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """Commit, or roll back where `error` leaves the block."""
         with translated(self._metastore.path):
-            self._transaction.__exit__(kind, error, traceback)
+            try:
+                if self.transaction is not None:
+                    self.transaction.__exit__(None if error is None else type(error), error, None)
+            finally:
+                self.roll_back()
             if isinstance(error, EngineError):
                 raise error
+
+    def roll_back(self) -> None:
+        """End the transaction, if it has not ended."""
+        if self.transaction is not None:
+            self.transaction.rollback()

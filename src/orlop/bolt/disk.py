@@ -12,15 +12,19 @@ import fcntl
 import os
 import secrets
 import stat
+import sys
+import threading
 import time
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from orlop.bolt.lock import lock_exclusively
 from orlop.kv.errors import CorruptError, EngineClosedError
+from orlop.ownership import OwnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+    from types import FrameType
 
 _CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
 _POLL_SECONDS = 0.001
@@ -84,18 +88,18 @@ class InMemory:
 class FileDisk:
     """A real file."""
 
-    def __init__(self, path: Path, descriptor: int, *, sync: bool = True) -> None:
-        """Take over an open descriptor of the file at `path`; `sync`: see `open_engine`."""
+    def __init__(self, path: Path, file: OwnedFile, *, sync: bool = True) -> None:
+        """Take over an open file, the one at `path`; `sync`: see `open_engine`."""
         self._path = path.absolute()  # the working directory may change
-        self._descriptor = descriptor
+        self._file = file
         self._sync = sync
-        self._use = _Use(path)
+        self._process = os.getpid()
+        self._is_over = False
 
     @classmethod
     def for_reading(cls, path: Path) -> FileDisk:
         """Open an existing file; no lock is taken."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        return cls(path, _refuse_irregular(path, descriptor))
+        return cls(path, _open_regular(path, os.O_RDONLY))
 
     @classmethod
     def for_writing(cls, path: Path, *, timeout: float | None, sync: bool = True) -> FileDisk:
@@ -105,10 +109,9 @@ class FileDisk:
             LockedError: another process kept the lock; the message names it.
         """
         while True:
-            descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-            disk = cls(path, _refuse_irregular(path, descriptor), sync=sync)
+            disk = cls(path, _open_regular(path, os.O_RDWR), sync=sync)
             try:
-                lock_exclusively(descriptor, path, timeout)
+                lock_exclusively(disk._file.fileno(), path, timeout)
                 # The lock counts only if the file is still the one of that name: a
                 # compaction may have put another in its place while we waited.
                 if disk._is_current():
@@ -120,47 +123,40 @@ class FileDisk:
 
     def size(self) -> int:
         """Return the size of the file in bytes."""
-        with self._use:
-            return os.fstat(self._descriptor).st_size
+        return os.fstat(self._descriptor()).st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only where the file ends."""
-        use = self._use
-        use.entries.append(None)  # as `with use`, without two calls for each page
-        try:
-            if use.is_over:
-                use.refuse()
-            data = os.pread(self._descriptor, length, offset)
-            return data if len(data) == length else self._read_on(data, offset, length)
-        finally:
-            use.entries.pop()
+        if self._is_over:
+            self._refuse()
+        data = os.pread(self._file.fileno(), length, offset)
+        return data if len(data) == length else self._read_on(data, offset, length)
 
     def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
-        """Read what the system has left out, unless the file ends there."""
+        """Read what the system has left out, unless the file ends there, or was closed."""
         pieces = [data]
         missing = length - len(data)
         while missing and data:
-            data = os.pread(self._descriptor, missing, offset + length - missing)
+            data = os.pread(self._file.fileno(), missing, offset + length - missing)
             pieces.append(data)
             missing -= len(data)
+        if missing and self._is_over:
+            self._refuse()
         return b"".join(pieces)
 
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on."""
-        with self._use:
-            self._write(offset, chunks)
-
-    def _write(self, offset: int, chunks: Sequence[bytes]) -> None:
+        descriptor = self._descriptor()
         if len(chunks) <= _CHUNKS_MAX:
             # Most often the system takes all of it; else it is written again, piece by piece.
             length = sum(map(len, chunks))
-            if os.pwritev(self._descriptor, chunks, offset) == length:
+            if os.pwritev(descriptor, chunks, offset) == length:
                 return
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):
             batch = pending[first : first + _CHUNKS_MAX]
-            written = os.pwritev(self._descriptor, batch, offset)
+            written = os.pwritev(self._file.fileno(), batch, offset)
             if not written:
                 raise OSError(errno.EIO, "the system wrote nothing", str(self._path))
             offset += written
@@ -172,22 +168,23 @@ class FileDisk:
 
     def grow(self, size: int) -> None:
         """Make the file `size` bytes long, with the space taken."""
-        with self._use:
-            current = self.size()
-            if size > current:
-                # Takes the space, so that a full disk is found before a page is written.
-                os.posix_fallocate(self._descriptor, current, size - current)
+        descriptor = self._descriptor()
+        current = os.fstat(descriptor).st_size
+        if size > current:
+            # Takes the space, so that a full disk is found before a page is written.
+            os.posix_fallocate(descriptor, current, size - current)
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        with self._use:
-            if self._sync:
-                os.fdatasync(self._descriptor)
+        descriptor = self._descriptor()
+        if self._sync:
+            os.fdatasync(descriptor)
+        if self._is_over:
+            self._refuse()
 
     def status(self) -> os.stat_result | None:
         """Return the status of the open file."""
-        with self._use:
-            return os.fstat(self._descriptor)
+        return os.fstat(self._descriptor())
 
     def identity(self) -> object:
         """Return device and inode of the file that has the name now; None where there is none."""
@@ -202,94 +199,117 @@ class FileDisk:
 
         Some file systems (XFS, Btrfs) let files share their blocks, and do it in one step.
         """
+        source = self._descriptor()
         try:
             # In the same directory: it must be the same file system. No other process sees it.
-            flags = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
-            descriptor = os.open(self._path.parent, flags, 0o600)
+            file = _open_nameless(self._path.parent)
         except OSError:
             return None
         try:
-            with self._use:
-                fcntl.ioctl(descriptor, _FICLONE, self._descriptor)
+            fcntl.ioctl(file.fileno(), _FICLONE, source)
         except BaseException as error:
-            os.close(descriptor)
+            file.close()
             if isinstance(error, OSError):
                 return None
             raise
-        return Clone(self._path, descriptor)
+        return FileDisk(self._path, file)
 
     def close(self) -> None:
         """Let go of the file, and of its lock, as soon as no other call is under way.
 
         Else a thread could read, or write, another file that was given the descriptor's number.
+        Interrupted, it can be called again.
         """
-        if self._use.end():
-            # No explicit unlock: in a forked child that would release the parent's lock.
-            os.close(self._descriptor)
+        self._is_over = True
+        # A forked child has none of the threads of its parent.
+        while os.getpid() == self._process and (users := self._users()):
+            if users == {threading.get_ident()}:
+                self._close_under_this_thread()
+                return
+            time.sleep(_POLL_SECONDS)
+        # No explicit unlock: in a forked child that would release the parent's lock.
+        self._file.close()
+
+    def _close_under_this_thread(self) -> None:
+        """Close where a handler of signals asks for it amid a call that may go on after it.
+
+        The number stays taken, by what holds nothing, until nobody has this object any more.
+        """
+        nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        try:
+            os.dup2(nothing, self._file.fileno(), inheritable=False)
+        finally:
+            os.close(nothing)
+
+    def _users(self) -> set[int]:
+        """Return the threads in which a call is under way.
+
+        The running calls themselves are asked: a count could be wrong after an interrupt.
+        """
+        threads = sys._current_frames().items()  # noqa: SLF001 (there is no other way to ask)
+        return {number for number, top in threads if self._is_below(top)}
+
+    def _is_below(self, frame: FrameType | None) -> bool:
+        while frame is not None:
+            if frame.f_code in _USES and frame.f_locals.get("self") is self:
+                return True
+            frame = frame.f_back
+        return False
+
+    def _descriptor(self) -> int:
+        if self._is_over:
+            self._refuse()
+        descriptor: int = self._file.fileno()
+        return descriptor
+
+    def _refuse(self) -> NoReturn:
+        raise EngineClosedError(f"{self._path} is closed")
 
     def _is_current(self) -> bool:
-        mine = os.fstat(self._descriptor)
+        mine = os.fstat(self._file.fileno())
         return self.identity() == (mine.st_dev, mine.st_ino)
 
 
-class Clone(FileDisk):
-    """A file without a name. It is closed, and gone, with the last one who reads it."""
-
-    def __del__(self) -> None:
-        self.close()
-
-
-class _Use:
-    """Is entered by everyone who uses a descriptor, and ends when all have left it.
-
-    Attributes:
-        entries: one for each who is in it.
-        is_over: whether nobody may enter it any more.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._process = os.getpid()
-        # A count that needs no lock: to append and to pop are one step each.
-        self.entries: list[None] = []
-        self.is_over = False
-        self._unclosed = [None]
-
-    def __enter__(self) -> None:
-        # In this order: who ends it looks the other way round.
-        self.entries.append(None)
-        if self.is_over:
-            self.entries.pop()
-            self.refuse()
-
-    def __exit__(self, *_: object) -> None:
-        self.entries.pop()
-
-    def refuse(self) -> NoReturn:
-        """Say that it is over."""
-        raise EngineClosedError(f"{self._path} is closed")
-
-    def end(self) -> bool:
-        """Refuse whoever comes, wait for the others; return whether to close the descriptor.
-
-        It is to be closed by the first who ends it, and by nobody else.
-        """
-        self.is_over = True
-        # A forked child has none of the threads of its parent.
-        while self.entries and os.getpid() == self._process:
-            time.sleep(_POLL_SECONDS)
-        try:
-            self._unclosed.pop()
-        except IndexError:
-            return False
-        return True
+_USES: Final = frozenset(
+    use.__code__
+    for use in (
+        FileDisk.size,
+        FileDisk.read,
+        FileDisk.write,
+        FileDisk.grow,
+        FileDisk.sync,
+        FileDisk.status,
+        FileDisk.clone,
+    )
+)
+"""The calls that use the descriptor."""
 
 
-def _refuse_irregular(path: Path, descriptor: int) -> int:
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
+def _open_nameless(directory: Path) -> OwnedFile:
+    """Return a new file that no directory names: it goes when it is closed."""
+
+    def opener(name: str, _: int) -> int:
+        return os.open(name, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+    return OwnedFile(directory, "r+b", opener=opener)
+
+
+def _open_regular(path: Path, flags: int) -> OwnedFile:
+    def opener(name: str, _: int) -> int:
+        return os.open(name, flags | os.O_CLOEXEC | os.O_NONBLOCK)
+
+    mode = "rb" if flags == os.O_RDONLY else "r+b"
+    try:
+        # What owns a descriptor closes it when it goes, whatever interrupts this.
+        file = OwnedFile(path, mode, opener=opener)
+    except IsADirectoryError as error:
+        if flags != os.O_RDONLY:
+            raise
+        raise CorruptError(f"{path} is no regular file, so no database") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
         raise CorruptError(f"{path} is no regular file, so no database")
-    return descriptor
+    return file
 
 
 def create_file(path: Path, contents: bytes, mode: int) -> None:
@@ -297,11 +317,9 @@ def create_file(path: Path, contents: bytes, mode: int) -> None:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
-        try:
-            FileDisk(temporary, descriptor).write(0, [contents])
+        with OwnedFile(descriptor, "r+b") as file:
+            FileDisk(temporary, file).write(0, [contents])
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
         # A link, not a rename: it never takes the place of a file that another process
         # has created, and perhaps locked, meanwhile.
         with contextlib.suppress(FileExistsError):

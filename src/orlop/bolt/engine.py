@@ -9,9 +9,9 @@ Source: go.etcd.io/bbolt, db.go and tx.go.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
 from orlop.bolt.free_search import SEARCHING, SearchOptions
 from orlop.bolt.group import Group, Groups
+from orlop.bolt.holders import Pin, WriterTicket
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
@@ -29,7 +30,13 @@ from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.tail import move
 from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.bolt.writeout import Layout, write_version
-from orlop.kv.errors import CorruptError, EngineClosedError, EngineError, LockedError
+from orlop.kv.errors import (
+    CorruptError,
+    EngineClosedError,
+    LockedError,
+    TransactionClosedError,
+)
+from orlop.ownership import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,10 +95,9 @@ class BoltEngine:
         self._pager = Pager(disk, meta.page_size)
         self._layout = Layout(disk, self._pager, keep_freelist=keep, options=searching)
         self._meta = meta
-        self._readers: dict[int, int] = {}
-        self._versions_lock = threading.Lock()
-        self._turn = threading.Lock()
-        self._writer: tuple[int, BoltTransaction] | None = None
+        # One for each reader, for as long as its transaction is kept.
+        self._pins: dict[weakref.ref[Pin], int] = {}
+        self._turn = Turn()
         self._groups = Groups(_root_state(meta), self._flush)
         self._is_prepared = False
         self._process = os.getpid()
@@ -118,39 +124,43 @@ class BoltEngine:
         self._require_usable()
         if writable:
             return self._begin_writer(timeout)
-        meta = self._pin()
+        pin = Pin()
+        meta = self._pin(pin)
         return BoltTransaction(
-            meta.transaction, _root_state(meta), self._pager, self._end_reader, self._handle
+            meta.transaction,
+            _root_state(meta),
+            self._pager,
+            partial(self._end_reader, pin),
+            self._handle,
         )
 
     def bytes_in_use(self) -> int:
         """Return how many bytes of the file hold what can be reached, in whole pages."""
-        meta = self._pin()
+        pin = Pin()
+        meta = self._pin(pin)
         try:
             free = count_free(self._disk, self._pager, meta)
         finally:
-            self._unpin(meta.transaction)
+            self._unpin(pin)
         return (meta.high_water - free) * meta.page_size
 
     def file_bytes_in_use(self) -> int:
         """Return where in the file the last page ends that is in use, or may be free, in bytes."""
-        with self._versions_lock:
-            return self._meta.high_water * self._meta.page_size
+        meta = self._meta
+        return meta.high_water * meta.page_size
 
     def close(self) -> None:
         """Wait until what was committed is durable, then release file and lock; see the contract.
 
-        A writer of this very thread is rolled back; one of another thread is waited for.
+        A writer of this very thread is rolled back; one of another thread is waited for. Where
+        this is interrupted, it can be called again.
         """
-        if self.is_closed:
-            return
         try:
-            if os.getpid() == self._process:
+            if os.getpid() == self._process and not self.is_closed:
                 # Whoever waits for their turn is refused when they get it.
                 self._is_closing = True
-                self._end_own_writer()
-                with self._turn:
-                    self._handle.is_closed = True
+                self._end_writers()
+                self._handle.is_closed = True
                 self._groups.drain()
                 failed = self._groups.failure is not None
                 self._provenance.close(None if failed else self._meta.transaction)
@@ -173,7 +183,9 @@ class BoltEngine:
         self._groups.require_sound()
 
     def _begin_writer(self, timeout: float | None) -> BoltTransaction:
-        if not self._turn.acquire(timeout=-1 if timeout is None else max(timeout, 0)):
+        # The turn ends with the ticket, and that with the transaction, if not before.
+        ticket = WriterTicket()
+        if not self._turn.acquire(ticket, timeout):
             raise LockedError(f"another transaction is writing; waited {timeout} seconds")
         try:
             self._require_usable()
@@ -182,61 +194,91 @@ class BoltEngine:
                 self._meta.transaction + 1,
                 self._groups.head,
                 self._pager,
-                partial(self._end_writer, self._groups.undurable),
-                self._handle,
+                partial(self._end_writer, self._groups.undurable, ticket),
+                ticket.handle,
                 edit=Edit(self._pager),
             )
-            self._writer = threading.get_ident(), transaction
+            ticket.caller = None
         except BaseException:
-            self._turn.release()
+            self._turn.release(ticket)
             raise
         return transaction
 
-    def _end_own_writer(self) -> None:
-        """Roll back the writer of this thread, which else would wait for itself for ever."""
-        writer = self._writer
-        if writer is not None and writer[0] == threading.get_ident():
-            # Where what it saw could not be made durable, it has no answer to give.
-            with contextlib.suppress(EngineError):
-                writer[1].rollback()
+    def _end_writers(self) -> None:
+        """Wait for the writer of another thread; roll back one of this, which waits for itself."""
+        while True:
+            holder = self._turn.holder
+            if holder is not None and holder.thread == threading.get_ident():
+                holder.roll_back()
+                self._turn.release(holder)
+                continue
+            ticket = WriterTicket()
+            self._turn.acquire(ticket, None)
+            self._turn.release(ticket)
+            return
 
-    def _pin(self) -> Meta:
+    def _pin(self, pin: Pin) -> Meta:
         """Keep the pages of the durable version as they are, until it is unpinned."""
-        with self._versions_lock:
+        entry = pin.entry = weakref.ref(pin)
+        while True:
             meta = self._meta
-            self._readers[meta.transaction] = self._readers.get(meta.transaction, 0) + 1
-        return meta
+            self._pins[entry] = meta.transaction
+            # Else a version may have been made meanwhile that did not know of this reader.
+            if self._meta is meta:
+                return meta
 
-    def _unpin(self, version: int) -> None:
-        with self._versions_lock:
-            left = self._readers[version] - 1
-            if left:
-                self._readers[version] = left
+    def _unpin(self, pin: Pin) -> None:
+        if pin.entry is not None:
+            self._pins.pop(pin.entry, None)
+            pin.entry = None
+
+    def _pinned(self) -> list[int]:
+        """Return the versions that are read, and forget readers that nobody keeps any more."""
+        found = []
+        for entry, version in list(self._pins.items()):
+            if entry() is None:
+                self._pins.pop(entry, None)
             else:
-                del self._readers[version]
+                found.append(version)
+        return found
 
-    def _end_reader(self, transaction: BoltTransaction, _: BucketState | None) -> int:
-        self._unpin(transaction.id)
+    def _end_reader(self, pin: Pin, transaction: BoltTransaction, _: BucketState | None) -> int:
+        self._unpin(pin)
         return transaction.id
 
     def _end_writer(
-        self, seen: Group | None, transaction: BoltTransaction, state: BucketState | None
+        self,
+        seen: Group | None,
+        ticket: WriterTicket,
+        transaction: BoltTransaction,
+        state: BucketState | None,
     ) -> int:
         """End a writer that began when the group `seen` was not durable yet."""
+        group = seen
         try:
+            transaction.is_over = True
+            if ticket.entry is None:
+                return self._end_late(transaction, state)
             self._groups.require_sound()
-            group = seen
             if state is not None:
                 state = self._with_room(transaction.edit, state)
                 group = self._groups.add(transaction.edit, state)
                 transaction.serial = self._groups.serial
         finally:
-            self._writer = None
-            self._turn.release()
+            try:
+                self._turn.release(ticket)
+            finally:
+                self._turn.release(ticket)
         if group is None or not (transaction.is_awaited or state is None):
             return transaction.id
         self._groups.wait(group)
         return group.number
+
+    def _end_late(self, transaction: BoltTransaction, state: BucketState | None) -> int:
+        """End a writer whose turn was taken from it: it is rolled back."""
+        if state is not None:
+            raise TransactionClosedError("the transaction was rolled back when it was left")
+        return transaction.id
 
     def _with_room(self, edit: Edit, state: BucketState) -> BucketState:
         """Make room at the end of the file, where the first writer of all finds too little."""
@@ -256,15 +298,13 @@ class BoltEngine:
             raise
         return move(edit, state, pages) if pages else state
 
-    def _flush(self, group: Group) -> int:
-        with self._versions_lock:
-            oldest = min(self._readers, default=self._meta.transaction)
+    def _flush(self, state: BucketState, edits: list[Edit]) -> int:
+        # The newest version first: a reader that is not among the others yet will read that.
+        newest = self._meta.transaction
+        oldest = min(self._pinned(), default=newest)
         stamp = self._provenance.begin_version(self._meta)
-        meta = write_version(
-            self._layout, self._meta, group.state, group.edits, stamp, oldest_reader=oldest
-        )
-        with self._versions_lock:
-            self._meta = meta
+        meta = write_version(self._layout, self._meta, state, edits, stamp, oldest_reader=oldest)
+        self._meta = meta
         self._provenance.end_version(meta)
         self._layout.search_on()
         return meta.transaction

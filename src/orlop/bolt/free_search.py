@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.bolt.reachable import EXTENT_BYTES, REGION_PAGES, Reachable
 from orlop.kv.errors import CorruptError, EngineError
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
@@ -59,7 +60,7 @@ class FreeSearch:
         )
         self._has_thread = options.has_thread
         self._damage: str | None = None
-        self._stepping = threading.Lock()
+        self._stepping = Mutex()
         self._is_stopped = False
         self._runner: threading.Thread | None = None
 

@@ -16,10 +16,10 @@ joins functions instead, before they run.
 from __future__ import annotations
 
 import contextlib
-import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.kv.errors import EnginePoisonedError
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,56 +28,79 @@ if TYPE_CHECKING:
     from orlop.bolt.node import BucketState
 
 
+class Member(NamedTuple):
+    """What one transaction of a group did.
+
+    Attributes:
+        edit: the nodes that it made and replaced.
+        state: the root bucket after it.
+        serial: its number, counted over all groups.
+    """
+
+    edit: Edit
+    state: BucketState
+    serial: int
+
+
 class Group:
     """Transactions that become durable together.
 
     Attributes:
-        edits: what each of them did, in order.
-        state: the root bucket after the last of them.
+        members: what each of them did, in order.
         number: the version that made them durable; 0 before.
-        serial: the number of the last of them, counted over all groups.
+        is_closed: whether it gathers no more.
+        is_durable: whether the disk has them.
         waiting: is held by the one of them who flushes, or waits for the flush before; all
             others wait for it.
     """
 
-    __slots__ = ("edits", "is_durable", "number", "serial", "state", "waiting")
+    __slots__ = ("is_closed", "is_durable", "members", "number", "waiting")
 
-    def __init__(self, state: BucketState) -> None:
-        """Begin a group whose last state is `state`."""
-        self.edits: list[Edit] = []
-        self.state = state
+    def __init__(self, first: Member) -> None:
+        """Begin with one member."""
+        self.members = [first]
+        self.is_closed = False
         self.number = 0
-        self.serial = 0
         self.is_durable = False
-        self.waiting = threading.Lock()
+        self.waiting = Mutex()
 
 
 class Groups:
     """The group that gathers, and the one flush at a time.
 
     Attributes:
-        head: the root bucket after the last transaction that ended, durable or not.
-        serial: how many transactions have ended with a change, durable or not.
-        durable_serial: up to which of them all are durable.
         failure: why nothing is accepted any more; None while all is well.
     """
 
-    def __init__(self, head: BucketState, flush: Callable[[Group], int]) -> None:
+    def __init__(self, head: BucketState, flush: Callable[[BucketState, list[Edit]], int]) -> None:
         """Begin at the durable state `head`.
 
-        `flush` makes a group durable and returns the number of the version; it is called by
-        one thread at a time.
+        `flush` makes the last state of a group durable, which its edits lead to, and returns
+        the number of the version; it is called by one thread at a time.
         """
-        self.head = head
-        self.serial = 0
-        self.durable_serial = 0
         self.failure: str | None = None
         self._cause: BaseException | None = None
+        self._durable = Durable(head, 0)
         self._flush = flush
-        self._flushing = threading.Lock()
-        self._gathering_lock = threading.Lock()
-        self._gathering: Group | None = None
+        self._flushing = Mutex()
+        self._flushed: Group | None = None
+        self._gathering_lock = Mutex()
         self._last: Group | None = None
+
+    @property
+    def head(self) -> BucketState:
+        """The root bucket after the last transaction that ended, durable or not."""
+        return self._newest().state
+
+    @property
+    def serial(self) -> int:
+        """How many transactions have ended with a change, durable or not."""
+        return self._newest().serial
+
+    @property
+    def durable_serial(self) -> int:
+        """Up to which of them all are durable."""
+        return self._durable.serial
 
     @property
     def undurable(self) -> Group | None:
@@ -88,17 +111,16 @@ class Groups:
     def add(self, edit: Edit, state: BucketState) -> Group:
         """Let a transaction's changes be part of the group that gathers.
 
-        Only the holder of the writer's turn may call this, before handing it on.
+        Only the holder of the writer's turn may call this, before handing it on. The changes are
+        part of it entirely or not at all, whatever interrupts this.
         """
+        member = Member(edit, state, self.serial + 1)
         with self._gathering_lock:
-            group = self._gathering
-            if group is None:
-                group = self._gathering = Group(state)
-            # First: an interrupt leaves a number without a change, never a change without one.
-            self.serial = group.serial = self.serial + 1
-            group.edits.append(edit)
-            group.state = self.head = state
-            self._last = group
+            group = self._last
+            if group is None or group.is_closed:
+                group = self._last = Group(member)
+            else:
+                group.members.append(member)
         return group
 
     def wait(self, group: Group) -> None:
@@ -139,15 +161,29 @@ class Groups:
         if self.failure is not None:
             raise EnginePoisonedError(self.failure) from self._cause
 
+    def _newest(self) -> Member | Durable:
+        """Return the last transaction that ended, or what is durable."""
+        last = self._last
+        # In this order: what is durable is noted before it is forgotten here.
+        members = [] if last is None else last.members[-1:]
+        return members[0] if members else self._durable
+
     def _flush_gathered(self, group: Group) -> None:
+        if self._flushed is not None:
+            # An interrupt has ended the flush before this one, and not even that could be noted.
+            self.fail(InterruptedError("it was interrupted"))
+            self.require_sound()
+        self._flushed = group
         # While nobody flushes and nothing has failed, what is not durable is what gathers.
         with self._gathering_lock:
-            self._gathering = None
-        group.number = self._flush(group)
-        self.durable_serial = group.serial
+            group.is_closed = True
+        last = group.members[-1]
+        group.number = self._flush(last.state, [member.edit for member in group.members])
+        self._durable = Durable(last.state, last.serial)
         group.is_durable = True
         # Its nodes have their pages: what it replaced needs no memory any more.
-        group.edits.clear()
+        group.members.clear()
+        self._flushed = None
 
     def fail(self, error: BaseException) -> None:
         """Accept nothing any more, since `error` leaves in doubt what is there."""
@@ -157,3 +193,15 @@ class Groups:
                 f"a commit failed ({str(error) or type(error).__name__}): nothing of it was "
                 "acknowledged; open the database again to go on"
             )
+
+
+class Durable(NamedTuple):
+    """What the disk has.
+
+    Attributes:
+        state: the root bucket.
+        serial: up to which transaction.
+    """
+
+    state: BucketState
+    serial: int

@@ -6,6 +6,7 @@ Source: go.etcd.io/bbolt, bolt_unix.go.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import time
 from pathlib import Path
@@ -25,10 +26,17 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
         LockedError: somebody else had it all the time; the message names them.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
+    is_first = True
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            if is_first:
+                # A handle of this very process that nobody has any more, since an interrupt came
+                # while it was opened, has the lock until Python finds it.
+                is_first = False
+                gc.collect()
+                continue
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
                 raise LockedError(_refusal(descriptor, path)) from None

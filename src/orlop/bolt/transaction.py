@@ -31,10 +31,13 @@ _WAYS_MAX: Final = 1000
 
 
 class Ending(Protocol):
-    """What an engine does when a transaction ends; it is called once."""
+    """What an engine does when a transaction ends."""
 
     def __call__(self, transaction: BoltTransaction, state: BucketState | None, /) -> int:
-        """Make `state` durable, or nothing where it is None; return the version's number."""
+        """Make `state` durable, or nothing where it is None; return the version's number.
+
+        Of a writer it says first that it is over.
+        """
 
 
 class Handle:
@@ -42,13 +45,15 @@ class Handle:
 
     Attributes:
         is_closed: whether nothing may be read of it any more.
+        is_rolled_back: whether that is so since a writer was rolled back, who has this alone.
     """
 
-    __slots__ = ("is_closed",)
+    __slots__ = ("is_closed", "is_rolled_back")
 
     def __init__(self) -> None:
         """Begin open."""
         self.is_closed = False
+        self.is_rolled_back = False
 
 
 class BoltTransaction:
@@ -148,7 +153,7 @@ class BoltTransaction:
 
     def require_open(self) -> None:
         """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
-        if self.is_over:
+        if self.is_over or self.handle.is_rolled_back:
             raise TransactionClosedError("the transaction has ended")
         if self.handle.is_closed:
             raise EngineClosedError("the database was closed before the transaction ended")
@@ -194,7 +199,8 @@ class BoltTransaction:
 
     def _end(self, state: BucketState | None) -> None:
         if not self.is_over:
-            self.is_over = True
+            # Of a writer its engine says so: an interrupt on the way there leaves it as it is.
+            self.is_over = self._edit is None
             self._number = self._ending(self, state)
 
     def __enter__(self) -> Self:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import threading
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.cleanup import Cleaned, Order, clean
 from orlop.collect.dirt import CONTENT_BACKEND, shown
 from orlop.model.errors import AbortedError, OrlopError
+from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,7 +70,7 @@ class Cleaner:
         self._domain = domain
         self._dirt = dirt
         self._patience_seconds = patience_seconds
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
         self._working: dict[str, _Worker] = {}
         self._is_closed = False
 
@@ -124,12 +125,19 @@ class Cleaner:
             if name in self._working or self._is_closed:
                 return None
             worker = self._working[name] = _Worker(self._domain, self._dirt, name, order)
-        worker.start(self._ended)
+        try:
+            worker.start(self._ended)
+        except BaseException:
+            # It did not begin, or ends before its first step.
+            worker.stop()
+            self._ended(worker)
+            raise
         return worker
 
     def _ended(self, worker: _Worker) -> None:
         with self._mutex:
-            del self._working[worker.name]
+            if self._working.get(worker.name) is worker:
+                del self._working[worker.name]
 
 
 class _Worker:
@@ -140,7 +148,7 @@ class _Worker:
         self._domain = domain
         self._dirt = dirt
         self._order = order
-        self._has_ended = threading.Event()
+        self._has_ended = Flag()
         self._is_stopped = False
         self._steps = 0
         self._cleaned = Cleaned()
@@ -150,14 +158,8 @@ class _Worker:
     def start(self, ended: Callable[[_Worker], None]) -> None:
         """Begin; `ended` is called at the end."""
         # A thread must not see the transaction of this context, whatever threads inherit. It
-        # is a daemon, so that a backend that hangs does not keep the process from ending.
-        thread = threading.Thread(
-            target=contextvars.Context().run,
-            args=(self._run, ended),
-            name=f"cleanup of {shown(self.name)}",
-            daemon=True,
-        )
-        thread.start()
+        # dies with the process, which a backend that hangs so does not keep from ending.
+        start_thread(partial(contextvars.Context().run, self._run, ended))
 
     def stop(self) -> None:
         """Let it end before its next step."""
@@ -173,7 +175,7 @@ class _Worker:
 
     def report(self, cleaning: Cleaning) -> None:
         """Add what has become of it to what a run tells; raise what nobody expected."""
-        if not self._has_ended.is_set():
+        if not self._has_ended.is_set:
             self._dirt.put_back(self.name)
             cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
             return

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from threading import Lock
 from typing import TYPE_CHECKING, Final
+
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,7 @@ class Dirt:
     """
 
     def __init__(self, snapshotters: Iterable[str]) -> None:
-        self._mutex = Lock()
+        self._mutex = Mutex()
         self._dirty = {CONTENT_BACKEND, *snapshotters}
 
     def note(self, changes: Changes) -> None:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.node import CONTENT, SNAPSHOT, Node, split_snapshot
 from orlop.model.timestamps import format_rfc3339_nano, parse_rfc3339
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -107,7 +107,7 @@ class Journal:
         self._path = path
         self._older = path.with_name(f"{path.name}.1")
         self._size_max = size_max
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
 
     @property
     def size(self) -> int:

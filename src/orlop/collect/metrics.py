@@ -9,11 +9,11 @@ collections); Prometheus, metric and label naming.
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.collect.dirt import CONTENT_BACKEND, shown
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -69,7 +69,7 @@ class Metrics:
     """What the collections of one database did. Every thread may use it."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
         self._succeeded = 0
         self._failed = 0
         self._removed: Counter[str] = Counter()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import os
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +18,7 @@ from whenever import Instant
 from orlop.backends import files
 from orlop.collect.named import Datum
 from orlop.model.errors import DataLossError
+from orlop.ownership import Mutex
 from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Quarantine:
         self._folder = folder
         self._session = session
         self._clock = clock
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
 
     def doubt(self, backend: str) -> str | None:
         """Return why all data of a backend counts as suspect now; `None` if it does not."""

@@ -9,9 +9,11 @@ to changes: `Listener.is_complete` tells.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from threading import Lock, get_ident
+from threading import get_ident
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
+
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +41,7 @@ class Listener:
         """Begin to listen: what is read from now on has all that is durable by now."""
         self.is_full = False
         self._engine = engine
-        self._mutex = Lock()
+        self._mutex = Mutex()
         self._touched: set[Path] = set()
         self._deaf_to: int | None = None
         self._first_serial = engine.durable_serial
@@ -92,7 +94,7 @@ class Reports:
     def __init__(self, engine: Engine) -> None:
         """Pass on what is changed in `engine`."""
         self._engine = engine
-        self._mutex = Lock()
+        self._mutex = Mutex()
         # Whoever forgets a listener need not say so.
         self._listeners: WeakSet[Listener] = WeakSet()
         self._first_serial = engine.serial

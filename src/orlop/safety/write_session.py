@@ -6,13 +6,13 @@ import contextlib
 import logging
 import os
 import secrets
-import threading
 import time
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.model.errors import FailedPreconditionError
+from orlop.ownership import Mutex
 from orlop.safety.shutdown_marker import MARKER, UNKNOWN_BOOT, ShutdownMarker, boot_id
 from orlop.safety.witness import NO_STAMP, Note, Witness, WitnessFile
 
@@ -113,7 +113,7 @@ class WriteSession:
         self._marker = found.marker
         self._witness_files: dict[str, WitnessFile] = {}
         self._identities: dict[Path, tuple[int, int]] = {}
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
         self._process = os.getpid()
         self._is_kept = found.marker is not None
         self._is_replaced = False

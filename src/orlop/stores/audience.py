@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, TypeVar
+
+from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +19,7 @@ class Audience:
     """Who is told what an update has done, once it has ended. Every thread may use it."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
+        self._mutex = Mutex()
         self._subscribers: list[Callable[[Event], None]] = []
         self._followers: list[Callable[[Changes], None]] = []
 

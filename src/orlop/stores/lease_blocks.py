@@ -6,23 +6,43 @@ open block of a namespace decides. Blocks may end in any order, and in any threa
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from orlop.ownership import Hold
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
 
-class _Block:
-    __slots__ = ("blocks", "is_open", "lease_id", "namespace", "outer")
+class _Block(Hold):
+    """A block in which a lease counts; an exception may keep its way out from running."""
+
+    __slots__ = ("_has_ended", "blocks", "lease_id", "namespace", "outer")
 
     def __init__(self, blocks: LeaseBlocks, namespace: str, lease_id: str) -> None:
+        super().__init__()
         self.blocks = blocks
         self.namespace = namespace
         self.lease_id = lease_id
         self.outer = _first_open(_innermost.get())
-        self.is_open = True
+        self._has_ended = False
+
+    @property
+    def is_open(self) -> bool:
+        return not (self._has_ended or self.is_left)
+
+    def __enter__(self) -> None:
+        self.blocks.add(self)
+        _innermost.set(self)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Let the lease count no more."""
+        del error
+        # First: from here on it counts nowhere, whichever context this is.
+        self._has_ended = True
+        self.blocks.remove(self)
+        _innermost.set(_first_open(_innermost.get()))
 
 
 _innermost: ContextVar[_Block | None] = ContextVar("orlop_lease_block", default=None)
@@ -52,21 +72,20 @@ class LeaseBlocks:
                 blocks = tuple(self._open)
             except RuntimeError:
                 continue  # a block began or ended meanwhile
-            return frozenset((block.namespace, block.lease_id) for block in blocks)
+            self._open.difference_update([block for block in blocks if block.is_left])
+            return frozenset((one.namespace, one.lease_id) for one in blocks if one.is_open)
 
-    @contextmanager
-    def block(self, namespace: str, lease_id: str) -> Iterator[None]:
+    def block(self, namespace: str, lease_id: str) -> AbstractContextManager[None]:
         """Let a lease be in force for `namespace` while the block runs."""
-        block = _Block(self, namespace, lease_id)
-        try:
-            self._open.add(block)
-            _innermost.set(block)
-            yield
-        finally:
-            # First: from here on it counts nowhere, whichever context this is.
-            block.is_open = False
-            self._open.discard(block)
-            _innermost.set(_first_open(_innermost.get()))
+        return _Block(self, namespace, lease_id)
+
+    def add(self, block: _Block) -> None:
+        """Count a block among those that are open."""
+        self._open.add(block)
+
+    def remove(self, block: _Block) -> None:
+        """Count a block no more; it need not be among those that are open."""
+        self._open.discard(block)
 
 
 def _first_open(block: _Block | None) -> _Block | None:

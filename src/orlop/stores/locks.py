@@ -6,6 +6,9 @@ for a share meanwhile goes before the next one who wants it alone, so that the c
 starve them. A thread that holds a share gets another one at once: its work may pass the same
 lock several times.
 
+A share belongs to its object, and ends with it, or with its block, even where an exception
+kept the block's way out from running.
+
 Source: phase-fair locks (Brandenburg and Anderson, 2009).
 """
 
@@ -13,40 +16,52 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+import weakref
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
-    from types import TracebackType
+
+_POLL_SECONDS: Final = 0.02
+"""How long one waits before looking whether those who are waited for are still there."""
 
 
 class SharedLock:
-    """A readers-writer lock that belongs to threads; `name` is for messages."""
+    """A readers-writer lock; `name` is for messages."""
 
     def __init__(self, name: str) -> None:
+        """Begin free."""
         self._name = name
-        self._condition = threading.Condition(threading.Lock())
-        self._shares: dict[int, int] = {}
-        self._exclusive_thread: int | None = None
-        self._exclusive_waiting = 0
-        self._shares_waiting = 0
-        self._phase = 0
-        # How many still wait for a share who did so when the last phase ended.
-        self._owed = 0
+        self._mutex = Mutex()
+        self._shares: list[weakref.ref[Share]] = []
+        self._exclusive: weakref.ref[_Exclusive] | None = None
+        self._waiting_for_share: list[weakref.ref[Share]] = []
+        self._waiting_alone: list[weakref.ref[_Exclusive]] = []
+        self._wakers: list[threading.Lock] = []
+        self._before_waiting: Callable[[], None] | None = None
 
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for a share just now."""
-        return self._shares_waiting > 0
+        return bool(self._waiting_for_share and _living(self._waiting_for_share))
 
     @property
     def is_shared(self) -> bool:
         """Whether anybody holds a share just now."""
-        return bool(self._shares)
+        return bool(self._shares and _living(self._shares))
+
+    @property
+    def is_exclusive(self) -> bool:
+        """Whether somebody has it alone just now."""
+        return self._owner() is not None
+
+    def before_waiting(self, function: Callable[[], None]) -> None:
+        """Call a function now and then while anybody waits; it ends what was left behind."""
+        self._before_waiting = function
 
     def shared(self, timeout: float | None = None) -> AbstractContextManager[None]:
         """Hold a share while the block runs.
@@ -57,30 +72,9 @@ class SharedLock:
         Raises:
             UnavailableError: it took longer.
         """
-        return _Share(self, timeout)
+        return Share(self, timeout)
 
-    def acquire_share(self, timeout: float | None = None) -> int:
-        """Take a share as `shared` does; return the thread that has it now."""
-        me = threading.get_ident()
-        with self._condition:
-            if not self._may_share(me):
-                self._wait_for_share(me, timeout)
-            self._shares[me] = self._shares.get(me, 0) + 1
-        return me
-
-    def release_share(self, thread: int) -> None:
-        """Give back a share that a thread has; any thread may do so."""
-        with self._condition:
-            left = self._shares[thread] - 1
-            if left:
-                self._shares[thread] = left
-                return
-            del self._shares[thread]
-            if self._exclusive_waiting:
-                self._condition.notify_all()
-
-    @contextmanager
-    def exclusive(self, timeout: float | None = None) -> Iterator[None]:
+    def exclusive(self, timeout: float | None = None) -> AbstractContextManager[None]:
         """Have the lock alone while the block runs; the thread may take shares of it meanwhile.
 
         Args:
@@ -90,24 +84,7 @@ class SharedLock:
             UnavailableError: it took longer.
             FailedPreconditionError: this thread holds the lock already; it would wait for itself.
         """
-        me = threading.get_ident()
-        with self._condition:
-            self._refuse(me)
-            self._exclusive_waiting += 1
-            try:
-                self._wait(self._is_free, timeout)
-                self._exclusive_thread = me
-            finally:
-                self._exclusive_waiting -= 1
-                self._condition.notify_all()
-        try:
-            yield
-        finally:
-            with self._condition:
-                self._exclusive_thread = None
-                self._phase += 1
-                self._owed = self._shares_waiting
-                self._condition.notify_all()
+        return _Exclusive(self, timeout)
 
     def refuse_holder(self) -> None:
         """Refuse a thread that could not have the lock alone.
@@ -115,68 +92,196 @@ class SharedLock:
         Raises:
             FailedPreconditionError: this thread holds the lock already; it would wait for itself.
         """
-        with self._condition:
-            self._refuse(threading.get_ident())
-
-    def _refuse(self, thread: int) -> None:
-        if thread in self._shares or self._exclusive_thread == thread:
+        thread = threading.get_ident()
+        if not self._is_free_for(thread) and self._before_waiting is not None:
+            self._before_waiting()
+        if not self._is_free_for(thread):
             raise FailedPreconditionError(
                 f"{self._name} is held by this thread, which would wait for itself: "
                 "end the update first"
             )
 
-    def _may_share(self, thread: int) -> bool:
-        if self._exclusive_thread is not None:
-            return self._exclusive_thread == thread
-        return thread in self._shares or not self._exclusive_waiting
-
-    def _is_free(self) -> bool:
-        return not self._shares and self._exclusive_thread is None and not self._owed
-
-    def _wait_for_share(self, thread: int, timeout: float | None) -> None:
-        phase = self._phase
-        self._shares_waiting += 1
+    def begin_share(self, share: Share, timeout: float | None) -> None:
+        """Let a share be held, and wait for that; see `shared`."""
+        with self._mutex:
+            if self._may_share(share):
+                self._shares.append(share.entry)
+                return
+            self._waiting_for_share.append(share.entry)
         try:
-            self._wait(
-                lambda: (
-                    self._may_share(thread)
-                    or (self._exclusive_thread is None and phase < self._phase)
-                ),
-                timeout,
-            )
+            self._wait(lambda: self._try_share(share), timeout)
         finally:
-            self._shares_waiting -= 1
-            if phase < self._phase:
-                self._owed -= 1
-                self._condition.notify_all()
+            self._forget(self._waiting_for_share, share.entry)
 
-    def _wait(self, ready: Callable[[], bool], timeout: float | None) -> None:
+    def end_share(self, share: Share) -> None:
+        """Give back a share; any thread may do so, and it need not be held."""
+        self._forget(self._shares, share.entry)
+
+    def begin_exclusive(self, owner: _Exclusive, timeout: float | None) -> None:
+        """Let the lock be had alone, and wait for that; see `exclusive`."""
+        self.refuse_holder()
+        with self._mutex:
+            self._waiting_alone.append(owner.entry)
+        try:
+            self._wait(lambda: self._try_alone(owner), timeout)
+        finally:
+            self._forget(self._waiting_alone, owner.entry)
+
+    def end_exclusive(self, owner: _Exclusive) -> None:
+        """Let others have the lock; it need not be had."""
+        with self._mutex:
+            if self._exclusive is owner.entry:
+                self._exclusive = None
+                # Who waits now goes before the next one who wants it alone.
+                for share in _living(self._waiting_for_share):
+                    share.is_owed = True
+        self._wake_all()
+
+    def _owner(self) -> _Exclusive | None:
+        owner = None if self._exclusive is None else self._exclusive()
+        return None if owner is None or owner.is_left else owner
+
+    def _is_free_for(self, thread: int) -> bool:
+        with self._mutex:
+            owner = self._owner()
+            return (owner is None or owner.thread != thread) and all(
+                share.thread != thread for share in _living(self._shares)
+            )
+
+    def _may_share(self, share: Share) -> bool:
+        owner = self._owner()
+        if owner is not None:
+            return owner.thread == share.thread
+        if share.is_owed or not self._waiting_alone or not _living(self._waiting_alone):
+            return True
+        return any(other.thread == share.thread for other in _living(self._shares))
+
+    def _try_share(self, share: Share) -> bool:
+        with self._mutex:
+            if not self._may_share(share):
+                return False
+            self._shares.append(share.entry)
+        return True
+
+    def _try_alone(self, owner: _Exclusive) -> bool:
+        with self._mutex:
+            is_owed = any(share.is_owed for share in _living(self._waiting_for_share))
+            if _living(self._shares) or self._owner() is not None or is_owed:
+                return False
+            self._exclusive = owner.entry
+        return True
+
+    def _wait(self, attempt: Callable[[], bool], timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not ready():
-            remaining = None if deadline is None else deadline - time.monotonic()
-            if remaining is not None and remaining <= 0:
+        waker = threading.Lock()
+        while True:
+            waker.acquire(blocking=False)
+            self._wakers.append(waker)  # before the attempt: what happens after it wakes this
+            if attempt():
+                return
+            left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
+            if left <= 0:
                 raise UnavailableError(
                     f"{self._name} was not free within {timeout} seconds: try again later"
                 )
-            self._condition.wait(remaining)
+            if not waker.acquire(timeout=min(left, _POLL_SECONDS)) and self._before_waiting:
+                self._before_waiting()
+
+    def _forget(self, entries: list[weakref.ref[_HeldT]], entry: weakref.ref[_HeldT]) -> None:
+        with self._mutex:
+            if entry in entries:
+                entries.remove(entry)
+        if self._wakers:
+            self._wake_all()
+
+    def _wake_all(self) -> None:
+        wakers, self._wakers = self._wakers, []
+        for waker in wakers:
+            if waker.locked():
+                try:
+                    waker.release()
+                except RuntimeError:
+                    continue  # it woke by itself
 
 
-class _Share:
-    """A share that is held while a block runs."""
+class _Held(Hold):
+    """What a thread has of a lock, or waits for, while a block runs."""
 
-    __slots__ = ("_lock", "_own_thread", "_timeout")
+    __slots__ = ("lock", "owner", "thread", "timeout")
 
-    def __init__(self, lock: SharedLock, timeout: float | None) -> None:
-        self._lock = lock
-        self._timeout = timeout
+    def __init__(
+        self, lock: SharedLock, timeout: float | None, owner: weakref.ref[Hold] | None = None
+    ) -> None:
+        """Prepare to take it; it is over with the block of `owner`, if there is one."""
+        super().__init__()
+        self.lock = lock
+        self.timeout = timeout
+        self.owner = owner
+        self.thread = threading.get_ident()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the block is over that this was taken for."""
+        if self.owner is None:
+            return self.is_left
+        owner = self.owner()
+        return owner is None or owner.is_left
+
+
+_HeldT = TypeVar("_HeldT", bound=_Held)
+
+
+class Share(_Held):
+    """A share; see `SharedLock.shared`.
+
+    Attributes:
+        is_owed: whether it goes before the next one who wants the lock alone.
+    """
+
+    __slots__ = ("entry", "is_owed")
+
+    def __init__(
+        self, lock: SharedLock, timeout: float | None, owner: weakref.ref[Hold] | None = None
+    ) -> None:
+        """Prepare to take a share, for the block of `owner` or for a block of its own."""
+        super().__init__(lock, timeout, owner)
+        self.entry = weakref.ref(self)
+        self.is_owed = False
 
     def __enter__(self) -> None:
-        self._own_thread = self._lock.acquire_share(self._timeout)
+        self.lock.begin_share(self, self.timeout)
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._lock.release_share(self._own_thread)
+    def leave(self, error: BaseException | None) -> None:
+        """Give it back."""
+        del error
+        self.lock.end_share(self)
+
+
+class _Exclusive(_Held):
+    """The lock, had alone; see `SharedLock.exclusive`."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, lock: SharedLock, timeout: float | None) -> None:
+        super().__init__(lock, timeout)
+        self.entry = weakref.ref(self)
+
+    def __enter__(self) -> None:
+        self.lock.begin_exclusive(self, self.timeout)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Let others have it."""
+        del error
+        self.lock.end_exclusive(self)
+
+
+def _living(entries: list[weakref.ref[_HeldT]]) -> list[_HeldT]:
+    """Return what has not ended, and forget what has."""
+    found = []
+    for entry in tuple(entries):
+        held = entry()
+        if held is not None and not held.is_over:
+            found.append(held)
+        elif entry in entries:
+            entries.remove(entry)
+    return found
