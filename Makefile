@@ -76,7 +76,7 @@ unit: $(STAMP)  ## Run the tests
 # ONLY=crash runs one of them, CAMPAIGN=FIRST:COUNT goes through other seeds.
 campaign: $(STAMP)  ## Run the campaigns against the engine in their long form
 	ORLOP_CAMPAIGN=$(or $(CAMPAIGN),long) $(BIN)/pytest --numprocesses auto \
-		$(if $(ONLY),tests/campaigns/test_$(ONLY)_campaign.py,tests/campaigns)
+		$(if $(ONLY),tests/campaigns/test_$(ONLY)_campaign.py,tests/campaigns tests/safety)
 
 # Options of the command behind it: make benchmark BENCHMARK="--only engine --json FILE"
 benchmark: $(STAMP)  ## Measure Orlop beside Debian's containerd and bbolt

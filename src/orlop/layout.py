@@ -82,7 +82,17 @@ class RootLayout:
     def numbered_directory(self, snapshotter: str) -> Path | None:
         """Return the directory of a snapshot, if a snapshotter has any."""
         found = _entries(self.backend(snapshotter) / "snapshots")
-        return next((path for path in found if path.name.isdecimal()), None)
+        numbered = (path for path in found if path.name.removeprefix("rm-").isdecimal())
+        return next(numbered, None)
+
+    def has_data(self, name: str) -> bool:
+        """Whether a backend holds anything that metadata may name.
+
+        A directory of a snapshot has a number by then; before that, it is being filled.
+        """
+        if name == CONTENT_BACKEND:
+            return bool(self.data_sample(name))
+        return self.numbered_directory(name) is not None
 
     def any_data(self) -> Path | None:
         """Return a piece of data in any backend, also of snapshotters that Orlop lacks."""

@@ -49,7 +49,7 @@ def root_files(layout: RootLayout, read_state: StateReader) -> RootFiles:
             name: layout.metastore_file(name) if name else layout.metadata_file for name in names
         },
         backends={name: layout.backend(name) for name in names},
-        has_data=lambda name: bool(layout.data_sample(name)),
+        has_data=layout.has_data,
         state_of=state_of,
     )
 

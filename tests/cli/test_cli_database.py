@@ -194,3 +194,18 @@ def test_a_newer_schema_is_read_and_not_written(with_image: Orlop) -> None:
 
 def test_the_default_file_is_that_of_the_root(with_image: Orlop) -> None:
     assert with_image("db", "info", "--json").document()["path"] == str(with_image.root / METADATA)
+
+
+def test_a_lost_database_is_made_anew_only_when_asked(with_image: Orlop) -> None:
+    file = with_image.root / "io.containerd.metadata.v1.bolt" / "meta.db"
+    file.unlink()
+    refused = with_image("lease", "create", code=5).err
+    assert "db salvage" in refused
+    assert "orlop db init --begin-anew" in refused
+    assert "is missing, although" in with_image("db", "init", code=5).err
+
+    assert with_image("db", "init", "--begin-anew", "--json").document() == {"path": str(file)}
+    assert with_image("db", "init").lines == [f"{file} is ready"]
+    statistics = with_image("gc", "run", "--yes", "--json").document()
+    assert statistics["deleted"] == 0
+    assert statistics["set_aside"] > 0

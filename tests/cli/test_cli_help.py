@@ -24,7 +24,7 @@ DESIGNED = {
     "lease": "create ls inspect label rm add resources",
     "namespace": "create ls inspect label rm",
     "gc": "run plan journal quarantine",
-    "db": "info tree dump check migrate backup pages stats compact diff salvage",
+    "db": "init info tree dump check migrate backup pages stats compact diff salvage",
 }
 QUESTIONS = ("why", "roots", "referrers", "owner")
 VERSION = f"orlop {library.__version__}{' (accelerated)' * library.accelerated}"

@@ -180,6 +180,25 @@ def _verdict(count: int) -> str:
 
 
 @app.command()
+def init(
+    context: typer.Context,
+    begin_anew: Annotated[
+        bool,
+        typer.Option(
+            "--begin-anew",
+            help="Do so although the root holds data whose database was lost; all of it is set "
+            "aside, and nothing is deleted.",
+        ),
+    ] = False,
+) -> None:
+    """Make the root directory and its database, where they are missing."""
+    session = session_of(context)
+    with session.writing(create=True, begin_anew=begin_anew) as database:
+        path = database.path
+    session.output.document({"path": str(path)}, [f"{path} is ready"])
+
+
+@app.command()
 def migrate(
     context: typer.Context,
     file: File = None,

@@ -82,18 +82,19 @@ class Session:
         with self.reading() as database:
             return database.read(lambda _: question(database))
 
-    def writing(self, *, create: bool = False) -> Database:
+    def writing(self, *, create: bool = False, begin_anew: bool = False) -> Database:
         """Open the database for writing.
 
         Args:
             create: make it where it is missing: for commands that bring something in.
+            begin_anew: make it also where the root holds data whose database was lost.
 
         Raises:
             InvalidArgumentError: only a bare file was named. What is removed there would stay
                 on disk, and what is made would have no data.
         """
         self.require_root("changing a database")
-        return orlop.open(self.root, create=create, timeout=self.timeout)
+        return orlop.open(self.root, create=create, timeout=self.timeout, begin_anew=begin_anew)
 
     def require_root(self, what: str) -> None:
         """Refuse `what` where only a bare file was named."""
