@@ -15,7 +15,8 @@ from backends.killing import KILLED
 from campaigns.world.known import OFF
 from campaigns.world.operations import OPERATIONS, begin_block, end_block
 from campaigns.world.processes import SECONDS_MAX, HangError, arm, fork, join
-from campaigns.world.state import RefusedError
+from campaigns.world.state import NAMESPACES, RefusedError
+from orlop.model.errors import OrlopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,12 +145,16 @@ def interrupt(world: World, rng: random.Random) -> None:
         is_done = operate(world, name, random.Random(seed))
         _disarm()
         world.is_strained = was_strained or not is_done
-    except AlarmError:
+    except BaseException as error:
+        if not _comes_from_alarm(error):
+            raise
         world.say("  interrupted")
         world.count("signals")
     finally:
         _disarm()
         signal.signal(signal.SIGALRM, kept)
+    if world.is_strained:
+        _write_on(world, rng)
     world.settle()
     if rng.random() < 0.5:
         # The same handle goes on: it does so rightly, or refuses.
@@ -157,6 +162,23 @@ def interrupt(world: World, rng: random.Random) -> None:
         operate(world, "delete image", rng)
         operate(world, "collect", rng)
     if rng.random() < 0.3:
+        close_in_time(world, rng)
+
+
+def _comes_from_alarm(error: BaseException | None) -> bool:
+    """Tell whether an error is the signal's, or was raised while that was on its way."""
+    while error is not None and not isinstance(error, AlarmError):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def _write_on(world: World, rng: random.Random) -> None:
+    """Write something, so that what was interrupted becomes durable or is refused with it."""
+    try:
+        leases = world.namespace(NAMESPACES[0]).leases
+        leases.delete(leases.create().id)
+    except (OrlopError, RefusedError) as error:
+        world.say(f"  closed: {error}")
         close_in_time(world, rng)
 
 

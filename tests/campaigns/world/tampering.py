@@ -59,7 +59,8 @@ def _nothing(world: World, rng: random.Random) -> Copy:
     return Copy(folder, {})
 
 
-def _put(world: World, rng: random.Random, copy: Copy, names: list[str]) -> None:
+def _put(world: World, rng: random.Random, copy: Copy, names: list[str]) -> str:
+    """Put copies in the place of what is there, and return in which manner."""
     manner = rng.choice(paths.MANNERS)
     world.say(f"put back from {copy.folder.name}: {names}, {manner}")
     world.count("set-backs")
@@ -77,6 +78,7 @@ def _put(world: World, rng: random.Random, copy: Copy, names: list[str]) -> None
         world.newest_is_in_place(unchanged)
     elif not world.newest.names:
         world.newest_is_in_place(set())
+    return manner
 
 
 def _left(root: Path, records: dict[Node, Record]) -> dict[Node, Record]:
@@ -108,9 +110,9 @@ def replace_under_handle(world: World, rng: random.Random) -> None:
         return
     world.say("under the open handle:")
     world.is_strained = True
-    _put(world, rng, copy, names)
-    # Even if the contents are the same: what the handle writes now goes into another file.
-    world.keep_newest(names)
+    if _put(world, rng, copy, names).startswith("renamed"):
+        # Even if the contents are the same: what the handle writes now goes into another file.
+        world.keep_newest(names)
     for name in (*rng.choices(("blob", "import", "delete image", "prepare"), k=2), "collect"):
         lives.operate(world, name, rng)
     lives.close_in_time(world, rng)
