@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 SECONDS_MAX: Final = 30.0
 SHRINKING_SECONDS_MAX: Final = 40.0
-YEARS: Final = 20 * 365 * 86_400.0
+YEARS: Final = 1000 * 365 * 86_400.0
 
 
 def reopen(world: World, rng: random.Random) -> None:

@@ -95,7 +95,7 @@ def put_back(source: Path, root: Path, names: list[str], manner: str) -> None:
 
 def some(rng: random.Random, names: tuple[str, ...]) -> list[str]:
     """Choose some of the names, at least one."""
-    count = rng.choice((1, 1, 2, len(names)))
+    count = min(rng.choice((1, 1, 2, len(names))), len(names))
     return rng.sample(names, count)
 
 
