@@ -153,8 +153,9 @@ def interrupt(world: World, rng: random.Random) -> None:
     finally:
         _disarm()
         signal.signal(signal.SIGALRM, kept)
-    if world.is_strained:
-        _write_on(world, rng)
+    is_strained, world.is_strained = world.is_strained, True
+    _write_on(world, rng)
+    world.is_strained = is_strained and world.database is not None
     world.settle()
     if rng.random() < 0.5:
         # The same handle goes on: it does so rightly, or refuses.

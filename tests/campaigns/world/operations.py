@@ -325,7 +325,7 @@ def collect(world: World, rng: random.Random) -> None:
         if world.is_consistent and not world.is_strained:
             raise
         world.say(f"  {error}")
-        return
+        raise RefusedError from error
     world.say(f"  {dict(statistics.removed)}, deleted {statistics.deleted}")
     world.count("collections")
     world.count("deletions", statistics.deleted)
