@@ -14,7 +14,7 @@ from whenever import Instant
 
 import orlop
 from orlop.model.errors import OrlopError
-from safety.roots import PARTS, add, check_named, is_there, put
+from safety.roots import NATIVE, PARTS, add, check_named, is_there, put
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -160,3 +160,22 @@ def test_nothing_is_deleted(
             handle.close()
     cell.collect()
     cell.check()
+
+
+@pytest.mark.parametrize("keeps_witness", [True, False])
+def test_a_snapshotter_put_in_place_before_its_first_use_is_set_aside(
+    tmp_path: Path, *, keeps_witness: bool
+) -> None:
+    other, root = tmp_path / "other" / NATIVE, tmp_path / "root"
+    with orlop.open(tmp_path / "other", sync=False) as database:
+        add(database, "stranger")
+    if not keeps_witness:
+        shutil.rmtree(other / ".orlop")
+    with orlop.open(root, sync=False) as database:
+        shutil.rmtree(root / NATIVE)
+        other.rename(root / NATIVE)
+        database.gc.run(confirmed=True)
+        assert database.gc.run(confirmed=True).deleted == 0
+    with orlop.open(root, sync=False) as database:
+        assert database.gc.run(confirmed=True).set_aside
+    assert list((root / NATIVE / "snapshots").rglob("file-stranger"))

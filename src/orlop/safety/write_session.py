@@ -176,6 +176,10 @@ class WriteSession:
             before = self._states[name]
             if file is None:
                 self._states[name] = state
+                if self.ends.get(name) is LastShutdown.NEW and self._files.has_data(name):
+                    # It was empty when the session began: the data was put there since, from
+                    # outside (a directory that was moved or mounted there).
+                    self._doubts[name] = _DOUBTS[LastShutdown.UNKNOWN].format(_title(name))
                 with contextlib.suppress(OSError):  # without one the next session is in doubt
                     self._begin_witness(name, state)
             elif before is not None and before != state:
