@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
+class _InterruptedUpdateError(Exception):
+    """It is not known how an update has ended."""
+
+
 class Transactions:
     """The transactions of one database: what the stores stand on."""
 
@@ -198,7 +202,7 @@ class Transactions:
         """Begin an update that joins none, for a block."""
         self.end_what_was_left()
         me = threading.get_ident()
-        if any(ambient.home[1] == me for ambient in self._updates):
+        if any(ambient.home[1] == me and not ambient.ended for ambient in self._updates):
             raise FailedPreconditionError(
                 "this thread has an update open in another task or context, and would wait for "
                 "itself: end that one first, and await nothing inside of its block"
@@ -234,9 +238,16 @@ class Transactions:
 
     def end(self, ambient: OpenTransaction, update: Update, error: BaseException | None) -> None:
         """Commit an update, or roll it back where `error` leaves its block; tell of it."""
+        is_let_go = False
         try:
-            with update.held:
-                self._finish(ambient, update.transaction, error)
+            try:
+                with update.held:
+                    self._finish(ambient, update.transaction, error)
+                is_let_go = True
+            finally:
+                if not is_let_go:
+                    self._let_go(update)
+                self._forget(ambient)
         except BaseException as failure:
             self._ended(update.changes.undone())
             self.translate(failure)
@@ -253,18 +264,22 @@ class Transactions:
         Any thread may do so.
         """
         for ambient in tuple(self._updates):
-            if ambient.update is None or not ambient.is_left:
-                continue
-            # Nobody reads what it says: its block is gone.
-            with suppress(engine_errors.EngineError), ambient.update.held:
-                self._abandon(ambient)
+            if ambient.update is not None and ambient.is_abandoned:
+                ambient.ended = True
+                self._let_go(ambient.update)
+                self._forget(ambient)
 
-    def _abandon(self, ambient: OpenTransaction) -> None:
-        ambient.ended = True
-        try:
-            ambient.transaction.rollback()
-        finally:
-            self._forget(ambient)
+    @staticmethod
+    def _let_go(update: Update) -> None:
+        """Roll an update back and let go of what it held, as far as an interrupt has left that.
+
+        What is told of the end of updates learns that it is not known how this one has ended.
+        """
+        # Nobody reads what it says: its block is gone, or fails with what has interrupted it.
+        with suppress(engine_errors.EngineError):
+            update.transaction.rollback()
+        with suppress(_InterruptedUpdateError), update.held:
+            raise _InterruptedUpdateError
 
     def _forget(self, ambient: OpenTransaction) -> None:
         if ambient in self._updates:
@@ -274,7 +289,6 @@ class Transactions:
         self, ambient: OpenTransaction, transaction: Transaction, error: BaseException | None
     ) -> None:
         try:
-            self._forget(ambient)  # while the turn is still ours
             ambient.end()
             if error is None:
                 self._refuse_commit(ambient)

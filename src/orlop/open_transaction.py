@@ -70,9 +70,14 @@ class OpenTransaction:
 
     @property
     def is_left(self) -> bool:
-        """Whether its block was left, be it that nothing of the way out could run."""
-        if self.ended or self.block is None:
-            return self.ended
+        """Whether the way out of its block was begun, or the block is gone without it."""
+        return self.ended or self.is_abandoned
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its block is gone, so that nobody else will end this."""
+        if self.block is None:
+            return False
         block = self.block()
         return block is None or block.is_left
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _thread
 import gc
+import inspect
 import io
 import sys
 import threading
@@ -23,6 +24,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import FrameType, TracebackType
     from typing import Any
+
+_GENERATORS: Final = (
+    inspect.CO_GENERATOR
+    | inspect.CO_COROUTINE
+    | inspect.CO_ASYNC_GENERATOR
+    | inspect.CO_ITERABLE_COROUTINE
+)
 
 _POLL_SECONDS: Final = 0.02
 """How long one waits before looking whether what has the lock is gone."""
@@ -39,11 +47,22 @@ class ReentryError(RuntimeError):
 
 
 def is_running(frame: FrameType) -> bool:
-    """Return whether a call has not ended yet, in whatever thread."""
-    return any(_is_above(top, frame) for top in sys._current_frames().values())  # noqa: SLF001 (there is no other way to ask)
+    """Return whether a call has not ended yet, in whatever thread; of one that has, forget all.
+
+    A generator counts as running. (To walk over the stack of another thread is not safe: Python
+    3.11 may collect garbage amid a step, and let that thread go on.)
+    """
+    if frame.f_code.co_flags & _GENERATORS:
+        return True
+    try:
+        frame.clear()
+    except RuntimeError:
+        return True  # an executing frame cannot be cleared
+    return False
 
 
-def _is_above(top: FrameType | None, frame: FrameType) -> bool:
+def is_below(top: FrameType | None, frame: FrameType) -> bool:
+    """Return whether a call of this thread is among those that led to another one."""
     while top is not None:
         if top is frame:
             return True
@@ -100,7 +119,7 @@ class Mutex:
         if not is_running(first):
             _discard(self._callers, first)
             self._wake_first()
-        elif first is not caller and _is_above(caller, first):
+        elif first is not caller and is_below(caller, first):
             raise ReentryError(
                 "a handler of signals called what it has interrupted: it cannot wait for itself. "
                 "Let the handler raise or set a flag, and call from outside of it"

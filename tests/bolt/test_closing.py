@@ -215,12 +215,10 @@ def test_a_writer_that_waits_for_its_turn_is_told(path: Path) -> None:
         waiting.result()
 
 
-def test_a_forked_process_closes_without_the_threads_of_its_parent(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_forked_process_closes_without_the_threads_of_its_parent(path: Path) -> None:
     disk = FileDisk.for_reading(path)
     # As if a thread were reading: it does not exist in the child, and never ends there.
-    monkeypatch.setattr(disk, "_users", lambda: {0})
+    disk._use.users.append(0)
     child = os.fork()
     if not child:
         disk.close()
@@ -232,7 +230,7 @@ def test_a_forked_process_closes_without_the_threads_of_its_parent(
             os.waitpid(child, 0)
             pytest.fail("the child waits for a thread that it does not have")
         time.sleep(0.01)
-    monkeypatch.undo()
+    disk._use.users.clear()
     assert disk.size(), "the parent's file stays open"
     disk.close()
 

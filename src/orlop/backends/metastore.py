@@ -79,14 +79,15 @@ class Metastore:
         return _Update(self, self._clock)
 
     def begin_writing(self, update: _Update) -> Transaction:
-        """Begin a transaction that writes; its errors are the engine's."""
+        """Begin the transaction of an update; its errors are the engine's."""
         engine = self._engine_for_writing()
         last = None if self._last_update is None else self._last_update()
         if last is not None and last.is_left:
             last.roll_back()  # an exception kept its block's way out from running
-        transaction = engine.begin(writable=True)
         self._last_update = weakref.ref(update)
-        return transaction
+        # Known to the update at once: whatever interrupts this, it can be rolled back.
+        update.transaction = engine.begin(writable=True)
+        return update.transaction
 
     @property
     def is_open(self) -> bool:
@@ -148,7 +149,7 @@ class _Update(Hold):
 
     def __enter__(self) -> Snapshots:
         with translated(self._metastore.path):
-            transaction = self.transaction = self._metastore.begin_writing(self)
+            transaction = self._metastore.begin_writing(self)
             try:
                 return Snapshots(SnapshotBuckets.create(transaction), self._clock)
             except BaseException:

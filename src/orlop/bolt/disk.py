@@ -13,9 +13,9 @@ import os
 import secrets
 import stat
 import sys
-import threading
 import time
-from typing import TYPE_CHECKING, Final, NoReturn, Protocol
+from threading import get_ident
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.bolt.lock import lock_exclusively
 from orlop.kv.errors import CorruptError, EngineClosedError
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
 _POLL_SECONDS = 0.001
+_PATIENCE_SECONDS = 10.0
+"""How long a call of another thread is waited for, be it under way or noted by mistake."""
 _FICLONE = 0x40049409
 
 
@@ -91,10 +93,8 @@ class FileDisk:
     def __init__(self, path: Path, file: OwnedFile, *, sync: bool = True) -> None:
         """Take over an open file, the one at `path`; `sync`: see `open_engine`."""
         self._path = path.absolute()  # the working directory may change
-        self._file = file
         self._sync = sync
-        self._process = os.getpid()
-        self._is_over = False
+        self._use = _Use(self._path, file)
 
     @classmethod
     def for_reading(cls, path: Path) -> FileDisk:
@@ -111,7 +111,7 @@ class FileDisk:
         while True:
             disk = cls(path, _open_regular(path, os.O_RDWR), sync=sync)
             try:
-                lock_exclusively(disk._file.fileno(), path, timeout)
+                lock_exclusively(disk._use.descriptor(), path, timeout)
                 # The lock counts only if the file is still the one of that name: a
                 # compaction may have put another in its place while we waited.
                 if disk._is_current():
@@ -123,40 +123,47 @@ class FileDisk:
 
     def size(self) -> int:
         """Return the size of the file in bytes."""
-        return os.fstat(self._descriptor()).st_size
+        with self._use as descriptor:
+            return os.fstat(descriptor).st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """Return `length` bytes from `offset` on: fewer only where the file ends."""
-        if self._is_over:
-            self._refuse()
-        data = os.pread(self._file.fileno(), length, offset)
-        return data if len(data) == length else self._read_on(data, offset, length)
+        users, me = self._use.users, get_ident()
+        users.append(me)  # as `with self._use`, without two calls for each page
+        try:
+            data = os.pread(self._use.descriptor(), length, offset)
+            return data if len(data) == length else self._read_on(data, offset, length)
+        finally:
+            users.remove(me)
 
     def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
         """Read what the system has left out, unless the file ends there, or was closed."""
         pieces = [data]
         missing = length - len(data)
         while missing and data:
-            data = os.pread(self._file.fileno(), missing, offset + length - missing)
+            data = os.pread(self._use.descriptor(), missing, offset + length - missing)
             pieces.append(data)
             missing -= len(data)
-        if missing and self._is_over:
-            self._refuse()
+        if missing:
+            self._use.descriptor()
         return b"".join(pieces)
 
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on."""
-        descriptor = self._descriptor()
-        if len(chunks) <= _CHUNKS_MAX:
-            # Most often the system takes all of it; else it is written again, piece by piece.
-            length = sum(map(len, chunks))
-            if os.pwritev(descriptor, chunks, offset) == length:
-                return
+        with self._use as descriptor:
+            if len(chunks) <= _CHUNKS_MAX:
+                # Most often the system takes all of it; else it is written again, piece by piece.
+                length = sum(map(len, chunks))
+                if os.pwritev(descriptor, chunks, offset) == length:
+                    return
+            self._write_on(offset, chunks)
+
+    def _write_on(self, offset: int, chunks: Sequence[bytes]) -> None:
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):
             batch = pending[first : first + _CHUNKS_MAX]
-            written = os.pwritev(self._file.fileno(), batch, offset)
+            written = os.pwritev(self._use.descriptor(), batch, offset)
             if not written:
                 raise OSError(errno.EIO, "the system wrote nothing", str(self._path))
             offset += written
@@ -168,23 +175,23 @@ class FileDisk:
 
     def grow(self, size: int) -> None:
         """Make the file `size` bytes long, with the space taken."""
-        descriptor = self._descriptor()
-        current = os.fstat(descriptor).st_size
-        if size > current:
-            # Takes the space, so that a full disk is found before a page is written.
-            os.posix_fallocate(descriptor, current, size - current)
+        with self._use as descriptor:
+            current = os.fstat(descriptor).st_size
+            if size > current:
+                # Takes the space, so that a full disk is found before a page is written.
+                os.posix_fallocate(descriptor, current, size - current)
 
     def sync(self) -> None:
         """Make everything written so far durable."""
-        descriptor = self._descriptor()
-        if self._sync:
-            os.fdatasync(descriptor)
-        if self._is_over:
-            self._refuse()
+        with self._use as descriptor:
+            if self._sync:
+                os.fdatasync(descriptor)
+            self._use.descriptor()  # what was written counts if it was not closed meanwhile
 
     def status(self) -> os.stat_result | None:
         """Return the status of the open file."""
-        return os.fstat(self._descriptor())
+        with self._use as descriptor:
+            return os.fstat(descriptor)
 
     def identity(self) -> object:
         """Return device and inode of the file that has the name now; None where there is none."""
@@ -192,26 +199,20 @@ class FileDisk:
             found = os.stat(self._path)  # noqa: PTH116 (the pair with fstat below)
         except FileNotFoundError:
             return None
-        return found.st_dev, found.st_ino
+        return _identity(found)
 
     def clone(self) -> FileDisk | None:
         """Return what is in the file now, as a file without a name; None where that takes time.
 
         Some file systems (XFS, Btrfs) let files share their blocks, and do it in one step.
         """
-        source = self._descriptor()
-        try:
-            # In the same directory: it must be the same file system. No other process sees it.
-            file = _open_nameless(self._path.parent)
-        except OSError:
-            return None
-        try:
-            fcntl.ioctl(file.fileno(), _FICLONE, source)
-        except BaseException as error:
-            file.close()
-            if isinstance(error, OSError):
+        with self._use as source:
+            try:
+                # In the same directory: it must be the same file system. Nobody else sees it.
+                file = _open_nameless(self._path.parent)
+                fcntl.ioctl(file.fileno(), _FICLONE, source)
+            except OSError:
                 return None
-            raise
         return FileDisk(self._path, file)
 
     def close(self) -> None:
@@ -220,54 +221,85 @@ class FileDisk:
         Else a thread could read, or write, another file that was given the descriptor's number.
         Interrupted, it can be called again.
         """
+        self._use.end()
+
+    def _is_current(self) -> bool:
+        return self.identity() == _identity(os.fstat(self._use.descriptor()))
+
+
+class _Use:
+    """The use of a descriptor by calls, of which each notes its thread while it is under way.
+
+    Attributes:
+        users: the threads. An exception may have kept one from being removed.
+    """
+
+    def __init__(self, path: Path, file: OwnedFile) -> None:
+        self._path = path
+        self._file = file
+        self._process = os.getpid()
+        self._is_over = False
+        # To append and to remove are one step each.
+        self.users: list[int] = []
+
+    def __enter__(self) -> int:
+        # In this order: who ends it looks the other way round.
+        self.users.append(get_ident())
+        try:
+            return self.descriptor()
+        except BaseException:
+            self.users.remove(get_ident())
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        self.users.remove(get_ident())
+
+    def descriptor(self) -> int:
+        """Return the descriptor, unless the use is over."""
+        if self._is_over:
+            raise EngineClosedError(f"{self._path} is closed")
+        descriptor: int = self._file.fileno()
+        return descriptor
+
+    def end(self) -> None:
+        """Refuse whoever comes, and close the file when the calls of other threads have ended."""
         self._is_over = True
+        me, until = get_ident(), time.monotonic() + _PATIENCE_SECONDS
+        is_used = self._is_used_below()
         # A forked child has none of the threads of its parent.
-        while os.getpid() == self._process and (users := self._users()):
-            if users == {threading.get_ident()}:
-                self._close_under_this_thread()
-                return
+        while os.getpid() == self._process and any(user != me for user in tuple(self.users)):
+            if time.monotonic() > until:
+                is_used = True
+                break
             time.sleep(_POLL_SECONDS)
-        # No explicit unlock: in a forked child that would release the parent's lock.
-        self._file.close()
+        if is_used:
+            self._put_nothing_in_place()
+        else:
+            # No explicit unlock: in a forked child that would release the parent's lock.
+            self._file.close()
 
-    def _close_under_this_thread(self) -> None:
-        """Close where a handler of signals asks for it amid a call that may go on after it.
+    def _is_used_below(self) -> bool:
+        """Whether this thread is amid a call, which a handler of signals has interrupted.
 
-        The number stays taken, by what holds nothing, until nobody has this object any more.
+        What it has noted may be of a call that an exception has ended.
+        """
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 (only the running calls know)
+        while frame is not None:
+            if frame.f_code in _USES and getattr(frame.f_locals["self"], "_use", None) is self:
+                return True
+            frame = frame.f_back
+        return False
+
+    def _put_nothing_in_place(self) -> None:
+        """Let go of file and lock while a call may still use the descriptor.
+
+        Its number stays taken, by what holds nothing, until nobody has the file any more.
         """
         nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         try:
             os.dup2(nothing, self._file.fileno(), inheritable=False)
         finally:
             os.close(nothing)
-
-    def _users(self) -> set[int]:
-        """Return the threads in which a call is under way.
-
-        The running calls themselves are asked: a count could be wrong after an interrupt.
-        """
-        threads = sys._current_frames().items()  # noqa: SLF001 (there is no other way to ask)
-        return {number for number, top in threads if self._is_below(top)}
-
-    def _is_below(self, frame: FrameType | None) -> bool:
-        while frame is not None:
-            if frame.f_code in _USES and frame.f_locals.get("self") is self:
-                return True
-            frame = frame.f_back
-        return False
-
-    def _descriptor(self) -> int:
-        if self._is_over:
-            self._refuse()
-        descriptor: int = self._file.fileno()
-        return descriptor
-
-    def _refuse(self) -> NoReturn:
-        raise EngineClosedError(f"{self._path} is closed")
-
-    def _is_current(self) -> bool:
-        mine = os.fstat(self._file.fileno())
-        return self.identity() == (mine.st_dev, mine.st_ino)
 
 
 _USES: Final = frozenset(
@@ -282,7 +314,11 @@ _USES: Final = frozenset(
         FileDisk.clone,
     )
 )
-"""The calls that use the descriptor."""
+"""The calls that use a descriptor."""
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _open_nameless(directory: Path) -> OwnedFile:

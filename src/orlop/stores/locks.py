@@ -14,6 +14,7 @@ Source: phase-fair locks (Brandenburg and Anderson, 2009).
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 import weakref
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 _POLL_SECONDS: Final = 0.02
 """How long one waits before looking whether those who are waited for are still there."""
+
+_SEARCH_SECONDS: Final = 2.0
+"""How long one waits before looking for them among what Python may collect."""
 
 
 class SharedLock:
@@ -95,6 +99,8 @@ class SharedLock:
         thread = threading.get_ident()
         if not self._is_free_for(thread) and self._before_waiting is not None:
             self._before_waiting()
+        if not self._is_free_for(thread):
+            gc.collect()  # what has it may be gone, but for a circle of references
         if not self._is_free_for(thread):
             raise FailedPreconditionError(
                 f"{self._name} is held by this thread, which would wait for itself: "
@@ -174,6 +180,7 @@ class SharedLock:
     def _wait(self, attempt: Callable[[], bool], timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         waker = threading.Lock()
+        begun = time.monotonic()
         while True:
             waker.acquire(blocking=False)
             self._wakers.append(waker)  # before the attempt: what happens after it wakes this
@@ -186,6 +193,9 @@ class SharedLock:
                 )
             if not waker.acquire(timeout=min(left, _POLL_SECONDS)) and self._before_waiting:
                 self._before_waiting()
+                if time.monotonic() > begun + _SEARCH_SECONDS:
+                    gc.collect()  # as above
+                    begun = time.monotonic()
 
     def _forget(self, entries: list[weakref.ref[_HeldT]], entry: weakref.ref[_HeldT]) -> None:
         with self._mutex:
