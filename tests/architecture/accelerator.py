@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+LARGE = 10**9
+"""So large a factor makes a product of what is no larger than a page number exceed 62 bits."""
+
+UNBOUNDED = {"high_water"}
+"""Fields of a file that may be any number of 64 bits."""
+
 CONSUMERS = {"all", "any", "bytes", "dict", "frozenset", "join", "list", "set", "sum", "tuple"}
 """What takes all of an iterator at once, or as much as it needs of it."""
 
@@ -40,6 +46,7 @@ def files(pattern: str) -> set[Path]:
 
 def departures(tree: ast.Module) -> Iterator[str]:
     """Yield what a compiled module would do otherwise than an interpreted one."""
+    yield from _large_products(tree)
     at_once = {argument for node in ast.walk(tree) for argument in _taken_at_once(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Raise) and node.cause is not None:
@@ -50,6 +57,43 @@ def departures(tree: ast.Module) -> Iterator[str]:
             yield f"{node.lineno}: a data class is another class"
         if isinstance(node, ast.Attribute) and node.attr == "_thread":
             yield f"{node.lineno}: the name {node.attr} becomes a word of C"
+
+
+def _large_products(tree: ast.Module) -> Iterator[str]:
+    """Yield products that may exceed a machine word: within them Python looks at signals.
+
+    What a handler raises there ends the interpreter, where code is compiled.
+    """
+    large = {
+        target.id
+        for statement in tree.body
+        if isinstance(statement, (ast.Assign, ast.AnnAssign)) and _is_large(statement.value)
+        for target in (
+            statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        )
+        if isinstance(target, ast.Name)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.BinOp, ast.AugAssign)) and isinstance(node.op, ast.Mult):
+            factors = [node.left, node.right] if isinstance(node, ast.BinOp) else [node.value]
+            names = set(_words(factors))
+            if names & (large | UNBOUNDED) or any(map(_is_large, factors)):
+                yield f"{node.lineno}: a product that may exceed a machine word"
+
+
+def _is_large(expression: ast.expr | None) -> bool:
+    """Tell whether an expression of numbers alone has a large value somewhere."""
+    if expression is None or any(isinstance(node, ast.Call) for node in ast.walk(expression)):
+        return False
+    numbers = [node for node in ast.walk(expression) if isinstance(node, (ast.BinOp, ast.Constant))]
+    for node in numbers:
+        try:
+            value = eval(ast.unparse(node), {"__builtins__": {}})  # noqa: S307 (our own constants)
+        except (NameError, TypeError):
+            continue
+        if isinstance(value, int) and abs(value) >= LARGE:
+            return True
+    return False
 
 
 def _taken_at_once(node: ast.AST) -> list[ast.expr]:

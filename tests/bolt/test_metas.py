@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bolt.simulated_disk import SimulatedDisk
+from orlop.bolt.checksum import checksum
 from orlop.bolt.meta import (
     META_SIZE,
     Meta,
-    checksum,
     decode_meta,
     newest_meta,
     read_metas,

@@ -59,7 +59,7 @@ class CopiedTree(Reachable):
         """
         super().__init__(disk, meta, extent_bytes=PIECE_BYTES)
         self.meta = meta
-        self.numbers = array("Q", bytes(8 * meta.high_water))
+        self.numbers = array("Q", bytes(meta.high_water << 3))
         self._store = store
         # Of each node that overflows, and is not whole: the first page that is missing, the end.
         self._missing: dict[int, tuple[int, int]] = {}

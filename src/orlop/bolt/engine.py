@@ -79,10 +79,9 @@ class BoltEngine:
                 before_birth()
             give_birth(disk)
         meta = newest_meta(read_metas(disk.read))
-        if meta.high_water * meta.page_size > disk.size():
+        if meta.bytes_in_use > disk.size():
             raise CorruptError(
-                f"the file is cut short: {disk.size()} bytes, "
-                f"{meta.high_water * meta.page_size} are in use"
+                f"the file is cut short: {disk.size()} bytes, {meta.bytes_in_use} are in use"
             )
         self._provenance = Provenance(disk, follower)
         stamp = self._provenance.open(meta)
@@ -142,12 +141,11 @@ class BoltEngine:
             free = count_free(self._disk, self._pager, meta)
         finally:
             self._unpin(pin)
-        return (meta.high_water - free) * meta.page_size
+        return meta.bytes_in_use - free * meta.page_size
 
     def file_bytes_in_use(self) -> int:
         """Return where in the file the last page ends that is in use, or may be free, in bytes."""
-        meta = self._meta
-        return meta.high_water * meta.page_size
+        return self._meta.bytes_in_use
 
     def close(self) -> None:
         """Wait until what was committed is durable, then release file and lock; see the contract.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.bolt.checksum import checksum
 from orlop.bolt.page import HEADER, HEADER_SIZE, META_PAGE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
 from orlop.kv.errors import CorruptError
 
@@ -25,11 +26,6 @@ NO_FREELIST: Final = 0xFFFFFFFFFFFFFFFF
 _FIELDS: Final = struct.Struct("<IIIIQQQQQ")
 _CHECKSUM: Final = struct.Struct("<Q")
 META_SIZE: Final = HEADER_SIZE + _FIELDS.size + _CHECKSUM.size
-
-_FNV_OFFSET: Final = 0xCBF29CE484222325
-_FNV_PRIME: Final = 0x100000001B3
-_FNV_PRIME_POWERS: Final = [pow(_FNV_PRIME, power, 1 << 64) for power in range(9)]
-_WORD: Final = struct.Struct("<Q")
 
 
 class Meta(NamedTuple):
@@ -53,25 +49,17 @@ class Meta(NamedTuple):
     high_water: int
     transaction: int
 
+    @property
+    def bytes_in_use(self) -> int:
+        """Where the last page ends that is in use or may be free, in bytes."""
+        # Not a product: this may be a number that no file can have.
+        return self.high_water << self.page_size.bit_length() - 1
+
     def encode(self) -> bytes:
         """Return the meta page's contents, header and checksum included, without padding."""
         fields = _FIELDS.pack(MAGIC, VERSION, *self)
         header = HEADER.pack(self.transaction % 2, META_PAGE, 0, 0)
         return header + fields + _CHECKSUM.pack(checksum(fields))
-
-
-def checksum(fields: bytes) -> int:
-    """Return the FNV-1a hash (64 bits) that protects a meta."""
-    value = _FNV_OFFSET
-    for (word,) in _WORD.iter_unpack(fields):
-        rest, zeros = word, 8
-        while rest:
-            value = (value ^ (rest & 0xFF)) * _FNV_PRIME & 0xFFFFFFFFFFFFFFFF
-            rest >>= 8
-            zeros -= 1
-        # Most fields are small numbers: their zeros, which come last, are taken at once.
-        value = value * _FNV_PRIME_POWERS[zeros] & 0xFFFFFFFFFFFFFFFF
-    return value
 
 
 def decode_meta(page: bytes) -> Meta:

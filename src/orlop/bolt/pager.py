@@ -115,7 +115,7 @@ class Pager:
 
         Raises: as `read`.
         """
-        if page * self.page_size > _OFFSET_MAX:
+        if page > self._end:
             raise CorruptError(f"page {page} lies behind the end of any file")
         data = self._disk.read(page * self.page_size, self.page_size)
         if len(data) < self.page_size:

@@ -88,7 +88,7 @@ class Reachable:
         self._used = bytearray(meta.high_water)
         self._used[:FIRST_NODE_PAGE] = _USED * FIRST_NODE_PAGE
         # Of each page that something refers to: the page that does.
-        self._parents = array("Q", bytes(8 * meta.high_water))
+        self._parents = array("Q", bytes(meta.high_water << 3))
         # Pages that are in use and were not looked at, by the region that they lie in.
         self._waiting: list[list[int]] = [[] for _ in range(0, meta.high_water, region_pages)]
         self._waiting_count = 0

@@ -222,7 +222,8 @@ class Layout:
         return self.keep_freelist or self.high_water <= self._options.small_pages
 
     def _has_room(self, count: int) -> bool:
-        return (self.high_water + count) * self.pager.page_size <= self.disk.size()
+        pages = self.high_water + count
+        return pages * self.pager.page_size <= self.disk.size()
 
     def _learn(self, free: Iterable[range]) -> None:
         """Take the pages that the search has found free."""
@@ -250,7 +251,8 @@ class Layout:
 
     def grow(self) -> None:
         """Make room in the file for every page in use, durably, before one is written."""
-        needed = (self.high_water + self._extra_pages) * self.pager.page_size
+        pages = self.high_water + self._extra_pages
+        needed = pages * self.pager.page_size
         if needed > self.disk.size():
             self.disk.grow(_roomy(needed))
             self.disk.sync()

@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _NANOSECONDS: Final = 10**9
+_FIVE_TO_THE_NINTH: Final = 1953125
+"""A billion is this times 512."""
 _TIME: Final = struct.Struct(">Bqih")
 _SECONDS_AND_NANOSECONDS: Final = struct.Struct(">xqi")
 _TIME_V1: Final = 1
@@ -80,9 +82,10 @@ def decode_time(data: bytes) -> Instant:
         raise _no_time(data, f"{nanoseconds} is no number of nanoseconds in a second")
     if not 0 <= seconds < _SECONDS_END:
         raise _no_time(data, f"{seconds} seconds after year 1 is outside the years 1 to 9999")
-    return Instant.from_timestamp(
-        (seconds - _EPOCH) * _NANOSECONDS + nanoseconds, unit="nanosecond"
-    )
+    # In two steps, for the accelerator: the product alone is too large for a machine word.
+    since_epoch = seconds - _EPOCH
+    whole = since_epoch * _FIVE_TO_THE_NINTH << 9
+    return Instant.from_timestamp(whole + nanoseconds, unit="nanosecond")
 
 
 def encode_any(envelope: ProtoAny) -> bytes:
