@@ -218,7 +218,7 @@ class Transactions:
             self._updates.append(ambient)
             ambient.begin()
         except BaseException as error:
-            with held:
+            with held, suppress(engine_errors.EngineError):
                 if transaction is not None:
                     # An interrupt: there will be no block that ends the writer's turn.
                     transaction.rollback()

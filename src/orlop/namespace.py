@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import threading
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import (
@@ -14,6 +14,7 @@ from orlop.model.errors import (
     NotFoundError,
     OrlopError,
 )
+from orlop.ownership import Flag, Hold, start_thread
 from orlop.schema import snapshots
 from orlop.stores.checks import check_key
 from orlop.stores.containers import ContainerStore
@@ -26,7 +27,6 @@ from orlop.stores.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from typing import Self
 
     from orlop.ambient import Transactions
     from orlop.database import Database
@@ -173,30 +173,35 @@ class Namespace:
             raise
 
 
-class _Renewal:
+class _Renewal(Hold):
     """Renews a lease in a thread of its own while a block runs."""
 
+    __slots__ = ("_ended", "_expires", "_lease_id", "_leases", "_stopped")
+
     def __init__(self, leases: LeaseStore, lease_id: str, expires: timedelta) -> None:
+        super().__init__()
         self._leases = leases
         self._lease_id = lease_id
         self._expires = expires
-        self._stopped = threading.Event()
+        self._stopped = Flag()
+        self._ended = Flag()
+
+    def __enter__(self) -> None:
         # The thread must not see the transaction of this context, whatever threads inherit.
-        self._thread = threading.Thread(
-            target=contextvars.Context().run,
-            args=(self._renew,),
-            name=f"renewal of lease {lease_id}",
-            daemon=True,
-        )
+        start_thread(partial(contextvars.Context().run, self._run))
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def leave(self, error: BaseException | None) -> None:
+        """Renew it no more."""
+        del error
         self._stopped.set()
         # No longer: it may wait for the update that this thread has open. It ends after it.
-        self._thread.join(_STOP_SECONDS)
+        self._ended.wait(_STOP_SECONDS)
+
+    def _run(self) -> None:
+        try:
+            self._renew()
+        finally:
+            self._ended.set()
 
     def _renew(self) -> None:
         clock = self._leases.scope.transactor.clock
@@ -205,15 +210,15 @@ class _Renewal:
         while True:
             remaining = renewed + pause_seconds - clock.elapsed()
             if remaining > 0 and jumps == clock.jumps:
-                if self._stopped.wait(min(remaining, _LOOK_SECONDS)):
+                if self._stopped.wait(min(remaining, _LOOK_SECONDS)) or self.is_left:
                     return
                 clock.now()  # notices a jump
                 continue
             renewed, jumps = clock.elapsed(), clock.jumps
-            if self._stopped.is_set():
+            if self._stopped.is_set:
                 return
             try:
                 self._leases.renew(self._lease_id, self._expires)
             except OrlopError as error:
-                if not self._stopped.is_set():
+                if not self._stopped.is_set:
                     _logger.warning("lease %r was not renewed: %s", self._lease_id, error)

@@ -1,6 +1,6 @@
 """Interrupts one operation at points of it, one after the other, in a process of its own.
 
-usage: interrupt_worker.py ROOT OPERATION KIND FIRST STEP SECONDS
+usage: interrupt_worker.py ROOT OPERATION KIND FIRST STEP
 
 It prints what went wrong, one line each, and at last how many points it has tried, and how many
 there are.
@@ -285,12 +285,11 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
-def main(root: str, operation: str, kind: str, first: int, step: int, seconds: float) -> None:
+def main(root: str, operation: str, kind: str, first: int, step: int) -> None:
     logging.disable()
-    end = time.monotonic() + seconds
     world = World(Path(root))
     target, tried, total = first, 0, 0
-    while time.monotonic() < end:
+    while True:
         faulthandler.dump_traceback_later(BOUND_SECONDS, exit=True)
         world.number += 1
         try:
@@ -319,5 +318,4 @@ if __name__ == "__main__":
         {"lines": LINES, "calls": CALLS}[sys.argv[3]],
         int(sys.argv[4]),
         int(sys.argv[5]),
-        float(sys.argv[6]),
     )
