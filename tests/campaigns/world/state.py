@@ -58,9 +58,10 @@ class Copy:
 
 @dataclass(slots=True)
 class Newest(Copy):
-    """The newest of those databases that are not in place, and the records of the metadata."""
+    """The newest databases that are not in place; whole, if all of them are of one moment."""
 
     names: set[str] = field(default_factory=set)
+    is_whole: bool = False
 
 
 @dataclass
@@ -328,7 +329,7 @@ class World:
         if self.newest is None:
             folder = self.folder / f"newest-{self.model.next()}"
             folder.mkdir()
-            self.newest = Newest(folder, {})
+            self.newest = Newest(folder, {}, is_whole=set(paths.DATABASES) <= {*names})
         for name in set(names).difference(self.newest.names, {paths.MARKS}):
             (self.newest.folder / name).parent.mkdir(parents=True, exist_ok=True)
             paths.put_file(self.root / name, self.newest.folder / name, "times kept")
@@ -356,7 +357,7 @@ class World:
                 paths.remove_if_empty(self.root / name)
             else:
                 paths.put_file(self.newest.folder / name, self.root / name, manner)
-        self.is_torn = not self.newest.names.issuperset(paths.DATABASES)
+        self.is_torn = not (self.newest.is_whole and len(self.newest.names) == len(paths.DATABASES))
         self.newest_is_in_place(self.newest.names)
 
     def newest_is_in_place(self, names: set[str]) -> None:
