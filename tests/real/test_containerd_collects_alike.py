@@ -174,7 +174,7 @@ def test_it_plans_what_the_daemon_removes(ours: Daemon, theirs: Daemon) -> None:
         # The daemon wrote it last: nobody but a person can say that nothing of it was lost.
         freed = plan.set_aside_bytes
         assert plan.freed_bytes == 0
-        assert "somebody else wrote it" in str(plan.doubt)
+        assert "another program wrote it" in str(plan.doubt)
         explained = [plan.explain(node) for node in plan.nodes]
     with theirs:
         theirs.collect()
