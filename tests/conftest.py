@@ -4,12 +4,17 @@ A test that needs a real part says which: `@pytest.mark.real("containerd", "ctr"
 is missing it is skipped, and the reason names the Debian package that brings it. With
 ORLOP_REQUIRE_REAL_PARTS=1 in the environment such a skip is a failure: continuous integration
 must not pass because something was not installed.
+
+And what surrounds the run is the same wherever it is started: nohup, cron and many build systems
+start with SIGINT ignored, with a umask of their own, or without HOME.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,6 +53,16 @@ SOURCES = {
     "containerd-go": GOPATH_SOURCES / "github.com/containerd/containerd",
 }
 """The parts that are Go source and not a program on PATH."""
+
+
+def pytest_configure() -> None:
+    """Set what a process inherits and tests rely on, in each process that runs some."""
+    # A handler, not SIG_DFL: a program that a test starts then begins with the system's default.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.umask(0o022)
+    if "HOME" not in os.environ and "XDG_CACHE_HOME" not in os.environ:
+        # Go refuses to build without a place for its cache.
+        os.environ.setdefault("GOCACHE", str(Path(tempfile.gettempdir(), "orlop-go-build")))
 
 
 @pytest.fixture(scope="session")
