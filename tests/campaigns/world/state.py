@@ -185,7 +185,7 @@ class World:
     def leave_block(self, lease: Node) -> None:
         """Note that a block ended without an end of its lease: from now on it expires."""
         record = self.model.records.get(lease)
-        if record is not None:
+        if record is not None and record.expiry is None:
             expiry = self.clock.expiry(BLOCK_SECONDS, -1)
             self.model.records[lease] = replace(record, expiry=expiry)
 
