@@ -176,7 +176,7 @@ class Namespace:
 class _Renewal(Hold):
     """Renews a lease in a thread of its own while a block runs."""
 
-    __slots__ = ("_ended", "_expires", "_lease_id", "_leases", "_stopped")
+    __slots__ = ("_begun", "_ended", "_expires", "_lease_id", "_leases", "_stopped")
 
     def __init__(self, leases: LeaseStore, lease_id: str, expires: timedelta) -> None:
         super().__init__()
@@ -185,6 +185,9 @@ class _Renewal(Hold):
         self._expires = expires
         self._stopped = Flag()
         self._ended = Flag()
+        # Not when the thread runs: the clock may have gone on by then.
+        clock = leases.scope.transactor.clock
+        self._begun = clock.elapsed(), clock.jumps
 
     def __enter__(self) -> None:
         # The thread must not see the transaction of this context, whatever threads inherit.
@@ -206,7 +209,7 @@ class _Renewal(Hold):
     def _renew(self) -> None:
         clock = self._leases.scope.transactor.clock
         pause_seconds = self._expires.total_seconds() / _RENEWALS_A_LEASE
-        renewed, jumps = clock.elapsed(), clock.jumps
+        renewed, jumps = self._begun
         while True:
             remaining = renewed + pause_seconds - clock.elapsed()
             if remaining > 0 and jumps == clock.jumps:
