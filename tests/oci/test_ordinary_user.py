@@ -47,6 +47,7 @@ def run_as_user(*arguments: str | Path) -> str:
         text=True,
         check=False,
         timeout=60,
+        cwd=Path(__file__).parents[1],  # from where `oci` is the folder of tests
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
