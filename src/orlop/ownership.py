@@ -153,7 +153,7 @@ class Turn:
 
     def acquire(self, ticket: Ticket, timeout: float | None) -> bool:
         """Let a ticket have the turn; return whether it got it within `timeout` seconds."""
-        ticket.caller = sys._getframe(1)  # noqa: SLF001 (the call that takes the turn)
+        ticket.handing = [(sys._getframe(1), None)]  # noqa: SLF001 (the call that takes the turn)
         self._join(ticket)
         if self._entries[0] is ticket.entry:
             return True
@@ -175,7 +175,8 @@ class Turn:
         """The ticket that has the turn; `None` where none has."""
         while entries := self._entries[:1]:
             ticket = entries[0]()
-            if ticket is not None:
+            # What was released is gone, though an interrupt may have left it in the line.
+            if ticket is not None and ticket.entry is entries[0]:
                 return ticket
             _discard(self._entries, entries[0])
         return None
@@ -230,19 +231,24 @@ class Ticket:
         thread: the thread that made it.
         entry: its place in the line.
         waker: is released when it gets its turn.
-        caller: the call that takes the turn; `None` once it has handed it on.
+        handing: the call that takes the turn, with what it hands on; empty when it has.
     """
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.entry: weakref.ref[Ticket] | None = None
         self.waker: threading.Lock | None = None
-        self.caller: FrameType | None = None
+        self.handing: list[Any] = []
+
+    def hand(self, what: object) -> list[Any]:
+        """Prepare to hand on the turn with something: whoever pops the pair has done it."""
+        self.handing[0] = self.handing[0][0], what
+        return self.handing
 
     @property
     def is_abandoned(self) -> bool:
         """Whether the call that took the turn has ended before it could hand it on."""
-        return self.caller is not None and not is_running(self.caller)
+        return any(not is_running(caller) for caller, _ in tuple(self.handing))
 
     def roll_back(self) -> None:
         """Undo what was done in the turn, which ends."""

@@ -27,7 +27,7 @@ class InterruptError(Exception):
 def taken(turn: Turn) -> Ticket:
     ticket = Ticket()
     assert turn.acquire(ticket, SECONDS)
-    ticket.caller = None
+    ticket.handing.clear()
     return ticket
 
 
@@ -76,6 +76,14 @@ def test_a_turn_that_could_not_be_handed_on_is_passed_over() -> None:
         take()
     assert turn.acquire(Ticket(), SECONDS)
     assert kept.value is not None
+
+
+def test_a_turn_that_was_given_back_is_free_though_it_is_still_in_the_line() -> None:
+    turn = Turn()
+    first = taken(turn)
+    first.entry = None  # as an interrupt leaves it that comes next
+    assert turn.holder is None
+    assert turn.acquire(Ticket(), SECONDS)
 
 
 class Held(Hold):

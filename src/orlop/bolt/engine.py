@@ -188,19 +188,22 @@ class BoltEngine:
         try:
             self._require_usable()
             self._layout.require_sound()
-            transaction = BoltTransaction(
-                self._meta.transaction + 1,
-                self._groups.head,
-                self._pager,
-                partial(self._end_writer, self._groups.undurable, ticket),
-                ticket.handle,
-                edit=Edit(self._pager),
+            handing = ticket.hand(
+                BoltTransaction(
+                    self._meta.transaction + 1,
+                    self._groups.head,
+                    self._pager,
+                    partial(self._end_writer, self._groups.undurable, ticket),
+                    ticket.handle,
+                    edit=Edit(self._pager),
+                )
             )
-            ticket.caller = None
         except BaseException:
             self._turn.release(ticket)
             raise
-        return transaction
+        # In one step, and nothing here refers to it then: it is the caller's alone.
+        del ticket
+        return handing.pop()[1]  # type: ignore[no-any-return]  # a name for it would refer to it
 
     def _end_writers(self) -> None:
         """Wait for the writer of another thread; roll back one of this, which waits for itself."""
