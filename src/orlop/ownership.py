@@ -168,7 +168,8 @@ class Turn:
         entry, ticket.entry = ticket.entry, None
         if entry is not None:
             _discard(self._entries, entry)
-        self._wake_first()
+        if self._entries:
+            self._wake_first()
 
     @property
     def holder(self) -> Ticket | None:

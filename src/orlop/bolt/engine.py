@@ -269,7 +269,8 @@ class BoltEngine:
             try:
                 self._turn.release(ticket)
             finally:
-                self._turn.release(ticket)
+                if ticket.entry is not None:
+                    self._turn.release(ticket)
         if group is None or not (transaction.is_awaited or state is None):
             return transaction.id
         self._groups.wait(group)
