@@ -9,22 +9,25 @@ A turn ends soon after somebody wants to write, and takes more where nobody does
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
+import weakref
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.sweep import Sweep
+from orlop.ownership import Hold
 from orlop.stores.scope import Changes
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Self
 
     from orlop.collect.causes import Causes
     from orlop.collect.domain import Domain
     from orlop.collect.node import Node
     from orlop.collect.pursuit import Pursuit
     from orlop.collect.resources import Collection
+    from orlop.stores.locks import SharedLock
 
 PIECE_RECORDS: Final = 8
 """How many records go together in any case: about a millisecond of work."""
@@ -37,6 +40,45 @@ _TURN_NANOSECONDS: Final = 4_000_000
 
 _UNDURABLE_RECORDS: Final = 4_096
 """After so many a sweep waits for the disk: what is not durable takes memory."""
+
+
+class Pause(Hold):
+    """The gate, had alone for a block that ends it, at the latest, and with the block.
+
+    Attributes:
+        begun: when updates began to wait.
+    """
+
+    __slots__ = ("_exclusive", "_pauses", "begun")
+
+    def __init__(self, gate: SharedLock, pauses: list[int]) -> None:
+        """Prepare to have `gate`; how long that was is added to `pauses`, in nanoseconds."""
+        super().__init__()
+        self._exclusive = gate.exclusive(owner=weakref.ref(self))
+        self._pauses = pauses
+        self.begun = 0
+
+    @property
+    def nanoseconds(self) -> int:
+        """How long updates have waited so far."""
+        return perf_counter_ns() - self.begun
+
+    def __enter__(self) -> Self:
+        self._exclusive.__enter__()
+        self.begun = perf_counter_ns()
+        return self
+
+    def end(self) -> None:
+        """Let updates go on; it may be called again."""
+        if self.begun:
+            self._pauses.append(self.nanoseconds)
+            self.begun = 0
+        self._exclusive.leave(None)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Let updates go on, if they do not yet."""
+        del error
+        self.end()
 
 
 class Turns:
@@ -62,19 +104,13 @@ class Turns:
         self.pauses = pauses
         self._domain = domain
         self._pursuit = pursuit
-        self._begun = 0
+        self._pause = self.gate()
         self._undurable = 0
         self._untold = Changes()
 
-    @contextmanager
-    def gate(self) -> Iterator[None]:
+    def gate(self) -> Pause:
         """Have no updates while the block runs, and measure how long that was."""
-        with self._domain.gate.exclusive():
-            self._begun = perf_counter_ns()
-            try:
-                yield
-            finally:
-                self.pauses.append(perf_counter_ns() - self._begun)
+        return Pause(self._domain.gate, self.pauses)
 
     def take(
         self,
@@ -92,14 +128,13 @@ class Turns:
             check: is called when the mark is that of the newest version; what it raises ends
                 the sweep.
         """
-        with ExitStack() as turn:
-            turn.enter_context(self.gate())
+        with self.gate() as self._pause:
             self._pursuit.catch_up()
             self._pursuit.require_all_seen()
             check()
             with self._domain.transactor.update(later=True) as update:
                 # Left when the changes are there for the next writer, and before they are told of.
-                update.held.push(turn.pop_all())
+                update.held.callback(self._pause.end)
                 update.held.enter_context(self._pursuit.sweeping())
                 self._pursuit.require_all_seen()
                 sweep = Sweep(self._domain.transactor, update, collections)
@@ -139,7 +174,7 @@ class Turns:
             garbage = self._pursuit.still_garbage(remaining.popleft())
             sweep.remove(garbage)
             removed += garbage
-            if gate.is_wanted and perf_counter_ns() - self._begun > _TURN_NANOSECONDS:
+            if gate.is_wanted and self._pause.nanoseconds > _TURN_NANOSECONDS:
                 break
         sweep.finish()
         return removed

@@ -42,9 +42,9 @@ class SharedLock:
         self._name = name
         self._mutex = Mutex()
         self._shares: list[weakref.ref[Share]] = []
-        self._exclusive: weakref.ref[_Exclusive] | None = None
+        self._exclusive: weakref.ref[Exclusive] | None = None
         self._waiting_for_share: list[weakref.ref[Share]] = []
-        self._waiting_alone: list[weakref.ref[_Exclusive]] = []
+        self._waiting_alone: list[weakref.ref[Exclusive]] = []
         self._wakers: list[threading.Lock] = []
         self._before_waiting: Callable[[], None] | None = None
 
@@ -78,17 +78,20 @@ class SharedLock:
         """
         return Share(self, timeout)
 
-    def exclusive(self, timeout: float | None = None) -> AbstractContextManager[None]:
+    def exclusive(
+        self, timeout: float | None = None, *, owner: weakref.ref[Hold] | None = None
+    ) -> Exclusive:
         """Have the lock alone while the block runs; the thread may take shares of it meanwhile.
 
         Args:
             timeout: how many seconds to wait at most; `None`: without end.
+            owner: with whose block this ends, too; `None`: it has a block of its own.
 
         Raises:
             UnavailableError: it took longer.
             FailedPreconditionError: this thread holds the lock already; it would wait for itself.
         """
-        return _Exclusive(self, timeout)
+        return Exclusive(self, timeout, owner)
 
     def refuse_holder(self) -> None:
         """Refuse a thread that could not have the lock alone.
@@ -123,7 +126,7 @@ class SharedLock:
         """Give back a share; any thread may do so, and it need not be held."""
         self._forget(self._shares, share.entry)
 
-    def begin_exclusive(self, owner: _Exclusive, timeout: float | None) -> None:
+    def begin_exclusive(self, owner: Exclusive, timeout: float | None) -> None:
         """Let the lock be had alone, and wait for that; see `exclusive`."""
         self.refuse_holder()
         with self._mutex:
@@ -133,7 +136,7 @@ class SharedLock:
         finally:
             self._forget(self._waiting_alone, owner.entry)
 
-    def end_exclusive(self, owner: _Exclusive) -> None:
+    def end_exclusive(self, owner: Exclusive) -> None:
         """Let others have the lock; it need not be had."""
         with self._mutex:
             if self._exclusive is owner.entry:
@@ -143,9 +146,9 @@ class SharedLock:
                     share.is_owed = True
         self._wake_all()
 
-    def _owner(self) -> _Exclusive | None:
+    def _owner(self) -> Exclusive | None:
         owner = None if self._exclusive is None else self._exclusive()
-        return None if owner is None or owner.is_left else owner
+        return None if owner is None or owner.is_over else owner
 
     def _is_free_for(self, thread: int) -> bool:
         with self._mutex:
@@ -169,7 +172,7 @@ class SharedLock:
             self._shares.append(share.entry)
         return True
 
-    def _try_alone(self, owner: _Exclusive) -> bool:
+    def _try_alone(self, owner: Exclusive) -> bool:
         with self._mutex:
             is_owed = any(share.is_owed for share in _living(self._waiting_for_share))
             if _living(self._shares) or self._owner() is not None or is_owed:
@@ -267,13 +270,16 @@ class Share(_Held):
         self.lock.end_share(self)
 
 
-class _Exclusive(_Held):
+class Exclusive(_Held):
     """The lock, had alone; see `SharedLock.exclusive`."""
 
     __slots__ = ("entry",)
 
-    def __init__(self, lock: SharedLock, timeout: float | None) -> None:
-        super().__init__(lock, timeout)
+    def __init__(
+        self, lock: SharedLock, timeout: float | None, owner: weakref.ref[Hold] | None = None
+    ) -> None:
+        """Prepare to have the lock, for the block of `owner` or for a block of its own."""
+        super().__init__(lock, timeout, owner)
         self.entry = weakref.ref(self)
 
     def __enter__(self) -> None:
