@@ -63,9 +63,10 @@ class Points:
         return self._trace
 
     def _profile(self, frame: FrameType, event: str, argument: Any) -> None:
-        if frame.f_code.co_filename == __file__ or argument in (sys.setprofile, sys.settrace):
-            return
-        self._pass(frame, event)
+        is_own = argument is sys.setprofile or frame.f_code.co_filename == __file__
+        del argument  # what was returned is not to be kept by the traceback
+        if not is_own:
+            self._pass(frame, event)
 
     def _pass(self, frame: FrameType, event: str) -> None:
         self.passed += 1
