@@ -5,6 +5,7 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _PATIENCE_SECONDS: Final = 1.0
+_proof_carried_over: Final = partial(proof_carried_over, read_state=read_file_state)
 
 
 class Database:
@@ -393,7 +395,7 @@ def open_database(
         migrate=migrate,
         force=force,
         sync=sync,
-        compact=_compact if compact else None,
+        compact=partial(compact_if_worth, under_lock=_proof_carried_over) if compact else None,
         follower=tracker.follower(METADATA) if tracker else None,
         births=births,
     )
@@ -410,8 +412,3 @@ def open_database(
             tracker=tracker,
             births=births,
         )
-
-
-def _compact(path: Path, *, timeout: float | None) -> None:
-    with proof_carried_over(path, read_file_state):
-        compact_if_worth(path, timeout=timeout)

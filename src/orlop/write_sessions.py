@@ -63,7 +63,11 @@ def tracker_of_file(path: Path, read_state: StateReader) -> SessionTracker | Non
 
 @contextmanager
 def proof_carried_over(path: Path, read_state: StateReader) -> Iterator[None]:
-    """Carry the proof of a database of a root over to the file that the block puts in its place.
+    """Carry the proof of a database over to the file that the block leaves in its place.
+
+    Args:
+        path: the database. The caller holds its lock; if it is of no root, nothing happens.
+        read_state: reads the state of a database file.
 
     Raises:
         OSError: the witness cannot be written.

@@ -16,9 +16,10 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from orlop.bolt.birth import empty_database, is_unborn
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
@@ -29,6 +30,7 @@ from orlop.kv.errors import CorruptError, EngineError, LockedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from orlop.bolt.bucket import BoltBucket
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 _TRANSACTION_BYTES = 8 * 1024 * 1024
 _ELEMENT_BYTES = 32
+
+UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[object]]"
+"""Makes a block that runs while the lock of a file is held."""
 
 WORTH_BYTES = 16 * 1024 * 1024
 """Compaction on opening is worth it from so many free bytes on ..."""
@@ -58,6 +63,7 @@ def compact(
     output: Path | None = None,
     timeout: float | None = 0,
     inspect: Callable[[Path], None] | None = None,
+    under_lock: UnderLock = nullcontext,
 ) -> Compacted:
     """Write the contents of a database anew, without free pages.
 
@@ -66,6 +72,8 @@ def compact(
         output: where to write; None: in the place of `path`.
         timeout: seconds to wait for the lock.
         inspect: is called with the new file before it gets its name, and may refuse it.
+        under_lock: is entered with `path` once the lock is held, before anything is written, and
+            left when the new file is in its place.
 
     Raises:
         LockedError: another process holds the lock, or waits for it with the file open.
@@ -80,20 +88,21 @@ def compact(
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
-        before = disk.size()
-        meta = newest_meta(read_metas(disk.read))
-        source = BoltEngine(disk)
-        create_file(temporary, empty_database(meta.page_size), 0o600)
-        _fill(source, temporary, keep_freelist=meta.freelist != NO_FREELIST)
-        if inspect is not None:
-            inspect(temporary)
-        _dress(temporary, path)
-        after = temporary.stat().st_size
-        if output is None:
-            _swap(path, temporary)
-        else:
-            os.link(temporary, output)
-            sync_directory(output.parent)
+        with under_lock(path):
+            before = disk.size()
+            meta = newest_meta(read_metas(disk.read))
+            source = BoltEngine(disk)
+            create_file(temporary, empty_database(meta.page_size), 0o600)
+            _fill(source, temporary, keep_freelist=meta.freelist != NO_FREELIST)
+            if inspect is not None:
+                inspect(temporary)
+            _dress(temporary, path)
+            after = temporary.stat().st_size
+            if output is None:
+                _swap(path, temporary)
+            else:
+                os.link(temporary, output)
+                sync_directory(output.parent)
     finally:
         disk.close()
         temporary.unlink(missing_ok=True)
@@ -106,6 +115,7 @@ def compact_if_worth(
     timeout: float | None = None,
     least_bytes: int = WORTH_BYTES,
     least_share: float = WORTH_SHARE,
+    under_lock: UnderLock = nullcontext,
 ) -> Compacted | None:
     """Compact a file if enough of it is free; else return None.
 
@@ -114,6 +124,7 @@ def compact_if_worth(
         timeout: seconds to wait for the lock; None: without end.
         least_bytes: it is not worth it for less than so many free bytes.
         least_share: nor if they are less than this share of the file.
+        under_lock: as for `compact`; also entered while the free pages are counted.
 
     Raises: as `compact`.
     """
@@ -121,13 +132,14 @@ def compact_if_worth(
     try:
         if is_unborn(disk):
             return None  # whoever opens it decides whether it may be filled
-        size = disk.size()
-        free = size - BoltEngine(disk).bytes_in_use()
+        with under_lock(path):
+            size = disk.size()
+            free = size - BoltEngine(disk).bytes_in_use()
     finally:
         disk.close()
     if free < least_bytes or free < least_share * size or path.stat().st_nlink > 1:
         return None
-    return compact(path, timeout=timeout)
+    return compact(path, timeout=timeout, under_lock=under_lock)
 
 
 def _fill(source: BoltEngine, path: Path, *, keep_freelist: bool) -> None:

@@ -540,13 +540,14 @@ def _title(name: str) -> str:
 
 @contextlib.contextmanager
 def carried_over(files: RootFiles, name: str) -> Iterator[None]:
-    """Carry the proof of a database over to the file that the block puts in its place.
+    """Carry the proof of a database over to the file that the block leaves in its place.
 
     Nothing is carried over where the last session left a doubt.
 
     Args:
         files: the paths of the root.
-        name: of the database, whose contents the block leaves as they are.
+        name: of the database. The caller holds its lock, and the block leaves its contents as
+            they are, also where it fails.
 
     Raises:
         OSError: the witness cannot be written.
@@ -555,9 +556,10 @@ def carried_over(files: RootFiles, name: str) -> Iterator[None]:
     marker = ShutdownMarker.read(files.marker_directory)
     path = files.databases[name]
     end = _end(marker, witness, files.state_of(path), read_only=False)
-    yield
-    if witness is None or end in _DOUBTS:
-        return
-    file = WitnessFile(files.backends[name], witness)
-    file.write(replace(witness.with_state(files.state_of(path)), boot=boot_id()))
-    file.release()
+    try:
+        yield
+    finally:
+        if witness is not None and end not in _DOUBTS:
+            file = WitnessFile(files.backends[name], witness)
+            file.write(replace(witness.with_state(files.state_of(path)), boot=boot_id()))
+            file.release()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orlop.bolt import compaction, read_file_state
@@ -28,9 +28,13 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
             f"{path} has {path.stat().st_nlink} names (hard links): compacted, this name would be "
             "another file than the others. Remove them, or write to a new file with --output"
         )
-    keeps_place = nullcontext() if output else proof_carried_over(path, read_file_state)
-    with keeps_place:
-        return compaction.compact(path, output=output, timeout=timeout, inspect=_require_sound)
+    return compaction.compact(
+        path,
+        output=output,
+        timeout=timeout,
+        inspect=_require_sound,
+        under_lock=partial(proof_carried_over, read_state=read_file_state),
+    )
 
 
 def _require_sound(path: Path) -> None:
