@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import random
 import signal
@@ -14,6 +16,7 @@ import orlop
 from safety.roots import add
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LONG = bool(os.environ.get("ORLOP_CAMPAIGN"))
@@ -54,3 +57,35 @@ def test_a_death_at_any_moment(tmp_path: Path, seed: int) -> None:
         os.kill(child, signal.SIGKILL)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
         assert doubts(tmp_path) is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.EIO, "broken")])
+@pytest.mark.parametrize("is_before", [True, False])
+def test_a_commit_that_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, is_before: bool
+) -> None:
+    """A commit fails around each wait for the disk; what of it was written may be there."""
+    real = os.fdatasync
+    with orlop.open(tmp_path) as database:
+        add(database, "first")
+    for number in range(100):
+        calls = iter(range(number, -1, -1))
+
+        def sync(descriptor: int, calls: Iterator[int] = calls) -> None:
+            is_last = next(calls, None) == 0
+            if is_last and is_before:
+                raise error
+            real(descriptor)
+            if is_last:
+                raise error
+
+        monkeypatch.setattr(os, "fdatasync", sync)
+        broken_off = contextlib.suppress(KeyboardInterrupt, OSError, orlop.OrlopError)
+        with broken_off, orlop.open(tmp_path) as database:
+            add(database, str(number))
+        is_done = next(calls, None) is not None
+        monkeypatch.setattr(os, "fdatasync", real)
+        assert doubts(tmp_path) is None, number
+        if is_done:
+            return
+    pytest.fail("it never went through")

@@ -2,7 +2,8 @@
 
 A backup of the database can carry its contents and modification times; it cannot carry inode
 and change time. So those are noted after each commit, with the version and with the random
-stamp that each version has behind its meta (`orlop.bolt.stamp`), and compared by the next session.
+stamp that each version has behind its meta (`orlop.bolt.provenance`), and the next session
+compares them.
 
 The notes are not synced: they serve after the death of a process. A power loss shows in the boot
 id, whatever they say.

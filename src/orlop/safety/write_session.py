@@ -112,6 +112,8 @@ class WriteSession:
         self._witnesses = found.witnesses
         self._marker = found.marker
         self._witness_files: dict[str, WitnessFile] = {}
+        self._watched: dict[str, None] = {}
+        self._pending: dict[str, str] = {}
         self._identities: dict[Path, tuple[int, int]] = {}
         self._mutex = Mutex()
         self._process = os.getpid()
@@ -156,12 +158,14 @@ class WriteSession:
                 previous=tuple(sorted({one.session for one in self._witnesses.values()})),
                 boot=boot_id(),
             )
+            for name in self._files.backends:
+                if name == METADATA or name in self._witnesses or self._files.has_data(name):
+                    self._watch(name)
             try:
                 marker.write(self._files.marker_directory)
                 self._marker = marker
-                for name in self._files.backends:
-                    if name == METADATA or name in self._witnesses or self._files.has_data(name):
-                        self._begin_witness(name, self._states[name])
+                for name in self._watched:
+                    self._begin_witness(name)
             except OSError as error:
                 self._give_up(error)
 
@@ -172,22 +176,26 @@ class WriteSession:
     def opened(self, name: str, state: FileState) -> None:
         """Take note that the database of a snapshotter is open for writing."""
         with self._mutex:
-            file = self._witness_files.get(name)
             before = self._states[name]
-            if file is None:
+            if name not in self._watched:
                 self._states[name] = state
+                self._watch(name)
                 if self.ends.get(name) is LastShutdown.NEW and self._files.has_data(name):
                     # It was empty when the session began: the data was put there since, from
                     # outside (a directory that was moved or mounted there).
                     self._doubts[name] = _DOUBTS[LastShutdown.UNKNOWN].format(_title(name))
-                with contextlib.suppress(OSError):  # without one the next session is in doubt
-                    self._begin_witness(name, state)
-            elif before is not None and before != state:
+                if self._marker is not None:
+                    with contextlib.suppress(OSError):  # without one the next session is in doubt
+                        self._begin_witness(name)
+            elif before is None:
+                self._take_state(name, state)
+            elif before != state:
                 self._set_doubt(name, _DOUBTS[LastShutdown.UNKNOWN].format(_title(name)))
 
     def writing(self, name: str, stamp: str) -> None:
         """Take note of the stamp of a version that is about to be written."""
         with self._mutex:
+            self._pending[name] = stamp
             file = self._file_to_note(name)
             if file is not None:
                 self._note(
@@ -197,11 +205,8 @@ class WriteSession:
     def durable(self, name: str, state: FileState) -> None:
         """Take note of a durable version, before it is acknowledged."""
         with self._mutex:
-            self._states[name] = state
             self._is_kept = True
-            file = self._file_to_note(name)
-            if file is not None:
-                self._note(file, file.witness.with_state(state))
+            self._take_state(name, state)
 
     def require_unchanged(self) -> None:
         """Check that the files of the root are those that this session has opened.
@@ -216,8 +221,7 @@ class WriteSession:
                 return
             if not self._is_replaced:
                 self._is_replaced = True
-                for name in list(self._witness_files):
-                    self._set_doubt(name, _REPLACED)
+                self._doubt_all()
         raise FailedPreconditionError(
             f"{replaced or 'a file of the root'} was replaced or changed by another program while "
             "it was open: nothing is deleted. Close this handle, put the right files in place, and "
@@ -244,8 +248,7 @@ class WriteSession:
                 self._remove()
                 return
             if self._is_replaced or self._first_replaced() is not None:
-                for name in list(self._witness_files):
-                    self._set_doubt(name, _REPLACED)
+                self._doubt_all()
                 self._release()
                 return
             try:
@@ -266,24 +269,43 @@ class WriteSession:
             path = self._files.databases[name]
             found = None if state is None else self._files.state_of(path)
             witness = file.witness.with_state(found)
-            if found is not None and state is not None and found.stamp != state.stamp:
+            pending = self._pending.get(name, NO_STAMP)
+            if found and state and not _is_same_file(found, state, pending):
                 witness = replace(witness, doubt=_DOUBTS[LastShutdown.UNKNOWN].format(_title(name)))
             file.write(replace(witness, is_open=False, boot=boot_id()))
         if self._marker is not None:
             replace(self._marker, boot="").write(self._files.marker_directory)
 
-    def _begin_witness(self, name: str, state: FileState | None) -> None:
+    def _watch(self, name: str) -> None:
+        """Check from now on that a backend and its database are not replaced."""
+        self._watched[name] = None
+        for path in (self._files.backends[name], self._files.databases[name].parent):
+            with contextlib.suppress(OSError):
+                self._identities.setdefault(path, _identity(path))
+
+    def _take_state(self, name: str, state: FileState) -> None:
+        self._states[name] = state
+        self._pending.pop(name, None)
+        file = self._file_to_note(name)
+        if file is not None:
+            self._note(file, file.witness.with_state(state))
+
+    def _begin_witness(self, name: str) -> None:
         witness = _open_witness(self._witnesses.get(name), self._marker, self._doubts.get(name))
         file = WitnessFile(self._files.backends[name], witness)
-        file.write(witness.with_state(state))
+        file.write(witness.with_state(self._states[name]))
         self._witness_files[name] = file
         self._witnesses[name] = file.witness
-        self._remember_identity(self._files.backends[name])
-        self._remember_identity(self._files.databases[name].parent)
+
+    def _doubt_all(self) -> None:
+        for name in self._watched:
+            self._set_doubt(name, _REPLACED)
 
     def _set_doubt(self, name: str, why: str) -> None:
         self._doubts[name] = why
-        file = self._witness_files[name]
+        file = self._witness_files.get(name)
+        if file is None:
+            return
         try:
             file.write(replace(file.witness, doubt=why))
         except OSError as error:
@@ -311,10 +333,6 @@ class WriteSession:
             # The database is ahead of its witness then: the next session is in doubt.
             _logger.warning("the witness of a database falls behind: %s", error)
 
-    def _remember_identity(self, path: Path) -> None:
-        with contextlib.suppress(OSError):
-            self._identities.setdefault(path, _identity(path))
-
     def _first_replaced(self) -> Path | None:
         """Return a path that another file or directory has taken; `None` if none was."""
         for path, identity in self._identities.items():
@@ -323,14 +341,15 @@ class WriteSession:
                     return path
             except OSError:
                 return path
-        for name, file in self._witness_files.items():
-            if not file.is_ours():
+        for name in self._watched:
+            file = self._witness_files.get(name)
+            if file is not None and not file.is_ours():
                 return self._files.backends[name]
-            if not self._is_unchanged(name, file.witness.note.pending):
+            if not self._is_unchanged(name):
                 return self._files.databases[name]
         return None
 
-    def _is_unchanged(self, name: str, pending: str) -> bool:
+    def _is_unchanged(self, name: str) -> bool:
         """Whether the file of a database is the one that was opened, at the newest version."""
         state, path = self._states[name], self._files.databases[name]
         if state is None:
@@ -338,7 +357,7 @@ class WriteSession:
         for _ in range(_READ_ATTEMPTS):
             # A meta that is being written at this moment may be read torn.
             found = self._files.state_of(path)
-            if found is not None and _is_same_file(found, state, pending):
+            if found and _is_same_file(found, state, self._pending.get(name, NO_STAMP)):
                 return True
             time.sleep(_READ_PAUSE_SECONDS)
         return False
@@ -355,6 +374,7 @@ class WriteSession:
         for file in self._witness_files.values():
             file.remove()
         self._witness_files.clear()
+        self._marker = None
         with contextlib.suppress(OSError):
             (self._files.marker_directory / MARKER).unlink(missing_ok=True)
             self._files.marker_directory.rmdir()  # unless something else is in it
@@ -434,14 +454,14 @@ def _assess(
             ends[name] = LastShutdown.NEW
         else:
             ends[name] = _end(marker, witness, state, read_only=read_only)
+    # Data of a snapshotter is named by both databases. What has no witness proves nothing.
+    above_end = ends[METADATA]
+    if above_end is LastShutdown.NEW:
+        above_end = LastShutdown.UNKNOWN
+    above = _DOUBTS.get(above_end, "").format(_title(METADATA))
     doubts: dict[str, str] = {}
     for name, end in ends.items():
         own = _DOUBTS.get(end, "").format(_title(name))
-        # Data of a snapshotter is named by both databases. What has no witness proves nothing.
-        above_end = ends[METADATA]
-        if above_end is LastShutdown.NEW:
-            above_end = LastShutdown.UNKNOWN
-        above = _DOUBTS.get(above_end, "").format(_title(METADATA))
         noted = witnesses[name].doubt if name in witnesses else ""
         if end is not LastShutdown.NEW and (own or above or noted):
             doubts[name] = above or own or noted
