@@ -88,7 +88,6 @@ class Life:
 def live(world: World, rng: random.Random) -> None:
     """Open the root in a process, do some operations, and die at any moment."""
     world.close(rng)
-    world.be_born()
     life = Life.choose(rng)
     world.say(f"a process does {life}")
     handle = world.handle

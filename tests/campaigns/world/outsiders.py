@@ -28,7 +28,6 @@ def command(world: World, rng: random.Random) -> None:
         raise RefusedError
     if rng.random() < 0.7:
         world.close(rng)
-    world.be_born()
     name, arguments, change = _choose_command(world, rng)
     death = rng.choice((None, rng.randrange(60), rng.randrange(200)))
     world.say(f"command {arguments}, dies: {death}, beside an open handle: {bool(world.database)}")

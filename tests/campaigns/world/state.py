@@ -142,17 +142,6 @@ class World:
         os.chdir(self.folder)
         return Path(self.root.name)
 
-    def be_born(self) -> None:
-        """Make the root before a process that may be killed, unless it may be killed in that."""
-        if "process: birth" not in OFF or not self.is_consistent or self.database:
-            return
-        for snapshotter in paths.SNAPSHOTTERS:
-            if not (self.root / f"{paths.SNAPSHOTTER}{snapshotter}/metadata.db").exists():
-                store = self.namespace("born").snapshots(snapshotter)
-                store.prepare("born")
-                store.remove("born")
-        self.close()
-
     def namespace(self, name: str) -> Namespace:
         return self.open().namespace(name)
 
