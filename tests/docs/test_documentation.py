@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from typer.main import get_command
 
 from orlop.cli.main import app, main
 
@@ -138,7 +137,7 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
 def test_every_command_of_the_program_is_documented() -> None:
     shown = "\n".join(commands(Path("docs/command-line.md")))
-    top = get_command(app).commands  # type: ignore[attr-defined]
+    top = app.commands
     assert len(top) > 10
     for name, command in top.items():
         for inner in getattr(command, "commands", ()):

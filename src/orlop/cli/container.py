@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell
 from orlop.cli.session import session_of
 from orlop.model.any import ProtoAny
@@ -19,26 +18,26 @@ from orlop.model.records import Container, Runtime
 if TYPE_CHECKING:
     from orlop.database import Database
 
-app = typer.Typer(help="Containers: their descriptions. Nothing here runs one.")
+app = Group(help="Containers: their descriptions. Nothing here runs one.")
 
 SPEC_TYPE = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
 DEFAULT_RUNTIME = "io.containerd.runc.v2"
 
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 
 @app.command()
 def create(
-    context: typer.Context,
-    container_id: Annotated[str, typer.Argument(metavar="ID")],
-    image: Annotated[str, typer.Option(help="The image that it is made from.")] = "",
-    snapshotter: Annotated[str, typer.Option(help="The snapshotter of its snapshot.")] = "",
-    snapshot: Annotated[str, typer.Option(help="The key of its snapshot.")] = "",
+    context: Context,
+    container_id: Annotated[str, Argument(metavar="ID")],
+    image: Annotated[str, Option(help="The image that it is made from.")] = "",
+    snapshotter: Annotated[str, Option(help="The snapshotter of its snapshot.")] = "",
+    snapshot: Annotated[str, Option(help="The key of its snapshot.")] = "",
     spec: Annotated[
-        Path | None, typer.Option(help="The OCI runtime spec, a JSON file. [default: an empty one]")
+        Path | None, Option(help="The OCI runtime spec, a JSON file. [default: an empty one]")
     ] = None,
-    runtime: Annotated[str, typer.Option(help="What will run it.")] = DEFAULT_RUNTIME,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+    runtime: Annotated[str, Option(help="What will run it.")] = DEFAULT_RUNTIME,
+    labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
 ) -> None:
     """Describe a container. It holds its snapshot; it does not hold its image."""
     session = session_of(context)
@@ -69,7 +68,7 @@ def _spec(path: Path | None) -> bytes:
 
 
 @app.command()
-def ls(context: typer.Context, filters: Filters = None) -> None:
+def ls(context: Context, filters: Filters = None) -> None:
     """List containers."""
     session = session_of(context)
     found = session.ask(
@@ -96,9 +95,7 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 
 
 @app.command()
-def inspect(
-    context: typer.Context, container_id: Annotated[str, typer.Argument(metavar="ID")]
-) -> None:
+def inspect(context: Context, container_id: Annotated[str, Argument(metavar="ID")]) -> None:
     """Show a container."""
     session = session_of(context)
 
@@ -114,9 +111,9 @@ def inspect(
 
 @app.command()
 def label(
-    context: typer.Context,
-    container_id: Annotated[str, typer.Argument(metavar="ID")],
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    context: Context,
+    container_id: Annotated[str, Argument(metavar="ID")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of a container."""
     session = session_of(context)
@@ -130,7 +127,7 @@ def label(
 
 
 @app.command()
-def rm(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID...")]) -> None:
+def rm(context: Context, ids: Annotated[list[str], Argument(metavar="ID...")]) -> None:
     """Remove containers. Their snapshots are no longer held by them."""
     session = session_of(context)
     with session.writing() as database:

@@ -6,11 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import StandardOutput, human_size
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model import digest as digests
@@ -26,15 +25,15 @@ if TYPE_CHECKING:
     from orlop.namespace import Namespace
     from orlop.stores.content_writer import ContentWriter
 
-app = typer.Typer(help="Content: blobs by their digest.")
+app = Group(help="Content: blobs by their digest.")
 
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 _CHUNK_BYTES = 1024 * 1024
 
 
 @app.command()
-def ls(context: typer.Context, filters: Filters = None) -> None:
+def ls(context: Context, filters: Filters = None) -> None:
     """List blobs."""
     session = session_of(context)
     found = session.ask(
@@ -59,7 +58,7 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 
 
 @app.command()
-def cat(context: typer.Context, digest: str) -> None:
+def cat(context: Context, digest: str) -> None:
     """Write a blob to standard output."""
     session = session_of(context)
     session.require_root("reading content")
@@ -82,12 +81,12 @@ def _copy(source: BinaryIO, target: StandardOutput) -> None:
 
 @app.command()
 def ingest(
-    context: typer.Context,
-    ref: Annotated[str, typer.Argument(help="What to call it while it is written.")],
-    file: Annotated[Path, typer.Argument(help="The data; - for standard input.")],
-    expected: Annotated[str, typer.Option(help="The digest that it must have.")] = "",
-    size: Annotated[int, typer.Option(min=0, help="The size that it must have, in bytes.")] = 0,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+    context: Context,
+    ref: Annotated[str, Argument(help="What to call it while it is written.")],
+    file: Annotated[Path, Argument(help="The data; - for standard input.")],
+    expected: Annotated[str, Option(help="The digest that it must have.")] = "",
+    size: Annotated[int, Option(minimum=0, help="The size that it must have, in bytes.")] = 0,
+    labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
 ) -> None:
     """Bring a blob in. With --expected, one that was interrupted goes on where it stopped."""
     session = session_of(context)
@@ -137,9 +136,9 @@ def _skip(source: BinaryIO, writer: ContentWriter) -> None:
 
 @app.command()
 def label(
-    context: typer.Context,
+    context: Context,
     digest: str,
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of a blob."""
     session = session_of(context)
@@ -153,9 +152,9 @@ def label(
 
 @app.command()
 def verify(
-    context: typer.Context,
+    context: Context,
     digests_: Annotated[
-        list[str] | None, typer.Argument(metavar="[DIGEST]...", help="Which; all where none.")
+        list[str] | None, Argument(metavar="[DIGEST]...", help="Which; all where none.")
     ] = None,
 ) -> int:
     """Read blobs and compare them with their digests. Ends with 1 where one is not sound."""
@@ -218,9 +217,7 @@ def _fault(namespace: Namespace, info: ContentInfo) -> str:
 
 
 @app.command()
-def rm(
-    context: typer.Context, digests_: Annotated[list[str], typer.Argument(metavar="DIGEST...")]
-) -> None:
+def rm(context: Context, digests_: Annotated[list[str], Argument(metavar="DIGEST...")]) -> None:
     """Take blobs out of the namespace. Their data goes with the next collection."""
     session = session_of(context)
     with session.writing() as database:
@@ -233,7 +230,7 @@ def rm(
 
 
 @app.command()
-def ingests(context: typer.Context, filters: Filters = None) -> None:
+def ingests(context: Context, filters: Filters = None) -> None:
     """List what is being written, or was when its writer stopped."""
     session = session_of(context)
     session.require_root("listing ingests")

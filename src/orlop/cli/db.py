@@ -6,13 +6,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.backends.files import naming
 from orlop.cli import db_file
 from orlop.cli.db_file import require_new
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import require_metadata, session_of
 from orlop.database import Database
@@ -36,12 +35,12 @@ if TYPE_CHECKING:
     from orlop.inspect.tree import Entry
     from orlop.kv import Transaction
 
-app = typer.Typer(help="The database file: what is in it, and is it sound.")
-app.registered_commands += db_file.app.registered_commands
+app = Group(help="The database file: what is in it, and is it sound.")
+app.include(db_file.app)
 
 File = Annotated[
     Path | None,
-    typer.Argument(help="The file, in place of --root or --db.", show_default=False),
+    Argument(help="The file, in place of --root or --db."),
 ]
 
 
@@ -54,7 +53,7 @@ def _open(session: Session, file: Path | None) -> Database:
 
 
 @app.command()
-def info(context: typer.Context, file: File = None) -> None:
+def info(context: Context, file: File = None) -> None:
     """Show what the file says of itself."""
     session = session_of(context)
     path = _path(session, file)
@@ -82,10 +81,10 @@ def info(context: typer.Context, file: File = None) -> None:
 
 @app.command()
 def tree(
-    context: typer.Context,
+    context: Context,
     file: File = None,
     depth: Annotated[
-        int | None, typer.Option(min=1, help="How many levels to show. [default: all]")
+        int | None, Option(minimum=1, help="How many levels to show. [default: all]")
     ] = None,
 ) -> None:
     """Draw the buckets of the file, with their values as people read them."""
@@ -117,7 +116,7 @@ def _drawn(entry: Entry) -> str:
 
 
 @app.command()
-def dump(context: typer.Context, file: File = None) -> None:
+def dump(context: Context, file: File = None) -> None:
     """Write everything in the file in one canonical form: JSON, in key order."""
     session = session_of(context)
     with session.output.spooled() as output:
@@ -132,11 +131,11 @@ def dump(context: typer.Context, file: File = None) -> None:
 
 @app.command()
 def check(
-    context: typer.Context,
+    context: Context,
     file: File = None,
     meta: Annotated[
         int | None,
-        typer.Option(min=0, max=1, help="Which of the two metas. [default: the newest]"),
+        Option(minimum=0, maximum=1, help="Which of the two metas. [default: the newest]"),
     ] = None,
 ) -> int:
     """Look for damage. Ends with 1 where there is some."""
@@ -181,10 +180,10 @@ def _verdict(count: int) -> str:
 
 @app.command()
 def init(
-    context: typer.Context,
+    context: Context,
     begin_anew: Annotated[
         bool,
-        typer.Option(
+        Option(
             "--begin-anew",
             help="Do so although the root holds data whose database was lost; all of it is set "
             "aside, and nothing is deleted.",
@@ -200,10 +199,10 @@ def init(
 
 @app.command()
 def migrate(
-    context: typer.Context,
+    context: Context,
     file: File = None,
     copy: Annotated[
-        bool, typer.Option("--copy/--no-copy", help="Keep a copy of the file beside it.")
+        bool, Option("--copy/--no-copy", help="Keep a copy of the file beside it.")
     ] = True,
 ) -> None:
     """Raise the schema to the newest version. No way leads back but the copy."""
@@ -243,8 +242,8 @@ def _migrated(path: Path, timeout: float, kept: Path | None) -> int | None:
 
 @app.command()
 def backup(
-    context: typer.Context,
-    target: Annotated[Path, typer.Argument(help="The copy to make; it must not exist.")],
+    context: Context,
+    target: Annotated[Path, Argument(help="The copy to make; it must not exist.")],
     file: File = None,
 ) -> None:
     """Copy the file, consistently, also while a daemon writes it."""

@@ -6,10 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, printable
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import session_of
 from orlop.database import Database
@@ -24,19 +23,19 @@ if TYPE_CHECKING:
     from orlop.inspect.bolt import Difference, Loss, Page, Salvaged, Statistics
     from orlop.kv import Transaction
 
-app = typer.Typer()
+app = Group()
 
 File = Annotated[
     Path | None,
-    typer.Argument(help="The file, in place of --root or --db.", show_default=False),
+    Argument(help="The file, in place of --root or --db."),
 ]
 
 
 @app.command()
 def pages(
-    context: typer.Context,
+    context: Context,
     file: File = None,
-    page: Annotated[int | None, typer.Option(min=0, help="Only this one.")] = None,
+    page: Annotated[int | None, Option(minimum=0, help="Only this one.")] = None,
 ) -> None:
     """Show what each page of the file is, and which bucket it belongs to."""
     session = session_of(context)
@@ -84,7 +83,7 @@ def _described(page: Page) -> str:
 
 
 @app.command()
-def stats(context: typer.Context, file: File = None) -> None:
+def stats(context: Context, file: File = None) -> None:
     """Count what is in the file, and what compaction would save."""
     session = session_of(context)
     path = file or session.metadata_file
@@ -130,10 +129,10 @@ def _stats_as_text(found: Statistics) -> Iterator[str]:
 
 @app.command()
 def compact(
-    context: typer.Context,
+    context: Context,
     file: File = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write there. [default: in the place of the file]")
+        Path | None, Option(help="Write there. [default: in the place of the file]")
     ] = None,
 ) -> None:
     """Write the file anew without its free pages. Needs the lock."""
@@ -167,7 +166,7 @@ def _fields(record: object) -> dict[str, object]:
 
 
 @app.command()
-def diff(context: typer.Context, before: Path, after: Path) -> int:
+def diff(context: Context, before: Path, after: Path) -> int:
     """Show what differs between two files, by bucket and key. Ends with 1 where something does."""
     session = session_of(context)
     with (
@@ -218,9 +217,9 @@ def _difference_text(difference: Difference) -> str:
 
 @app.command()
 def salvage(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The damaged file. It is never written.")],
-    target: Annotated[Path, typer.Argument(help="The new file; it must not exist.")],
+    context: Context,
+    file: Annotated[Path, Argument(help="The damaged file. It is never written.")],
+    target: Annotated[Path, Argument(help="The new file; it must not exist.")],
 ) -> int:
     """Write what can still be read of a damaged file to a new one, and say what is lost.
 

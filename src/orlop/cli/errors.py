@@ -10,9 +10,8 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, TextIO
 
-import typer
-
 from orlop.cli.output import naming_standard_output, printable
+from orlop.cli.parser import UsageError
 from orlop.kv import CorruptError, EngineError, LockedError, StaleReadError
 from orlop.model import errors
 
@@ -110,12 +109,7 @@ def run(command: Callable[[], object]) -> int:
         outcome = command()
         with naming_standard_output():
             sys.stdout.flush()
-    except typer.Exit as ended:
-        return ended.exit_code
-    except typer.Abort:
-        _tell("orlop: interrupted")
-        return INTERRUPTED
-    except typer.TyperException as error:
+    except UsageError as error:
         _tell(_usage(error))
         return USAGE
     except BrokenPipeError:
@@ -130,17 +124,14 @@ def run(command: Callable[[], object]) -> int:
     return outcome if isinstance(outcome, int) else DONE
 
 
-def _usage(error: typer.TyperException) -> str:
-    text = error.format_message()
-    if "\n" in text:
-        return text  # A group without a command answers with its help, which is no error text.
-    context = getattr(error, "ctx", None)
-    return f"orlop: {text.rstrip('.')}; see {context.command_path if context else 'orlop'} --help"
+def _usage(error: UsageError) -> str:
+    return error.help_text or f"orlop: {printable(str(error))}; see {error.path} --help"
 
 
 def _tell(text: str) -> None:
     try:
-        typer.echo(text, err=True)
+        sys.stderr.write(text if text.endswith("\n") else f"{text}\n")
+        sys.stderr.flush()
     except OSError:
         # Nobody listens; the exit code says it, too.
         _silence(sys.stderr)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments, journal
 from orlop.cli.errors import NEGATIVE
 from orlop.cli.output import human_size, table
+from orlop.cli.parser import Context, Group, Option
 from orlop.cli.presentation import as_json, cell
 from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
@@ -25,27 +24,27 @@ if TYPE_CHECKING:
     from orlop.collect.quarantine import SetAside
     from orlop.collect.statistics import Statistics
 
-app = typer.Typer(help="The collector: it removes what nothing holds.")
+app = Group(help="The collector: it removes what nothing holds.")
 
 _NANOSECONDS_A_MILLISECOND = 1_000_000
 
 
 @app.command()
 def plan(
-    context: typer.Context,
+    context: Context,
     now: Annotated[
-        str | None, typer.Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")
+        str | None, Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")
     ] = None,
     without: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             metavar="TYPE:KEY[#LABEL]",
             help="As if that record, or that label or field of it, were not there. Repeatable.",
         ),
     ] = None,
     verbose: Annotated[
         bool,
-        typer.Option("--verbose", "-v", help="Also show references to what does not exist."),
+        Option("--verbose", "-v", help="Also show references to what does not exist."),
     ] = False,
 ) -> None:
     """Show what a collection would remove, what that frees, and why. Nothing is touched."""
@@ -158,15 +157,15 @@ class _Shown:
 
 @app.command()
 def run(
-    context: typer.Context,
+    context: Context,
     *,
     release: Annotated[
         bool,
-        typer.Option("--release", help="Also delete data that is set aside (gc quarantine)."),
+        Option("--release", help="Also delete data that is set aside (gc quarantine)."),
     ] = False,
     yes: Annotated[
         bool,
-        typer.Option("--yes", help="Confirm that much may go, although the metadata is in doubt."),
+        Option("--yes", help="Confirm that much may go, although the metadata is in doubt."),
     ] = False,
 ) -> int:
     """Collect: remove what nothing holds, and the data that no metadata names."""
@@ -194,7 +193,7 @@ def _summary(statistics: Statistics) -> Iterator[str]:
 
 
 @app.command()
-def quarantine(context: typer.Context) -> None:
+def quarantine(context: Context) -> None:
     """List data that no metadata names, and that stays because the metadata was in doubt."""
     session = session_of(context)
     with session.reading() as database:

@@ -6,11 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
-import typer
-
 from orlop import oci
 from orlop.cli import arguments
 from orlop.cli.output import StandardOutput, human_size
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, in_namespace, labels_cell
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
@@ -23,13 +22,13 @@ if TYPE_CHECKING:
     from orlop.model.records import Image
     from orlop.namespace import Namespace
 
-app = typer.Typer(help="Images: names for root filesystems, with what describes them.")
+app = Group(help="Images: names for root filesystems, with what describes them.")
 
 PlatformOption = Annotated[
-    str | None, typer.Option(help="os/architecture[/variant], if not this machine's.")
+    str | None, Option(help="os/architecture[/variant], if not this machine's.")
 ]
-AllPlatforms = Annotated[bool, typer.Option("--all-platforms", help="Take every platform's.")]
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+AllPlatforms = Annotated[bool, Option("--all-platforms", help="Take every platform's.")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 _DEFAULT_SNAPSHOTTER = "overlayfs"
 """What containerd unpacks with where nothing else is said."""
@@ -41,14 +40,14 @@ def _platform(text: str | None) -> oci.Platform | None:
 
 @app.command("import")
 def import_(
-    context: typer.Context,
+    context: Context,
     file: Annotated[
-        Path, typer.Argument(help="OCI layout directory, OCI archive, or docker save archive.")
+        Path, Argument(help="OCI layout directory, OCI archive, or docker save archive.")
     ],
-    name: Annotated[str | None, typer.Option(help="What to call the image.")] = None,
+    name: Annotated[str | None, Option(help="What to call the image.")] = None,
     unpack: Annotated[
         list[str] | None,
-        typer.Option(help="Unpack with this snapshotter, native or overlayfs; may be repeated."),
+        Option(help="Unpack with this snapshotter, native or overlayfs; may be repeated."),
     ] = None,
     platform: PlatformOption = None,
     all_platforms: AllPlatforms = False,
@@ -80,11 +79,11 @@ def import_(
 
 @app.command()
 def unpack(
-    context: typer.Context,
+    context: Context,
     name: str,
     snapshotters: Annotated[
         list[str] | None,
-        typer.Option(
+        Option(
             "--snapshotter",
             "--unpack",
             help="With this one, native or overlayfs; may be repeated.  [default: overlayfs]",
@@ -112,9 +111,9 @@ def unpack(
 
 @app.command()
 def export(
-    context: typer.Context,
-    file: Annotated[Path, typer.Argument(help="The archive to make; - for standard output.")],
-    names: Annotated[list[str], typer.Argument(help="The images.")],
+    context: Context,
+    file: Annotated[Path, Argument(help="The archive to make; - for standard output.")],
+    names: Annotated[list[str], Argument(help="The images.")],
     platform: PlatformOption = None,
     all_platforms: AllPlatforms = False,
 ) -> None:
@@ -146,7 +145,7 @@ def _has(namespace: Namespace, name: str) -> bool:
 
 
 @app.command()
-def ls(context: typer.Context, filters: Filters = None) -> None:
+def ls(context: Context, filters: Filters = None) -> None:
     """List images, each with the size of all its blobs together."""
     session = session_of(context)
     found = session.ask(
@@ -172,7 +171,7 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 
 
 @app.command()
-def inspect(context: typer.Context, name: str) -> None:
+def inspect(context: Context, name: str) -> None:
     """Show an image: its record, blobs and snapshots, and what manifest and config say."""
     session = session_of(context)
 
@@ -214,10 +213,10 @@ def _documents(namespace: Namespace, image: Image) -> object:
 
 @app.command()
 def tag(
-    context: typer.Context,
+    context: Context,
     source: str,
-    names: Annotated[list[str], typer.Argument(help="The new names.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace images of those names.")] = False,
+    names: Annotated[list[str], Argument(help="The new names.")],
+    force: Annotated[bool, Option("--force", help="Replace images of those names.")] = False,
 ) -> None:
     """Give an image further names."""
     session = session_of(context)
@@ -237,9 +236,9 @@ def tag(
 
 @app.command()
 def label(
-    context: typer.Context,
+    context: Context,
     name: str,
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of an image."""
     session = session_of(context)
@@ -253,8 +252,8 @@ def label(
 
 @app.command()
 def rm(
-    context: typer.Context,
-    names: Annotated[list[str], typer.Argument(help="The images.")],
+    context: Context,
+    names: Annotated[list[str], Argument(help="The images.")],
 ) -> None:
     """Remove images. What only they held goes with the next collection (orlop gc run)."""
     session = session_of(context)

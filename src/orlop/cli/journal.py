@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli.output import human_size
+from orlop.cli.parser import Argument, Context
 from orlop.cli.presentation import cell, time_cell
 from orlop.cli.session import session_of
 
@@ -21,10 +20,10 @@ _COLUMNS = ("AT", "WHAT", "TYPE", "NAMESPACE", "KEY", "FREED", "WHY")
 
 
 def journal(
-    context: typer.Context,
+    context: Context,
     reference: Annotated[
         str | None,
-        typer.Argument(
+        Argument(
             metavar="REF",
             help="Only what has that key: a name, a digest or its beginning, a snapshot's key.",
         ),

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-import typer
-from typer.core import TyperGroup
-from typer.main import get_command
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    # The command classes of typer have no public name.
-    Command = Any
-
-EPILOG: Final = "Options of all commands (--json, -n, --root, --db, ...): orlop --help"
+    from orlop.cli.parser import Command, Group
 
 
 class Entry(NamedTuple):
@@ -37,7 +30,7 @@ ENTRIES: Final = {
     "why": Entry("questions", "Say who holds something, or why nothing does.", is_group=False),
     "roots": Entry(
         "questions",
-        "List what holds itself: leases, images, ingests, containers,...",
+        "List what holds itself: leases, images, ingests, containers, sandboxes, labelled blobs.",
         is_group=False,
     ),
     "referrers": Entry(
@@ -58,22 +51,23 @@ ENTRIES: Final = {
 }
 
 
-class LazyCommands(MutableMapping[str, "Command"]):
+class LazyCommands(Mapping[str, "Command | Group"]):
     """The commands of the top level by name, imported by the first look-up of each."""
 
     def __init__(self) -> None:
-        self._loaded: dict[str, Command] = {}
+        self._loaded = dict[str, "Command | Group"]()
 
-    def __getitem__(self, name: str) -> Command:
+    @property
+    def summaries(self) -> dict[str, str]:
+        """The lines of the help page, without any import."""
+        return {name: entry.summary for name, entry in ENTRIES.items()}
+
+    def __getitem__(self, name: str) -> Command | Group:
         if name not in self._loaded:
-            self._loaded[name] = _load(name, ENTRIES[name])
+            entry = ENTRIES[name]
+            group: Group = import_module(f"orlop.cli.{entry.module}").app
+            self._loaded[name] = group if entry.is_group else group.commands[name]
         return self._loaded[name]
-
-    def __setitem__(self, name: str, command: Command) -> None:
-        self._loaded[name] = command
-
-    def __delitem__(self, name: str) -> None:
-        raise TypeError(f"the command {name!r} cannot be removed")
 
     def __iter__(self) -> Iterator[str]:
         return iter(ENTRIES)
@@ -81,26 +75,5 @@ class LazyCommands(MutableMapping[str, "Command"]):
     def __len__(self) -> int:
         return len(ENTRIES)
 
-
-class LazyGroup(TyperGroup):
-    """The command `orlop`. Its help is written from `ENTRIES`, without any import."""
-
-    def __init__(self, **attributes: Any) -> None:
-        super().__init__(**{**attributes, "commands": {}})
-        self.commands = LazyCommands()
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 (typer's signature)
-        """Write the section "Commands" of the help."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, entry.summary) for name, entry in ENTRIES.items()])
-
-
-def _load(name: str, entry: Entry) -> Command:
-    app = import_module(f"orlop.cli.{entry.module}").app
-    for command in app.registered_commands:
-        command.epilog = EPILOG
-    # Through a parent, as typer builds groups: the settings of the parent count for its help.
-    parent = typer.Typer(rich_markup_mode=None, add_completion=False)
-    parent.add_typer(app, name=name if entry.is_group else None, no_args_is_help=True)
-    found: Command = get_command(parent)
-    return found.commands[name]
+    def __contains__(self, name: object) -> bool:
+        return name in ENTRIES

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
@@ -18,22 +17,20 @@ if TYPE_CHECKING:
     from orlop.database import Database
     from orlop.namespace import Namespace
 
-app = typer.Typer(help="Leases: they hold what nothing else refers to, until they end.")
+app = Group(help="Leases: they hold what nothing else refers to, until they end.")
 
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 
 @app.command()
 def create(
-    context: typer.Context,
-    lease_id: Annotated[str | None, typer.Argument(metavar="[ID]", help="A random one.")] = None,
+    context: Context,
+    lease_id: Annotated[str | None, Argument(metavar="[ID]", help="A random one.")] = None,
     expires: Annotated[
-        str | None, typer.Option(help="When it ends by itself: 90s, 1h30m. [default: never]")
+        str | None, Option(help="When it ends by itself: 90s, 1h30m. [default: never]")
     ] = None,
-    flat: Annotated[
-        bool, typer.Option("--flat", help="Hold things without what they refer to.")
-    ] = False,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+    flat: Annotated[bool, Option("--flat", help="Hold things without what they refer to.")] = False,
+    labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
 ) -> None:
     """Create a lease, and say its id."""
     session = session_of(context)
@@ -45,7 +42,7 @@ def create(
 
 
 @app.command()
-def ls(context: typer.Context, filters: Filters = None) -> None:
+def ls(context: Context, filters: Filters = None) -> None:
     """List leases."""
     session = session_of(context)
     found = session.ask(
@@ -70,7 +67,7 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 
 
 @app.command()
-def inspect(context: typer.Context, lease_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+def inspect(context: Context, lease_id: Annotated[str, Argument(metavar="ID")]) -> None:
     """Show a lease, and what it holds."""
     session = session_of(context)
 
@@ -88,9 +85,9 @@ def inspect(context: typer.Context, lease_id: Annotated[str, typer.Argument(meta
 
 @app.command()
 def label(
-    context: typer.Context,
-    lease_id: Annotated[str, typer.Argument(metavar="ID")],
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    context: Context,
+    lease_id: Annotated[str, Argument(metavar="ID")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of a lease."""
     session = session_of(context)
@@ -102,13 +99,13 @@ def label(
 
 @app.command()
 def add(
-    context: typer.Context,
-    lease_id: Annotated[str, typer.Argument(metavar="ID")],
+    context: Context,
+    lease_id: Annotated[str, Argument(metavar="ID")],
     kind: Annotated[
         str,
-        typer.Argument(metavar="TYPE", help="content, ingests, images, snapshots/SNAPSHOTTER"),
+        Argument(metavar="TYPE", help="content, ingests, images, snapshots/SNAPSHOTTER"),
     ],
-    resource: Annotated[str, typer.Argument(help="Digest, reference, name or key.")],
+    resource: Annotated[str, Argument(help="Digest, reference, name or key.")],
 ) -> None:
     """Let a lease hold something."""
     session = session_of(context)
@@ -120,9 +117,7 @@ def add(
 
 
 @app.command()
-def resources(
-    context: typer.Context, lease_id: Annotated[str, typer.Argument(metavar="ID")]
-) -> None:
+def resources(context: Context, lease_id: Annotated[str, Argument(metavar="ID")]) -> None:
     """List what a lease holds."""
     session = session_of(context)
 
@@ -146,7 +141,7 @@ def resources(
 
 
 @app.command()
-def rm(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID...")]) -> None:
+def rm(context: Context, ids: Annotated[list[str], Argument(metavar="ID...")]) -> None:
     """Remove leases. What only they held goes with the next collection."""
     session = session_of(context)
     with session.writing() as database:

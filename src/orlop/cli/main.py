@@ -4,86 +4,73 @@ from __future__ import annotations
 
 import os
 import sys
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
-import typer
-from typer.main import get_command
-
 import orlop
 from orlop.cli import errors, logs
-from orlop.cli.lazy import LazyGroup
+from orlop.cli.lazy import LazyCommands
 from orlop.cli.output import Output
+from orlop.cli.parser import Context, Group, Option
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
 
-app = typer.Typer(
-    name="orlop",
-    cls=LazyGroup,
+app = Group(
     help="containerd's metadata layer: its database, its content and snapshots, its collector.",
-    epilog="The options above may stand anywhere in a command line.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    add_completion=False,
+    commands=LazyCommands(),
 )
 
 WITH_VALUE: Final = ("--root", "--db", "--namespace", "-n", "--timeout")
 WITHOUT_VALUE: Final = ("--json", "--quiet", "-q")
 
 
-def _version(context: typer.Context, wanted: bool) -> None:
-    if wanted:
-        Output(bool(context.params.get("json"))).document(
-            {"version": orlop.__version__, "accelerated": orlop.accelerated},
-            [f"orlop {orlop.__version__}{' (accelerated)' * orlop.accelerated}"],
-        )
-        raise typer.Exit
+def _say_version(output: Output) -> int:
+    output.document(
+        {"version": orlop.__version__, "accelerated": orlop.accelerated},
+        [f"orlop {orlop.__version__}{' (accelerated)' * orlop.accelerated}"],
+    )
+    return errors.DONE
 
 
-@app.callback()
+@app.shared_options
 def shared(
-    context: typer.Context,
+    context: Context,
     root: Annotated[
         Path | None,
-        typer.Option(
+        Option(
             help="The root directory, as containerd lays it out. "
             "[default: $ORLOP_ROOT, else ~/.local/share/orlop]",
-            show_default=False,
         ),
     ] = None,
     db: Annotated[
         Path | None,
-        typer.Option(help="A bare meta.db in place of a root: metadata only.", show_default=False),
+        Option(help="A bare meta.db in place of a root: metadata only."),
     ] = None,
     namespace: Annotated[
         str | None,
-        typer.Option(
+        Option(
             "--namespace",
             "-n",
             help="The namespace. Without it, reading commands show all, and writing ones use "
             "$CONTAINERD_NAMESPACE, else default.",
-            show_default=False,
         ),
     ] = None,
     timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds to wait for a lock that somebody else holds.")
+        float, Option(minimum=0, help="Seconds to wait for a lock that somebody else holds.")
     ] = DEFAULT_TIMEOUT_SECONDS,
     json: Annotated[
         bool,
-        typer.Option(
-            "--json", is_eager=True, help="Answer in JSON: a document, or an object a line."
-        ),
+        Option("--json", help="Answer in JSON: a document, or an object a line."),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Say nothing on stderr but errors.")
+        bool, Option("--quiet", "-q", help="Say nothing on stderr but errors.")
     ] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
-    ] = False,
-) -> None:
+    version: Annotated[bool, Option("--version", help="Say the version.")] = False,
+) -> int | None:
     """Read the options that all commands share."""
-    del version
+    output = Output(json, quiet)
+    if version:
+        return _say_version(output)
     if root is not None and db is not None:
         raise InvalidArgumentError("--root and --db exclude each other: name one of them")
     if namespace is not None:
@@ -93,8 +80,9 @@ def shared(
         file=db,
         namespace=namespace,
         timeout=timeout,
-        output=Output(json, quiet),
+        output=output,
     )
+    return None
 
 
 def _check_namespace(name: str) -> None:
@@ -132,7 +120,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = in_front(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     with logs.shown():
-        return errors.run(lambda: _run(given))
+        return errors.run(lambda: app.invoke(Context("orlop"), given))
 
 
 def _open_streams() -> None:
@@ -140,15 +128,6 @@ def _open_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
-
-
-def _run(arguments: list[str]) -> object:
-    # Not through `app()`: it would turn a closed pipe and an interrupt into exits of its own.
-    with _commands().make_context("orlop", arguments) as context:
-        return context.command.invoke(context)
-
-
-_commands = cache(lambda: get_command(app))  # to build them all takes a while
 
 
 if __name__ == "__main__":

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import labels_cell
 from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
@@ -14,14 +13,14 @@ from orlop.model.errors import NotFoundError
 if TYPE_CHECKING:
     from orlop.database import Database
 
-app = typer.Typer(help="Namespaces: walls between tenants. Content below is shared.")
+app = Group(help="Namespaces: walls between tenants. Content below is shared.")
 
 
 @app.command()
 def create(
-    context: typer.Context,
+    context: Context,
     name: str,
-    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+    labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
 ) -> None:
     """Create a namespace. The first object in one creates it, too."""
     session = session_of(context)
@@ -32,7 +31,7 @@ def create(
 
 
 @app.command()
-def ls(context: typer.Context) -> None:
+def ls(context: Context) -> None:
     """List namespaces."""
     session = session_of(context)
     found = session.ask(
@@ -49,7 +48,7 @@ def ls(context: typer.Context) -> None:
 
 
 @app.command()
-def inspect(context: typer.Context, name: str) -> None:
+def inspect(context: Context, name: str) -> None:
     """Show a namespace: its labels, and how much is in it."""
     session = session_of(context)
 
@@ -76,9 +75,9 @@ def inspect(context: typer.Context, name: str) -> None:
 
 @app.command()
 def label(
-    context: typer.Context,
+    context: Context,
     name: str,
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of a namespace."""
     session = session_of(context)
@@ -91,7 +90,7 @@ def label(
 
 
 @app.command()
-def rm(context: typer.Context, names: list[str]) -> None:
+def rm(context: Context, names: list[str]) -> None:
     """Remove namespaces, which must be empty."""
     session = session_of(context)
     with session.writing() as database, database.update():

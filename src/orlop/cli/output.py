@@ -44,7 +44,7 @@ class Output:
             yield replace(self, spool=cast("TextIO", spool))
             spool.seek(0)
             while text := spool.read(_SPOOL_BYTES):
-                _write(text)
+                write(text)
 
     def begin_again(self) -> None:
         """Drop what was written in a block of `spooled`."""
@@ -106,7 +106,7 @@ class Output:
 
     def _put(self, text: str) -> None:
         if self.spool is None:
-            _write(text)
+            write(text)
         else:
             self.spool.write(text)
 
@@ -118,7 +118,8 @@ class Output:
                 sys.stderr.write(printable(text) + "\n")
 
 
-def _write(text: str) -> None:
+def write(text: str) -> None:
+    """Write to standard output."""
     with naming_standard_output():
         sys.stdout.write(text)
 

@@ -6,16 +6,13 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
-from rich.progress import Progress as Bars
-
 from orlop.cli.output import human_size, is_terminal
 from orlop.oci.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from orlop.cli.output import Output
@@ -30,11 +27,24 @@ def showing(output: Output) -> Iterator[Progress]:
     if output.is_quiet:
         yield Silent()
     elif is_terminal(sys.stderr):
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-        with Bars(*columns, TransferSpeedColumn(), console=Console(stderr=True)) as bars:
+        with _bars() as bars:
             yield _OnTerminal(bars)
     else:
         yield _InLines(output)
+
+
+def _bars() -> Bars:
+    # Only where bars are shown: to import rich takes longer than most commands.
+    from rich import progress  # noqa: PLC0415
+    from rich.console import Console  # noqa: PLC0415
+
+    return progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn(),
+        progress.TransferSpeedColumn(),
+        console=Console(stderr=True),
+    )
 
 
 def _name(work: Work) -> str:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
 from orlop.cli import arguments
 from orlop.cli.errors import DONE, NEGATIVE
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, time_cell
 from orlop.cli.session import session_of
 from orlop.collect.links import Standing
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
     from orlop.inspect.roots import RootRecord
     from orlop.inspect.why import Answer
 
-app = typer.Typer()
+app = Group()
 
 _PATHS: Final = 100
 """So many paths are shown to people, unless they ask for more."""
@@ -36,26 +35,25 @@ LINK_COLUMNS: Final = ("TYPE", "NAMESPACE", "KEY", "BY", "REFERS TO", "AND")
 
 Reference = Annotated[
     str,
-    typer.Argument(
+    Argument(
         metavar="REF",
         help="An image's name, a digest or its beginning, a snapshot's key, a lease, an ingest, "
         "a container, a sandbox; TYPE:NAME; or a path in the content store or in a snapshot.",
     ),
 ]
-Now = Annotated[str | None, typer.Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")]
+Now = Annotated[str | None, Option(metavar="TIME", help="As of when: 2026-01-31T12:00:00Z.")]
 
 
 @app.command()
 def why(
-    context: typer.Context,
+    context: Context,
     reference: Reference,
     now: Now = None,
     limit: Annotated[
         int | None,
-        typer.Option(
-            min=0,
+        Option(
+            minimum=0,
             help="How many paths to show, at most; 0: all. [default: 100; all with --json]",
-            show_default=False,
         ),
     ] = None,
 ) -> int:
@@ -78,11 +76,11 @@ def why(
 
 @app.command()
 def roots(
-    context: typer.Context,
+    context: Context,
     now: Now = None,
     dangling: Annotated[
         bool,
-        typer.Option("--dangling", help="Show the references to what does not exist instead."),
+        Option("--dangling", help="Show the references to what does not exist instead."),
     ] = False,
 ) -> None:
     """List what holds itself: leases, images, ingests, containers, sandboxes, labelled blobs."""
@@ -105,7 +103,7 @@ def roots(
 
 
 @app.command()
-def referrers(context: typer.Context, reference: Reference, now: Now = None) -> int:
+def referrers(context: Context, reference: Reference, now: Now = None) -> int:
     """List who refers to something, whether that holds it or not. Ends with 1 where nobody does."""
     session = session_of(context)
     with session.reading() as database:
@@ -118,10 +116,10 @@ def referrers(context: typer.Context, reference: Reference, now: Now = None) -> 
 
 @app.command()
 def owner(
-    context: typer.Context,
+    context: Context,
     path: Annotated[
         str,
-        typer.Argument(metavar="PATH", help="A path in the content store, or in a snapshot."),
+        Argument(metavar="PATH", help="A path in the content store, or in a snapshot."),
     ],
 ) -> int:
     """Say which records name what lies at a path. Ends with 1 where none does."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model.errors import NotFoundError
@@ -16,18 +15,18 @@ from orlop.model.records import Runtime, Sandbox
 if TYPE_CHECKING:
     from orlop.database import Database
 
-app = typer.Typer(help="Sandboxes: their descriptions.")
+app = Group(help="Sandboxes: their descriptions.")
 
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 
 @app.command()
 def create(
-    context: typer.Context,
-    sandbox_id: Annotated[str, typer.Argument(metavar="ID")],
-    runtime: Annotated[str, typer.Option(help="What will run it.")] = "",
-    sandboxer: Annotated[str, typer.Option(help="What will manage it.")] = "podsandbox",
-    labels: Annotated[list[str] | None, typer.Option("--label", help="key=value")] = None,
+    context: Context,
+    sandbox_id: Annotated[str, Argument(metavar="ID")],
+    runtime: Annotated[str, Option(help="What will run it.")] = "",
+    sandboxer: Annotated[str, Option(help="What will manage it.")] = "podsandbox",
+    labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
 ) -> None:
     """Describe a sandbox."""
     session = session_of(context)
@@ -44,7 +43,7 @@ def create(
 
 
 @app.command()
-def ls(context: typer.Context, filters: Filters = None) -> None:
+def ls(context: Context, filters: Filters = None) -> None:
     """List sandboxes."""
     session = session_of(context)
     found = session.ask(
@@ -70,9 +69,7 @@ def ls(context: typer.Context, filters: Filters = None) -> None:
 
 
 @app.command()
-def inspect(
-    context: typer.Context, sandbox_id: Annotated[str, typer.Argument(metavar="ID")]
-) -> None:
+def inspect(context: Context, sandbox_id: Annotated[str, Argument(metavar="ID")]) -> None:
     """Show a sandbox."""
     session = session_of(context)
 
@@ -88,9 +85,9 @@ def inspect(
 
 @app.command()
 def label(
-    context: typer.Context,
-    sandbox_id: Annotated[str, typer.Argument(metavar="ID")],
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    context: Context,
+    sandbox_id: Annotated[str, Argument(metavar="ID")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
 ) -> None:
     """Set or remove labels of a sandbox."""
     session = session_of(context)
@@ -104,7 +101,7 @@ def label(
 
 
 @app.command()
-def rm(context: typer.Context, ids: Annotated[list[str], typer.Argument(metavar="ID...")]) -> None:
+def rm(context: Context, ids: Annotated[list[str], Argument(metavar="ID...")]) -> None:
     """Remove sandboxes."""
     session = session_of(context)
     with session.writing() as database:

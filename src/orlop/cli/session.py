@@ -14,8 +14,7 @@ from orlop.model.errors import InvalidArgumentError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import typer
-
+    from orlop.cli.parser import Context
     from orlop.database import Database
     from orlop.namespace import Namespace
 
@@ -149,9 +148,8 @@ def require_metadata(database: Database) -> None:
     database.read(lambda transaction: opening.require_metadata(transaction, database.path))
 
 
-def session_of(context: typer.Context) -> Session:
+def session_of(context: Context) -> Session:
     """Return the session that the shared options have made."""
-    session = context.find_object(Session)
-    if session is None:
-        raise RuntimeError("a command ran without the options that all share")
-    return session
+    if not isinstance(context.obj, Session):
+        raise TypeError("a command ran without the options that all share")
+    return context.obj

@@ -6,10 +6,9 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from orlop.cli import arguments
 from orlop.cli.output import human_size, printable
+from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell
 from orlop.cli.session import session_of
 from orlop.model.errors import InvalidArgumentError, NotFoundError
@@ -24,16 +23,16 @@ if TYPE_CHECKING:
     from orlop.namespace import Namespace
     from orlop.stores.snapshots import SnapshotStore
 
-app = typer.Typer(help="Snapshots: layers of file systems.")
+app = Group(help="Snapshots: layers of file systems.")
 
 Snapshotter = Annotated[
     str | None,
-    typer.Option(
+    Option(
         help="native or overlayfs. Listings show all; else $CONTAINERD_SNAPSHOTTER, else native."
     ),
 ]
-Labels = Annotated[list[str] | None, typer.Option("--label", help="key=value")]
-Filters = Annotated[list[str] | None, typer.Argument(help="Filters; one of them must match.")]
+Labels = Annotated[list[str] | None, Option("--label", help="key=value")]
+Filters = Annotated[list[str] | None, Argument(help="Filters; one of them must match.")]
 
 
 def _chosen(snapshotter: str | None) -> str:
@@ -83,7 +82,7 @@ def _holders(namespace: Namespace, snapshotter: str | None, key: str) -> list[st
 
 
 @app.command()
-def ls(context: typer.Context, snapshotter: Snapshotter = None, filters: Filters = None) -> None:
+def ls(context: Context, snapshotter: Snapshotter = None, filters: Filters = None) -> None:
     """List snapshots."""
     session = session_of(context)
     found = session.ask(lambda database: list(_walk(session, database, snapshotter, filters or ())))
@@ -106,7 +105,7 @@ def ls(context: typer.Context, snapshotter: Snapshotter = None, filters: Filters
 
 
 @app.command()
-def tree(context: typer.Context, snapshotter: Snapshotter = None) -> None:
+def tree(context: Context, snapshotter: Snapshotter = None) -> None:
     """Show which snapshots stand on which."""
     session = session_of(context)
     found = session.ask(lambda database: list(_walk(session, database, snapshotter)))
@@ -149,7 +148,7 @@ def _drawn(children: dict[str, list[SnapshotInfo]]) -> Iterator[str]:
 
 
 def _made(
-    context: typer.Context,
+    context: Context,
     snapshotter: str | None,
     make: Callable[[SnapshotStore], tuple[Mount, ...]],
 ) -> None:
@@ -171,9 +170,9 @@ def _command(mount: Mount) -> str:
 
 @app.command()
 def prepare(
-    context: typer.Context,
+    context: Context,
     key: str,
-    parent: Annotated[str, typer.Argument(help="What to stand on; nothing where not given.")] = "",
+    parent: Annotated[str, Argument(help="What to stand on; nothing where not given.")] = "",
     snapshotter: Snapshotter = None,
     labels: Labels = None,
 ) -> None:
@@ -184,7 +183,7 @@ def prepare(
 
 @app.command()
 def view(
-    context: typer.Context,
+    context: Context,
     key: str,
     parent: str,
     snapshotter: Snapshotter = None,
@@ -197,7 +196,7 @@ def view(
 
 @app.command()
 def commit(
-    context: typer.Context,
+    context: Context,
     name: str,
     key: str,
     snapshotter: Snapshotter = None,
@@ -212,7 +211,7 @@ def commit(
 
 
 @app.command()
-def mounts(context: typer.Context, key: str, snapshotter: Snapshotter = None) -> None:
+def mounts(context: Context, key: str, snapshotter: Snapshotter = None) -> None:
     """Say how to mount a snapshot."""
     session = session_of(context)
     session.require_root("mounting a snapshot")
@@ -226,8 +225,8 @@ def mounts(context: typer.Context, key: str, snapshotter: Snapshotter = None) ->
 
 @app.command()
 def usage(
-    context: typer.Context,
-    keys: Annotated[list[str] | None, typer.Argument(help="Which; all where none.")] = None,
+    context: Context,
+    keys: Annotated[list[str] | None, Argument(help="Which; all where none.")] = None,
     snapshotter: Snapshotter = None,
 ) -> None:
     """Show what snapshots take on disk beyond their parents."""
@@ -279,9 +278,9 @@ def _usages(
 
 @app.command()
 def label(
-    context: typer.Context,
+    context: Context,
     key: str,
-    labels: Annotated[list[str], typer.Argument(help="key=value; key= removes one.")],
+    labels: Annotated[list[str], Argument(help="key=value; key= removes one.")],
     snapshotter: Snapshotter = None,
 ) -> None:
     """Set or remove labels of a snapshot."""
@@ -298,8 +297,8 @@ def label(
 
 @app.command()
 def rm(
-    context: typer.Context,
-    keys: Annotated[list[str], typer.Argument(help="The snapshots, children first.")],
+    context: Context,
+    keys: Annotated[list[str], Argument(help="The snapshots, children first.")],
     snapshotter: Snapshotter = None,
 ) -> None:
     """Remove snapshots. Their files go with the next collection."""
