@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.dirt import CONTENT_BACKEND
+from orlop.model.backends import snapshot_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +83,7 @@ class RootLayout:
     def numbered_directory(self, snapshotter: str) -> Path | None:
         """Return the directory of a snapshot, if a snapshotter has any."""
         found = _entries(self.backend(snapshotter) / "snapshots")
-        numbered = (path for path in found if path.name.removeprefix("rm-").isdecimal())
+        numbered = (path for path in found if snapshot_number(path.name))
         return next(numbered, None)
 
     def has_data(self, name: str) -> bool:

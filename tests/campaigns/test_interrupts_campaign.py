@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from architecture.house import REPOSITORY
 from campaigns import interrupt_storm, interrupt_worker
 from campaigns.interrupt_points import CALLS, LINES
 from campaigns.seeds import seeds
@@ -47,8 +46,6 @@ TRIES: Final = 150
 
 WAIT_SECONDS_MAX: Final = 900
 
-ACCELERATED: Final = REPOSITORY / ".venv-accelerated" / "bin" / "python"
-
 POINTS: Final = [
     pytest.param(operation, kind, seed, id=f"{operation}-{kind}-{seed}")
     for operation, step in STEPS.items()
@@ -65,13 +62,12 @@ def root(tmp_path: Path) -> Iterator[Path]:
         yield Path(one, "root")
 
 
-def run(program: Path, *arguments: object, python: Path = Path(sys.executable)) -> str:
-    """Run a program of this folder, with the modules that this process has or its own."""
+def run(program: Path, *arguments: object) -> str:
+    """Run a program of this folder, with the modules that this process has."""
     tests = str(Path(__file__).resolve().parents[1])
-    is_other = python != Path(sys.executable)
     done = subprocess.run(
-        [python, program, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([tests, *([] if is_other else sys.path)])},
+        [sys.executable, program, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([tests, *sys.path])},
         capture_output=True,
         text=True,
         timeout=WAIT_SECONDS_MAX,
@@ -82,6 +78,7 @@ def run(program: Path, *arguments: object, python: Path = Path(sys.executable)) 
     return done.stdout
 
 
+@pytest.mark.interpreted("compiled lines cannot be traced")
 @pytest.mark.parametrize(("operation", "kind", "seed_number"), POINTS)
 def test_an_exception_at_a_point_leaves_nothing_locked_and_loses_nothing(
     root: Path, operation: str, kind: str, seed_number: int, tally: Tally
@@ -100,21 +97,10 @@ def test_an_exception_at_a_point_leaves_nothing_locked_and_loses_nothing(
 
 
 @pytest.mark.parametrize("operations", [(), ("update",)], ids=["several", "updates"])
-@pytest.mark.parametrize("build", ["this", "accelerated"])
 @pytest.mark.parametrize("seed_number", seeds(short=1, long=70))
 def test_signals_at_any_moment_leave_nothing_locked_and_lose_nothing(
-    root: Path, build: str, operations: tuple[str, ...], seed_number: int, tally: Tally
+    root: Path, operations: tuple[str, ...], seed_number: int, tally: Tally
 ) -> None:
-    python = Path(sys.executable) if build == "this" else ACCELERATED
-    if not python.exists():
-        pytest.skip("there is no accelerator: make accelerate")
-    said = run(
-        Path(interrupt_storm.__file__),
-        root,
-        seed_number,
-        TRIES,
-        *operations,
-        python=python,
-    )
+    said = run(Path(interrupt_storm.__file__), root, seed_number, TRIES, *operations)
     (tried,) = re.findall(r"TRIED (\d+) of [1-9]", said)
-    tally.add(f"signals taken ({build})", int(tried))
+    tally.add("signals taken", int(tried))

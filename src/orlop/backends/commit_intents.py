@@ -16,8 +16,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orlop.backends import files
-from orlop.model.backends import PendingCommit
+from orlop.backends.small_files import write_small
+from orlop.model.backends import ORLOP_DIRECTORY, PendingCommit
 from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
 
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
     from orlop.kv import Tree
 
-FOLDER: Final = ".orlop"
 _COMMITS: Final = "commits"
 _SUFFIX: Final = ".json"
-_FOLDER_MODE: Final = 0o700
-_FILE_MODE: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +52,8 @@ class CommitIntents:
     """The commits of one snapshotter that are noted. Every thread may use it."""
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / FOLDER / _COMMITS
+        self._folder = root / ORLOP_DIRECTORY / _COMMITS
         self._mutex = Mutex()
-        self._is_made = False
 
     def write(self, intent: CommitIntent) -> None:
         """Note a commit, durably; an earlier note on the same snapshot is replaced.
@@ -65,9 +61,6 @@ class CommitIntents:
         Raises:
             OSError: it could not be stored.
         """
-        if not self._is_made:
-            files.make_directories(self._folder, _FOLDER_MODE)
-            self._is_made = True
         stored = {
             "key": intent.pending.key,
             "name": intent.pending.name,
@@ -75,14 +68,9 @@ class CommitIntents:
             "labels": dict(intent.labels),
             "parent": intent.parent,
         }
-        with self._mutex, files.directory(self._folder) as descriptor:
-            files.write_atomically(
-                f"{intent.pending.number}{_SUFFIX}",
-                json.dumps(stored, indent=1).encode(),
-                dir_fd=descriptor,
-                mode=_FILE_MODE,
-            )
-            os.fsync(descriptor)
+        name = f"{intent.pending.number}{_SUFFIX}"
+        with self._mutex:
+            write_small(self._folder, name, json.dumps(stored, indent=1).encode())
 
     def read(self, number: str) -> CommitIntent | None:
         """Return what is noted on the snapshot with that id, `None` where nothing is.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
 from orlop.backends.removal import remove_tree
+from orlop.model.backends import REMOVED_PREFIX, snapshot_number
 from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _NEW: Final = "new-"
-_REMOVED: Final = "rm-"
 _MODE: Final = 0o700
 
 
@@ -57,7 +57,7 @@ class SnapshotDirectories:
 
     def is_free(self, number: str) -> bool:
         """Tell whether nothing has that number: what an update that failed has left keeps it."""
-        for name in (number, f"{_REMOVED}{number}"):
+        for name in (number, f"{REMOVED_PREFIX}{number}"):
             if os.path.lexists(f"{self._path}/{name}"):
                 return False
         return True
@@ -70,7 +70,7 @@ class SnapshotDirectories:
     def take_away(self, number: str) -> None:
         """Take the number from a directory whose snapshot is durably removed."""
         with contextlib.suppress(FileNotFoundError):  # a view may have none
-            (self._path / number).rename(self._path / f"{_REMOVED}{number}")
+            (self._path / number).rename(self._path / f"{REMOVED_PREFIX}{number}")
 
     def remove(self, number: str) -> None:
         """Delete the directory of a snapshot that is durably removed.
@@ -78,7 +78,7 @@ class SnapshotDirectories:
         Raises:
             OSError: it is left to the cleanup.
         """
-        removed = f"{_REMOVED}{number}"
+        removed = f"{REMOVED_PREFIX}{number}"
         with self.claim(removed):
             self.take_away(number)
             remove_tree(self._path / removed)
@@ -99,7 +99,7 @@ class SnapshotDirectories:
         known = set(numbers())
         unnamed = []
         for name in sorted(unclaimed - known):
-            number = name.removeprefix(_REMOVED)
+            number = snapshot_number(name) or name
             if number not in known or number in names:
                 unnamed.append(self._path / name)
         return unnamed
@@ -110,11 +110,11 @@ class SnapshotDirectories:
         containerd renames before it commits, and may die between the two.
         """
         names = self.names()
-        if not any(name.startswith(_REMOVED) for name in names):
+        if not any(name.startswith(REMOVED_PREFIX) for name in names):
             return
         for number in set(numbers()) - names:
-            if f"{_REMOVED}{number}" in names:
-                (self._path / f"{_REMOVED}{number}").rename(self._path / number)
+            if f"{REMOVED_PREFIX}{number}" in names:
+                (self._path / f"{REMOVED_PREFIX}{number}").rename(self._path / number)
 
     def delete(self, path: Path) -> None:
         """Delete a directory that nothing needs, unless somebody else is at it.

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.named import FILES, LEFTOVER, Datum
+from orlop.model.backends import snapshot_number
 from orlop.model.records import SnapshotKind
 from orlop.schema import namespaces, snapshots
 from orlop.stores import pending_commits
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from orlop.model.records import SnapshotInfo
 
 _SHOWN: Final = 3
-_REMOVED: Final = "rm-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def find_uncertain(
     found = Uncertain(snapshotter)
     unnamed = list(unnamed)
     infos = [present[one.name] for one in unnamed if one.kind == FILES and one.name in present]
-    numbered = {one for one in unnamed if one.kind == LEFTOVER and _is_numbered(one.name)}
+    numbered = {one for one in unnamed if one.kind == LEFTOVER and snapshot_number(one.name)}
     for missing in _missing(transaction, snapshotter, present):
         if Datum(FILES, missing.backend_name, snapshotter) in known:
             continue
@@ -159,7 +159,3 @@ def _split(backend_name: str) -> tuple[str, int]:
     namespace, _, rest = backend_name.partition("/")
     number = rest.partition("/")[0]
     return namespace, int(number) if number.isdecimal() else 0
-
-
-def _is_numbered(name: str) -> bool:
-    return name.removeprefix(_REMOVED).isdecimal()

@@ -9,13 +9,12 @@ only when a person says so. Time plays no part.
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
-from orlop.backends import files
+from orlop.backends.small_files import write_small
 from orlop.collect.named import Datum
 from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from orlop.safety.write_session import WriteSession
 
 _FILE: Final = "quarantine.json"
-_FOLDER_MODE: Final = 0o700
-_MODE: Final = 0o600
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,12 +217,9 @@ class Quarantine:
     def _write(self, listed: dict[Datum, SetAside]) -> None:
         if self._folder is None:
             return
-        files.make_directories(self._folder, _FOLDER_MODE)
         entries = [listed[datum].as_json() for datum in sorted(listed)]
         text = json.dumps({"set_aside": entries}, indent=1) + "\n"
-        with files.directory(self._folder) as descriptor:
-            files.write_atomically(_FILE, text.encode(), dir_fd=descriptor, mode=_MODE)
-            os.fsync(descriptor)
+        write_small(self._folder, _FILE, text.encode())
 
 
 def _read(entry: dict[str, object]) -> SetAside:

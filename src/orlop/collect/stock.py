@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.collect.missing import Uncertain, find_uncertain
@@ -17,6 +17,7 @@ from orlop.collect.named import (
     read_named_snapshots,
     suspect_of,
 )
+from orlop.model.backends import snapshot_number
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from orlop.model.records import SnapshotInfo
     from orlop.safety.suspects import Suspect
     from orlop.stores.claims import Claims
-
-_REMOVED: Final = "rm-"
-"""Begins the name of the directory of a snapshot that was removed."""
 
 _logger = logging.getLogger(__name__)
 
@@ -165,8 +163,9 @@ class SnapshotStock:
         A snapshot changes its key when it is committed, and its directory is renamed when it is
         removed.
         """
-        directory = datum.name.removeprefix(_REMOVED)
-        if datum.kind != LEFTOVER:
+        if datum.kind == LEFTOVER:
+            directory = snapshot_number(datum.name) or datum.name
+        else:
             directory = self._numbers.get(datum.name, "")
         own = suspect_of(datum)
         return (own, (LEFTOVER, directory)) if directory else (own,)

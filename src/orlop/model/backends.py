@@ -10,12 +10,24 @@ Source: github.com/containerd/containerd, core/content and core/snapshots.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from orlop.model.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
+
+ORLOP_DIRECTORY: Final = ".orlop"
+"""In the directory of a backend: files of Orlop, which containerd does not look at."""
+
+REMOVED_PREFIX: Final = "rm-"
+"""Begins the name of the directory of a removed snapshot; its number follows."""
+
+
+def snapshot_number(directory: str) -> str:
+    """Return the number in the name of a snapshot's directory; empty if there is none."""
+    number = directory.removeprefix(REMOVED_PREFIX)
+    return number if number.isdecimal() else ""
 
 
 class BackendWriter(Protocol):

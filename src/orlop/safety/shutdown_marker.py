@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from orlop.safety.small_files import read_small, write_small
+from orlop.backends.small_files import read_small, write_small
 
 MARKER: Final = "period.json"
 

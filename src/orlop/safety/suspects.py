@@ -12,9 +12,9 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
+from orlop.backends.small_files import write_small
+from orlop.model.backends import ORLOP_DIRECTORY
 from orlop.model.errors import DataLossError
-from orlop.safety.small_files import write_small
-from orlop.safety.witness import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +37,7 @@ def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
         DataLossError: the list is missing, or damaged.
         OSError: it cannot be read.
     """
-    path = backend / DIRECTORY / SUSPECTS
+    path = backend / ORLOP_DIRECTORY / SUSPECTS
     try:
         found = json.loads(path.read_bytes())["suspects"]
         return frozenset((str(kind), str(name)) for kind, name in found)
@@ -52,7 +52,7 @@ def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
 def read_reason(backend: Path) -> str:
     """Return why the suspects of a backend were listed; empty if that is not known."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((backend / DIRECTORY / SUSPECTS).read_bytes())["why"])
+        return str(json.loads((backend / ORLOP_DIRECTORY / SUSPECTS).read_bytes())["why"])
     return ""
 
 
@@ -63,7 +63,7 @@ def write_suspects(backend: Path, suspects: Iterable[Suspect], *, why: str, sinc
         OSError: it cannot be written.
     """
     document = {"why": why, "since": since, "suspects": sorted(suspects)}
-    write_small(backend / DIRECTORY, SUSPECTS, f"{json.dumps(document)}\n".encode())
+    write_small(backend / ORLOP_DIRECTORY, SUSPECTS, f"{json.dumps(document)}\n".encode())
 
 
 def remove_suspects(backend: Path) -> None:
@@ -72,7 +72,10 @@ def remove_suspects(backend: Path) -> None:
     Raises:
         OSError: it cannot be deleted.
     """
-    with contextlib.suppress(FileNotFoundError), files.directory(backend / DIRECTORY) as directory:
+    with (
+        contextlib.suppress(FileNotFoundError),
+        files.directory(backend / ORLOP_DIRECTORY) as directory,
+    ):
         os.unlink(SUSPECTS, dir_fd=directory)
         os.fsync(directory)
 

@@ -18,14 +18,14 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.safety.small_files import read_small, write_small
+from orlop.backends.small_files import read_small, write_small
+from orlop.model.backends import ORLOP_DIRECTORY
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.kv import FileState
 
-DIRECTORY: Final = ".orlop"
 WITNESS: Final = "witness.json"
 
 NO_STAMP: Final = "0" * 32
@@ -86,7 +86,7 @@ class Witness:
     @classmethod
     def read(cls, backend: Path) -> Witness | None:
         """Return the witness of a backend; `None` if there is none, or it is damaged."""
-        data = read_small(backend / DIRECTORY / WITNESS)
+        data = read_small(backend / ORLOP_DIRECTORY / WITNESS)
         if data is None:
             return None
         try:
@@ -109,7 +109,7 @@ class Witness:
                 has_suspects=found["has_suspects"] is not False,
             )
         except (ValueError, KeyError, TypeError) as error:
-            _logger.warning("%s counts as missing: %s", backend / DIRECTORY / WITNESS, error)
+            _logger.warning("%s counts as missing: %s", backend / ORLOP_DIRECTORY / WITNESS, error)
             return None
 
     def encode(self) -> bytes:
@@ -149,7 +149,7 @@ class WitnessFile:
             OSError: it cannot be written.
         """
         self.release()
-        directory = self._backend / DIRECTORY
+        directory = self._backend / ORLOP_DIRECTORY
         write_small(directory, WITNESS, witness.encode())
         self.witness = witness
         if witness.is_open:
@@ -173,7 +173,7 @@ class WitnessFile:
         if os.pread(self._descriptor, len(expected) + 1, 0) != expected:
             return False
         with contextlib.suppress(OSError):
-            named = os.stat(self._backend / DIRECTORY / WITNESS)  # noqa: PTH116 (the pair with fstat)
+            named = os.stat(self._backend / ORLOP_DIRECTORY / WITNESS)  # noqa: PTH116 (the pair with fstat)
             ours = os.fstat(self._descriptor)
             return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
         return False
@@ -181,7 +181,7 @@ class WitnessFile:
     def remove(self) -> None:
         """Delete the file: without one the next session is in doubt."""
         self.release()
-        directory = self._backend / DIRECTORY
+        directory = self._backend / ORLOP_DIRECTORY
         with contextlib.suppress(OSError):
             (directory / WITNESS).unlink(missing_ok=True)
             directory.rmdir()  # unless something else is in it

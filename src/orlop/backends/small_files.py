@@ -33,9 +33,8 @@ def read_small(path: Path) -> bytes | None:
 def write_small(directory: Path, name: str, data: bytes) -> None:
     """Replace a file in a directory, durably; the directory is created if it is missing.
 
-    On a full disk the old file is overwritten in place, which needs no space: someone who wants
-    to make some must be able to open the root. A power loss may tear it then, and it counts as
-    missing.
+    On a full disk the old file, if there is one, is overwritten in place, which needs no space:
+    the root must open for a collection that frees some. A power loss may tear it then.
 
     Raises:
         OSError: it cannot be written.
@@ -47,12 +46,17 @@ def write_small(directory: Path, name: str, data: bytes) -> None:
         except OSError as error:
             if error.errno not in _FULL:
                 raise
-            _overwrite(descriptor, name, data)
+            if not _overwrite(descriptor, name, data):
+                raise
         os.fsync(descriptor)
 
 
-def _overwrite(directory: int, name: str, data: bytes) -> None:
-    file = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+def _overwrite(directory: int, name: str, data: bytes) -> bool:
+    """Overwrite a file in place; return whether it exists."""
+    try:
+        file = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+    except FileNotFoundError:
+        return False
     try:
         if os.pwrite(file, data, 0) < len(data):
             raise OSError(errno.ENOSPC, "no space left", name)
@@ -60,3 +64,4 @@ def _overwrite(directory: int, name: str, data: bytes) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+    return True
