@@ -9,10 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
-from orlop.ambient import Transactions
-from orlop.births import BirthRules, rules_for_file
 from orlop.bolt import compact_if_worth, open_engine, read_file_state
 from orlop.collect import Collector, Domain, Journal, Reports
+from orlop.creation import CreationRules, rules_for_file
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.model.observed_clock import ObservedClock
@@ -25,6 +24,7 @@ from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
+from orlop.transactions import Transactions
 from orlop.write_sessions import proof_carried_over, quarantine, root_files, tracker_of_file
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Database:
         sharing: str = SHARED,
         sync: bool = True,
         tracker: SessionTracker | None = None,
-        births: BirthRules | None = None,
+        rules: CreationRules | None = None,
     ) -> None:
         """Take over an open engine.
 
@@ -74,12 +74,12 @@ class Database:
             sharing: how namespaces share content: `shared` or `isolated`.
             sync: whether commits to the snapshotters' databases wait for the disk.
             tracker: records the session of writing to the root; `None`: this only reads.
-            births: the layout of the root that holds content and snapshots too, and whether
+            rules: the layout of the root that holds content and snapshots too, and whether
                 databases may be made in it; `None`: metadata only.
         """
         self._engine = engine
         self._path = path
-        root = self._root = births.layout.root if births else None
+        root = self._root = rules.layout.root if rules else None
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._sharing = sharing
@@ -101,9 +101,9 @@ class Database:
         )
         self._content: ContentBackend | None = None
         self._snapshotters: dict[str, SnapshotBackend] = {}
-        if births is not None:
+        if rules is not None:
             self._content, self._snapshotters = opening.make_backends(
-                births,
+                rules,
                 open_engine,
                 self._transactions,
                 tracker,
@@ -122,7 +122,7 @@ class Database:
                 snapshotters=self._snapshotters,
                 snapshot_claims=self.snapshot_claims,
                 quarantine=quarantine(
-                    births.layout if births else None, tracker, self._clock, read_file_state
+                    rules.layout if rules else None, tracker, self._clock, read_file_state
                 ),
                 journal=Journal(path.parent / opening.JOURNAL) if root else None,
             )
@@ -158,7 +158,7 @@ class Database:
             force=force,
             sync=sync,
             follower=tracker.follower(METADATA) if tracker else None,
-            births=rules_for_file(file),
+            rules=rules_for_file(file),
         )
         return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
 
@@ -379,16 +379,16 @@ def open_database(
         PermissionDeniedError: the system does not let us.
     """
     check_sharing(sharing)
-    births = BirthRules(opening.layout_of(root), begin_anew)
+    rules = CreationRules(opening.layout_of(root), begin_anew)
     may_create = create and not read_only
     tracker = None
     if not read_only:
-        tracker = SessionTracker(root_files(births.layout, read_file_state))
+        tracker = SessionTracker(root_files(rules.layout, read_file_state))
     if may_create:
-        opening.make_layout(births.layout)
+        opening.make_layout(rules.layout)
     engine = opening.open_metadata(
         open_engine,
-        births.layout.metadata_file,
+        rules.layout.metadata_file,
         read_only=read_only,
         create=may_create,
         timeout=timeout,
@@ -397,18 +397,18 @@ def open_database(
         sync=sync,
         compact=partial(compact_if_worth, under_lock=_proof_carried_over) if compact else None,
         follower=tracker.follower(METADATA) if tracker else None,
-        births=births,
+        rules=rules,
     )
     with opening.closed_on_failure(engine):
         if tracker is not None:
-            opening.begin_metastores_anew(births, open_engine, tracker)
+            opening.begin_metastores_anew(rules, open_engine, tracker)
         return Database(
             engine,
-            births.layout.metadata_file,
+            rules.layout.metadata_file,
             clock=clock,
             timeout=timeout,
             sharing=sharing,
             sync=sync,
             tracker=tracker,
-            births=births,
+            rules=rules,
         )

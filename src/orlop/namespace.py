@@ -28,9 +28,9 @@ from orlop.stores.snapshots import SnapshotStore
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from orlop.ambient import Transactions
     from orlop.database import Database
     from orlop.model.records import Lease
+    from orlop.transactions import Transactions
 
 _DEFAULT_LEASE: Final = timedelta(hours=24)
 _RENEWALS_A_LEASE: Final = 3

@@ -1,7 +1,8 @@
-"""The transaction that is open in a context, and whether the block is still there that it is for.
+"""The transaction that is open in a context, and whether its block still runs.
 
-It belongs to the thread, the task and the process that began it and is refused elsewhere: tasks
-(and in newer Pythons threads) inherit context variables, and a forked process inherits everything.
+A transaction belongs to the thread, the task and the process that began it and is refused in any
+other: tasks (and in newer Pythons threads) inherit context variables, and a forked process
+inherits everything.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ class OpenTransaction:
     """A transaction that is open in a context while a block runs.
 
     Attributes:
-        owner: the transactions that it is one of.
+        owner: the `Transactions` that opened it.
         transaction: the transaction of the engine.
-        update: what it changes; `None`: it reads.
+        update: the update; `None`: it is a view.
         block: the block that it is open for; `None`: a single read.
-        outer: what was open in this context before.
-        home: where it was begun.
-        doom: what left an inner block half-way.
-        inner: how many inner blocks have begun that have not ended.
-        ended: whether the way out of its block was begun.
-        is_left_to_next: whether its changes need not be durable at its end.
+        outer: the transaction that was open in this context before.
+        home: the process, thread and task that began it.
+        doom: the exception that left an inner block half-way.
+        inner: the number of inner blocks that have not ended.
+        ended: whether the end of its block has begun.
+        is_left_to_next: whether the next update makes its changes durable.
     """
 
     __slots__ = (
@@ -62,7 +63,7 @@ class OpenTransaction:
         self.update = update
         self.block = None if block is None else weakref.ref(block)
         self.outer = _open.get()
-        self.home = whereabouts()
+        self.home = execution_context()
         self.doom: BaseException | None = None
         self.inner = 0
         self.ended = False
@@ -70,23 +71,23 @@ class OpenTransaction:
 
     @property
     def is_left(self) -> bool:
-        """Whether the way out of its block was begun, or the block is gone without it."""
+        """Whether the end of its block has begun, or the block is gone without one."""
         return self.ended or self.is_abandoned
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether its block is gone, so that nobody else will end this."""
+        """Whether its block is gone without having ended it."""
         if self.block is None:
             return False
         block = self.block()
         return block is None or block.is_left
 
     def begin(self) -> None:
-        """Let the context have this."""
+        """Make this the open transaction of the context."""
         _open.set(self)
 
     def end(self) -> None:
-        """Let the context be what it was before."""
+        """Restore the transaction that was open in the context before."""
         self.ended = True
         if _open.get() is self:
             _open.set(self.outer)
@@ -96,17 +97,17 @@ _open: ContextVar[OpenTransaction | None] = ContextVar("orlop_transaction", defa
 
 
 def innermost() -> OpenTransaction | None:
-    """Return what was begun last in this context; it may have ended."""
+    """Return the transaction begun last in this context; it may have ended."""
     return _open.get()
 
 
-def whereabouts() -> tuple[int, int, int | None]:
-    """Return which process, thread and asyncio task this is."""
+def execution_context() -> tuple[int, int, int | None]:
+    """Return the process, the thread and the asyncio task of the caller."""
     return os.getpid(), threading.get_ident(), _task()
 
 
 def _task() -> int | None:
-    # Where nobody has imported asyncio there is no task; to import it here would cost time.
+    # Without asyncio there is no task, and importing it takes long.
     asyncio = sys.modules.get("asyncio")
     if asyncio is None:
         return None
@@ -117,8 +118,8 @@ def _task() -> int | None:
     return None if task is None else id(task)
 
 
-def used_elsewhere() -> FailedPreconditionError:
-    """Return what refuses a transaction that is open here, and belongs elsewhere."""
+def wrong_context_error() -> FailedPreconditionError:
+    """Return the error for a transaction that is used outside the context that began it."""
     return FailedPreconditionError(
         "a transaction belongs to the thread, task and process that began it, and is open in "
         "this context from another one: run this outside of its block, or in an empty context"

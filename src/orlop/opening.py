@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 from orlop.backends.content import LocalContent
 from orlop.backends.native import NativeSnapshotter
 from orlop.backends.overlay import OverlaySnapshotter
-from orlop.births import BirthRules, lost_database
 from orlop.collect.dirt import CONTENT_BACKEND
+from orlop.creation import CreationRules, lost_database
 from orlop.kv import EngineError
 from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.model.errors import (
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
-    from orlop.ambient import Transactions
     from orlop.database import Database
     from orlop.kv import Engine, Follower, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.safety.write_session import SessionTracker
+    from orlop.transactions import Transactions
 
 SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
@@ -70,7 +70,7 @@ class EngineOpener(Protocol):
         mode: int,
         sync: bool,
         follower: Follower | None,
-        before_birth: Callable[[], None] | None,
+        before_create: Callable[[], None] | None,
     ) -> Engine:
         """Open the file at `path`."""
 
@@ -133,7 +133,7 @@ def make_layout(layout: RootLayout) -> None:
 
 
 def make_backends(
-    births: BirthRules,
+    rules: CreationRules,
     open_engine: EngineOpener,
     transactions: Transactions,
     tracker: SessionTracker | None,
@@ -145,7 +145,7 @@ def make_backends(
     """Return what keeps content and snapshots in a root.
 
     Args:
-        births: the layout of the root, and whether databases of snapshotters may be made in it.
+        rules: the layout of the root, and whether databases of snapshotters may be made in it.
         open_engine: opens the databases of snapshotters.
         transactions: those of `meta.db`.
         tracker: follows these databases; `None`: nobody does.
@@ -164,11 +164,11 @@ def make_backends(
             mode=METASTORE_MODE,
             sync=sync,
             follower=tracker.follower(name) if tracker else None,
-            before_birth=lambda: births.check_metastore(name, transactions),
+            before_create=lambda: rules.check_metastore(name, transactions),
         )
 
     clock = transactions.clock
-    layout = births.layout
+    layout = rules.layout
     content = LocalContent(layout.backend(CONTENT_BACKEND), clock=clock)
     return content, {
         name: snapshotter(layout.backend(name), open_, clock=clock)
@@ -177,14 +177,14 @@ def make_backends(
 
 
 def begin_metastores_anew(
-    births: BirthRules, open_engine: EngineOpener, tracker: SessionTracker
+    rules: CreationRules, open_engine: EngineOpener, tracker: SessionTracker
 ) -> None:
     """Make the databases of the snapshotters that have lost theirs, if the caller asks for it.
 
     Raises: as `refusals`.
     """
-    for name in births.lost_metastores() if births.begin_anew else ():
-        path = births.layout.metastore_file(name)
+    for name in rules.lost_metastores() if rules.begin_anew else ():
+        path = rules.layout.metastore_file(name)
         with refusals(path):
             open_engine(
                 path,
@@ -194,7 +194,7 @@ def begin_metastores_anew(
                 mode=METASTORE_MODE,
                 sync=True,
                 follower=tracker.follower(name),
-                before_birth=None,
+                before_create=None,
             ).close()
 
 
@@ -210,12 +210,12 @@ def open_metadata(
     sync: bool,
     compact: Callable[..., object] | None = None,
     follower: Follower | None = None,
-    births: BirthRules | None = None,
+    rules: CreationRules | None = None,
 ) -> Engine:
     """Open the file of the metadata, and see to it that its schema may be worked on.
 
     First `compact` is called, if there is one: it makes the file smaller where that is worth it.
-    `births` say whether a file may be made; `None`: wherever there is none.
+    `rules` say whether a file may be made; `None`: wherever there is none.
 
     Raises: as `refusals` and `settle_schema`.
     """
@@ -230,7 +230,7 @@ def open_metadata(
             mode=FILE_MODE,
             sync=sync,
             follower=follower,
-            before_birth=births.check_metadata if births else None,
+            before_create=rules.check_metadata if rules else None,
         )
         with closed_on_failure(engine):
             settle_schema(engine, path, migrate=migrate, force=force)

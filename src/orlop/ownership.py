@@ -1,10 +1,10 @@
-"""Locks and files that end with what has them, at whatever instruction an exception arrives.
+"""Locks and files with an owner: they are released when the owner is gone.
 
-A handler of signals may raise between any two instructions: after a lock was acquired and
-before the block begins that would release it, or before the first instruction of `__exit__`.
-So what has a lock is known, and whoever waits asks whether it still is what it was: a
-`Mutex` belongs to the call that entered its block, a `Turn` to an object, a `Hold` to the
-`with` statement around it. What is gone is passed over.
+A signal handler may raise between any two instructions: after a lock was acquired and before the
+`try` block that would release it, or before the first instruction of `__exit__`. So each lock
+records its owner, and a waiting thread checks whether that owner still exists: a `Mutex` is owned
+by the running call that entered its block, a `Turn` by an object (its `Ticket`), a `Hold` by the
+`with` statement around it. A lock whose owner is gone counts as released.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ _GENERATORS: Final = (
 )
 
 _POLL_SECONDS: Final = 0.02
-"""How long one waits before looking whether what has the lock is gone."""
+"""How long a thread waits between two checks whether the owner of a lock is gone."""
 
 _LOOK_SECONDS: Final = 1.0
-"""How long one sleeps at most who waits for what wakes it in any case."""
+"""How long a thread sleeps at most where it is woken in nearly every case."""
 
 _SEARCH_SECONDS: Final = 2.0
-"""How long one waits for another thread before looking for it among what Python may collect."""
+"""How long a thread waits for another one before it runs Python's garbage collector."""
 
 
 class ReentryError(RuntimeError):
-    """A handler of signals has called what it has interrupted, and would wait for itself."""
+    """A signal handler called the function that it had interrupted, and would deadlock."""
 
 
 def is_running(frame: FrameType) -> bool:
-    """Return whether a call has not ended yet, in whatever thread; of one that has, forget all.
+    """Return whether a call has not ended yet, in any thread; clear the frame of one that has.
 
-    A generator counts as running. (To walk over the stack of another thread is not safe: Python
-    3.11 may collect garbage amid a step, and let that thread go on.)
+    A generator counts as running. (Walking the stack of another thread is not safe: Python 3.11
+    may collect garbage between two steps, and let that thread run.)
     """
     if frame.f_code.co_flags & _GENERATORS:
         return True
@@ -62,7 +62,7 @@ def is_running(frame: FrameType) -> bool:
 
 
 def is_below(top: FrameType | None, frame: FrameType) -> bool:
-    """Return whether a call of this thread is among those that led to another one."""
+    """Return whether `frame` is `top` or one of its callers. Only for stacks of this thread."""
     while top is not None:
         if top is frame:
             return True
@@ -71,15 +71,15 @@ def is_below(top: FrameType | None, frame: FrameType) -> bool:
 
 
 class Mutex:
-    """A lock for a block of a function; it belongs to the running call of that function.
+    """A lock for a block of a function, owned by the running call of that function.
 
-    Whoever comes first goes first. It cannot be entered twice, and not around a `yield`.
+    First come, first served. It is not reentrant, and no `yield` may be inside the block.
     """
 
     __slots__ = ("_callers", "_wakers")
 
     def __init__(self) -> None:
-        # The first has it, the others wait. To append, to remove and to look are one step each.
+        # The first owns the lock, the rest wait. Each access is one atomic step of the list.
         self._callers: list[FrameType] = []
         self._wakers: dict[FrameType, threading.Lock] = {}
 
@@ -97,7 +97,7 @@ class Mutex:
 
     @property
     def is_locked(self) -> bool:
-        """Whether anybody has it, or is on the way to it."""
+        """Whether a call owns it or waits for it."""
         return bool(self._callers)
 
     def _wait(self, caller: FrameType) -> None:
@@ -114,46 +114,43 @@ class Mutex:
             self._wakers.pop(caller, None)
 
     def _pass_over(self, caller: FrameType) -> None:
-        """Take out of the way who has this, if that call has ended."""
+        """Remove the owner if its call has ended."""
         first = self._callers[0]
         if not is_running(first):
             _discard(self._callers, first)
             self._wake_first()
         elif first is not caller and is_below(caller, first):
             raise ReentryError(
-                "a handler of signals called what it has interrupted: it cannot wait for itself. "
-                "Let the handler raise or set a flag, and call from outside of it"
+                "a signal handler called the function that it had interrupted, and would wait for "
+                "itself. Let the handler raise or set a flag, and call from outside of it"
             )
 
     def _wake_first(self) -> None:
-        """Wake the next one; where that is missed, it looks by itself soon."""
+        """Wake the next in line. If that is missed, it finds out at its next poll."""
         try:
             waker = self._wakers.get(self._callers[0])
             if waker is not None and waker.locked():
                 waker.release()
         except (IndexError, RuntimeError):
-            return  # it is gone, or awake
+            return  # it has left the line, or is awake
 
 
 def _discard(entries: list[Any], entry: object) -> None:
     try:
         entries.remove(entry)
     except ValueError:
-        return  # somebody else was faster
+        return  # another thread has removed it
 
 
 class Turn:
-    """A lock that belongs to an object, for as long as that lives.
-
-    Whoever comes first goes first.
-    """
+    """A lock owned by an object, at most for as long as that lives. First come, first served."""
 
     def __init__(self) -> None:
         self._entries: list[weakref.ref[Ticket]] = []
 
     def acquire(self, ticket: Ticket, timeout: float | None) -> bool:
-        """Let a ticket have the turn; return whether it got it within `timeout` seconds."""
-        ticket.handing = [(sys._getframe(1), None)]  # noqa: SLF001 (the call that takes the turn)
+        """Acquire the lock for a ticket; return whether that succeeded within `timeout` seconds."""
+        ticket.handing = [(sys._getframe(1), None)]  # noqa: SLF001 (the call that acquires the lock)
         self._join(ticket)
         if self._entries[0] is ticket.entry:
             return True
@@ -164,7 +161,7 @@ class Turn:
             raise
 
     def release(self, ticket: Ticket) -> None:
-        """Take a ticket out; it need not have the turn."""
+        """Remove a ticket; it need not own the lock."""
         entry, ticket.entry = ticket.entry, None
         if entry is not None:
             _discard(self._entries, entry)
@@ -173,10 +170,10 @@ class Turn:
 
     @property
     def holder(self) -> Ticket | None:
-        """The ticket that has the turn; `None` where none has."""
+        """The ticket that owns the lock; `None` if it is free."""
         while entries := self._entries[:1]:
             ticket = entries[0]()
-            # What was released is gone, though an interrupt may have left it in the line.
+            # An interrupt may have left a released ticket in the line.
             if ticket is not None and ticket.entry is entries[0]:
                 return ticket
             _discard(self._entries, entries[0])
@@ -201,7 +198,7 @@ class Turn:
                 self._join(ticket)
             now = time.monotonic()
             if not is_searched and holder is not None:
-                # What has the turn may be gone, but for a circle of references.
+                # The owner may be garbage that only a reference cycle keeps alive.
                 is_own = holder.thread == ticket.thread
                 is_searched = now > begun + (_POLL_SECONDS if is_own else _SEARCH_SECONDS)
                 if is_searched:
@@ -222,17 +219,18 @@ class Turn:
             try:
                 holder.waker.release()
             except RuntimeError:
-                return  # somebody else was faster
+                return  # another thread has woken it
 
 
 class Ticket:
-    """What has, or waits for, a turn.
+    """An owner of a `Turn`, or one that waits for it.
 
     Attributes:
         thread: the thread that made it.
         entry: its place in the line.
-        waker: is released when it gets its turn.
-        handing: the call that takes the turn, with what it hands on; empty when it has.
+        waker: is released when it acquires the lock.
+        handing: the call that acquires the lock and the result that it returns; empty once the
+            caller has taken that.
     """
 
     def __init__(self) -> None:
@@ -242,25 +240,25 @@ class Ticket:
         self.handing: list[Any] = []
 
     def hand(self, what: object) -> list[Any]:
-        """Prepare to hand on the turn with something: whoever pops the pair has done it."""
+        """Return a list with `what`; the call that pops it has taken the ticket over."""
         self.handing[0] = self.handing[0][0], what
         return self.handing
 
     @property
     def is_abandoned(self) -> bool:
-        """Whether the call that took the turn has ended before it could hand it on."""
+        """Whether the call that acquired the lock has ended before its caller took it over."""
         return any(not is_running(caller) for caller, _ in tuple(self.handing))
 
     def roll_back(self) -> None:
-        """Undo what was done in the turn, which ends."""
+        """Undo the work that was done under the lock, which is released."""
 
 
 class _Leaving:
-    """The way out of a hold. A `with` statement keeps what it gets here until it is left."""
+    """The `__exit__` of a hold: a new object for each `with` statement, which keeps it alive."""
 
     def __get__(self, hold: Hold | None, kind: type[Hold]) -> Callable[..., None]:
         if hold is None:
-            # `ExitStack` asks the class, and keeps the hold itself.
+            # `ExitStack` gets `__exit__` from the class, and keeps the hold itself.
             return _leave
         leaving = partial(_leave, hold)
         hold.statement = weakref.ref(leaving)
@@ -278,11 +276,11 @@ def _leave(
 
 
 class Hold:
-    """Something that is held while a block runs: each object for one block.
+    """A context manager whose end is noticed even if its `__exit__` never runs. For one block.
 
     Attributes:
-        statement: is dead when the `with` statement was left, even if nothing of its way out
-            could run; `None` where there is no such statement.
+        statement: a dead reference once the `with` statement was left, also without `__exit__`;
+            `None` if there is no such statement.
     """
 
     __slots__ = ("__weakref__", "statement")
@@ -294,36 +292,36 @@ class Hold:
 
     @property
     def is_left(self) -> bool:
-        """Whether the block is over. Of a block without a statement only `leave` knows."""
+        """Whether the block was left. Without a `with` statement this is always false."""
         return self.statement is not None and self.statement() is None
 
     def __enter__(self) -> Any:
         raise NotImplementedError
 
     def leave(self, error: BaseException | None) -> None:
-        """Let go of what is held; called when the block ends, by what leaves it or by `None`."""
+        """End the block, with the exception that left it or `None`."""
         raise NotImplementedError
 
 
 class Flag:
-    """Something that happens once, and that threads may wait for."""
+    """An event that is set once, and that threads can wait for."""
 
     __slots__ = ("_wakers", "is_set")
 
     def __init__(self) -> None:
-        """Begin before it has happened."""
+        """Begin unset."""
         self.is_set = False
         self._wakers: list[threading.Lock] = []
 
     def set(self) -> None:
-        """Let it have happened."""
+        """Set it, and wake the threads that wait."""
         self.is_set = True
         wakers, self._wakers = self._wakers, []
         for waker in wakers:
             waker.release()
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Return whether it has happened, after `timeout` seconds at most; `None`: after it has."""
+        """Wait until it is set, for at most `timeout` seconds; return whether it is."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self.is_set:
             left = _LOOK_SECONDS if deadline is None else deadline - time.monotonic()
@@ -332,22 +330,23 @@ class Flag:
             waker = threading.Lock()
             waker.acquire()
             self._wakers.append(waker)
-            if not self.is_set:  # else nobody may see the waker any more
+            if not self.is_set:  # else `set` may have missed the waker
                 waker.acquire(timeout=min(left, _LOOK_SECONDS))
         return self.is_set
 
 
 def start_thread(function: Callable[[], None]) -> None:
-    """Run a function in a thread that dies with the process; it begins, or this raises.
+    """Run a function in a daemon thread.
 
-    `threading.Thread` waits for the beginning: where that is interrupted, it may never come.
+    `threading.Thread.start` waits until the thread has begun; an interrupt of that wait can leave
+    it unknown whether it ever will.
     """
     _thread.start_new_thread(function, ())
 
 
 class OwnedFile(io.FileIO):
-    """An open file, which is closed when nobody has it any more, whatever interrupts its user."""
+    """An open file that is closed when its last reference is gone, without a ResourceWarning."""
 
     def __del__(self) -> None:
-        """Close it; without a warning, since that is what this is for."""
+        """Close it without a warning."""
         self.close()

@@ -31,8 +31,8 @@ FLOORS: tuple[frozenset[str], ...] = (
 
 DATABASE_MODULES = frozenset(
     {
-        "ambient",
-        "births",
+        "transactions",
+        "creation",
         "database",
         "layout",
         "namespace",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.free_search import SearchOptions
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.meta import Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, Branch
 from orlop.bolt.page import decode_bucket, decode_node

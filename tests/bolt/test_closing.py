@@ -14,8 +14,8 @@ from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from kv.bolt_stores import FaultyDisk
 from orlop.bolt import BoltEngine, FileDisk, open_engine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.holders import WriterTicket
+from orlop.bolt.initialization import empty_database
 from orlop.kv import EngineClosedError, EnginePoisonedError
 from orlop.kv.suite.threads import Worker
 

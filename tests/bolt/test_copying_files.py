@@ -13,8 +13,8 @@ from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine, compaction, open_engine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.compaction import compact, copy_bucket
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.lock import writers_of
 from orlop.inspect.bolt import check_file
 from orlop.inspect.bolt.check import check_disk

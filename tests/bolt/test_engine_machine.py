@@ -13,7 +13,7 @@ from bolt.gappy_files import PAGE_BY_PAGE
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:

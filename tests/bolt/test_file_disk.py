@@ -80,7 +80,7 @@ def test_a_system_that_writes_nothing_ends_in_an_error(
         assert contents(reader.root) == {b"v1": {b"key": b"value"}}
 
 
-def test_a_birth_that_was_interrupted_is_begun_again(path: Path) -> None:
+def test_an_interrupted_initialization_is_begun_again(path: Path) -> None:
     # What `grow` leaves when the process ends behind it: zeros of the right length.
     path.write_bytes(bytes(4 * os.sysconf("SC_PAGE_SIZE")))
     engine = open_engine(path)

@@ -6,7 +6,7 @@ import pytest
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.writeout import _roomy
 
 KIB, MIB = 1024, 1024 * 1024

@@ -8,9 +8,9 @@ from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from kv.bolt_stores import FaultyDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.edit import Edit
 from orlop.bolt.group import Groups
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.pager import Pager
 from orlop.bolt.spill import Spill

@@ -9,7 +9,7 @@ import pytest
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import find_unreachable, kept_freelist

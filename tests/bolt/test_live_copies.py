@@ -10,7 +10,7 @@ import pytest
 from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.live_copy import LiveCopy
 from orlop.bolt.meta import newest_meta, read_metas
 from orlop.bolt.reader import ReadingEngine, version_of

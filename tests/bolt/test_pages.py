@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.freelist import Freelist
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.meta import Meta, decode_meta, newest_meta, read_metas
 from orlop.bolt.node import EMPTY_SIZE, Branch, Leaf
 from orlop.bolt.page import (

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.freelist import Freelist
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.pager import Pager
 from orlop.bolt.writeout import _SPARE_PAGES as SPARE_PAGES
 from orlop.bolt.writeout import Layout

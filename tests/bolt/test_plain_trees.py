@@ -11,8 +11,8 @@ from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from campaigns.bombs import bombs
 from orlop.bolt import trees
-from orlop.bolt.birth import empty_database
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.reader import ReadingEngine
 from orlop.inspect.dump import dump
 from orlop.kv import CorruptError, EngineError, NestingTooDeepError

@@ -8,8 +8,8 @@ from bolt.crafted_files import PAGE_SIZE, buckets, crafted, leaf
 from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
 from orlop.bolt.disk import InMemory
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.pager import Pager
 from orlop.bolt.reader import ReadingEngine
 from orlop.kv import CorruptError, StaleReadError

@@ -12,8 +12,8 @@ import pytest
 
 from bolt.simulated_disk import SimulatedDisk
 from campaigns.grouping import flush, gather
-from orlop.bolt.birth import empty_database
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.spill import Spill
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bolt.simulated_disk import SimulatedDisk
-from orlop.bolt.birth import empty_database
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.initialization import empty_database
 from orlop.inspect.bolt.check import check_disk
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import Branch, Leaf, Node
 from orlop.inspect.bolt.check import check_disk
 

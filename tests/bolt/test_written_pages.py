@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
 from orlop.bolt.reader import ReadingEngine
 from orlop.inspect.bolt.check import check_disk

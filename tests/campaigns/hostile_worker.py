@@ -26,7 +26,7 @@ from campaigns.bombs import bombs
 from campaigns.changes import change
 from campaigns.mutations import mutate
 from orlop.bolt import BoltEngine, open_engine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.inspect.bolt import (
     backup,
     check_file,

@@ -19,7 +19,7 @@ from campaigns.disks import LosingDisk
 from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
 from orlop.bolt import BoltEngine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.inspect.bolt.check import check_disk
 from orlop.kv import EnginePoisonedError
 from real.scripts import Contents

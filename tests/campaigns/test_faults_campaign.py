@@ -18,7 +18,7 @@ from campaigns.faulty_calls import FAULTS, Fault, FaultyCalls
 from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
 from orlop.bolt import BoltEngine, FileDisk, disk
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.reader import ReadingEngine
 from orlop.inspect.bolt import check_file
 from orlop.kv import EnginePoisonedError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine, open_engine
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.limits import KEY_SIZE_MAX, NESTING_MAX, VALUE_SIZE_MAX
 from orlop.bolt.reader import ReadingEngine
 from orlop.kv.suite import Limits

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bolt.simulated_disk import SimulatedDisk
 from kv.bolt_stores import SMALL_PAGE_BYTES, FaultyDisk
 from kv.wrapped_engine import WrappedBucket, WrappedEngine, WrappedStore, WrappedTransaction
-from orlop.bolt.birth import empty_database
+from orlop.bolt.initialization import empty_database
 from orlop.kv import (
     EngineClosedError,
     EngineError,

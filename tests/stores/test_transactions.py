@@ -309,7 +309,7 @@ def test_an_interrupt_before_the_block_leaves_the_turn(
 
     with orlop.open(tmp_path, timeout=1) as db:
         with monkeypatch.context() as patched:
-            patched.setattr(open_transaction, "whereabouts", interrupted)
+            patched.setattr(open_transaction, "execution_context", interrupted)
             with pytest.raises(KeyboardInterrupt), db.update():
                 pass
         db.namespace("ns").leases.create("a")

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
 
-from orlop.bolt.birth import empty_database, is_unborn
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.initialization import empty_database, is_uninitialized
 from orlop.bolt.lock import writers_of
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
 from orlop.kv.errors import CorruptError, EngineError, LockedError
@@ -130,7 +130,7 @@ def compact_if_worth(
     """
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
-        if is_unborn(disk):
+        if is_uninitialized(disk):
             return None  # whoever opens it decides whether it may be filled
         with under_lock(path):
             size = disk.size()

@@ -15,12 +15,12 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orlop.bolt.birth import empty_database, give_birth, is_unborn
 from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
 from orlop.bolt.free_search import SEARCHING, SearchOptions
 from orlop.bolt.group import Group, Groups
 from orlop.bolt.holders import Pin, WriterTicket
+from orlop.bolt.initialization import empty_database, initialize_file, is_uninitialized
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
@@ -57,14 +57,14 @@ class BoltEngine:
         *,
         freelist_sync: bool | None = None,
         follower: Follower | None = None,
-        before_birth: Callable[[], None] | None = None,
+        before_create: Callable[[], None] | None = None,
         searching: SearchOptions = SEARCHING,
     ) -> None:
         """Take over `disk`, whose lock is held.
 
         Args:
             disk: a database; an empty one is filled first.
-            before_birth: is called before an empty file is filled; it may refuse that by raising.
+            before_create: is called before an empty file is filled; it may refuse that by raising.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
             follower: is told of the versions; None: nobody is.
             searching: how free pages are found in a file without a freelist.
@@ -74,10 +74,10 @@ class BoltEngine:
             OSError: it cannot be read or written.
         """
         self._disk = disk
-        if is_unborn(disk):
-            if before_birth is not None:
-                before_birth()
-            give_birth(disk)
+        if is_uninitialized(disk):
+            if before_create is not None:
+                before_create()
+            initialize_file(disk)
         meta = newest_meta(read_metas(disk.read))
         if meta.bytes_in_use > disk.size():
             raise CorruptError(
@@ -327,7 +327,7 @@ def read_file_state(path: Path) -> FileState | None:
     except (FileNotFoundError, NotADirectoryError, CorruptError):
         return None
     try:
-        if is_unborn(disk):
+        if is_uninitialized(disk):
             return None
         meta = newest_meta(read_metas(disk.read))
         return file_state(disk.status(), meta, read_stamp(disk, meta))
@@ -347,7 +347,7 @@ def open_engine(
     freelist_sync: bool | None = None,
     sync: bool = True,
     follower: Follower | None = None,
-    before_birth: Callable[[], None] | None = None,
+    before_create: Callable[[], None] | None = None,
 ) -> BoltEngine | ReadingEngine:
     """Open the database at `path`.
 
@@ -364,7 +364,7 @@ def open_engine(
             acknowledged transactions and may leave a file that cannot be opened. A crash
             of the process alone loses nothing.
         follower: is told of the versions, if the database is opened for writing.
-        before_birth: is called before a database is made where there is none, or where the file
+        before_create: is called before a database is made where there is none, or where the file
             is empty; it may refuse that by raising.
 
     Raises:
@@ -375,13 +375,13 @@ def open_engine(
     if read_only:
         return ReadingEngine(FileDisk.for_reading(path))
     if create and not path.exists():
-        if before_birth is not None:
-            before_birth()
+        if before_create is not None:
+            before_create()
         create_file(path, empty_database(), mode)
     disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
         return BoltEngine(
-            disk, freelist_sync=freelist_sync, follower=follower, before_birth=before_birth
+            disk, freelist_sync=freelist_sync, follower=follower, before_create=before_create
         )
     except BaseException:
         disk.close()

@@ -1,7 +1,7 @@
-"""The lease blocks that are open in this process, and which of them counts in a context.
+"""The open lease blocks of this process, and the lease in force in a context.
 
-A block belongs to the contexts that it was opened in or that inherited it: there, the innermost
-open block of a namespace decides. Blocks may end in any order, and in any thread or context.
+A lease is in force in the context that opened its block and in those that inherited it. The
+innermost open block of a namespace decides. Blocks may end in any order, thread and context.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class _Block(Hold):
-    """A block in which a lease counts; an exception may keep its way out from running."""
+    """A block in which a lease is in force. An exception may keep its `__exit__` from running."""
 
     __slots__ = ("_has_ended", "blocks", "lease_id", "namespace", "outer")
 
@@ -37,9 +37,8 @@ class _Block(Hold):
         _innermost.set(self)
 
     def leave(self, error: BaseException | None) -> None:
-        """Let the lease count no more."""
+        """End the block: its lease is no longer in force in any context."""
         del error
-        # First: from here on it counts nowhere, whichever context this is.
         self._has_ended = True
         self.blocks.remove(self)
         _innermost.set(_first_open(_innermost.get()))
@@ -52,7 +51,7 @@ class LeaseBlocks:
     """The open lease blocks of one database. Every thread may use it."""
 
     def __init__(self) -> None:
-        # Without a lock: a generator that is collected ends its block at any instruction.
+        # Without a lock: the end of a collected generator may run at any instruction.
         self._open: set[_Block] = set()
 
     def lease(self, namespace: str) -> str | None:
@@ -71,20 +70,20 @@ class LeaseBlocks:
             try:
                 blocks = tuple(self._open)
             except RuntimeError:
-                continue  # a block began or ended meanwhile
+                continue  # another thread changed the set
             self._open.difference_update([block for block in blocks if block.is_left])
             return frozenset((one.namespace, one.lease_id) for one in blocks if one.is_open)
 
     def block(self, namespace: str, lease_id: str) -> AbstractContextManager[None]:
-        """Let a lease be in force for `namespace` while the block runs."""
+        """Put a lease in force for `namespace` while the block runs."""
         return _Block(self, namespace, lease_id)
 
     def add(self, block: _Block) -> None:
-        """Count a block among those that are open."""
+        """Add an open block."""
         self._open.add(block)
 
     def remove(self, block: _Block) -> None:
-        """Count a block no more; it need not be among those that are open."""
+        """Remove a block; it may be missing."""
         self._open.discard(block)
 
 

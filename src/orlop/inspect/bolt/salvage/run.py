@@ -7,10 +7,10 @@ import os
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.birth import empty_database
 from orlop.bolt.compaction import copy_bucket
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
+from orlop.bolt.initialization import empty_database
 from orlop.bolt.lock import lock_holders, writers_of
 from orlop.bolt.meta import NO_FREELIST, Meta, read_metas, suspect_metas
 from orlop.bolt.node import Leaf

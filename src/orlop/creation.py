@@ -1,4 +1,4 @@
-"""When a new database may be made: never silently where data exists that an older one named.
+"""Rules for creating a database: never silently where data exists that an older one named.
 
 A `meta.db` of 0 bytes, or a missing one, is what a power loss or a slip of a hand leaves. An
 empty one in its place would make garbage of all that the lost one named.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class BirthRules:
+class CreationRules:
     """Decides whether the databases of a root may be made anew.
 
     Attributes:
@@ -74,11 +74,11 @@ class BirthRules:
         ]
 
 
-def rules_for_file(path: Path) -> BirthRules | None:
+def rules_for_file(path: Path) -> CreationRules | None:
     """Return the rules for a `meta.db` that is opened as a bare file; `None`: it has no root."""
     if path.name != FILE_NAME or path.parent.name != METADATA_DIRECTORY:
         return None
-    return BirthRules(RootLayout(path.parent.parent))
+    return CreationRules(RootLayout(path.parent.parent))
 
 
 def lost_database(path: Path) -> str | None:

@@ -1,8 +1,8 @@
-"""Transactions that are simply there: whoever asks inside a block gets the one of the block.
+"""Context-local transactions: nested `view()` and `update()` blocks join the one that is open.
 
-The transaction of a block is kept in a context variable. It belongs to the thread, the task
-and the process that began it and is refused elsewhere: tasks (and in newer Pythons threads)
-inherit context variables, and a forked process inherits everything.
+The open transaction is kept in a context variable. It belongs to the thread, the task and the
+process that began it and is refused in any other: tasks (and in newer Pythons threads) inherit
+context variables, and a forked process inherits everything.
 
 A store checks before it writes, so after an error of `orlop.model.errors` the transaction is
 what it was, and the caller may catch the error and go on. Any other exception that leaves an
@@ -25,7 +25,12 @@ from orlop.model.errors import (
     FailedPreconditionError,
     OrlopError,
 )
-from orlop.open_transaction import OpenTransaction, innermost, used_elsewhere, whereabouts
+from orlop.open_transaction import (
+    OpenTransaction,
+    execution_context,
+    innermost,
+    wrong_context_error,
+)
 from orlop.ownership import Hold
 from orlop.stores.lease_blocks import LeaseBlocks
 from orlop.stores.locks import Share
@@ -47,11 +52,11 @@ _T = TypeVar("_T")
 
 
 class _InterruptedUpdateError(Exception):
-    """It is not known how an update has ended."""
+    """The outcome of an update is unknown."""
 
 
 class Transactions:
-    """The transactions of one database: what the stores stand on."""
+    """The transactions of one database, as the stores use them."""
 
     def __init__(
         self,
@@ -69,14 +74,14 @@ class Transactions:
         Args:
             engine: the open database.
             path: its file, for messages.
-            clock: where the time comes from.
+            clock: the source of time.
             gate: updates hold a share of it, the collector's sweep has it alone.
             timeout: seconds that an update waits for the gate and for the writer before it;
                 `None`: without end.
-            committed: is told the number of the change that each outermost update was, and
-                what it has touched, once it is durable and before it leaves the gate.
-            ended: is told what each outermost update has done, once it is durable, and what
-                is left of one that was rolled back.
+            committed: is called for each outermost update that is durable, before it releases
+                the gate, with its serial number and the buckets that it touched.
+            ended: is called at the end of each outermost update with its changes, or with what
+                remains of them after a rollback.
         """
         self._engine = engine
         self._path = path
@@ -87,16 +92,16 @@ class Transactions:
         self._committed = committed
         self._ended = ended
         gate.before_waiting(self.end_what_was_left)
-        # Those that are open. Each has its turn to write, so there is hardly ever a second one.
+        # Open updates. Only one can write, so there is rarely a second one.
         self._updates: list[OpenTransaction] = []
 
     @property
     def clock(self) -> ObservedClock:
-        """Where the time comes from."""
+        """The source of time."""
         return self._clock
 
     def lease(self, namespace: str) -> str | None:
-        """Return the lease that is in force here for `namespace`, if one is."""
+        """Return the lease in force for `namespace` in this context; `None` if there is none."""
         return self._lease_blocks.lease(namespace)
 
     @property
@@ -105,7 +110,7 @@ class Transactions:
         return self._lease_blocks.in_force
 
     def leased(self, namespace: str, lease_id: str) -> AbstractContextManager[None]:
-        """Let a lease be in force for `namespace` while the block runs."""
+        """Put a lease in force for `namespace` while the block runs."""
         return self._lease_blocks.block(namespace, lease_id)
 
     def view(self) -> AbstractContextManager[Transaction]:
@@ -121,21 +126,21 @@ class Transactions:
         """Begin a view that joins nothing."""
         try:
             transaction = self._engine.begin()
-            ambient = OpenTransaction(self, transaction, None, block)
-            ambient.begin()
+            current = OpenTransaction(self, transaction, None, block)
+            current.begin()
         except engine_errors.EngineError as error:
             raise translated(error, self._path) from error
-        return ambient
+        return current
 
-    def end_view(self, ambient: OpenTransaction, error: BaseException | None) -> None:
-        """End a view. What was read may be what led to the error: if it does not count, say so."""
+    def end_view(self, current: OpenTransaction, error: BaseException | None) -> None:
+        """End a view. An error in its block that invalid pages led to is raised as theirs."""
         try:
-            ambient.end()
-            ambient.transaction.rollback()
+            current.end()
+            current.transaction.rollback()
         except engine_errors.EngineError as failure:
             raise translated(failure, self._path) from failure
         finally:
-            ambient.end()
+            current.end()
         self.translate(error)
 
     def read(self, function: Callable[[Transaction], _T]) -> _T:
@@ -159,17 +164,17 @@ class Transactions:
     def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
         # As `view`, but without a block for each of its parts: it is what a get costs.
         transaction = self._engine.begin()
-        ambient = OpenTransaction(self, transaction, None)
+        current = OpenTransaction(self, transaction, None)
         try:
-            ambient.begin()
+            current.begin()
             found = function(transaction)
-            ambient.end()
+            current.end()
         except BaseException:
-            ambient.end()
+            current.end()
             transaction.rollback()
             raise
         finally:
-            ambient.ended = True
+            current.ended = True
         transaction.rollback()
         return found
 
@@ -202,7 +207,7 @@ class Transactions:
         """Begin an update that joins none, for a block."""
         self.end_what_was_left()
         me = threading.get_ident()
-        if any(ambient.home[1] == me and not ambient.ended for ambient in self._updates):
+        if any(current.home[1] == me and not current.ended for current in self._updates):
             raise FailedPreconditionError(
                 "this thread has an update open in another task or context, and would wait for "
                 "itself: end that one first, and await nothing inside of its block"
@@ -213,10 +218,10 @@ class Transactions:
             held.enter_context(Share(self._gate, self._timeout, weakref.ref(block)))
             transaction = self._engine.begin(writable=True, timeout=self._timeout)
             update = Update(transaction, Changes(), held)
-            ambient = OpenTransaction(self, transaction, update, block)
-            ambient.is_left_to_next = later
-            self._updates.append(ambient)
-            ambient.begin()
+            current = OpenTransaction(self, transaction, update, block)
+            current.is_left_to_next = later
+            self._updates.append(current)
+            current.begin()
         except BaseException as error:
             with held, suppress(engine_errors.EngineError):
                 if transaction is not None:
@@ -224,30 +229,30 @@ class Transactions:
                     transaction.rollback()
             self.translate(error)
             raise
-        return ambient, update
+        return current, update
 
-    def end_joined(self, ambient: OpenTransaction, error: BaseException | None) -> None:
+    def end_joined(self, current: OpenTransaction, error: BaseException | None) -> None:
         """End a block that joined an update, and that `error` leaves.
 
         What is no error of the model may have left half a change behind: it dooms the update.
         """
         if error is not None and not isinstance(error, OrlopError):
-            ambient.doom = ambient.doom or error
+            current.doom = current.doom or error
             self.translate(error)
-        ambient.inner -= 1
+        current.inner -= 1
 
-    def end(self, ambient: OpenTransaction, update: Update, error: BaseException | None) -> None:
-        """Commit an update, or roll it back where `error` leaves its block; tell of it."""
-        is_let_go = False
+    def end(self, current: OpenTransaction, update: Update, error: BaseException | None) -> None:
+        """Commit an update, or roll it back if `error` left its block; call `ended`."""
+        is_released = False
         try:
             try:
                 with update.held:
-                    self._finish(ambient, update.transaction, error)
-                is_let_go = True
+                    self._finish(current, update.transaction, error)
+                is_released = True
             finally:
-                if not is_let_go:
-                    self._let_go(update)
-                self._forget(ambient)
+                if not is_released:
+                    self._abort(update)
+                self._forget(current)
         except BaseException as failure:
             self._ended(update.changes.undone())
             self.translate(failure)
@@ -259,109 +264,109 @@ class Transactions:
             self.translate(error)
 
     def end_what_was_left(self) -> None:
-        """Roll back updates whose block was left without its way out: an exception kept it.
+        """Roll back updates whose block is gone: an exception kept its `__exit__` from running.
 
-        Any thread may do so.
+        Any thread may call this.
         """
-        for ambient in tuple(self._updates):
-            if ambient.update is not None and ambient.is_abandoned:
-                ambient.ended = True
-                self._let_go(ambient.update)
-                self._forget(ambient)
+        for current in tuple(self._updates):
+            if current.update is not None and current.is_abandoned:
+                current.ended = True
+                self._abort(current.update)
+                self._forget(current)
 
     @staticmethod
-    def _let_go(update: Update) -> None:
-        """Roll an update back and let go of what it held, as far as an interrupt has left that.
+    def _abort(update: Update) -> None:
+        """Roll an update back and release what it held, as far as that was not done yet.
 
-        What is told of the end of updates learns that it is not known how this one has ended.
+        The context managers in `held` see an exception: the outcome of the update is unknown.
         """
-        # Nobody reads what it says: its block is gone, or fails with what has interrupted it.
+        # The error has no reader: the block is gone, or fails with what interrupted it.
         with suppress(engine_errors.EngineError):
             update.transaction.rollback()
         with suppress(_InterruptedUpdateError), update.held:
             raise _InterruptedUpdateError
 
-    def _forget(self, ambient: OpenTransaction) -> None:
-        if ambient in self._updates:
-            self._updates.remove(ambient)
+    def _forget(self, current: OpenTransaction) -> None:
+        if current in self._updates:
+            self._updates.remove(current)
 
     def _finish(
-        self, ambient: OpenTransaction, transaction: Transaction, error: BaseException | None
+        self, current: OpenTransaction, transaction: Transaction, error: BaseException | None
     ) -> None:
         try:
-            ambient.end()
+            current.end()
             if error is None:
-                self._refuse_commit(ambient)
+                self._refuse_commit(current)
         except BaseException:
             transaction.rollback()
             raise
         finally:
-            ambient.end()
+            current.end()
         try:
             if error is not None:
                 transaction.rollback()
                 return
-            if ambient.is_left_to_next:
-                transaction.commit_with_next()  # and told of all the same: no record is among it
+            if current.is_left_to_next:
+                transaction.commit_with_next()  # reported at once: it changes no record
             else:
                 transaction.commit()
         except BaseException:
-            transaction.rollback()  # where it was interrupted before its end had begun
+            transaction.rollback()  # if it was interrupted before the commit began
             raise
         if transaction.serial:
             self._committed(transaction.serial, transaction.touched)
 
     @staticmethod
-    def _refuse_commit(ambient: OpenTransaction) -> None:
-        """Raise where an update cannot be committed: elsewhere, or after half a change."""
-        if ambient.home != whereabouts():
-            raise used_elsewhere()
-        if ambient.doom is None and ambient.inner:
+    def _refuse_commit(current: OpenTransaction) -> None:
+        """Raise if an update cannot be committed: in another context, or after half a change."""
+        if current.home != execution_context():
+            raise wrong_context_error()
+        if current.doom is None and current.inner:
             raise AbortedError(
                 "the update was rolled back, because a call inside it was interrupted half-way"
             )
-        if ambient.doom is not None:
+        if current.doom is not None:
             raise AbortedError(
                 "the update was rolled back, because a call inside it failed half-way "
-                f"({type(ambient.doom).__name__}: {ambient.doom})"
-            ) from ambient.doom
+                f"({type(current.doom).__name__}: {current.doom})"
+            ) from current.doom
 
     def translate(self, error: BaseException | None) -> None:
-        """Raise an error of the engine as one of the model; return where it is another one."""
+        """Raise an error of the engine as one of the model; return for any other."""
         if isinstance(error, engine_errors.EngineError):
             raise translated(error, self._path) from error
 
     def current(self) -> OpenTransaction | None:
-        """Return what is open in this context."""
-        ambient = innermost()
-        while ambient is not None and (ambient.owner is not self or ambient.is_left):
-            ambient = ambient.outer
-        if ambient is not None and ambient.home != whereabouts():
-            raise used_elsewhere()
-        return ambient
+        """Return the transaction that is open in this context; `None` if there is none."""
+        current = innermost()
+        while current is not None and (current.owner is not self or current.is_left):
+            current = current.outer
+        if current is not None and current.home != execution_context():
+            raise wrong_context_error()
+        return current
 
 
 class _View(Hold):
     """The block of a view."""
 
-    __slots__ = ("_ambient", "_transactions")
+    __slots__ = ("_open", "_transactions")
 
     def __init__(self, transactions: Transactions) -> None:
         super().__init__()
         self._transactions = transactions
-        self._ambient: OpenTransaction | None = None
+        self._open: OpenTransaction | None = None
 
     def __enter__(self) -> Transaction:
         current = self._transactions.current()
         if current is not None:
             return current.transaction
-        self._ambient = self._transactions.begin_view(self)
-        return self._ambient.transaction
+        self._open = self._transactions.begin_view(self)
+        return self._open.transaction
 
     def leave(self, error: BaseException | None) -> None:
         """End the view, unless it joined another transaction."""
-        if self._ambient is not None:
-            self._transactions.end_view(self._ambient, error)
+        if self._open is not None:
+            self._transactions.end_view(self._open, error)
         else:
             self._transactions.translate(error)
 
@@ -369,7 +374,7 @@ class _View(Hold):
 class _Block(Hold):
     """The block of an update; a class, because a generator costs twice the time."""
 
-    __slots__ = ("_ambient", "_later", "_transactions", "_update")
+    __slots__ = ("_later", "_open", "_transactions", "_update")
 
     def __init__(self, transactions: Transactions, later: bool) -> None:  # noqa: FBT001
         super().__init__()
@@ -380,15 +385,15 @@ class _Block(Hold):
     def __enter__(self) -> Update:
         joined = self._transactions.joined()
         if joined is not None and joined.update is not None:
-            self._ambient = joined
+            self._open = joined
             joined.inner += 1
             return joined.update
-        self._ambient, self._update = self._transactions.begin(self, later=self._later)
+        self._open, self._update = self._transactions.begin(self, later=self._later)
         return self._update
 
     def leave(self, error: BaseException | None) -> None:
         """End the update, unless it joined another one."""
         if self._update is None:
-            self._transactions.end_joined(self._ambient, error)
+            self._transactions.end_joined(self._open, error)
         else:
-            self._transactions.end(self._ambient, self._update, error)
+            self._transactions.end(self._open, self._update, error)

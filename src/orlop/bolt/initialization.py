@@ -1,4 +1,4 @@
-"""The first bytes of a database: what a new file holds, and how it comes to be.
+"""Initialization of a database file.
 
 Source: go.etcd.io/bbolt, db.go (init).
 """
@@ -33,7 +33,7 @@ def empty_database(page_size: int | None = None) -> bytes:
     return b"".join(page.ljust(size, b"\0") for page in pages)
 
 
-def is_unborn(disk: Disk) -> bool:
+def is_uninitialized(disk: Disk) -> bool:
     """Whether a file never held anything: it is empty, or its first writing was interrupted."""
     size = disk.size()
     if not size:
@@ -48,8 +48,8 @@ def is_unborn(disk: Disk) -> bool:
     return nothing and (not any(pages) or pages == new[metas_end : metas_end + len(pages)])
 
 
-def give_birth(disk: Disk) -> None:
-    """Write an empty database, the metas last: an interrupted birth can be begun again."""
+def initialize_file(disk: Disk) -> None:
+    """Write an empty database, the metas last: after an interruption it can be written again."""
     new = empty_database()
     metas_end = len(new) // 2
     disk.grow(len(new))
