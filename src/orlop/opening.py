@@ -270,15 +270,16 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
             require_metadata(transaction, path)
     if stored is not None and stored > version.CURRENT and not force:
         raise FailedPreconditionError(
-            f"{path} has a schema of version {stored}, newer than {version.CURRENT}: open it "
-            "read-only, or force it at the risk of breaking what the newer version added"
+            f"{path} has a schema of version {stored}, newer than {version.CURRENT}",
+            hint="open it read-only, or force it (orlop.open(..., force=True)) at the risk of "
+            "breaking what the newer version added",
         )
     if migrate or stored is None:
         migrate_schema(engine)
     elif stored < version.OLDEST_WRITABLE:
         raise FailedPreconditionError(
-            f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}: "
-            "open it read-only, or copy it and migrate it"
+            f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}",
+            hint="raise it (orlop db migrate, which keeps a copy), or open it read-only",
         )
 
 
@@ -292,8 +293,8 @@ def require_metadata(transaction: Transaction, path: Path) -> None:
         is_of_snapshotter = is_metastore(transaction)
         what = "it is a snapshotter's metadata.db" if is_of_snapshotter else "it has no bucket v1"
         raise FailedPreconditionError(
-            f"{path} is a database, but none of containerd's metadata: {what}. Name the meta.db; "
-            "orlop db shows what is in other files"
+            f"{path} is a database, but none of containerd's metadata: {what}",
+            hint="name the meta.db; orlop db tree FILE shows what is in other files",
         )
 
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 _NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
-_ADVICE: Final = "orlop db check lists the damage, orlop db salvage keeps what can be read"
-
 _KINDS: Final[Mapping[type[engine_errors.EngineError], type[OrlopError]]] = {
     engine_errors.KeyRequiredError: InvalidArgumentError,
     engine_errors.KeyTooLargeError: InvalidArgumentError,
@@ -49,9 +47,9 @@ def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
     if isinstance(error, engine_errors.EnginePoisonedError) and isinstance(
         cause, engine_errors.CorruptError
     ):
-        return DataLossError(f"{path}: {cause}: nothing is written to a damaged file; {_ADVICE}")
+        return DataLossError(
+            f"{path}: {cause}: nothing is written to a damaged file", hint=cause.hint
+        )
     kind = next((kind for base, kind in _KINDS.items() if isinstance(error, base)), InternalError)
-    text = str(error)
-    if isinstance(error, engine_errors.CorruptError):
-        text = f"{text}; {_ADVICE}"
-    return kind(text if text.startswith(str(path)) else f"{path}: {text}")
+    text = error.text
+    return kind(text if text.startswith(str(path)) else f"{path}: {text}", hint=error.hint)

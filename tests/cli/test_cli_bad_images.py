@@ -21,7 +21,7 @@ from oci.builder import (
     symlink,
     write_archive,
 )
-from orlop.cli.errors import CORRUPT, NOT_FOUND, PRECONDITION, USAGE
+from orlop.cli.exit_codes import CORRUPT, NOT_FOUND, PRECONDITION, USAGE
 from orlop.cli.main import main
 
 if TYPE_CHECKING:
@@ -135,8 +135,8 @@ def cut_off_docker(path: Path) -> None:
 BAD: list[tuple[Callable[[Path], object], int, str]] = [
     (cut_off, CORRUPT, "cut off"),
     (cut_off_docker, CORRUPT, "cut off"),
-    (wrong_digest, PRECONDITION, "unexpected commit digest"),
-    (wrong_size, PRECONDITION, "sha256:"),
+    (wrong_digest, CORRUPT, "has the digest"),
+    (wrong_size, CORRUPT, "sha256:"),
     (missing_layer, NOT_FOUND, "sha256:"),
     (missing_manifest, NOT_FOUND, "sha256:"),
     (no_archive, USAGE, "not a tar archive"),

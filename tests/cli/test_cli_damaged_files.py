@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.players import METADATA
-from orlop.cli.errors import CORRUPT, NEGATIVE, UNAVAILABLE, USAGE
+from orlop.cli.exit_codes import CORRUPT, NEGATIVE, UNAVAILABLE, USAGE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def test_a_file_that_is_no_database(
 
     answer = orlop(*command, code=CORRUPT)
 
-    assert answer.err.startswith("orlop: ")
+    assert answer.err.startswith('{"error": ' if "--json" in command else "orlop: ")
     assert answer.err.count("\n") == 1
     assert answer.err.count(str(file)) == 1
     assert len(answer.err) < 500

@@ -20,7 +20,7 @@ from orlop.bolt.disk import FileDisk
 from orlop.bolt.meta import META_SIZE, NO_FREELIST, newest_meta, read_metas
 from orlop.bolt.provenance import STAMP_SIZE
 from orlop.bolt.reachable import Reachable
-from orlop.cli.errors import CORRUPT, EXISTS, NEGATIVE, PRECONDITION
+from orlop.cli.exit_codes import CORRUPT, EXISTS, NEGATIVE, PRECONDITION
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import signal
@@ -10,17 +11,19 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import orlop as library
 from cli.players import METADATA
-from orlop.cli.errors import exit_code, message, run
+from orlop.cli.errors import failure_of, run
+from orlop.cli.exit_codes import TABLE, exit_code
+from orlop.cli.invocation import Invocation
 from orlop.kv import (
     BucketNotFoundError,
     CorruptError,
-    EngineError,
     EnginePoisonedError,
     LockedError,
     StaleReadError,
@@ -29,7 +32,6 @@ from orlop.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from cli.players import Orlop
 
@@ -102,18 +104,19 @@ def test_every_kind_of_error_has_its_code() -> None:
         (errors.NotFoundError('image "a"'), 'image "a": not found'),
         (OSError(errno.EIO, "Input/output error", "/x"), "/x: Input/output error"),
         (OSError("broken"), "broken"),
-        (EngineError("page 7"), "page 7"),
+        (LockedError("page 7"), "page 7"),
+        (MemoryError(), "the memory is used up"),
     ],
 )
 def test_messages(error: BaseException, text: str) -> None:
-    assert message(error) == text
+    assert failure_of(error, is_writing=True).message == text
 
 
-def fail_with(error: BaseException) -> int:
+def fail_with(error: BaseException, *, as_json: bool = False, is_writing: bool = True) -> int:
     def fail() -> None:
         raise error
 
-    return run(fail)
+    return run(fail, Invocation(as_json=as_json, is_writing=is_writing))
 
 
 def test_a_bug_is_called_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,8 +146,47 @@ def test_a_message_stays_on_its_line_and_leaves_the_terminal_alone(
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
-def test_a_message_says_what_to_do_next(error: BaseException) -> None:
-    assert "orlop gc run" in message(error)
+def test_a_collection_is_advised_only_where_it_has_something_to_remove(
+    error: BaseException,
+) -> None:
+    assert "orlop gc run" in failure_of(error, is_writing=True).hint
+    assert "orlop gc run" not in failure_of(error, is_writing=False).hint
+
+
+@pytest.mark.parametrize("wrapper", [errors.UnknownError, errors.AbortedError])
+@pytest.mark.parametrize(
+    "cause", [errors.DataLossError("x"), LockedError("x"), errors.NotFoundError("x")]
+)
+def test_an_error_that_says_little_counts_as_its_cause(
+    wrapper: type[errors.OrlopError], cause: Exception
+) -> None:
+    assert exit_code(caused(wrapper("x"), cause)) == exit_code(cause)
+
+
+def test_the_documented_exit_codes_are_those_of_the_commands() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "command-line.md").read_text(encoding="utf-8")
+    section = text.partition("## Exit codes")[2]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
+
+    assert rows[1:] == [[str(code), f"`{one.name}`", one.meaning] for code, one in TABLE.items()]
+
+
+@pytest.mark.parametrize("hint", ["", "do this"])
+def test_an_error_in_json(capsys: pytest.CaptureFixture[str], hint: str) -> None:
+    nasty = 'image "\udc80\x1b\u202e"'
+
+    assert fail_with(errors.NotFoundError(nasty, hint=hint), as_json=True) == 3
+
+    err = capsys.readouterr().err
+    assert err.isascii()
+    assert json.loads(err) == {
+        "error": {
+            "code": "not_found",
+            "exit_code": 3,
+            "message": f"{nasty}: not found",
+            "hint": hint or None,
+        }
+    }
 
 
 def test_an_interrupt_is_no_bug(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,6 +299,7 @@ def test_a_lock_that_another_process_holds(with_image: Orlop) -> None:
         answer = with_image("lease", "create", "--timeout", "0.2", code=6)
 
         assert f"process {process} (python" in answer.err
+        assert "--timeout SECONDS" in answer.err
         assert 0.2 <= time.monotonic() - begin < 5
         # Questions wait for nobody.
         assert len(with_image("image", "ls", "--json").objects()) == 1

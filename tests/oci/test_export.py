@@ -12,7 +12,7 @@ import pytest
 from oci.builder import Built, entry, layer
 from orlop import oci
 from orlop.database import open_database
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci.tar_stream import TarReader
 from orlop.oci.tar_writer import TarWriter
 
@@ -81,7 +81,7 @@ def test_errors_leave_no_file(tmp_path: Path, namespace: Namespace, archive: Pat
     data = bytearray(blob.read_bytes())
     data[50] ^= 1
     blob.write_bytes(data)
-    with pytest.raises(FailedPreconditionError, match="is damaged"):
+    with pytest.raises(DataLossError, match="is damaged"):
         oci.export_image(namespace, [NAME], out / "x")
     namespace.content.delete(layer_digest)
     with pytest.raises(NotFoundError, match=layer_digest):

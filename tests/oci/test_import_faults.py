@@ -107,9 +107,9 @@ def _of_layers(*layers: bytes) -> Callable[[Built], dict[str, bytes]]:
 
 FAULTS: dict[str, Fault] = {
     "missing layer": (NotFoundError, "blob sha256", _missing_layer),
-    "damaged layer": (FailedPreconditionError, "sha256", _damaged_layer),
-    "longer layer": (FailedPreconditionError, "were announced", _longer_layer),
-    "damaged manifest": (FailedPreconditionError, "has the digest", _damaged_manifest),
+    "damaged layer": (DataLossError, "sha256", _damaged_layer),
+    "longer layer": (DataLossError, "were announced", _longer_layer),
+    "damaged manifest": (DataLossError, "has the digest", _damaged_manifest),
     "missing manifest": (NotFoundError, "blob sha256", _missing_manifest),
     "empty index": (NotFoundError, "an image in the archive", _empty_index),
     "no index": (InvalidArgumentError, "index.json", _no_index),

@@ -44,11 +44,12 @@ class translated:  # noqa: N801 (it is used as a function; a generator costs thr
 
 
 def _meaning(error: engine.EngineError, path: Path) -> OrlopError:
-    if any(isinstance(one, engine.CorruptError) for one in (error, error.__cause__)):
-        return DataLossError(f"{path}: {error}")
+    for one in (error, error.__cause__):
+        if isinstance(one, engine.CorruptError):
+            return DataLossError(f"{path}: {error}", hint=one.hint)
     match error:
         case engine.LockedError():
-            return UnavailableError(str(error))
+            return UnavailableError(error.text, hint=error.hint)
         case engine.ReadOnlyError() | engine.EngineClosedError():
             return FailedPreconditionError(f"{path} cannot be written to: {error}")
         case engine.EnginePoisonedError():

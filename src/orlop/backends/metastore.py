@@ -58,7 +58,7 @@ class Metastore:
         try:
             return read_again(lambda: self._read_once(question))
         except StaleReadError as error:
-            raise UnavailableError(f"{self.path}: {error}") from error
+            raise UnavailableError(f"{self.path}: {error}", hint=error.hint) from error
 
     def _read_once(self, question: Callable[[Snapshots], _Result]) -> _Result:
         with translated(self.path):

@@ -252,7 +252,10 @@ def _swap(path: Path, new: Path) -> None:
             old.replace(path)
             sync_directory(path.parent)
             names = ", ".join(f"process {number} ({name})" for number, name in others)
-            raise LockedError(f"{path} is open for writing in {names}; nothing was changed")
+            raise LockedError(
+                f"{path} is open for writing in {names}; nothing was changed",
+                hint="stop that process first",
+            )
     finally:
         old.unlink(missing_ok=True)
     sync_directory(path.parent)

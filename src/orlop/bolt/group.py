@@ -143,7 +143,7 @@ class Groups:
             # Whether the disk has it is not known: nothing may be built on either answer.
             self.fail(error)
             if isinstance(error, Exception):
-                raise EnginePoisonedError(self.failure) from error
+                raise EnginePoisonedError(self.failure or "") from error
             raise
 
     def drain(self) -> None:

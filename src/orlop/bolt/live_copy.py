@@ -119,8 +119,9 @@ class LiveCopy:
                 commits = newest_meta(self._current.take_metas()).transaction - first
                 raise FileBusyError(
                     f"another process changes the database too fast to read it ({commits} commits "
-                    f"in {monotonic() - begun:.1f} s): ask again when it writes less, or copy the "
-                    "file while that process is stopped, and ask the copy (--db COPY)"
+                    f"in {monotonic() - begun:.1f} s)",
+                    hint="ask again when it writes less, or copy the file while that process is "
+                    "stopped, and ask the copy (--db COPY)",
                 )
 
     def _follow(self) -> None:

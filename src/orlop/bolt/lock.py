@@ -15,6 +15,7 @@ from orlop.kv.errors import LockedError
 
 _POLL_SECONDS = 0.05
 _PROC_LOCKS = Path("/proc/locks")
+_WAIT = "stop it, or wait longer with a timeout (--timeout SECONDS)"
 
 
 def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None:
@@ -39,7 +40,7 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
                 continue
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise LockedError(_refusal(descriptor, path)) from None
+                raise LockedError(_refusal(descriptor, path), hint=_WAIT) from None
             time.sleep(min(_POLL_SECONDS, left))
         else:
             return
@@ -48,7 +49,7 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
 def _refusal(descriptor: int, path: Path) -> str:
     holders = lock_holders(os.fstat(descriptor))
     who = ", ".join(f"process {number} ({name})" for number, name in holders)
-    return f"{path} is locked by {who or 'another process'}; stop it, or wait longer with a timeout"
+    return f"{path} is locked by {who or 'another process'}"
 
 
 def lock_holders(status: os.stat_result) -> list[tuple[int, str]]:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from orlop.cli import arguments
-from orlop.cli.errors import NEGATIVE
+from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.model import digest as digests
-from orlop.model.errors import FailedPreconditionError, NotFoundError
+from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
 
 if TYPE_CHECKING:
@@ -69,14 +69,25 @@ def cat(context: Context, digest: str) -> None:
             except NotFoundError:
                 continue
             with blob:
-                _copy(blob, StandardOutput())
+                _copy(blob, StandardOutput(), digest)
             return
     raise NotFoundError(f"content {digest} in {session.namespace or 'any namespace'}")
 
 
-def _copy(source: BinaryIO, target: StandardOutput) -> None:
+def _copy(source: BinaryIO, target: StandardOutput, digest: str) -> None:
+    """Copy a blob, and check it on the way.
+
+    Raises:
+        DataLossError: it is not what its digest says.
+    """
+    running = digests.new_hash(digests.algorithm(digest))
     while chunk := source.read(_CHUNK_BYTES):
+        running.update(chunk)
         target.write(chunk)
+    if (actual := digests.of_hash(running)) != digest:
+        raise DataLossError(
+            f"blob {digest} is damaged, it has the digest {actual}", hint=REPLACE_BLOBS
+        )
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 from orlop.backends.files import naming
 from orlop.cli import db_file
 from orlop.cli.db_file import require_new
-from orlop.cli.errors import NEGATIVE
+from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from orlop.cli.errors import NEGATIVE
+from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json

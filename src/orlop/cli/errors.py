@@ -1,101 +1,96 @@
-"""From an error to an exit code and one line that says what, where and what to do next."""
+"""From an error to one line that says what, where and what to do next, and to its exit code."""
 
 from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
-from orlop.cli.output import naming_standard_output, printable
+from orlop.cli.exit_codes import BUG, DONE, TABLE, USAGE, causes, exit_code
+from orlop.cli.output import OutputError, naming_standard_output, printable
 from orlop.cli.parser import UsageError
-from orlop.kv import CorruptError, EngineError, LockedError, StaleReadError
+from orlop.kv import EngineError
 from orlop.model import errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-DONE: Final = 0
-NEGATIVE: Final = 1
-USAGE: Final = 2
-NOT_FOUND: Final = 3
-EXISTS: Final = 4
-PRECONDITION: Final = 5
-UNAVAILABLE: Final = 6
-CORRUPT: Final = 7
-SYSTEM: Final = 8
-BUG: Final = 70
-INTERRUPTED: Final = 130
-
-EXIT_CODES: Final[dict[type[BaseException], int]] = {
-    errors.InvalidArgumentError: USAGE,
-    errors.OutOfRangeError: USAGE,
-    errors.NotFoundError: NOT_FOUND,
-    errors.AlreadyExistsError: EXISTS,
-    errors.FailedPreconditionError: PRECONDITION,
-    errors.ConflictError: PRECONDITION,
-    errors.NotModifiedError: PRECONDITION,
-    errors.AbortedError: PRECONDITION,
-    errors.UnimplementedError: PRECONDITION,
-    errors.UnavailableError: UNAVAILABLE,
-    errors.DataLossError: CORRUPT,
-    errors.PermissionDeniedError: SYSTEM,
-    errors.ResourceExhaustedError: SYSTEM,
-    errors.UnauthenticatedError: SYSTEM,
-    errors.InternalError: BUG,
-    errors.UnknownError: BUG,
-    LockedError: UNAVAILABLE,
-    StaleReadError: UNAVAILABLE,
-    CorruptError: CORRUPT,
-    FileNotFoundError: NOT_FOUND,
-    FileExistsError: EXISTS,
-    OSError: SYSTEM,
-    KeyboardInterrupt: INTERRUPTED,
-}
-"""What each kind of error ends a command with; the most special class counts."""
-
-_SYSTEM_ERRORS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-)
-"""What the system refused counts as that, however it was wrapped on its way up."""
+    from orlop.cli.invocation import Invocation
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-_CLEAN_UP: Final = "orlop gc run removes what was half done"
+_COLLECT: Final = "orlop gc run removes what was half done"
 
 
-def exit_code(error: BaseException) -> int:
-    """Return the exit code for an error."""
-    if any(
-        isinstance(cause, OSError) and cause.errno in _SYSTEM_ERRORS for cause in _causes(error)
-    ):
-        return SYSTEM
-    for kind in type(error).__mro__:
-        if kind in EXIT_CODES:
-            return EXIT_CODES[kind]
-    return BUG
+class Failure(NamedTuple):
+    """What the user is told of an error.
+
+    Attributes:
+        exit_code: what the command ends with.
+        message: what went wrong, and where.
+        hint: what to do next; empty where nothing is known that helps.
+    """
+
+    exit_code: int
+    message: str
+    hint: str = ""
+
+    def as_text(self) -> str:
+        """Return it as one line."""
+        text = f"{self.message}; {self.hint}" if self.hint else self.message
+        return f"orlop: {printable(text)}"
+
+    def as_json(self) -> str:
+        """Return it as a JSON document of one line, in ASCII."""
+        return json.dumps(
+            {
+                "error": {
+                    "code": TABLE[self.exit_code].name,
+                    "exit_code": self.exit_code,
+                    "message": self.message,
+                    "hint": self.hint or None,
+                }
+            }
+        )
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__
+def failure_of(error: BaseException, *, is_writing: bool) -> Failure:
+    """Return what to tell of an error.
 
-
-def message(error: BaseException) -> str:
-    """Return what to tell the user, in one line."""
+    Args:
+        error: what a command ended with.
+        is_writing: whether it worked on a root, where a collection removes what it left.
+    """
+    code = exit_code(error)
+    if isinstance(error, UsageError):
+        return Failure(USAGE, str(error).rstrip("."), f"see {error.path} --help")
     if isinstance(error, KeyboardInterrupt):
-        return f"interrupted; {_CLEAN_UP}"
-    if isinstance(error, (OSError, errors.OrlopError, EngineError)):
-        failed = _what_failed(error)
-        full = any(isinstance(cause, OSError) and cause.errno in _FULL for cause in _causes(error))
-        return f"{failed}; make space, then {_CLEAN_UP}" if full else failed
-    return f"this is a bug in orlop ({type(error).__name__}: {error}); ORLOP_DEBUG=1 says where"
+        return Failure(code, str(error) or "interrupted", _COLLECT * is_writing)
+    if isinstance(error, MemoryError):
+        return Failure(code, "the memory is used up")
+    if not isinstance(error, (OSError, errors.OrlopError, EngineError)) or code == BUG:
+        what = f"this is a bug in orlop ({type(error).__name__}: {error})"
+        return Failure(BUG, what, "ORLOP_DEBUG=1 says where")
+    return Failure(code, _what_failed(error), _hint(error, is_writing=is_writing))
+
+
+def _hint(error: Exception, *, is_writing: bool) -> str:
+    if isinstance(error, OutputError):
+        return "what was to be done is done; only the answer is lost" if is_writing else ""
+    if any(isinstance(one, OSError) and one.errno in _FULL for one in causes(error)):
+        return f"make space, then {_COLLECT}" if is_writing else "make space"
+    return getattr(error, "hint", "")
 
 
 def _what_failed(error: Exception) -> str:
+    if isinstance(error, errors.OrlopError):
+        return error.message
+    if isinstance(error, EngineError):
+        return error.text
     if not isinstance(error, OSError) or error.strerror is None:
         return str(error)
     if error.filename is None:
@@ -103,29 +98,33 @@ def _what_failed(error: Exception) -> str:
     return f"{os.fsdecode(error.filename)}: {error.strerror}"
 
 
-def run(command: Callable[[], object]) -> int:
-    """Run a command and return its exit code, with at most one line on stderr."""
+def run(command: Callable[[], object], invocation: Invocation) -> int:
+    """Run a command and return its exit code, with at most one line of an error on stderr."""
     try:
         outcome = command()
         with naming_standard_output():
             sys.stdout.flush()
-    except UsageError as error:
-        _tell(_usage(error))
-        return USAGE
-    except BrokenPipeError:
-        # The reader has seen enough.
-        _silence(sys.stdout)
-        return DONE
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 (the last one who can tell the user)
-        if os.environ.get("ORLOP_DEBUG"):
-            traceback.print_exc()
-        _tell(f"orlop: {printable(message(error))}")
-        return exit_code(error)
+        if isinstance(error, OutputError):
+            _silence(sys.stdout)
+            if error.errno == errno.EPIPE:
+                return DONE  # the reader has seen enough
+        return _report(error, invocation)
     return outcome if isinstance(outcome, int) else DONE
 
 
-def _usage(error: UsageError) -> str:
-    return error.help_text or f"orlop: {printable(str(error))}; see {error.path} --help"
+def _report(error: BaseException, invocation: Invocation) -> int:
+    """Tell the user of an error; return the exit code."""
+    if os.environ.get("ORLOP_DEBUG"):
+        traceback.print_exc()
+    failure = failure_of(error, is_writing=invocation.is_writing)
+    if invocation.as_json:
+        _tell(failure.as_json())
+    elif isinstance(error, UsageError) and error.help_text:
+        _tell(error.help_text)
+    else:
+        _tell(failure.as_text())
+    return failure.exit_code
 
 
 def _tell(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 from orlop.cli import arguments, journal
-from orlop.cli.errors import NEGATIVE
+from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import human_size, table
 from orlop.cli.parser import Context, Group, Option
 from orlop.cli.presentation import as_json, cell

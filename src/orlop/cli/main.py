@@ -9,6 +9,8 @@ from typing import Annotated, Final
 
 import orlop
 from orlop.cli import errors, logs
+from orlop.cli.exit_codes import DONE
+from orlop.cli.invocation import Invocation
 from orlop.cli.lazy import LazyCommands
 from orlop.cli.output import Output
 from orlop.cli.parser import Context, Group, Option
@@ -29,7 +31,7 @@ def _say_version(output: Output) -> int:
         {"version": orlop.__version__, "accelerated": orlop.accelerated},
         [f"orlop {orlop.__version__}{' (accelerated)' * orlop.accelerated}"],
     )
-    return errors.DONE
+    return DONE
 
 
 @app.shared_options
@@ -75,12 +77,14 @@ def shared(
         raise InvalidArgumentError("--root and --db exclude each other: name one of them")
     if namespace is not None:
         _check_namespace(namespace)  # above all: a script's empty variable must not mean `default`
+    invocation = context.obj if isinstance(context.obj, Invocation) else Invocation(as_json=json)
     context.obj = Session(
         root=root or default_root(),
         file=db,
         namespace=namespace,
         timeout=timeout,
         output=output,
+        invocation=invocation,
     )
     return None
 
@@ -118,9 +122,23 @@ def _has_its_value(argument: str) -> bool:
 def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     given = in_front(sys.argv[1:] if arguments is None else arguments)
+    invocation = Invocation(as_json=_wants_json(given))
     _open_streams()
     with logs.shown():
-        return errors.run(lambda: app.invoke(Context("orlop"), given))
+        return errors.run(lambda: app.invoke(Context("orlop", invocation), given), invocation)
+
+
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether `--json` is among the shared options, which `in_front` has put in front."""
+    rest = iter(arguments)
+    for argument in rest:
+        if argument == "--json":
+            return True
+        if argument in WITH_VALUE:
+            next(rest, None)
+        elif argument not in WITHOUT_VALUE and not _has_its_value(argument):
+            break
+    return False
 
 
 def _open_streams() -> None:

@@ -137,14 +137,21 @@ class StandardOutput(io.RawIOBase):
             return sys.stdout.buffer.write(data)
 
 
+class OutputError(OSError):
+    """Standard output cannot be written to; `EPIPE` where its reader has gone."""
+
+
 @contextmanager
 def naming_standard_output() -> Iterator[None]:
-    """Let what the system refuses in the block say that it was standard output."""
+    """Let what the system refuses in the block say that it was standard output.
+
+    Raises:
+        OutputError: the system refused.
+    """
     try:
         yield
     except OSError as error:
-        error.filename = error.filename or "standard output"
-        raise
+        raise OutputError(error.errno, error.strerror, "standard output") from error
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

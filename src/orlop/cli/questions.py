@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Final
 
 from orlop.cli import arguments
-from orlop.cli.errors import DONE, NEGATIVE
+from orlop.cli.exit_codes import DONE, NEGATIVE
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, time_cell
 from orlop.cli.session import session_of

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import orlop
+from orlop.cli.invocation import Invocation
 from orlop.cli.output import Output
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 
@@ -43,6 +44,7 @@ class Session:
         namespace: what `-n` says; `None`: nothing.
         timeout: seconds to wait for a lock.
         output: where answers go.
+        invocation: the call of the command line that this is part of.
     """
 
     root: Path
@@ -50,6 +52,7 @@ class Session:
     namespace: str | None
     timeout: float
     output: Output
+    invocation: Invocation = field(default_factory=Invocation)
 
     @property
     def metadata_file(self) -> Path:
@@ -93,6 +96,7 @@ class Session:
                 on disk, and what is made would have no data.
         """
         self.require_root("changing a database")
+        self.invocation.is_writing = True
         return orlop.open(self.root, create=create, timeout=self.timeout, begin_anew=begin_anew)
 
     def require_root(self, what: str) -> None:

@@ -38,7 +38,9 @@ def refuse_large(plan: Plan, *, release: bool, share: float = SHARE) -> None:
     if max(records, data) > share:
         raise FailedPreconditionError(
             f"this would remove {records:.0%} of the records and {data:.0%} of the data, although "
-            f"{plan.doubt}. Look at the plan; if all of that may go, confirm it"
+            f"{plan.doubt}",
+            hint="look at the plan (orlop gc plan); if all of that may go, confirm it "
+            "(orlop gc run --yes)",
         )
 
 

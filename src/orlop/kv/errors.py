@@ -5,9 +5,25 @@ A refused operation (a wrong key, a missing bucket) leaves the transaction as it
 
 from __future__ import annotations
 
+from typing import Final
+
+_CHECK: Final = (
+    "orlop db check FILE lists the damage, orlop db salvage FILE NEW keeps what can be read"
+)
+
 
 class EngineError(Exception):
-    """Base of all errors of an engine."""
+    """Base of all errors of an engine.
+
+    Attributes:
+        text: what is wrong, and where.
+        hint: what to do next; empty where nothing is known that helps.
+    """
+
+    def __init__(self, text: str = "", *, hint: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.hint = hint
 
 
 class KeyRequiredError(EngineError):
@@ -57,6 +73,9 @@ class EnginePoisonedError(EngineError):
 class LockedError(EngineError):
     """Another holder has the engine's lock, and the timeout has passed."""
 
+    def __str__(self) -> str:
+        return f"{self.text}; {self.hint}" if self.hint else self.text
+
 
 class StaleReadError(EngineError):
     """The file was changed by another process while it was read: what was read does not count."""
@@ -72,3 +91,6 @@ class ReplacedError(EngineError):
 
 class CorruptError(EngineError):
     """The stored bytes break the engine's format."""
+
+    def __init__(self, text: str = "", *, hint: str = _CHECK) -> None:
+        super().__init__(text, hint=hint)

@@ -1,34 +1,45 @@
 """The kinds of errors, as containerd's errdefs package has them.
 
-Each kind is declared here once and mapped once to an exit code (`orlop.cli.errors`) and
-later once to a gRPC code. A message reads `<context>: <text of the kind>`, as containerd's.
+Each kind is declared here once and mapped once to an exit code (`orlop.cli.exit_codes`) and
+later once to a gRPC code. A message reads `<context>: <text of the kind>`, as containerd's;
+what to do next follows a semicolon.
 
 Source: github.com/containerd/errdefs.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
     from typing import Self
+
+REPLACE_BLOBS: Final = "orlop content verify names all that is damaged; bring those blobs in again"
+"""The hint of errors about a stored blob that is not what its digest says."""
 
 
 class OrlopError(Exception):
     """Base of every error that Orlop raises on purpose.
 
     Attributes:
-        context: what was being done to what, and where one exists, what to do next.
+        context: what was being done to what.
+        hint: what to do next; empty where the context says it, or nothing helps.
         kind: the text that containerd uses for this kind of error.
     """
 
     kind: ClassVar[str] = "unknown"
 
-    def __init__(self, context: str = "") -> None:
+    def __init__(self, context: str = "", *, hint: str = "") -> None:
         super().__init__(context)
         self.context = context
+        self.hint = hint
 
     def __str__(self) -> str:
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
+    @property
+    def message(self) -> str:
+        """The text of the error without what to do next."""
         return f"{self.context}: {self.kind}" if self.context else self.kind
 
     def because(self, cause: BaseException) -> Self:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _MOST_FILES = 1_000_000
 _MOST_LINKS = 32
+_MAGIC = b"ustar"
 
 
 class _Place(NamedTuple):
@@ -114,8 +115,10 @@ class Archive:
         try:
             if any(head):
                 parse_header(head, self.label)
-        except DataLossError as error:
-            raise InvalidArgumentError(f"{self.label}: not a tar archive") from error
+        except DataLossError:
+            if _MAGIC in head:
+                raise
+            raise InvalidArgumentError(f"{self.label}: not a tar archive") from None
         return state.st_size
 
     def _find_files(self, end: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.backends.files import naming
 from orlop.model import digest as digests
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
 from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
 from orlop.oci.platforms import chooser, this_platform
@@ -61,7 +61,7 @@ def export_image(
     Raises:
         NotFoundError: an image, a blob, or an image for the platform is missing.
         InvalidArgumentError: no name is given, or a name stands for no image.
-        FailedPreconditionError: a blob is not what its digest says.
+        DataLossError: a blob is not what its digest says.
         OSError: the system refused (space, permission, input and output).
     """
     if not names:
@@ -172,8 +172,9 @@ class _Export:
                     writer.write(chunk)
                 self._progress.advanced(work, done)
         if done != blob.size or digests.of_hash(running) != blob.digest:
-            raise FailedPreconditionError(
-                f"blob {blob.digest} is damaged: {done} bytes, {digests.of_hash(running)}"
+            raise DataLossError(
+                f"blob {blob.digest} is damaged: {done} bytes, {digests.of_hash(running)}",
+                hint=REPLACE_BLOBS,
             )
         self._progress.finished(work, reused=False)
 

@@ -27,7 +27,7 @@ def read(content: ContentStore, descriptor: Descriptor) -> bytes:
     Raises:
         NotFoundError: it is missing.
         InvalidArgumentError: it is too large.
-        FailedPreconditionError: it is not what its digest says.
+        DataLossError: it is not what its digest says.
     """
     with content.open(descriptor.digest) as file:
         return read_document(file, descriptor, "content")
@@ -40,7 +40,8 @@ def manifest_for(content: ContentStore, target: Descriptor, platform: Platform) 
 
     Raises:
         NotFoundError: a document is missing, or none fits.
-        InvalidArgumentError: a document is damaged, or the target is no image.
+        DataLossError: a document is not what its digest says.
+        InvalidArgumentError: a document is faulty, or the target is no image.
     """
     found = find_manifest(content, target, platform)
     if found is None:
@@ -53,7 +54,8 @@ def find_manifest(content: ContentStore, target: Descriptor, platform: Platform)
 
     Raises:
         NotFoundError: a document is missing.
-        InvalidArgumentError: a document is damaged, or the target is no image.
+        DataLossError: a document is not what its digest says.
+        InvalidArgumentError: a document is faulty, or the target is no image.
     """
     for _ in range(_DEEPEST):
         where = f"document {target.digest}"
@@ -74,7 +76,8 @@ def config_of(content: ContentStore, manifest: Manifest) -> Config:
 
     Raises:
         NotFoundError: it is missing.
-        InvalidArgumentError: it is damaged, or that of something else than an image.
+        DataLossError: it is not what its digest says.
+        InvalidArgumentError: it is faulty, or that of something else than an image.
     """
     descriptor = manifest.config
     where = f"config {descriptor.digest}"

@@ -83,9 +83,10 @@ def import_image(
     Raises:
         NotFoundError: the file, a blob, or an image for the platform is missing.
         InvalidArgumentError: it is nothing of this kind, or a document or a layer is faulty.
-        FailedPreconditionError: a blob or a layer is not what its digest or size says, or
-            the snapshotter is not there.
-        DataLossError: the archive or a layer is cut off or damaged.
+        FailedPreconditionError: a layer is not what the config says, or the snapshotter is
+            not there.
+        DataLossError: the archive is cut off or damaged, or a blob is not what its digest or
+            size says.
         OSError: the system refused (space, permission, input and output).
     """
     wanted = platform or this_platform()

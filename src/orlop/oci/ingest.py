@@ -6,9 +6,10 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
+from orlop.model import digest as digests
 from orlop.model.errors import (
     AlreadyExistsError,
-    FailedPreconditionError,
+    DataLossError,
     NotFoundError,
     OrlopError,
     UnavailableError,
@@ -51,10 +52,9 @@ def ingest(
         progress: is told.
 
     Raises:
-        FailedPreconditionError: the data has another size or digest.
         UnavailableError: somebody else has been writing the same blob for a minute without
             getting on.
-        DataLossError: the data is cut off or damaged.
+        DataLossError: the data has another size or digest, or is cut off.
     """
     work = Work(
         stage=Stage.IMPORT,
@@ -162,12 +162,17 @@ def _copy(
         while chunk := data.read(CHUNK):
             done += len(chunk)
             if done > descriptor.size:
-                raise FailedPreconditionError(
+                raise DataLossError(
                     f"blob {descriptor.digest}: more than the {descriptor.size} bytes announced"
                 )
             writer.write(chunk)
             progress.advanced(work, done)
     if done != descriptor.size:
-        raise FailedPreconditionError(
+        raise DataLossError(
             f"blob {descriptor.digest}: {done} bytes where {descriptor.size} were announced"
         )
+    actual = writer.digest()
+    if actual != descriptor.digest and digests.algorithm(actual) == digests.algorithm(
+        descriptor.digest
+    ):
+        raise DataLossError(f"blob {descriptor.digest} has the digest {actual}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
+from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, mediatypes
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ class Selection:
 
         Raises:
             NotFoundError: a blob is missing, or none below an index has a wanted platform.
-            FailedPreconditionError: a blob has another size or digest than announced.
-            InvalidArgumentError: a document is damaged, or they go too deep.
+            DataLossError: a blob has another size or digest than announced.
+            InvalidArgumentError: a document is faulty, or they go too deep.
         """
         if descriptor.digest in self._members:
             return
@@ -90,7 +90,7 @@ class Selection:
                 return False
             raise NotFoundError(f"{self.label}: blob {descriptor.digest} ({descriptor.media_type})")
         if size != descriptor.size:
-            raise FailedPreconditionError(
+            raise DataLossError(
                 f"{self.label}: blob {descriptor.digest} has {size} bytes where"
                 f" {descriptor.size} were announced"
             )
@@ -106,12 +106,10 @@ def read_document(file: BinaryIO, descriptor: Descriptor, label: str) -> bytes:
 
     Raises:
         InvalidArgumentError: it is larger than a document may be.
-        FailedPreconditionError: it is not what its digest says.
+        DataLossError: it is not what its digest says.
     """
     data = documents.read_document(file, f"{label}: document {descriptor.digest}")
     actual = digests.from_bytes(data, digests.algorithm(descriptor.digest))
     if actual != descriptor.digest:
-        raise FailedPreconditionError(
-            f"{label}: document {descriptor.digest} has the digest {actual}"
-        )
+        raise DataLossError(f"{label}: document {descriptor.digest} has the digest {actual}")
     return data

@@ -19,7 +19,9 @@ from typing import TYPE_CHECKING
 from orlop.backends.files import sync_file_system
 from orlop.model import digest as digests
 from orlop.model.errors import (
+    REPLACE_BLOBS,
     AlreadyExistsError,
+    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
@@ -35,6 +37,7 @@ from orlop.oci.ingest import add_labels
 from orlop.oci.layer_stream import LayerStream
 from orlop.oci.platforms import this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
+from orlop.oci.tar_stream import CHUNK
 from orlop.oci.targets import target_of
 
 if TYPE_CHECKING:
@@ -126,7 +129,7 @@ def unpack_image(
         NotFoundError: a blob is missing, or there is no image for the platform.
         InvalidArgumentError: a document or a layer is faulty, or this is no image.
         FailedPreconditionError: a layer is not what the config says.
-        DataLossError: a layer is cut off or damaged.
+        DataLossError: a blob is cut off or damaged.
         PermissionDeniedError: a layer needs rights that this process has not.
         UnimplementedError: the snapshotter or a layer needs what Orlop does not do.
         OSError: the system refused (space, input and output).
@@ -215,10 +218,28 @@ class _Unpacking:
         except AlreadyExistsError:
             self._remove(key)
             return False
+        except OrlopError as error:
+            self._remove(key)
+            self._require_sound(layer, error)
+            raise
         except BaseException:
             self._remove(key)
             raise
         return True
+
+    def _require_sound(self, layer: Layer, error: OrlopError) -> None:
+        """Raise `DataLossError` where a layer cannot be unpacked because its blob is damaged."""
+        running = digests.new_hash(digests.algorithm(layer.blob.digest))
+        with contextlib.suppress(NotFoundError), self._content.open(layer.blob.digest) as blob:
+            while chunk := blob.read(CHUNK):
+                running.update(chunk)
+            actual = digests.of_hash(running)
+            if actual != layer.blob.digest:
+                raise DataLossError(
+                    f"layer {layer.blob.digest} is damaged, it has the digest {actual} "
+                    f"({error.message})",
+                    hint=REPLACE_BLOBS,
+                ) from error
 
     def _prepare(self, layer: Layer) -> tuple[str, tuple[Mount, ...]]:
         """Prepare a snapshot under a key that nobody else has."""

@@ -82,6 +82,6 @@ def remove_suspects(backend: Path) -> None:
 
 def _unusable(path: Path, state: str) -> DataLossError:
     return DataLossError(
-        f"{path} {state}: it lists what must not be deleted without a person's word. Once nothing "
-        "unnamed is needed any more, run a collection with --release"
+        f"{path} {state}: it lists what must not be deleted without a person's word",
+        hint="once nothing unnamed is needed any more, orlop gc run --release deletes it",
     )

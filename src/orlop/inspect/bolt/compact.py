@@ -26,7 +26,8 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
     if output is None and path.stat().st_nlink > 1:
         raise FailedPreconditionError(
             f"{path} has {path.stat().st_nlink} names (hard links): compacted, this name would be "
-            "another file than the others. Remove them, or write to a new file with --output"
+            "another file than the others",
+            hint="remove them, or write to a new file with --output (orlop db compact --output)",
         )
     return compaction.compact(
         path,

@@ -219,7 +219,7 @@ class _Count:
             if level > NESTING_MAX:
                 raise CorruptError(
                     f"inline buckets lie more than {NESTING_MAX} deep in each other, in "
-                    f"{path_of(place)[0]!r}: orlop db salvage keeps what can be read"
+                    f"{path_of(place)[0]!r}"
                 )
             for name, root, inline in nested(leaf):
                 if root or inline is None:

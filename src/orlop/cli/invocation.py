@@ -1,0 +1,19 @@
+"""One call of the command line: what of it counts for how its errors are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What is known of a call of the command line while it runs.
+
+    Attributes:
+        as_json: whether answers and errors are JSON.
+        is_writing: whether it has opened a root for writing, so that a collection removes what
+            it leaves half done.
+    """
+
+    as_json: bool = False
+    is_writing: bool = False
