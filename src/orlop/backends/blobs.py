@@ -20,7 +20,7 @@ from orlop.backends.files import (
     unique_name,
 )
 from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError
+from orlop.model.errors import FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
 from orlop.ownership import Mutex
 
@@ -35,6 +35,14 @@ _DISCARDED: Final = ".gone-"
 """Begins the names of discarded blobs, in the store's root, where containerd does not look."""
 _ALGORITHMS: Final = ("sha256", "sha384", "sha512")
 _DIRECTORY_MODE: Final = 0o755
+_KINDS: Final = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFBLK: "a device",
+    stat.S_IFCHR: "a device",
+}
 
 
 class Blobs:
@@ -53,25 +61,14 @@ class Blobs:
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
         # Most of those who ask hope for nothing, and one look tells them.
-        if not os.path.lexists(f"{self._root}/{_BLOBS}/{algorithm}/{name}"):
+        path = self._path(digest)
+        if not os.path.lexists(path):
             raise _missing(digest)
-        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
-            found = _info(descriptor, algorithm, name)
-        if found is None:
-            raise _missing(digest)
-        return found
-
-    def exists(self, digest: str) -> bool:
-        """Tell whether there is such a blob.
-
-        Raises:
-            InvalidArgumentError: this is no digest.
-        """
-        try:
-            self.info(digest)
-        except NotFoundError:
-            return False
-        return True
+        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+            found = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+        if not stat.S_ISREG(found.st_mode):
+            raise _missing(digest, f"{_kind(found.st_mode)} is in the place of its file {path}")
+        return _info_of(found, algorithm, name)
 
     def walk(self) -> Iterator[ContentInfo]:
         """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
@@ -94,11 +91,13 @@ class Blobs:
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
         # Should it be a pipe in disguise, opening it must not wait for a writer.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
             blob = os.open(name, flags, dir_fd=descriptor)
-        if not stat.S_ISREG(os.fstat(blob).st_mode):
+        mode = os.fstat(blob).st_mode
+        if not stat.S_ISREG(mode):
             os.close(blob)
-            raise _missing(digest)
+            path = self._path(digest)
+            raise _missing(digest, f"{_kind(mode)} is in the place of its file {path}")
         return os.fdopen(blob, "rb")
 
     def delete(self, digest: str) -> None:
@@ -109,7 +108,7 @@ class Blobs:
             NotFoundError: there is no such blob.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
-        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
             os.unlink(name, dir_fd=descriptor)
 
     def discard(self, digest: str) -> None:
@@ -120,7 +119,7 @@ class Blobs:
             NotFoundError: there is no such blob.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
-        with _not_found(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
             # Not synced: what a power loss brings back is garbage as before.
             os.rename(name, self._root / unique_name(_DISCARDED), src_dir_fd=descriptor)
 
@@ -135,29 +134,73 @@ class Blobs:
                         os.unlink(name, dir_fd=descriptor)
 
     def publish(
-        self, digest: str, data: str, source: int, before_sync: Callable[[], _Result]
+        self,
+        digest: str,
+        data: str,
+        source: int,
+        before_sync: Callable[[], _Result],
+        *,
+        size: int | None,
     ) -> tuple[bool, _Result]:
         """Make the file `data` of the open directory `source` the blob `digest`, durably.
+
+        What has the name of the blob and is not whole is replaced in one step, so that a reader
+        that has it open, or another name of it, keeps what it had.
 
         Args:
             digest: of the data, which is durable itself.
             data: the name of the file.
             source: where it is.
             before_sync: is called when the blob is in its place, before that is durable.
+            size: of the data, in bytes: a file of that size stays. `None`: none stays.
 
         Returns:
             Whether the blob is new, else `data` is where it was; and what the call returned.
+
+        Raises:
+            FailedPreconditionError: a directory that cannot be removed is in its place.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
         with self._algorithm(algorithm) as target:
             with self._publishing:
-                is_new = _info(target, algorithm, name) is None
+                is_new = not _is_whole(target, name, size)
                 if is_new:
+                    self._remove_empty_directory(target, digest)
                     os.rename(data, name, src_dir_fd=source, dst_dir_fd=target)
             result = before_sync()
             # An older blob too: whoever renamed it may have been killed before this sync.
             os.fsync(target)
         return is_new, result
+
+    def _path(self, digest: str) -> str:
+        return f"{self._root}/{_BLOBS}/{digests.algorithm(digest)}/{digests.encoded(digest)}"
+
+    @contextlib.contextmanager
+    def _finding(self, digest: str) -> Iterator[None]:
+        """Let an error of the system say which blob is not there, or which file it is about."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise _missing(digest) from error
+        except OSError as error:
+            path = self._path(digest)
+            if is_missing(error):
+                reason = f"{_kind_at(path)} is in the place of its file {path}"
+                raise _missing(digest, reason) from error
+            error.filename = path
+            raise
+
+    def _remove_empty_directory(self, descriptor: int, digest: str) -> None:
+        """Remove the directory that a mount of a missing file leaves in its place."""
+        try:
+            os.rmdir(digests.encoded(digest), dir_fd=descriptor)
+        except (FileNotFoundError, NotADirectoryError):
+            return  # no directory is there: the usual case
+        except OSError as error:
+            raise FailedPreconditionError(
+                f"content {digest}: a directory is in the place of its file {self._path(digest)}, "
+                f"and cannot be removed ({error.strerror}): move it away, and try again"
+            ) from error
 
     @contextlib.contextmanager
     def _algorithm(self, algorithm: str) -> Iterator[int]:
@@ -172,18 +215,31 @@ class Blobs:
             yield descriptor
 
 
-@contextlib.contextmanager
-def _not_found(digest: str) -> Iterator[None]:
+def _missing(digest: str, reason: str = "") -> NotFoundError:
+    return NotFoundError(f"content {digest}: {reason}" if reason else f"content {digest}")
+
+
+def _kind_at(path: str) -> str:
     try:
-        yield
-    except OSError as error:
-        if is_missing(error):
-            raise _missing(digest) from error
-        raise
+        return _kind(os.lstat(path).st_mode)
+    except OSError:
+        return "something else"
 
 
-def _missing(digest: str) -> NotFoundError:
-    return NotFoundError(f"content {digest}")
+def _kind(mode: int) -> str:
+    """Return what a file that is no plain one is called."""
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
+
+
+def _is_whole(descriptor: int, name: str, size: int | None) -> bool:
+    """Tell whether there is a plain file of that size; `None`: of no size."""
+    if size is None:
+        return False
+    try:
+        status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 def _walk(descriptor: int, algorithm: str) -> Iterator[ContentInfo]:
@@ -199,8 +255,10 @@ def _info(descriptor: int, algorithm: str, name: str) -> ContentInfo | None:
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if not stat.S_ISREG(status.st_mode):
-        return None
+    return _info_of(status, algorithm, name) if stat.S_ISREG(status.st_mode) else None
+
+
+def _info_of(status: os.stat_result, algorithm: str, name: str) -> ContentInfo:
     return ContentInfo(
         digest=f"{algorithm}:{name}",
         size=status.st_size,

@@ -11,7 +11,7 @@ from orlop.backends.blobs import Blobs
 from orlop.backends.content_writer import ContentWriter
 from orlop.backends.ingests import Ingests
 from orlop.backends.locks import ReferenceLock, ReferenceLocks
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
@@ -88,12 +88,13 @@ class LocalContent:
             ref: the name of the ingest, any text.
             size: how many bytes the blob will have; 0: not known. An ingest that was begun
                 for another size is begun again.
-            expected: a digest; where such a blob exists, nothing is opened.
+            expected: a digest; where such a blob exists, of that size, nothing is opened.
 
         Raises:
             InvalidArgumentError: `ref` is empty, or `expected` is no digest.
             UnavailableError: another writer holds `ref`.
-            AlreadyExistsError: a blob with the `expected` digest is there already.
+            AlreadyExistsError: a blob with the `expected` digest, and of that size, is there
+                already.
         """
         if not ref:
             raise InvalidArgumentError("ref must not be empty")
@@ -101,7 +102,7 @@ class LocalContent:
         lock = ReferenceLock(ref)
         self._locks.acquire(lock)
         try:
-            self._refuse_existing(expected)
+            self._refuse_existing(expected, size)
             ingest = self._ingests.open(ref, size)
             return ContentWriter(
                 ingest, self._ingests, self._blobs, (self._locks, lock), self._clock
@@ -154,8 +155,14 @@ class LocalContent:
         self._ingests.cleanup()
         self._blobs.cleanup()
 
-    def _refuse_existing(self, expected: str) -> None:
-        if expected and self._blobs.exists(expected):
+    def _refuse_existing(self, expected: str, size: int) -> None:
+        if not expected:
+            return
+        try:
+            found = self._blobs.info(expected)
+        except NotFoundError:
+            return
+        if size <= 0 or size == found.size:
             raise AlreadyExistsError(f"content {expected}")
 
     def _tidy_once(self) -> None:

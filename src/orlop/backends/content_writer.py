@@ -119,19 +119,22 @@ class ContentWriter:
         """
         self._seal(self._descriptor("sync"))
 
-    def commit(self, *, size: int = 0, expected: str = "") -> None:
+    def commit(self, *, size: int = 0, expected: str = "", replace: bool = False) -> None:
         """Make the blob part of the store under its digest, durably, and close the writer.
 
-        The blob is named by its sha256, or by the algorithm of `expected`.
+        The blob is named by its sha256, or by the algorithm of `expected`. A file of that name
+        that has another size than the data is replaced; hard links to it, and readers that have
+        it open, keep the old one.
 
         Args:
             size: what the size must be, in bytes; 0 for any.
             expected: what the digest must be; empty for any.
+            replace: whether a file of the same size is replaced, too.
 
         Raises:
-            FailedPreconditionError: size or digest differ (the ingest stays), or the
-                writer is closed.
-            AlreadyExistsError: the blob is there already (the ingest goes).
+            FailedPreconditionError: size or digest differ, or a directory is in the place of
+                the blob (the ingest stays), or the writer is closed.
+            AlreadyExistsError: the blob is there already, and stays (the ingest goes).
             InvalidArgumentError: `expected` is no digest (the ingest stays).
             AbortedError: the ingest was aborted meanwhile.
         """
@@ -140,7 +143,7 @@ class ContentWriter:
             digest = self._verified(descriptor, size, expected)
             if not self._is_sealed:
                 self._seal(descriptor)
-            self._publish(digest)
+            self._publish(digest, replace=replace)
         finally:
             self._release()
 
@@ -221,7 +224,7 @@ class ContentWriter:
         """Return when the data, or its mode, was changed last: by us, or by somebody else."""
         return os.fstat(self._ingest.descriptor).st_ctime_ns
 
-    def _publish(self, digest: str) -> None:
+    def _publish(self, digest: str, *, replace: bool) -> None:
         with self._ingests.holding(self._ingest) as source:
             if source is None:
                 raise AbortedError(
@@ -229,7 +232,9 @@ class ContentWriter:
                 )
             # The ingest goes before the sync of the blob's name, which so covers both: an
             # ingest without data is not to be seen after a loss of power.
-            is_new, removed = self._blobs.publish(digest, DATA, source, self._take_away)
+            is_new, removed = self._blobs.publish(
+                digest, DATA, source, self._take_away, size=None if replace else self._status.offset
+            )
         if removed is not None:
             remove_tree(removed)
         if not is_new:

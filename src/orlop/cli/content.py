@@ -15,6 +15,7 @@ from orlop.cli.session import session_of
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
+from orlop.stores.blob_faults import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -65,10 +66,10 @@ def cat(context: Context, digest: str) -> None:
     with session.reading() as database:
         for namespace in session.shown(database):
             try:
-                blob = namespace.content.open(digest)
+                namespace.content.info(digest)
             except NotFoundError:
                 continue
-            with blob:
+            with namespace.content.open(digest) as blob:
                 _copy(blob, StandardOutput(), digest)
             return
     raise NotFoundError(f"content {digest} in {session.namespace or 'any namespace'}")
@@ -98,6 +99,9 @@ def ingest(
     expected: Annotated[str, Option(help="The digest that it must have.")] = "",
     size: Annotated[int, Option(minimum=0, help="The size that it must have, in bytes.")] = 0,
     labels: Annotated[list[str] | None, Option("--label", help="key=value")] = None,
+    verify: Annotated[
+        bool, Option("--verify", help="Read what is there, and replace it where it is damaged.")
+    ] = False,
 ) -> None:
     """Bring a blob in. With --expected, one that was interrupted goes on where it stopped."""
     session = session_of(context)
@@ -109,7 +113,9 @@ def ingest(
         resume = bool(expected)
         with (
             source,
-            content.writer(ref, size=size, expected=expected, resume=resume) as writer,
+            content.writer(
+                ref, size=size, expected=expected, resume=resume, verify=verify
+            ) as writer,
         ):
             _skip(source, writer)
             while chunk := source.read(_CHUNK_BYTES):
@@ -179,8 +185,8 @@ def verify(
         missing = wanted - set(found)
         if missing:
             raise NotFoundError(f"content {', '.join(sorted(missing))}")
-        for digest, (namespace, info) in found.items():
-            fault = _fault(namespace, info)
+        for digest, namespace in found.items():
+            fault = _fault(namespace, digest)
             # What has gone meanwhile is not damaged.
             if not fault or _is_there(session, database, digest):
                 checked[digest] = fault
@@ -193,15 +199,13 @@ def verify(
     return NEGATIVE if faulty else 0
 
 
-def _blobs(
-    session: Session, database: Database, wanted: Collection[str]
-) -> dict[str, tuple[Namespace, ContentInfo]]:
-    """Return the blobs that are wanted, all where none is named, each with a namespace."""
-    found: dict[str, tuple[Namespace, ContentInfo]] = {}
+def _blobs(session: Session, database: Database, wanted: Collection[str]) -> dict[str, Namespace]:
+    """Return a namespace of each blob that is wanted; of all where none is named."""
+    found: dict[str, Namespace] = {}
     for namespace in session.shown(database):
         for info in namespace.content.walk():
             if not wanted or info.digest in wanted:
-                found.setdefault(info.digest, (namespace, info))
+                found.setdefault(info.digest, namespace)
     return found
 
 
@@ -209,22 +213,11 @@ def _is_there(session: Session, database: Database, digest: str) -> bool:
     return bool(database.read(lambda _: _blobs(session, database, {digest})))
 
 
-def _fault(namespace: Namespace, info: ContentInfo) -> str:
+def _fault(namespace: Namespace, digest: str) -> str:
     try:
-        running = digests.new_hash(digests.algorithm(info.digest))
-        size = 0
-        with namespace.content.open(info.digest) as blob:
-            while chunk := blob.read(_CHUNK_BYTES):
-                running.update(chunk)
-                size += len(chunk)
+        return namespace.content.fault(digest, verify=True)
     except NotFoundError:
-        return "the data is missing"
-    except OSError as error:
-        return f"the data cannot be read: {error.strerror}"
-    if size != info.size:
-        return f"{size} bytes instead of {info.size}"
-    found = digests.of_hash(running)
-    return "" if found == info.digest else f"the data has the digest {found}"
+        return MISSING  # taken out of the namespace meanwhile
 
 
 @app.command()

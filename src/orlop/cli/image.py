@@ -51,8 +51,14 @@ def import_(
     ] = None,
     platform: PlatformOption = None,
     all_platforms: AllPlatforms = False,
+    verify: Annotated[
+        bool, Option("--verify", help="Read what is there, and replace it where it is damaged.")
+    ] = False,
 ) -> None:
-    """Import images from a file or directory, and unpack them if asked."""
+    """Import images from a file or directory, and unpack them if asked.
+
+    What is missing of an image that is there is put back.
+    """
     session = session_of(context)
     session.require_root("importing an image")
     with session.writing(create=True) as database, showing(session.output) as progress:
@@ -64,6 +70,7 @@ def import_(
             unpack=unpack,
             platform=_platform(platform),
             all_platforms=all_platforms,
+            verify=verify,
             progress=progress,
         )
         packed = [

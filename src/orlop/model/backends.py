@@ -48,17 +48,20 @@ class BackendWriter(Protocol):
     def sync(self) -> None:
         """Make the data written so far durable."""
 
-    def commit(self, *, size: int = 0, expected: str = "") -> None:
+    def commit(self, *, size: int = 0, expected: str = "", replace: bool = False) -> None:
         """Make the blob part of the store under its digest, durably, and close the writer.
+
+        A file of that digest that has another size than the data is replaced, atomically.
 
         Args:
             size: what the size must be, in bytes; 0 for any.
             expected: what the digest must be; empty for any.
+            replace: whether a file of the same size is replaced, too.
 
         Raises:
             FailedPreconditionError: size or digest differ (the ingest stays), or the
                 writer is closed.
-            AlreadyExistsError: the blob is there already (the ingest goes).
+            AlreadyExistsError: the blob is there already, and stays (the ingest goes).
         """
 
     def close(self) -> None:
@@ -91,7 +94,8 @@ class ContentBackend(Protocol):
 
         Raises:
             UnavailableError: another writer holds `ref`.
-            AlreadyExistsError: a blob with the `expected` digest is there already.
+            AlreadyExistsError: a blob with the `expected` digest, and of that size, is there
+                already.
         """
 
     def status(self, ref: str) -> IngestStatus:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 if TYPE_CHECKING:
     from typing import Self
 
-REPLACE_BLOBS: Final = "orlop content verify names all that is damaged; bring those blobs in again"
+REPLACE_BLOBS: Final = (
+    "orlop content verify names all that is damaged, orlop image import --verify puts it back"
+)
 """The hint of errors about a stored blob that is not what its digest says."""
 
 

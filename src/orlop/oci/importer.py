@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError
+from orlop.model.errors import DataLossError, NotFoundError
 from orlop.model.labels import UNCOMPRESSED
 from orlop.model.records import Descriptor, Image, LeaseResource
 from orlop.oci import documents, mediatypes
@@ -55,12 +56,14 @@ def import_image(
     all_platforms: bool = False,
     by_digest: bool = False,
     index_name: str | None = None,
+    verify: bool = False,
     progress: Progress | None = None,
 ) -> list[Image]:
     """Import the images of an OCI layout, an OCI archive or an archive of `docker save`.
 
-    To import again changes nothing. Do not call it inside `Database.update`: it would hold
-    up all other writers while it copies.
+    To import again changes nothing, but puts back what is missing: a blob whose file is gone or
+    has another size, and with `unpack` a snapshot whose directory is gone. Do not call it inside
+    `Database.update`: it would hold up all other writers while it copies.
 
     Args:
         namespace: where to.
@@ -75,6 +78,7 @@ def import_image(
         all_platforms: take all of them; only that for `platform` is unpacked.
         by_digest: also name each image `<name>@<digest>`.
         index_name: keep the index of the archive itself as an image of this name.
+        verify: read blobs that are there, and replace those that are damaged, too.
         progress: is told how far it is.
 
     Returns:
@@ -85,8 +89,8 @@ def import_image(
         InvalidArgumentError: it is nothing of this kind, or a document or a layer is faulty.
         FailedPreconditionError: a layer is not what the config says, or the snapshotter is
             not there.
-        DataLossError: the archive is cut off or damaged, or a blob is not what its digest or
-            size says.
+        DataLossError: the archive is cut off or damaged, a blob is not what its digest or
+            size says, or one of the namespace that the archive does not have is damaged.
         OSError: the system refused (space, permission, input and output).
     """
     wanted = platform or this_platform()
@@ -95,9 +99,9 @@ def import_image(
         require_snapshotter(namespace, snapshotter)
     with (
         held(namespace) as lease,
-        open_source(Path(path), lambda digest: _compressed(namespace, lease, digest)) as source,
+        open_source(Path(path), partial(_compressed, namespace, lease, verify=verify)) as source,
     ):
-        run = _Import(namespace.content, source, progress or Silent())
+        run = _Import(namespace.content, source, progress or Silent(), verify=verify)
         selection = Selection(
             size=run.size,
             opener=run.open,
@@ -129,20 +133,35 @@ def import_image(
 class _Import:
     """One source on its way into one content store."""
 
-    def __init__(self, content: ContentStore, source: Source, progress: Progress) -> None:
+    def __init__(
+        self, content: ContentStore, source: Source, progress: Progress, *, verify: bool
+    ) -> None:
         self._content = content
         self._source = source
         self._progress = progress
+        self._verify = verify
 
     def size(self, digest: str) -> int | None:
-        """Return the size of a blob in the source, else in the store."""
+        """Return the size of a blob in the source, else in the store.
+
+        Raises:
+            DataLossError: only the store has it, and it is missing there, or damaged.
+        """
         size = self._source.size(digest)
         if size is not None:
             return size
         try:
-            return self._content.info(digest).size
+            size = self._content.info(digest).size
+            fault = self._content.fault(digest, verify=self._verify)
         except NotFoundError:
             return None
+        if fault:
+            raise DataLossError(
+                f"{self._source.label} does not hold content {digest}, and that of namespace "
+                f'"{self._content.scope.namespace}" is damaged ({fault}): import an archive that '
+                "holds it"
+            )
+        return size
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob in the source, else in the store."""
@@ -159,6 +178,7 @@ class _Import:
             lambda: self.open(digest),
             labels=lambda existing: labels_for(member.children, existing),
             progress=self._progress,
+            verify=self._verify,
         )
 
     def bring_index(self, name: str, children: list[Descriptor]) -> Image:
@@ -178,6 +198,7 @@ class _Import:
             lambda: io.BytesIO(data),
             labels=labels,
             progress=self._progress,
+            verify=self._verify,
         )
         return Image(name=name, target=target)
 
@@ -201,15 +222,20 @@ def _store(namespace: Namespace, image: Image) -> Image:
         return stored if stored.target == image.target else images.update(image, ["target"])
 
 
-def _compressed(namespace: Namespace, lease: str, digest: str) -> Descriptor | None:
-    """Return the compressed form of a layer that is in the store, held by the lease.
+def _compressed(
+    namespace: Namespace, lease: str, digest: str, *, verify: bool
+) -> Descriptor | None:
+    """Return the compressed form of a layer that is whole in the store, held by the lease.
 
     Of several it is the last, as in containerd, so that the manifests agree.
     """
     content = namespace.content
     for info in reversed(list(content.walk(f'labels."{UNCOMPRESSED}"=={digest}'))):
         namespace.leases.add_resource(lease, LeaseResource(id=info.digest, type="content"))
-        with contextlib.suppress(NotFoundError), content.open(info.digest) as blob:
-            head = blob.read(_HEAD)
+        with contextlib.suppress(NotFoundError):
+            if content.fault(info.digest, verify=verify):
+                continue  # the archive has the data
+            with content.open(info.digest) as blob:
+                head = blob.read(_HEAD)
             return Descriptor(media_type=layer_type(head), digest=info.digest, size=info.size)
     return None

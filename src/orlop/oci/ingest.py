@@ -39,8 +39,11 @@ def ingest(
     *,
     labels: Callable[[Mapping[str, str]], Mapping[str, str]],
     progress: Progress,
+    verify: bool = False,
 ) -> None:
     """Bring a blob in, or only its labels where it is there already.
+
+    A blob that is named and whose file is missing, or has another size, is not there.
 
     After an error nothing is left of it, but what the next collection deletes.
 
@@ -50,6 +53,7 @@ def ingest(
         opener: opens the data.
         labels: returns the labels to add, given those that the blob has.
         progress: is told.
+        verify: read the data of a blob that is there, and replace it if it is damaged.
 
     Raises:
         UnavailableError: somebody else has been writing the same blob for a minute without
@@ -65,7 +69,7 @@ def ingest(
     progress.started(work)
     reused = False
     try:
-        with _writer(content, descriptor) as writer:
+        with _writer(content, descriptor, verify=verify) as writer:
             _write(content, writer, descriptor, opener, labels({}), work, progress)
     except AlreadyExistsError:
         reused = True
@@ -98,7 +102,7 @@ def reference(digest: str) -> str:
     return f"import-{digest}"
 
 
-def _writer(content: ContentStore, descriptor: Descriptor) -> ContentWriter:
+def _writer(content: ContentStore, descriptor: Descriptor, *, verify: bool) -> ContentWriter:
     """Open the ingest; wait while another import is writing the same blob and gets on."""
     ref = reference(descriptor.digest)
     pause = _FIRST_PAUSE
@@ -110,6 +114,7 @@ def _writer(content: ContentStore, descriptor: Descriptor) -> ContentWriter:
                 size=descriptor.size,
                 expected=descriptor.digest,
                 media_type=descriptor.media_type,
+                verify=verify,
             )
         except UnavailableError:
             with contextlib.suppress(NotFoundError):

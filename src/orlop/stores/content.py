@@ -9,6 +9,7 @@ Source: containerd, core/metadata/content.go; spec/metadata.md 2.5.
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -16,7 +17,9 @@ from orlop.model import digest as digests
 from orlop.model import filters
 from orlop.model import labels as label_names
 from orlop.model.errors import (
+    REPLACE_BLOBS,
     AlreadyExistsError,
+    DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
@@ -24,6 +27,7 @@ from orlop.model.errors import (
 )
 from orlop.schema import content, ingests, leases, namespaces
 from orlop.stores import adaptors, attachment
+from orlop.stores.blob_faults import blob_fault, fault_of, size_fault
 from orlop.stores.checks import check_key, check_labels
 from orlop.stores.content_writer import ContentWriter, Opening
 from orlop.stores.masks import masked_labels
@@ -130,9 +134,41 @@ class ContentStore:
 
         Raises:
             NotFoundError: this namespace has none of that digest, or the data is missing.
+            DataLossError: the data has another size than the metadata says.
         """
-        self.info(digest)
-        return self._backend().open(digest)
+        recorded = self.info(digest).size
+        try:
+            blob = self._backend().open(digest)
+        except NotFoundError as error:
+            raise NotFoundError(
+                f'content {digest} in namespace "{self.scope.namespace}": '
+                f"{fault_of(error, digest)}",
+                hint=REPLACE_BLOBS,
+            ) from error
+        found = blob.seek(0, os.SEEK_END)
+        if found != recorded:
+            blob.close()
+            raise DataLossError(
+                f'content {digest} in namespace "{self.scope.namespace}": '
+                f"{size_fault(found, recorded)}",
+                hint=REPLACE_BLOBS,
+            )
+        blob.seek(0)
+        return blob
+
+    def fault(self, digest: str, *, verify: bool = False) -> str:
+        """Return why the data of a blob is not there as the metadata says; empty where it is.
+
+        One look at the size of the file tells, unless all of it is to be read.
+
+        Args:
+            digest: of the blob.
+            verify: also read the data, and compare it with the digest.
+
+        Raises:
+            NotFoundError: this namespace has none of that digest.
+        """
+        return blob_fault(self._backend(), digest, self.info(digest).size, verify=verify)
 
     def status(self, ref: str) -> IngestStatus:
         """Return how far the writing of a blob has come.
@@ -192,11 +228,15 @@ class ContentStore:
         expected: str = "",
         media_type: str = "",
         resume: bool = False,
+        verify: bool = False,
     ) -> ContentWriter:
         """Open the ingest `ref`, empty: what an earlier writer left in it is discarded.
 
         Where the backend has the expected blob already, and the sharing policy allows it, the
         ingest stands for that blob: it is complete, and only needs to be committed.
+
+        A blob is there when its file has the size that the metadata says. Else it is to be
+        written, also where this namespace names it; the commit puts its data back.
 
         Without a lease in force an ingest is kept for 24 hours from now.
 
@@ -207,10 +247,12 @@ class ContentStore:
             media_type: of the blob, for the event that tells of it.
             resume: whether to go on behind the bytes that an earlier writer left; how many
                 there are is the `offset` of the writer's status.
+            verify: whether a blob is there only when its file, which is read, has its digest;
+                what is committed takes the place of a file of the same size, too.
 
         Raises:
-            AlreadyExistsError: this namespace has the expected blob. The lease in force, if
-                there is one, holds it now.
+            AlreadyExistsError: this namespace has the expected blob, and its data is there. The
+                lease in force, if there is one, holds it now.
             UnavailableError: another writer has that ingest.
             InvalidArgumentError: `ref` is empty or too long.
             NotFoundError: the lease in force does not exist.
@@ -225,18 +267,27 @@ class ContentStore:
             expected=expected,
             media_type=media_type,
             resume=resume,
+            replace=verify,
         )
+        # Before the update: to read the data may take long.
+        is_damaged = verify and bool(expected) and opening.has_damaged_data()
         exists, writer = False, None
         try:
             with self.scope.transactor.update() as update:
                 attachment.check_lease(self.scope, update.transaction)
-                exists = content.exists(
-                    content.find(update.transaction, self.scope.namespace), expected
+                blobs = content.find(update.transaction, self.scope.namespace)
+                is_named = content.exists(blobs, expected)
+                exists = (
+                    is_named
+                    and not is_damaged
+                    and not blob_fault(opening.backend, expected, content.size(blobs, expected))
                 )
                 if exists:
                     attachment.attach(self.scope, update, leases.CONTENT, expected)
                 else:
-                    writer = opening.open(update, shared_size=self._shared_size(update, opening))
+                    shares = not is_named and not is_damaged
+                    size_ = self._shared_size(update, opening) if shares else None
+                    writer = opening.open(update, shared_size=size_)
         except BaseException:
             if writer is not None:
                 writer.close()
@@ -255,7 +306,11 @@ class ContentStore:
             found = self._backend().info(opening.expected)
         except OrlopError:
             return None  # the backend does not have it, or it is no digest: it will be written
-        return found.size if opening.size in (0, found.size) else None
+        known = set(_recorded_sizes(update.transaction, opening.expected))
+        if opening.size:
+            known.add(opening.size)
+        # Where nobody says how large it is, nothing tells a file that was cut from a whole one.
+        return found.size if known == {found.size} else None
 
     def _may_share(self, transaction: Transaction, digest: str) -> bool:
         if self.sharing == SHARED:
@@ -284,3 +339,11 @@ class ContentStore:
                 "a bare database has no content on disk: open the root directory instead"
             )
         return self.backend
+
+
+def _recorded_sizes(transaction: Transaction, digest: str) -> Iterator[int]:
+    """Iterate over the sizes of a blob in bytes, as the namespaces have it that name it."""
+    for name in namespaces.all_names(transaction):
+        blobs = content.find(transaction, name)
+        if content.exists(blobs, digest):
+            yield content.size(blobs, digest)

@@ -15,11 +15,11 @@ from orlop.model.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
-    NotFoundError,
 )
 from orlop.model.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
 from orlop.stores import attachment
+from orlop.stores.blob_faults import MISSING, blob_fault
 from orlop.stores.checks import check_labels
 from orlop.stores.merging import merged
 
@@ -52,6 +52,7 @@ class Opening:
         expected: what the digest will be; empty: not known.
         media_type: for the event that tells of the blob.
         resume: whether to go on behind what was written before, instead of from empty.
+        replace: whether the data takes the place of a file of its size, which may be damaged.
     """
 
     scope: Scope
@@ -62,6 +63,12 @@ class Opening:
     expected: str = ""
     media_type: str = ""
     resume: bool = False
+    replace: bool = False
+
+    def has_damaged_data(self) -> bool:
+        """Tell whether the backend has the expected blob with other data than its digest says."""
+        fault = blob_fault(self.backend, self.expected, self.size or None, verify=True)
+        return bool(fault) and fault != MISSING
 
     def open(self, update: Update, *, shared_size: int | None) -> ContentWriter:
         """Note the ingest and return its writer.
@@ -193,8 +200,9 @@ class ContentWriter:
             labels: of the blob. One that the namespace has already gets them, too.
 
         Raises:
-            AlreadyExistsError: the namespace has that blob already. The ingest has ended, the
-                blob has the labels, and the lease in force, if there is one, holds it now.
+            AlreadyExistsError: the namespace has that blob already, and its data was there. The
+                ingest has ended, the blob has the labels, and the lease in force, if there is
+                one, holds it now.
             FailedPreconditionError: size or digest differ from the data or from the opening;
                 the ingest stays.
             InvalidArgumentError: a label is invalid.
@@ -237,9 +245,9 @@ class ContentWriter:
             attachment.check_lease(self._opening.scope, update.transaction)
             named = {self._backend_ref, self.digest(), expected} - {""}
             update.held.enter_context(self._opening.claims.claim(*named))
-            info = self._commit_data(update, size, expected, labels or {})
-            exists = self._note(update, info, relabel=relabel)
-        if exists:
+            info, was_there = self._commit_data(update, size, expected, labels or {})
+            was_named = self._note(update, info, relabel=relabel)
+        if was_named and was_there:
             raise AlreadyExistsError(f"content {info.digest}")
 
     def close(self) -> None:
@@ -260,8 +268,12 @@ class ContentWriter:
 
     def _commit_data(
         self, update: Update, size: int, expected: str, labels: Mapping[str, str]
-    ) -> ContentInfo:
-        """Commit in the backend; nothing is written to the metadata yet."""
+    ) -> tuple[ContentInfo, bool]:
+        """Commit in the backend; nothing is written to the metadata yet.
+
+        Returns:
+            What is known of the blob, and whether its data was there already.
+        """
         opening, writer = self._opening, self._backend_writer
         try:
             check_labels(labels, "info.Labels")
@@ -275,28 +287,44 @@ class ContentWriter:
                     f'"{opening.ref}" unexpected digest: {opening.expected} != {expected}'
                 )
             self._require_shared_blob()
-            actual = opening.expected
+            actual, was_there = opening.expected, True
         else:
             update.changes.content_made = True
-            # Another namespace may have it, or had it until the next collection.
-            with self._telling_of_older_bytes(), contextlib.suppress(AlreadyExistsError):
-                writer.commit(size=actual_size, expected=expected)
+            was_there = self._commit_in_backend(writer, actual_size, expected)
             # What was verified may have another algorithm than the writer's own.
             actual = expected or writer.digest()
         now = opening.scope.transactor.clock.now()
-        return ContentInfo(
+        info = ContentInfo(
             digest=actual, size=actual_size, labels=labels, created_at=now, updated_at=now
         )
+        return info, was_there
+
+    def _commit_in_backend(self, writer: BackendWriter, size: int, expected: str) -> bool:
+        """Commit the data; return whether it was there already, and stayed.
+
+        Another namespace may have it, or had it until the next collection.
+        """
+        # Backends that replace nothing are not asked to.
+        options = {"replace": True} if self._opening.replace else {}
+        try:
+            with self._telling_of_older_bytes():
+                writer.commit(size=size, expected=expected, **options)
+        except AlreadyExistsError:
+            return True
+        return False
 
     def _require_shared_blob(self) -> None:
-        """Refuse to name a blob that was collected together with its expired ingest."""
-        try:
-            self._opening.backend.info(self._opening.expected)
-        except NotFoundError:
-            raise AbortedError(
-                f'"{self._opening.ref}": its ingest has expired, and content '
-                f"{self._opening.expected} was collected since; open it again and write the data"
-            ) from None
+        """Refuse to name a blob that was collected with its expired ingest, or was damaged."""
+        opening = self._opening
+        fault = blob_fault(opening.backend, opening.expected, opening.size)
+        if not fault:
+            return
+        what = (
+            f"its ingest has expired, and content {opening.expected} was collected since"
+            if fault == MISSING
+            else f"content {opening.expected} was damaged since it was opened ({fault})"
+        )
+        raise AbortedError(f'"{opening.ref}": {what}; open it again and write the data')
 
     def _checked_size(self, size: int) -> int:
         writer = self._backend_writer
@@ -342,8 +370,8 @@ class ContentWriter:
                 size=info.size,
                 media_type=self._opening.media_type,
             )
-        elif relabel and info.labels:
-            _relabel(blobs, info)
+        else:
+            _amend(blobs, info, relabel=relabel)
         ingests.delete(ingests.find(update.transaction, scope.namespace), ref)
         attachment.detach(scope, update, leases.INGESTS, ref)
         attachment.attach(scope, update, leases.CONTENT, info.digest)
@@ -365,11 +393,19 @@ class ContentWriter:
         return writer
 
 
-def _relabel(blobs: Bucket, given: ContentInfo) -> None:
-    """Give a named blob further labels; what its own labels hold goes on being held."""
+def _amend(blobs: Bucket, given: ContentInfo, *, relabel: bool) -> None:
+    """Give a named blob further labels, and its size where the record has a wrong one.
+
+    What its own labels hold goes on being held.
+    """
+    if not (relabel and given.labels) and content.size(blobs, given.digest) == given.size:
+        return
     stored = content.read(blobs, given.digest)
     if stored is None:
         return
-    labels = merged(stored.labels, given.labels)
-    if labels != dict(stored.labels):
-        content.write(blobs, replace(stored, labels=labels, updated_at=given.updated_at))
+    labels = merged(stored.labels, given.labels) if relabel else dict(stored.labels)
+    if labels != dict(stored.labels) or stored.size != given.size:
+        content.write(
+            blobs,
+            replace(stored, size=given.size, labels=labels, updated_at=given.updated_at),
+        )

@@ -1,0 +1,61 @@
+"""What is wrong with the data of a blob that the metadata names."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from orlop.model import digest as digests
+from orlop.model.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from orlop.model.backends import ContentBackend
+
+MISSING: Final = "the data is missing"
+_READ_BYTES: Final = 1 << 20
+
+
+def blob_fault(
+    backend: ContentBackend, digest: str, size: int | None, *, verify: bool = False
+) -> str:
+    """Return why the data of a blob is not there as it should be; empty where it is.
+
+    Args:
+        backend: what keeps the data.
+        digest: of the blob.
+        size: its size in bytes; `None`: not known.
+        verify: also read the data, and compare it with the digest.
+    """
+    try:
+        found = backend.info(digest).size
+    except NotFoundError as error:
+        return fault_of(error, digest)
+    except OSError as error:
+        return f"the data cannot be read: {error.strerror}"
+    if size is not None and found != size:
+        return size_fault(found, size)
+    return _digest_fault(backend, digest) if verify else ""
+
+
+def fault_of(error: NotFoundError, digest: str) -> str:
+    """Return what a backend said of a blob that it does not have."""
+    reason = error.context.removeprefix(f"content {digest}").removeprefix(": ")
+    return reason or MISSING
+
+
+def size_fault(found: int, recorded: int) -> str:
+    """Return the fault of a file of another size than the metadata says."""
+    return f"{found} bytes instead of {recorded}"
+
+
+def _digest_fault(backend: ContentBackend, digest: str) -> str:
+    running = digests.new_hash(digests.algorithm(digest))
+    try:
+        with backend.open(digest) as blob:
+            while chunk := blob.read(_READ_BYTES):
+                running.update(chunk)
+    except NotFoundError as error:
+        return fault_of(error, digest)
+    except OSError as error:
+        return f"the data cannot be read: {error.strerror}"
+    actual = digests.of_hash(running)
+    return "" if actual == digest else f"the data has the digest {actual}"

@@ -1,0 +1,164 @@
+"""Importing an image again puts back what is missing of it, and never says that it is there."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from oci.builder import docker_archive
+from oci.stored import FIRST, NAME, SECOND, Meddler, build, everything
+from orlop import oci
+from orlop.model.errors import DataLossError, NotFoundError
+from stores import damaging
+from stores.damaging import blob_file
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from orlop.database import Database
+    from orlop.namespace import Namespace
+
+DAMAGES = {
+    "deleted": damaging.delete,
+    "cut": damaging.cut,
+    "lengthened": damaging.lengthen,
+    "directory": damaging.replace_by_directory,
+    "pipe": damaging.replace_by_pipe,
+}
+
+
+def assert_whole(namespace: Namespace) -> None:
+    for info in namespace.content.walk():
+        assert namespace.content.fault(info.digest, verify=True) == "", info.digest
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("number", range(4))
+def test_an_import_puts_back_each_blob(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str, number: int
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    oci.import_image(namespace, archive)
+    before = everything(namespace)
+    digest = [info.digest for info in namespace.content.walk()][number]
+    DAMAGES[damage](blob_file(database, digest))
+    progress = Meddler(lambda: None)
+
+    oci.import_image(namespace, archive, progress=progress)
+
+    assert_whole(namespace)
+    assert everything(namespace) == before
+    assert [step[0] for step in progress.steps].count("finished") == 1, "it says what it did"
+    oci.export_image(namespace, [NAME], tmp_path / "b")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_it_is_put_back_for_every_namespace_that_names_it(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    other = database.namespace("other")
+    oci.import_image(namespace, archive)
+    for info in namespace.content.walk():
+        DAMAGES[damage](blob_file(database, info.digest))
+
+    oci.import_image(other, archive)
+
+    assert_whole(other)
+    assert_whole(namespace)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_no_namespace_names_any_more_is_no_reason_to_drop_the_data(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    oci.import_image(namespace, archive)
+    digests = [info.digest for info in namespace.content.walk()]
+    namespace.images.delete(NAME)
+    for digest in digests:
+        namespace.content.delete(digest)
+        DAMAGES[damage](blob_file(database, digest))
+
+    oci.import_image(namespace, archive, unpack="native")
+
+    assert_whole(namespace)
+
+
+def test_bytes_that_differ_are_replaced_when_asked_for(
+    tmp_path: Path, database: Database, namespace: Namespace
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    oci.import_image(namespace, archive)
+    for info in namespace.content.walk():
+        damaging.flip(blob_file(database, info.digest))
+
+    with pytest.raises(Exception, match="digest"):
+        oci.unpack(namespace, namespace.images.get(NAME), "native")
+    oci.import_image(namespace, archive, verify=True, unpack="native")
+
+    assert_whole(namespace)
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "flipped"])
+def test_an_archive_of_docker_save_does_not_stand_on_a_damaged_layer(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str
+) -> None:
+    oci.import_image(namespace, build().archive(tmp_path / "a"), unpack="native")
+    archive = docker_archive(tmp_path / "docker", [FIRST, SECOND])
+    for info in namespace.content.walk('labels."containerd.io/uncompressed"'):
+        (DAMAGES | {"flipped": damaging.flip})[damage](blob_file(database, info.digest))
+
+    (image,) = oci.import_image(namespace, archive, verify=damage == "flipped")
+
+    oci.export_image(namespace, [image.name], tmp_path / "b")
+    oci.import_image(database.namespace("other"), tmp_path / "b", unpack="native")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_layer_that_only_the_damaged_store_has_is_named(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str
+) -> None:
+    built = build()
+    oci.import_image(namespace, built.archive(tmp_path / "a"))
+    layer = max(built.blobs, key=lambda digest: built.blobs[digest][:2] == b"\x1f\x8b")
+    DAMAGES[damage](blob_file(database, layer))
+    layout = built.layout(tmp_path / "layout")
+    (layout / "blobs" / layer.replace(":", "/")).unlink()
+
+    with pytest.raises(DataLossError, match="import an archive that holds it") as caught:
+        oci.import_image(namespace, layout)
+
+    assert layer in str(caught.value)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("number", range(4))
+def test_an_export_names_what_is_damaged_and_leaves_no_archive(
+    tmp_path: Path, database: Database, namespace: Namespace, damage: str, number: int
+) -> None:
+    oci.import_image(namespace, build().archive(tmp_path / "a"))
+    digest = [info.digest for info in namespace.content.walk()][number]
+    DAMAGES[damage](blob_file(database, digest))
+
+    with pytest.raises((DataLossError, NotFoundError), match=digest):
+        oci.export_image(namespace, [NAME], tmp_path / "b")
+
+    assert not (tmp_path / "b").exists()
+
+
+def test_all_blobs_of_a_root_can_be_put_back(
+    tmp_path: Path, database: Database, namespace: Namespace
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    oci.import_image(namespace, archive, unpack="native")
+    before = everything(namespace)
+    assert database.root is not None
+    shutil.rmtree(database.root / damaging.CONTENT / "blobs")
+
+    oci.import_image(namespace, archive, unpack="native")
+
+    assert everything(namespace) == before
+    assert_whole(namespace)
