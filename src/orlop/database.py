@@ -358,7 +358,8 @@ def open_database(
         root: the directory; it is made where it is missing.
         read_only: take no lock and write nothing; a daemon may work on it meanwhile.
         create: make what is missing.
-        timeout: seconds to wait for a lock or for one's turn; `None`: without end.
+        timeout: seconds to wait for a lock or for one's turn; `None`: without end. For reading:
+            how many seconds an answer may take while another process keeps changing the file.
         migrate: bring an older schema to the current version. Copy the file first.
         clock: where the time comes from; `None`: from the system.
         force: write to a database although its schema is newer than this code.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from bolt.model_bucket import contents
@@ -101,7 +103,7 @@ def test_a_file_that_changes_too_fast_to_be_copied_is_refused() -> None:
     writer = BoltEngine(disk)
     with writer.begin(writable=True) as transaction:
         transaction.root.create_bucket(b"large").put(b"key", b"x" * 200_000)
-    reader = ReadingEngine(disk, copy_seconds_max=0.2)
+    reader = ReadingEngine(disk, busy_seconds_max=0.2)
     for number in range(1, 4):
         with pytest.raises(StaleReadError):
             disturbed_reading(reader, writer, number)
@@ -112,3 +114,24 @@ def test_a_file_that_changes_too_fast_to_be_copied_is_refused() -> None:
     disk.writer = None
     with reader.begin() as transaction:
         assert transaction.root.bucket(b"v1") is not None
+
+
+def test_an_answer_about_a_busy_file_ends_in_time() -> None:
+    disk = BusyDisk()
+    writer = BoltEngine(disk)
+    with writer.begin(writable=True) as transaction:
+        for number in range(200):
+            transaction.root.create_bucket(b"bucket %d" % number).put(b"key", b"x" * 2_000)
+    reader = ReadingEngine(disk, busy_seconds_max=0.5)
+    for number in range(1, 4):
+        with pytest.raises(StaleReadError):
+            disturbed_reading(reader, writer, number)
+    with reader.begin() as transaction:
+        assert transaction.root.bucket(b"v1") is not None
+        time.sleep(0.6)
+        bucket = transaction.root.bucket(b"bucket 77")
+        assert bucket is not None
+        with pytest.raises(FileBusyError, match=r"--timeout SECONDS"):
+            bucket.get(b"key")
+    with reader.begin() as transaction:
+        assert transaction.root.bucket(b"bucket 77") is not None

@@ -355,7 +355,8 @@ def open_engine(
         path: the file.
         read_only: take no lock and write nothing; other processes may write meanwhile.
         create: make the file where it is missing.
-        timeout: seconds to wait for the lock; None: without end.
+        timeout: seconds to wait for the lock; None: without end. For reading: how long a
+            transaction may take on a file that another process keeps changing, in seconds.
         mode: the permissions of a new file.
         freelist_sync: whether to keep a freelist in the file, from the next commit on; None:
             as the file does.
@@ -373,7 +374,7 @@ def open_engine(
         OSError: the system refuses, or the file is missing.
     """
     if read_only:
-        return ReadingEngine(FileDisk.for_reading(path))
+        return ReadingEngine(FileDisk.for_reading(path), busy_seconds_max=timeout)
     if create and not path.exists():
         if before_create is not None:
             before_create()

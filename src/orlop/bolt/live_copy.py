@@ -90,6 +90,7 @@ class LiveCopy:
         self._page_size = page_size
         self._current = CurrentDisk(disk, page_size)
         self._store = PageStore(page_size, memory_bytes_max=memory_bytes_max)
+        self._deadline: float | None = None
         self.followed = 0
         self.restarts = -1
         self._begin(self._current.take_metas())
@@ -100,8 +101,12 @@ class LiveCopy:
         self._tree = CopiedTree(self._current, newest_meta(metas), self._store)
         self.restarts += 1
 
-    def run(self, seconds: float = COPY_SECONDS_MAX) -> None:
+    def run(self, seconds: float | None = None) -> None:
         """Copy all of the newest version.
+
+        Args:
+            seconds: how long the copying and all reading of the copy may take together. None:
+                the copying as long as `COPY_SECONDS_MAX`, the reading without end.
 
         Raises:
             FileBusyError: it took longer than so many seconds.
@@ -109,13 +114,15 @@ class LiveCopy:
             OSError: the file cannot be read.
         """
         begun, first = monotonic(), newest_meta(self.metas).transaction
+        deadline = begun + (COPY_SECONDS_MAX if seconds is None else seconds)
+        self._deadline = None if seconds is None else deadline
         is_left = True
         while is_left:
             try:
                 is_left = self._tree.copy_some()
             except ChangedError:
                 self._follow()
-            if monotonic() - begun > seconds:
+            if monotonic() > deadline:
                 commits = newest_meta(self._current.take_metas()).transaction - first
                 raise FileBusyError(
                     f"another process changes the database too fast to read it ({commits} commits "
@@ -157,7 +164,16 @@ class LiveCopy:
         """Return `length` bytes from `offset` on: fewer only at the end.
 
         What is no part of the version is read from the file as it is by now.
+
+        Raises:
+            FileBusyError: the time for copying and reading is over.
         """
+        if self._deadline is not None and monotonic() > self._deadline:
+            raise FileBusyError(
+                "the database is large, and another process keeps changing it: an answer takes "
+                "longer than the time that it may take. Allow more (--timeout SECONDS), or copy "
+                "the file while that process is stopped, and ask the copy (--db COPY)"
+            )
         size, numbers = self._page_size, self._tree.numbers
         first, begin = divmod(offset, size)
         last = (offset + length - 1) // size

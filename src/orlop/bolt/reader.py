@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.bolt.live_copy import COPY_SECONDS_MAX
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.transaction import BoltTransaction, Handle
@@ -31,7 +30,7 @@ class ReadingEngine:
         disk: Disk,
         *,
         memory_bytes_max: int | None = None,
-        copy_seconds_max: float = COPY_SECONDS_MAX,
+        busy_seconds_max: float | None = None,
     ) -> None:
         """Read from `disk`.
 
@@ -39,7 +38,9 @@ class ReadingEngine:
             disk: the file; it is closed with this.
             memory_bytes_max: how much memory a copy of a busy file may take, in bytes; what is
                 more goes to a spool file. None: as much as the machine can spare.
-            copy_seconds_max: how long the making of a copy may take.
+            busy_seconds_max: how long the copying of a busy file and the reading of the copy
+                may take together; None: the copying as long as `COPY_SECONDS_MAX`, the reading
+                without end.
 
         Raises:
             CorruptError: it is no database.
@@ -48,7 +49,7 @@ class ReadingEngine:
         self._handle = Handle()
         try:
             self._file = LiveFile(
-                disk, memory_bytes_max=memory_bytes_max, copy_seconds_max=copy_seconds_max
+                disk, memory_bytes_max=memory_bytes_max, busy_seconds_max=busy_seconds_max
             )
             version = self._file.begin()
             self._pager = Pager(version.disk, version.meta.page_size)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 from orlop.bolt.disk import FileDisk
-from orlop.bolt.live_copy import COPY_SECONDS_MAX, LiveCopy
+from orlop.bolt.live_copy import LiveCopy
 from orlop.bolt.meta import META_SIZE, Meta, newest_meta, read_metas
 from orlop.kv.errors import CorruptError, EngineError, StaleReadError
 from orlop.kv.rereading import read_again
@@ -83,7 +83,7 @@ class LiveFile:
         disk: Disk,
         *,
         memory_bytes_max: int | None = None,
-        copy_seconds_max: float = COPY_SECONDS_MAX,
+        busy_seconds_max: float | None = None,
     ) -> None:
         """Read from `disk`; it is closed with this.
 
@@ -91,7 +91,9 @@ class LiveFile:
             disk: the file.
             memory_bytes_max: how much memory a copy of a busy file may take, in bytes; what is
                 more goes to a spool file. None: as much as the machine can spare.
-            copy_seconds_max: how long the making of a copy may take.
+            busy_seconds_max: how long the copying of a busy file and the reading of the copy
+                may take together; None: the copying as long as `COPY_SECONDS_MAX`, the reading
+                without end.
 
         Raises:
             OSError: it cannot be read.
@@ -99,7 +101,7 @@ class LiveFile:
         self.disk = disk
         self._identity = disk.identity()
         self._memory_bytes_max = memory_bytes_max
-        self._copy_seconds_max = copy_seconds_max
+        self._busy_seconds_max = busy_seconds_max
         self._disturbance = _Disturbance()
         self._current: _Watched | None = None
         self._clone: FileDisk | None = None
@@ -173,7 +175,7 @@ class LiveFile:
         else:
             page_size = newest_meta(read_metas(self.disk.read)).page_size
             copy = LiveCopy(self.disk, page_size, memory_bytes_max=self._memory_bytes_max)
-            copy.run(self._copy_seconds_max)
+            copy.run(self._busy_seconds_max)
             version = _Copied(copy)
         self.require_identity()
         self.was_quiet()
