@@ -14,11 +14,13 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orlop
 from campaigns.interrupt_points import CALLS, KINDS, LINES, Points
+from orlop.collect.agenda import Settings
 from orlop.model import digest as digests
 from orlop.model.errors import (
     AlreadyExistsError,
@@ -38,6 +40,8 @@ BOUND_SECONDS: Final = 20
 """After so long without a step the process says where it hangs, and ends."""
 
 OPENING_SECONDS: Final = 10
+
+SETTINGS: Final = Settings(startup_delay=timedelta(0), confirm=True)
 
 GC_ROOT: Final = {"containerd.io/gc.root": "x"}
 
@@ -194,6 +198,28 @@ def lease_block(world: World) -> None:
     world.live[name] = b"leased %d" % world.number
 
 
+def schedule(world: World) -> None:
+    world.db.gc.schedule(SETTINGS)
+    collect_in_thread(world)
+
+
+def prepare_schedule(world: World) -> None:
+    prepare_garbage(world)
+    world.db.gc.schedule(SETTINGS)
+
+
+def note(world: World) -> None:
+    """Change a record, which the scheduler is told of, and ask for a collection."""
+    update(world)
+    collect_in_thread(world)
+
+
+def collect_in_thread(world: World) -> None:
+    scheduler = world.db.gc.scheduler
+    if scheduler is not None:
+        scheduler.request().wait(BOUND_SECONDS / 2)
+
+
 def close(world: World) -> None:
     world.db.close()
 
@@ -212,6 +238,8 @@ OPERATIONS: Final[dict[str, tuple[Callable[[World], None], Callable[[World], Non
     "remove_snapshot": (prepare_snapshot, remove_snapshot),
     "write_content": (prepare_lease, write_content),
     "lease_block": (prepare_image, lease_block),
+    "schedule": (prepare_garbage, schedule),
+    "note": (prepare_schedule, note),
     "close": (prepare_image, close),
     "open": (lambda world: world.db.close(), open_again),
 }
@@ -260,6 +288,7 @@ def use(world: World) -> None:
             world.namespace.images.delete(f"u{world.number}")
         world.live.pop(f"u{world.number}", None)
         world.db.gc.run(confirmed=True)
+        collect_in_thread(world)
         world.check("used and collected")
     except UnavailableError as error:
         if "a commit failed" not in str(error):

@@ -36,6 +36,8 @@ STEPS: Final = {
     "remove_snapshot": 60,
     "write_content": 350,
     "lease_block": 500,
+    "schedule": 250,
+    "note": 250,
     "close": 50,
     "open": 160,
 }

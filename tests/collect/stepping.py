@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from orlop.ownership import Flag
 
 PATIENCE_SECONDS = 30.0
 SHORTEST_NAP = 10**6
@@ -18,17 +22,22 @@ class SteppedTimer:
     def __init__(self) -> None:
         self.nap: float | None = None
         self._now = 0
+        self._steps = 0
+        self._steps_seen: dict[int, int] = {}
+        self._steps_slept = -1
         self._asleep = threading.Event()
-        self._condition: threading.Condition | None = None
+        self._changed: Flag | None = None
 
     def now(self) -> int:
+        self._steps_seen[threading.get_ident()] = self._steps
         return self._now
 
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
+    def wait(self, changed: Flag, seconds: float | None) -> None:
         self.nap = seconds
-        self._condition = condition
+        self._changed = changed
+        self._steps_slept = self._steps_seen[threading.get_ident()]
         self._asleep.set()
-        condition.wait(PATIENCE_SECONDS)
+        changed.wait(PATIENCE_SECONDS)
 
     def settle(self) -> None:
         self.advance(0)
@@ -45,9 +54,10 @@ class SteppedTimer:
 
     def _look_around(self, nanoseconds: int) -> None:
         assert self._asleep.wait(PATIENCE_SECONDS), "the scheduler does not come to rest"
-        assert self._condition is not None
-        with self._condition:
+        self._now += nanoseconds
+        self._steps += 1
+        while self._steps_slept != self._steps:  # else it has looked before this step
             self._asleep.clear()
-            self._now += nanoseconds
-            self._condition.notify_all()
-        assert self._asleep.wait(PATIENCE_SECONDS), "the scheduler does not come to rest"
+            assert self._changed is not None
+            self._changed.set()
+            assert self._asleep.wait(PATIENCE_SECONDS), "the scheduler does not come to rest"

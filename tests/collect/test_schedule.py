@@ -54,6 +54,7 @@ class Bench:
         self._scheduler = Scheduler(
             self._collect, self._look, self.gate, ObservedClock(self.clock), settings, self.timer
         )
+        self._scheduler.start()
         return self._scheduler
 
     def change(self, deletions: int = 0, *, committed: bool = True) -> None:

@@ -123,7 +123,7 @@ class Collector:
             raise AlreadyExistsError("the scheduler of this database")
         transactor = self._domain.transactor
         settings = settings or Settings()
-        self._scheduler = Scheduler(
+        scheduler = self._scheduler = Scheduler(
             partial(self.run, confirmed=settings.confirm),
             self._runner.nearest,
             self._domain.gate,
@@ -131,7 +131,13 @@ class Collector:
             settings,
             timer,
         )
-        return self._scheduler
+        try:
+            scheduler.start()
+        except BaseException:
+            scheduler.stop()
+            self._scheduler = None
+            raise
+        return scheduler
 
     def nearest(self, *, now: Instant | None = None) -> Instant | None:
         """Return when time alone changes what is held next; `None`: never.

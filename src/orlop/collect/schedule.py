@@ -1,7 +1,11 @@
 """The scheduler: a thread that collects when it is due, until the database closes.
 
-`agenda` has the rules. This adds the thread, those who wait for a collection, and the timer on
-the nearest moment at which time alone changes what is held.
+`agenda` has the rules. This adds the thread, the callers that wait for a collection, and the
+timer on the nearest moment at which time alone changes what is held.
+
+A signal handler may raise in any call of the main thread. So the state has a lock that is
+released with its owner (`orlop.ownership`), and the thread is woken before the state changes:
+it waits for the lock then, and sees the change even if the call was interrupted after it.
 
 Source: containerd, plugins/gc/scheduler.go; spec/metadata.md 3.9.
 """
@@ -12,10 +16,12 @@ import contextvars
 import logging
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.collect.agenda import Agenda, Settings
 from orlop.model.errors import AbortedError, OrlopError, UnavailableError
+from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +35,7 @@ if TYPE_CHECKING:
 
 _SECOND: Final = 10**9
 _NAP_SECONDS_MAX: Final = 60.0
-"""While a moment is waited for, somebody may set the system's clock."""
+"""The system's clock may be set while a moment is waited for."""
 _CLOSING_SECONDS: Final = 5.0
 _LOOKING_SHARE: Final = 20
 """To look for the nearest moment takes at most this part of the time."""
@@ -43,8 +49,8 @@ class Timer(Protocol):
     def now(self) -> int:
         """Return the nanoseconds since any moment, by a clock that only goes on."""
 
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait to be notified, at most that long; `None`: without end."""
+    def wait(self, changed: Flag, seconds: float | None) -> None:
+        """Wait until the flag is set, at most that long; `None`: without end."""
 
 
 class SystemTimer:
@@ -54,27 +60,27 @@ class SystemTimer:
         """Return the system's monotonic time, in nanoseconds."""
         return time.monotonic_ns()
 
-    def wait(self, condition: threading.Condition, seconds: float | None) -> None:
-        """Wait to be notified, at most that long."""
-        condition.wait(seconds)
+    def wait(self, changed: Flag, seconds: float | None) -> None:
+        """Wait until the flag is set, at most that long."""
+        changed.wait(seconds)
 
 
 class Waiter:
-    """Somebody who waits for the end of the next collection."""
+    """The end of a collection that is to come, to wait for."""
 
     def __init__(self, gate: SharedLock) -> None:
-        """Begin to wait.
+        """Begin before the collection.
 
         Args:
-            gate: what a collection needs alone, and so nobody may hold who waits for one.
+            gate: a collection needs it alone, so a thread that holds it must not wait.
         """
         self._gate = gate
-        self._has_ended = threading.Event()
+        self._has_ended = Flag()
         self._statistics: Statistics | None = None
         self._error: BaseException | None = None
 
     def end(self, statistics: Statistics | None, error: BaseException | None = None) -> None:
-        """Say what became of the collection: statistics, or an error, or neither at the close."""
+        """Set the outcome of the collection: statistics, an error, or neither at the close."""
         self._statistics, self._error = statistics, error
         self._has_ended.set()
 
@@ -110,7 +116,7 @@ class Scheduler:
         settings: Settings,
         timer: Timer | None = None,
     ) -> None:
-        """Begin, in a thread of its own; `close` ends it.
+        """Prepare; `start` begins the thread, `stop` ends it.
 
         Args:
             collect: runs a collection.
@@ -127,7 +133,9 @@ class Scheduler:
         self._clock = clock
         self._jumps = clock.jumps
         self._timer = timer or SystemTimer()
-        self._changed = threading.Condition()
+        self._mutex = Mutex()
+        # Set when the thread must look at the state again; a new one for each look.
+        self._changed = Flag()
         self._agenda = Agenda(settings, self._timer.now())
         self._waiters: list[Waiter] = []
         self._deletions = 0
@@ -136,11 +144,13 @@ class Scheduler:
         self._look_at = self._timer.now() if self._agenda.due is None else None
         self._look_pause = _SECOND
         self._is_closed = False
-        # The thread must not see the transaction of this context, whatever threads inherit.
-        self._thread = threading.Thread(
-            target=contextvars.Context().run, args=(self._run,), name="collections", daemon=True
-        )
-        self._thread.start()
+        self._thread: int | None = None
+        self._has_ended = Flag()
+
+    def start(self) -> None:
+        """Begin to collect, in a thread of its own."""
+        # It must not see the transaction of this context, whatever threads inherit.
+        start_thread(partial(contextvars.Context().run, self._run))
 
     @property
     def nearest(self) -> Instant | None:
@@ -148,8 +158,9 @@ class Scheduler:
         return self._nearest
 
     def note(self, changes: Changes) -> None:
-        """Take note of what an update has done, or of what a rollback left in backends."""
-        with self._changed:
+        """Take note of the changes of an update, or of data that a rollback left in backends."""
+        with self._mutex:
+            self._changed.set()
             # As containerd counts: with the first deletion every update is one that deletes.
             self._deletions += changes.deletions
             if changes.committed:
@@ -159,28 +170,27 @@ class Scheduler:
                     self._look_at = self._timer.now() + self._look_pause
             else:
                 self._agenda.owe(self._timer.now())
-            self._changed.notify_all()
 
     def request(self) -> Waiter:
         """Ask for a collection at once; one that already runs does not count.
 
         Returns:
-            What waits for its end.
+            Its end, to wait for.
         """
         waiter = Waiter(self._gate)
-        with self._changed:
+        with self._mutex:
             if self._is_closed:
                 waiter.end(None)
                 return waiter
+            self._changed.set()
             self._waiters.append(waiter)
             self._agenda.request(self._timer.now())
-            self._changed.notify_all()
         return waiter
 
     def follow(self) -> Waiter:
-        """Return what waits for the end of the next collection, whenever that is."""
+        """Return the end of the next collection, whenever that is, to wait for."""
         waiter = Waiter(self._gate)
-        with self._changed:
+        with self._mutex:
             if self._is_closed:
                 waiter.end(None)
             else:
@@ -188,27 +198,38 @@ class Scheduler:
         return waiter
 
     def stop(self) -> None:
-        """Begin no more collections; whoever waits for one is told."""
-        with self._changed:
+        """Begin no more collections; end the waiting for one."""
+        with self._mutex:
             self._is_closed = True
-            waiters, self._waiters = self._waiters, []
-            self._changed.notify_all()
-        for waiter in waiters:
-            waiter.end(None)
+            self._changed.set()
+        self._end_waiters()
 
     def join(self) -> None:
         """Wait for the thread, but not without end: a collection may wait for its caller."""
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_CLOSING_SECONDS)
+        if self._thread is not None and threading.get_ident() != self._thread:
+            self._has_ended.wait(_CLOSING_SECONDS)
 
     def _run(self) -> None:
-        while (waiters := self._wait()) is not None:
-            self._collect_once(waiters)
+        self._thread = threading.get_ident()
+        try:
+            while self._wait():
+                self._collect_once()
+            self._end_waiters()  # those that came while this was closed
+        finally:
+            self._has_ended.set()
 
-    def _wait(self) -> list[Waiter] | None:
-        """Return who waits for the collection that is due now; `None`: this is closed."""
-        with self._changed:
-            while not self._is_closed:
+    def _end_waiters(self) -> None:
+        with self._mutex:
+            waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            waiter.end(None)
+
+    def _wait(self) -> bool:
+        """Wait until a collection is due; return false once this is closed."""
+        while not self._is_closed:
+            # Replaced before the state is read: a later change sets this one.
+            changed = self._changed = Flag()
+            with self._mutex:
                 now = self._timer.now()
                 if self._jumps != self._clock.jumps:
                     self._jumps, self._look_at = self._clock.jumps, now
@@ -219,13 +240,16 @@ class Scheduler:
                 due = self._agenda.due
                 if due is not None and due <= now:
                     self._agenda.begin()
-                    waiters, self._waiters = self._waiters, []
-                    return waiters
-                if self._look_at is not None and self._look_at <= now:
-                    self._look()
-                else:
-                    self._timer.wait(self._changed, self._nap(now, due))
-        return None
+                    return not self._is_closed
+                must_look = self._look_at is not None and self._look_at <= now
+                if must_look:
+                    self._look_at = None
+                seconds = self._nap(now, due)
+            if must_look:
+                self._look()
+            else:
+                self._timer.wait(changed, seconds)
+        return False
 
     def _nap(self, now: int, due: int | None) -> float | None:
         """Return for how many seconds nothing is to be done."""
@@ -236,23 +260,21 @@ class Scheduler:
         return min(naps, default=None)
 
     def _look(self) -> None:
-        """Find the nearest moment, with the lock left meanwhile."""
-        self._look_at = None
+        """Find the nearest moment."""
         begun = self._timer.now()
-        self._changed.release()
         try:
             found = self._find_nearest(self._clock.now())
         except (OrlopError, OSError) as error:
             found = None
             _logger.warning("when something expires could not be read: %s", error)
-        finally:
-            self._changed.acquire()
         taken = self._timer.now() - begun
-        self._look_pause = max(_SECOND, taken * _LOOKING_SHARE)
-        self._nearest = found
+        with self._mutex:
+            self._look_pause = max(_SECOND, taken * _LOOKING_SHARE)
+            self._nearest = found
 
-    def _collect_once(self, waiters: list[Waiter]) -> None:
-        with self._changed:
+    def _collect_once(self) -> None:
+        with self._mutex:
+            waiters, self._waiters = self._waiters, []
             deletions, self._deletions = self._deletions, 0
         statistics: Statistics | None = None
         failure: BaseException | None = None
@@ -262,7 +284,7 @@ class Scheduler:
             failure = error
             if not self._is_closed:
                 _logger.exception("a collection failed, and is tried again")
-        with self._changed:
+        with self._mutex:
             now = self._timer.now()
             self._look_at = now
             if statistics is None:
