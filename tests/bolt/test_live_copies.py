@@ -178,7 +178,7 @@ def test_a_file_that_changes_with_every_reading_is_refused_in_time() -> None:
     disk, writer = grown(random.Random(9))
     copy = LiveCopy(disk, PAGE_SIZE)
     disk.writer, disk.chance, disk.commits_left, disk.at_once = writer, 1.0, 10**9, 2
-    with pytest.raises(FileBusyError, match=r"\d+ commits in .* ask again when it writes less"):
+    with pytest.raises(FileBusyError, match=r"\d+ commits in"):
         copy.run(0.1)
 
 

@@ -108,7 +108,7 @@ def test_a_file_that_changes_too_fast_to_be_copied_is_refused() -> None:
         with pytest.raises(StaleReadError):
             disturbed_reading(reader, writer, number)
     disk.writer = writer
-    with pytest.raises(FileBusyError, match=r"\d+ commits in .* copy the file while"):
+    with pytest.raises(FileBusyError, match=r"\d+ commits in"):
         reader.begin()
     assert disk.commits > 3
     disk.writer = None
@@ -131,7 +131,8 @@ def test_an_answer_about_a_busy_file_ends_in_time() -> None:
         time.sleep(0.6)
         bucket = transaction.root.bucket(b"bucket 77")
         assert bucket is not None
-        with pytest.raises(FileBusyError, match=r"--timeout SECONDS"):
+        with pytest.raises(FileBusyError, match=r"takes longer than it may") as caught:
             bucket.get(b"key")
+        assert "--timeout SECONDS" in caught.value.hint
     with reader.begin() as transaction:
         assert transaction.root.bucket(b"bucket 77") is not None

@@ -201,6 +201,6 @@ def test_commands_on_a_large_file_beside_a_writer(large: Orlop, tally: Tally) ->
     with Writer(large.root / METADATA, 5):
         for _ in range(10 if is_long() else 1):
             for command in commands:
-                answer = large.ended(*command)
+                answer = large.ended("--timeout", "300", *command)
                 assert_answered(answer, command)
                 tally.add("commands on a large file")

@@ -22,7 +22,12 @@ if TYPE_CHECKING:
     from orlop.bolt.versions import Metas
 
 COPY_SECONDS_MAX: Final = 10.0
-"""Whoever asks a busy file is told after so long that it is too busy."""
+"""How long a busy file is copied before it is refused."""
+
+_HINT: Final = (
+    "allow more time (--timeout SECONDS), or copy the file while that process is stopped, and ask "
+    "the copy (--db COPY)"
+)
 
 
 class ChangedError(EngineError):
@@ -127,8 +132,7 @@ class LiveCopy:
                 raise FileBusyError(
                     f"another process changes the database too fast to read it ({commits} commits "
                     f"in {monotonic() - begun:.1f} s)",
-                    hint="ask again when it writes less, or copy the file while that process is "
-                    "stopped, and ask the copy (--db COPY)",
+                    hint=_HINT,
                 )
 
     def _follow(self) -> None:
@@ -171,8 +175,8 @@ class LiveCopy:
         if self._deadline is not None and monotonic() > self._deadline:
             raise FileBusyError(
                 "the database is large, and another process keeps changing it: an answer takes "
-                "longer than the time that it may take. Allow more (--timeout SECONDS), or copy "
-                "the file while that process is stopped, and ask the copy (--db COPY)"
+                "longer than it may",
+                hint=_HINT,
             )
         size, numbers = self._page_size, self._tree.numbers
         first, begin = divmod(offset, size)

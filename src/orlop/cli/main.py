@@ -58,7 +58,12 @@ def shared(
         ),
     ] = None,
     timeout: Annotated[
-        float, Option(minimum=0, help="Seconds to wait for a lock that somebody else holds.")
+        float,
+        Option(
+            minimum=0,
+            help="Seconds to wait for a lock, and for an answer about a database that is being "
+            "written.",
+        ),
     ] = DEFAULT_TIMEOUT_SECONDS,
     json: Annotated[
         bool,

@@ -42,7 +42,7 @@ class Session:
         root: the root directory.
         file: a bare `meta.db` in place of a root; `None`: there is a root.
         namespace: what `-n` says; `None`: nothing.
-        timeout: seconds to wait for a lock.
+        timeout: seconds to wait for a lock, and for an answer about a busy file.
         output: where answers go.
         invocation: the call of the command line that this is part of.
     """
@@ -65,10 +65,12 @@ class Session:
         Raises:
             FailedPreconditionError: the file has contents, but none of a `meta.db`.
         """
+        # A short wait for locks is no reason to refuse an answer.
+        seconds = max(self.timeout, DEFAULT_TIMEOUT_SECONDS)
         if self.file is not None:
-            database = orlop.Database.open_file(self.file, read_only=True)
+            database = orlop.Database.open_file(self.file, read_only=True, timeout=seconds)
         else:
-            database = orlop.open(self.root, read_only=True)
+            database = orlop.open(self.root, read_only=True, timeout=seconds)
         try:
             require_metadata(database)
         except BaseException:
