@@ -24,11 +24,11 @@ _DIGEST_SHOWN = 19
 @contextmanager
 def showing(output: Output) -> Iterator[Progress]:
     """Show the progress of a block on stderr, as it fits who looks at it."""
-    if output.is_quiet:
-        yield Silent()
-    elif is_terminal(sys.stderr):
+    if not output.is_quiet and is_terminal(sys.stderr):
         with _bars() as bars:
             yield _OnTerminal(bars)
+    elif output.is_quiet or output.as_json:
+        yield Silent()
     else:
         yield _InLines(output)
 
