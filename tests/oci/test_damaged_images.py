@@ -10,9 +10,11 @@ import pytest
 from oci.builder import docker_archive
 from oci.stored import FIRST, NAME, SECOND, Meddler, build, everything
 from orlop import oci
-from orlop.model.errors import DataLossError, NotFoundError
+from orlop.database import open_database
+from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
+from orlop.model.records import SnapshotKind
 from stores import damaging
-from stores.damaging import blob_file
+from stores.damaging import blob_file, files_of, snapshot_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,3 +164,79 @@ def test_all_blobs_of_a_root_can_be_put_back(
 
     assert everything(namespace) == before
     assert_whole(namespace)
+
+
+def tree(directory: Path) -> dict[str, tuple[int, bytes | None]]:
+    """Return what is below a directory: modes, and the data of files."""
+    return {
+        str(path.relative_to(directory)): (
+            path.lstat().st_mode,
+            path.read_bytes() if path.is_file() else None,
+        )
+        for path in sorted(directory.rglob("*"))
+    }
+
+
+@pytest.mark.parametrize("again", ["import", "unpack"])
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("snapshotter", ["native", "overlayfs"])
+def test_a_lost_directory_of_a_layer_is_unpacked_again_into_its_place(
+    tmp_path: Path,
+    database: Database,
+    namespace: Namespace,
+    snapshotter: str,
+    number: int,
+    again: str,
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    (image,) = oci.import_image(namespace, archive, unpack=snapshotter)
+    store = namespace.snapshots(snapshotter)
+    layers = sorted((info.parent, info.name) for info in store.walk())
+    mounts = store.prepare("container", layers[-1][1])
+    before, kept = everything(namespace), tree(files_of(database, store, layers[number][1]))
+    shutil.rmtree(snapshot_directory(database, store, layers[number][1]))
+
+    if again == "import":
+        oci.import_image(namespace, archive, unpack=snapshotter)
+    else:
+        oci.unpack(namespace, image, snapshotter)
+
+    assert tree(files_of(database, store, layers[number][1])) == kept
+    assert everything(namespace) == before
+    assert store.mounts("container") == mounts
+    assert [store.fault(info.name) for info in store.walk()] == [""] * 3
+
+
+@pytest.mark.parametrize("snapshotter", ["native", "overlayfs"])
+def test_a_snapshotter_whose_directory_was_deleted_is_unpacked_again(
+    tmp_path: Path, snapshotter: str
+) -> None:
+    archive = build().archive(tmp_path / "a")
+    with open_database(tmp_path / "root") as opened:
+        oci.import_image(opened.namespace("default"), archive, unpack=snapshotter)
+        before = everything(opened.namespace("default"))
+    shutil.rmtree(tmp_path / "root" / f"io.containerd.snapshotter.v1.{snapshotter}")
+
+    with open_database(tmp_path / "root", begin_anew=True) as opened:
+        oci.import_image(opened.namespace("default"), archive, unpack=snapshotter)
+
+        assert everything(opened.namespace("default")) == before
+        store = opened.namespace("default").snapshots(snapshotter)
+        assert [store.fault(info.name) for info in store.walk()] == ["", ""]
+
+
+def test_what_cannot_be_unpacked_again_is_not_said_to_be_unpacked(
+    tmp_path: Path, database: Database, namespace: Namespace
+) -> None:
+    (image,) = oci.import_image(namespace, build().archive(tmp_path / "a"), unpack="native")
+    store = namespace.snapshots("native")
+    lost = next(info.name for info in store.walk() if not info.parent)
+    directory = snapshot_directory(database, store, lost)
+    shutil.rmtree(directory)
+    directory.write_bytes(b"in the way")
+
+    with pytest.raises(FailedPreconditionError, match="move it away"):
+        oci.unpack(namespace, image, "native")
+
+    assert store.fault(lost) != ""
+    assert [info.kind for info in store.walk()] == [SnapshotKind.COMMITTED] * 2

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from stores.chains import record
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from orlop import Database
+    from orlop.stores.snapshots import SnapshotStore
 
 CONTENT = "io.containerd.content.v1.content"
 
@@ -72,3 +75,18 @@ SEEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "replaced by a link": (replace_by_link, "a symbolic link is in the place of its file"),
 }
 """What one look at a file of nine bytes tells, and what is said of it."""
+
+
+def snapshot_directory(database: Database, store: SnapshotStore, key: str) -> Path:
+    """Return the directory of a snapshot."""
+    assert database.root is not None
+    numbers: dict[str, str] = getattr(store.backend, "numbers")()  # noqa: B009 -- plug-ins have none
+    number = numbers[record(store, key).backend_name]
+    snapshotter = f"io.containerd.snapshotter.v1.{store.snapshotter}"
+    return database.root / snapshotter / "snapshots" / number
+
+
+def files_of(database: Database, store: SnapshotStore, key: str) -> Path:
+    """Return where the files of a snapshot are, in its directory."""
+    directory = snapshot_directory(database, store, key)
+    return directory / "fs" if store.snapshotter == "overlayfs" else directory

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import weakref
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
 from orlop.backends.removal import remove_tree
 from orlop.model.backends import REMOVED_PREFIX, snapshot_number
+from orlop.model.errors import FailedPreconditionError
 from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:
@@ -23,6 +25,22 @@ if TYPE_CHECKING:
 
 _NEW: Final = "new-"
 _MODE: Final = 0o700
+
+
+def directory_fault(path: Path) -> str:
+    """Return why there is no directory at a path; empty where there is one, or none can tell.
+
+    It may be a symbolic link to one: a mount follows it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} is missing"
+    except PermissionError:
+        return ""
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return "" if stat.S_ISDIR(mode) else f"{path} is no directory"
 
 
 class SnapshotDirectories:
@@ -66,6 +84,30 @@ class SnapshotDirectories:
         """Give a new directory its number, durably, before the database names it."""
         directory.rename(f"{self._path}/{number}")
         files.sync_directory(self._path)
+
+    def hand_over(self, source: str, number: str, data: str) -> None:
+        """Give the directory of one number to another that has lost its own, durably.
+
+        Args:
+            source: whose directory it is.
+            number: who gets it.
+            data: where in a directory the files are, as a relative path. Where only they are
+                lost, only they are given.
+
+        Raises:
+            FailedPreconditionError: something else is in that place.
+        """
+        target = self._path / number
+        if not os.path.lexists(target):
+            (self._path / source).rename(target)
+            files.sync_directory(self._path)
+        elif target.is_dir() and not os.path.lexists(target / data):
+            (self._path / source / data).rename(target / data)
+            files.sync_directory(target)
+        else:
+            raise FailedPreconditionError(
+                f"{target / data} is in the place of a snapshot's directory: move it away"
+            )
 
     def take_away(self, number: str) -> None:
         """Take the number from a directory whose snapshot is durably removed."""

@@ -16,7 +16,7 @@ from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from orlop.backends.snapshots import Snapshot
@@ -45,6 +45,13 @@ class NativeSnapshotter(DirectorySnapshotter):
         else:
             copy_tree(self._data(parent_id), directory)
             files.sync_tree(directory)
+
+    def _own(self, number: str, kind: SnapshotKind, *, has_parent: bool) -> tuple[Path, ...]:
+        is_shown_parent = kind is SnapshotKind.VIEW and has_parent
+        return () if is_shown_parent else (self._data(number),)
+
+    def _lower(self, kind: SnapshotKind, parent_ids: Sequence[str]) -> Sequence[str]:
+        return parent_ids[:1] if kind is SnapshotKind.VIEW else ()
 
     def _data(self, number: str) -> Path:
         return self._directory / number

@@ -16,7 +16,7 @@ from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from orlop.backends.snapshots import Snapshot
@@ -81,6 +81,15 @@ class OverlaySnapshotter(DirectorySnapshotter):
             work = directory / _WORK
             work.mkdir()
             work.chmod(_WORK_MODE)
+
+    def _own(self, number: str, kind: SnapshotKind, *, has_parent: bool) -> tuple[Path, ...]:
+        if kind is SnapshotKind.ACTIVE:
+            return self._data(number), self._directory / number / _WORK
+        is_shown_parent = kind is SnapshotKind.VIEW and has_parent
+        return () if is_shown_parent else (self._data(number),)
+
+    def _lower(self, kind: SnapshotKind, parent_ids: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 -- all show them
+        return parent_ids
 
     def _data(self, number: str) -> Path:
         return self._directory / number / _UPPER

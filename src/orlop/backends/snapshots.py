@@ -67,6 +67,15 @@ class Snapshots:
         record = self._read(key)
         return str(record.id), record.info, record.usage
 
+    def chain(self, key: str) -> tuple[str, ...]:
+        """Return the ids of a snapshot and of all that it stands on, the nearest first.
+
+        Raises:
+            NotFoundError: one of them does not exist.
+            DataLossError: one stands on itself.
+        """
+        return self._chain(key)
+
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots, in byte order of their keys."""
         for key in self._buckets.all_names():

@@ -19,12 +19,15 @@ import logging
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.backends import files
-from orlop.backends.directories import SnapshotDirectories
+from orlop.backends.directories import SnapshotDirectories, directory_fault
 from orlop.backends.metastore import Metastore
 from orlop.backends.reversible import ReversibleSnapshotter
 from orlop.backends.usage import disk_usage
 from orlop.model.errors import (
+    RESTORE_SNAPSHOTS,
+    AlreadyExistsError,
     ConflictError,
+    DataLossError,
     FailedPreconditionError,
     NotFoundError,
     UnimplementedError,
@@ -82,6 +85,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         """Return where the files of the snapshot with that id are."""
 
     @abc.abstractmethod
+    def _own(self, number: str, kind: SnapshotKind, *, has_parent: bool) -> tuple[Path, ...]:
+        """Return the directories that a snapshot must have of its own."""
+
+    @abc.abstractmethod
+    def _lower(self, kind: SnapshotKind, parent_ids: Sequence[str]) -> Sequence[str]:
+        """Return the ids of the parents whose directories a mount shows."""
+
+    @abc.abstractmethod
     def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
         """Return how to mount an active snapshot or a view."""
 
@@ -110,9 +121,13 @@ class DirectorySnapshotter(ReversibleSnapshotter):
 
         Raises:
             NotFoundError: there is no such snapshot.
+            DataLossError: the directory of an active one is missing.
         """
         number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
-        return disk_usage(self._data(number)) if info.kind is SnapshotKind.ACTIVE else usage
+        if info.kind is not SnapshotKind.ACTIVE:
+            return usage
+        with self._explaining(key, number):
+            return disk_usage(self._data(number))
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """Return how to mount an active snapshot or a view.
@@ -120,8 +135,65 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         Raises:
             NotFoundError: there is no such snapshot.
             FailedPreconditionError: it is committed.
+            DataLossError: a directory that would be mounted is missing.
         """
-        return self._mounts(self._metastore.read(lambda snapshots: snapshots.snapshot(key)))
+        snapshot = self._metastore.read(lambda snapshots: snapshots.snapshot(key))
+        parents = snapshot.parent_ids
+        with self._unless_gone(lambda: self.stat(key)):
+            for path in self._own(snapshot.id, snapshot.kind, has_parent=bool(parents)):
+                if reason := directory_fault(path):
+                    raise _lost(repr(key), reason)
+            self._require(key, self._lower(snapshot.kind, parents))
+        return self._mounts(snapshot)
+
+    def fault(self, key: str) -> str:
+        """Return why the directory of a snapshot is not there; empty where it is.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        number, info, _ = self._metastore.read(lambda snapshots: snapshots.info(key))
+        return self._fault(number, info)
+
+    def faults(self) -> dict[str, str]:
+        """Return what `fault` says of all snapshots whose directories are not there, by key."""
+        known = self._metastore.read(
+            lambda snapshots: [snapshots.info(key) for key in snapshots.ids().values()]
+        )
+        found = ((info.name, self._fault(number, info)) for number, info, _ in known)
+        return {key: fault for key, fault in found if fault}
+
+    def restore(self, key: str, active: str) -> None:
+        """Give the files of an active snapshot to a committed one that has lost its directory.
+
+        They are durable when this returns. The active snapshot is gone then; what stands on the
+        committed one, and mounts of it, find the files where they were.
+
+        Args:
+            key: of the committed snapshot.
+            active: of the active one.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            AlreadyExistsError: the directory of the committed one is there.
+            FailedPreconditionError: they are not of these kinds, or do not stand on the same
+                snapshot, or something else is in the place of the directory.
+            OSError: it could not be moved.
+        """
+        self._directories.put_back(self._numbers)
+        number, info, _ = self._metastore.read(lambda snapshots: snapshots.info(key))
+        source, taken, _ = self._metastore.read(lambda snapshots: snapshots.info(active))
+        self._check_restoring(info, taken)
+        if not self._fault(number, info):
+            raise AlreadyExistsError(f"the files of snapshot {key!r}")
+        with self._explaining(active, source):
+            files.sync_tree(self._data(source))
+        with self._changing() as snapshots:
+            if snapshots.remove(active)[0] != source or snapshots.number(key) != number:
+                raise ConflictError(f"snapshot {active!r} was made again meanwhile")
+            data = self._data(number).relative_to(self._directory / number)
+            self._directories.hand_over(source, number, str(data))
+        self._discard(source)
 
     def prepare(
         self, key: str, parent: str, labels: Mapping[str, str] | None = None
@@ -132,6 +204,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             NotFoundError: the parent does not exist.
             InvalidArgumentError: it is not committed, or the key can be none.
             AlreadyExistsError: the key is taken.
+            DataLossError: a directory of what it stands on is missing.
         """
         return self._create(SnapshotKind.ACTIVE, key, parent, labels)
 
@@ -167,6 +240,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             NotFoundError: there is no such active snapshot.
             FailedPreconditionError: it is not active.
             ConflictError: it was removed and made again meanwhile.
+            DataLossError: its directory is missing.
             UnimplementedError: it would have to be moved onto `parent`, and cannot.
         """
         number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
@@ -175,8 +249,9 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         if info.kind is SnapshotKind.ACTIVE:
             # Before the transaction, so that no other writer waits for the disk.
             data = self._data(number)
-            usage = disk_usage(data)
-            files.sync_tree(data)
+            with self._explaining(key, number):
+                usage = disk_usage(data)
+                files.sync_tree(data)
         with self._changing() as snapshots:
             committed = snapshots.commit_active(key, name, usage, labels, parent=parent)
             if committed != number:
@@ -232,7 +307,9 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
         directory = self._directory / number
         if not directory.is_dir():
-            return 0  # a view that shows its parent
+            return 0  # a view that shows its parent, or its directory is missing
+        if self._fault(number, info):
+            return disk_usage(directory).size
         if info.kind is not SnapshotKind.COMMITTED:
             return disk_usage(directory).size
         return usage.size + disk_usage(directory, without=self._data(number)).size
@@ -293,13 +370,16 @@ class DirectorySnapshotter(ReversibleSnapshotter):
     def _create(
         self, kind: SnapshotKind, key: str, parent: str, labels: Mapping[str, str] | None
     ) -> tuple[Mount, ...]:
-        def check(snapshots: Snapshots) -> str | None:
-            found = snapshots.parent_id(parent)
+        def check(snapshots: Snapshots) -> tuple[str, ...]:
+            snapshots.parent_id(parent)
             snapshots.refuse_existing(key)
-            return found
+            return snapshots.chain(parent)
 
         # Without a parent nothing is copied, and the transaction checks soon enough.
-        parent_id = self._metastore.read(check) if parent else None
+        chain = self._metastore.read(check) if parent else ()
+        parent_id = chain[0] if chain else None
+        with self._unless_gone(lambda: self._metastore.read(check)):
+            self._require(parent, self._lower(SnapshotKind.VIEW, chain))
         try:
             # Filled before the transaction, so that no other writer waits for a copy.
             with (
@@ -318,6 +398,60 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             self._metastore.read(check)  # the parent may have been removed during the copy
             raise
         return self._mounts(snapshot)
+
+    def _fault(self, number: str, info: SnapshotInfo) -> str:
+        own = self._own(number, info.kind, has_parent=bool(info.parent))
+        return next(filter(None, map(directory_fault, own)), "")
+
+    def _require(self, key: str, numbers: Sequence[str]) -> None:
+        """Check that the directories of snapshots that `key` is, or stands on, are there.
+
+        Raises:
+            DataLossError: one is missing.
+        """
+        for number in numbers:
+            if reason := directory_fault(self._data(number)):
+                name = self._numbers().get(number, key)
+                below = "" if name == key else f", on which {key!r} stands"
+                raise _lost(f"{name!r}{below}", reason)
+
+    @contextlib.contextmanager
+    def _unless_gone(self, look_again: Callable[[], object]) -> Iterator[None]:
+        """Let `look_again` say first that a snapshot was removed, where directories are missing."""
+        try:
+            yield
+        except DataLossError:
+            look_again()
+            raise
+
+    @contextlib.contextmanager
+    def _explaining(self, key: str, number: str) -> Iterator[None]:
+        """Let an error about a missing directory of an active snapshot say so."""
+        try:
+            yield
+        except (FileNotFoundError, NotADirectoryError) as error:
+            reason = directory_fault(self._data(number))
+            if not reason:
+                raise
+            self.stat(key)  # raises where it was removed meanwhile
+            raise _lost(repr(key), reason) from error
+
+    def _check_restoring(self, info: SnapshotInfo, active: SnapshotInfo) -> None:
+        """Check that the files of one snapshot can be those of another.
+
+        Raises:
+            FailedPreconditionError: they cannot.
+        """
+        if info.kind is not SnapshotKind.COMMITTED or active.kind is not SnapshotKind.ACTIVE:
+            raise FailedPreconditionError(
+                f"snapshots {info.name!r} and {active.name!r} are {info.kind.name.lower()} and "
+                f"{active.kind.name.lower()}, not committed and active"
+            )
+        if active.parent != info.parent and (active.parent or not self._moves):
+            raise FailedPreconditionError(
+                f"snapshot {info.name!r} stands on {info.parent!r}, and {active.name!r} on "
+                f"{active.parent!r}: its files are others"
+            )
 
     def _new_directory(
         self, kind: SnapshotKind, parent_id: str | None, labels: Mapping[str, str]
@@ -346,3 +480,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
 
     def _numbers(self) -> dict[str, str]:
         return self._metastore.read(lambda snapshots: snapshots.ids())
+
+
+def _lost(what: str, reason: str) -> DataLossError:
+    return DataLossError(f"snapshot {what}: {reason}", hint=RESTORE_SNAPSHOTS)

@@ -178,6 +178,26 @@ class SnapshotBackend(Protocol):
         """Release what the backend holds; closing twice is allowed."""
 
 
+@runtime_checkable
+class RepairableSnapshots(SnapshotBackend, Protocol):
+    """A snapshot backend that tells where the files of a snapshot are gone, and restores them."""
+
+    def fault(self, key: str) -> str:
+        """Return why the files of a snapshot are not there; empty where they are.
+
+        NotFoundError where there is no such snapshot.
+        """
+
+    def faults(self) -> Mapping[str, str]:
+        """Return what `fault` says of all snapshots whose files are not there, by their keys."""
+
+    def restore(self, key: str, active: str) -> None:
+        """Give the files of an active snapshot to the committed one `key` that has lost its own.
+
+        The active one is gone then. It must stand on the same parent, or could be moved there.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class PendingCommit:
     """A commit of a snapshot that a backend has noted, and that may be undone.

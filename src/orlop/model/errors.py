@@ -19,6 +19,12 @@ REPLACE_BLOBS: Final = (
 )
 """The hint of errors about a stored blob that is not what its digest says."""
 
+RESTORE_SNAPSHOTS: Final = (
+    "orlop image import --unpack, or orlop image unpack, puts the files of an image's layers "
+    "back; any other snapshot has lost them: remove it (orlop snapshot rm) with what stands on it"
+)
+"""The hint of errors about a snapshot whose directory is gone."""
+
 
 class OrlopError(Exception):
     """Base of every error that Orlop raises on purpose.

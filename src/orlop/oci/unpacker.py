@@ -113,6 +113,8 @@ def unpack_image(
 ) -> str:
     """Unpack an image; layers whose snapshots are there already are skipped.
 
+    A layer whose snapshot is named and has lost its directory is unpacked again, into its place.
+
     Do not call it inside `Database.update`: it would hold up all other writers.
 
     Args:
@@ -202,10 +204,9 @@ class _Unpacking:
 
     def _exists(self, name: str) -> bool:
         try:
-            self._snapshots.stat(name)
+            return not self._snapshots.fault(name)
         except NotFoundError:
             return False
-        return True
 
     def _make(self, layer: Layer, work: Work) -> bool:
         """Prepare, fill and commit; false where somebody else was faster."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.backends import ReversibleCommits
+from orlop.model.backends import RepairableSnapshots, ReversibleCommits
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -58,6 +58,19 @@ class explained:  # noqa: N801 (it is used as a function; a generator costs thre
                 f"backend ({error.context})",
                 hint="remove it and make it again (orlop snapshot rm)",
             ) from error
+
+
+def snapshot_fault(backend: SnapshotBackend, backend_name: str) -> str:
+    """Return why the data of a snapshot is not there; empty where it is, or none can tell."""
+    try:
+        if isinstance(backend, RepairableSnapshots):
+            return backend.fault(backend_name)
+        backend.stat(backend_name)
+    except NotFoundError:
+        if is_being_committed(backend, backend_name):
+            return "a commit of it was interrupted, or still goes on"
+        return "its data is gone from the backend"
+    return ""
 
 
 def is_being_committed(backend: SnapshotBackend, backend_name: str) -> bool:

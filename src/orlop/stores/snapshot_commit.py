@@ -14,13 +14,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orlop.model import labels as label_names
-from orlop.model.backends import ReversibleCommits
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.model.backends import RepairableSnapshots, ReversibleCommits
+from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import attachment
-from orlop.stores.lost_data import explained, found
+from orlop.stores.lost_data import explained, found, is_being_committed
 from orlop.stores.pending_commits import CommitGuard
 from orlop.stores.snapshot_creation import claimed_name
 
@@ -79,6 +79,52 @@ class Commit:
             name=self.name,
             snapshotter=self.snapshotter,
         )
+
+    def restore(self, update: Update, bucket: Bucket, stored: SnapshotRecord) -> None:
+        """Give the files of the snapshot to the one of its name, whose data is missing.
+
+        The record stays; for the errors see the store.
+        """
+        parent = self.active.parent or self.new_parent or ""
+        if parent != stored.parent:
+            raise FailedPreconditionError(
+                f'snapshot "{self.name}" has lost its data, and stands on "{stored.parent}", not '
+                f'on "{parent}": what is committed cannot take its place'
+            )
+        if is_being_committed(self.backend, stored.backend_name):
+            raise FailedPreconditionError(
+                f'snapshot "{self.name}": a commit of it was interrupted; `orlop gc run` ends it'
+            )
+        update.held.enter_context(self.claims.claim(stored.backend_name, self.active.backend_name))
+        update.changes.snapshotters.add(self.snapshotter)
+        with explained(self.backend, self.active.backend_name, self.active.key, self.snapshotter):
+            self._restore_in_backend(bucket, stored)
+        if self.active.parent:
+            snapshots.remove_child(bucket, self.active.parent, self.active.key)
+        snapshots.delete(bucket, self.active.key)
+        kind = f"{leases.SNAPSHOTS}/{self.snapshotter}"
+        attachment.attach(self.scope, update, kind, self.name)
+        attachment.detach(self.scope, update, kind, self.active.key)
+        self.scope.tell(
+            update, "/snapshot/remove", key=self.active.key, snapshotter=self.snapshotter
+        )
+
+    def _restore_in_backend(self, bucket: Bucket, stored: SnapshotRecord) -> None:
+        if found(self.backend, stored.backend_name) is None:
+            moved_onto = "" if self.active.parent else snapshots.backend_name(bucket, stored.parent)
+            self.backend.commit(
+                stored.backend_name,
+                self.active.backend_name,
+                label_names.inheritable(stored.labels),
+                parent=moved_onto,
+            )
+        elif isinstance(self.backend, RepairableSnapshots):
+            self.backend.restore(stored.backend_name, self.active.backend_name)
+        else:
+            raise FailedPreconditionError(
+                f'snapshot "{self.name}" of {self.snapshotter} has lost its data: remove it, with '
+                "what stands on it, and make it again"
+            )
 
     def _commit_in_backend(self, update: Update, bucket: Bucket, parent: str) -> str:
         """Commit in the backend; return how it calls the snapshot from now on.

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from orlop.model import labels as label_names
+from orlop.model.backends import RepairableSnapshots
 from orlop.model.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -29,7 +30,7 @@ from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
 from orlop.stores import attachment
-from orlop.stores.lost_data import explained, found
+from orlop.stores.lost_data import explained, found, snapshot_fault
 from orlop.stores.update_guards import CreationGuard
 
 if TYPE_CHECKING:
@@ -137,9 +138,20 @@ class Creation:
 
     def _existing(self, bucket: Bucket | None) -> str | None:
         """Return what stands in the way: the key, or the name that the caller aims at."""
-        if self._target and snapshots.exists(bucket, self._target):
+        if self._target and self._has_data(bucket, self._target):
             return self._target
         return self.key if snapshots.exists(bucket, self.key) else None
+
+    def _has_data(self, bucket: Bucket | None, key: str) -> bool:
+        """Tell whether there is a snapshot with its data; else the caller is to make it.
+
+        A backend that could not be given the data again is not asked.
+        """
+        record = snapshots.read(bucket, key)
+        if record is None:
+            return False
+        is_asked = isinstance(self.backend, RepairableSnapshots)
+        return not is_asked or not snapshot_fault(self.backend, record.backend_name)
 
     def _attach_existing(self, key: str) -> bool:
         """Attach an existing snapshot to the lease in force; false if it was removed meanwhile."""

@@ -24,7 +24,7 @@ from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
-from orlop.stores.lost_data import explained
+from orlop.stores.lost_data import explained, snapshot_fault
 from orlop.stores.masks import masked_labels
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
@@ -74,6 +74,14 @@ class SnapshotStore:
         """
         record = self.scope.transactor.read(lambda transaction: self._get(transaction, key))
         return self._overlaid(record)
+
+    def fault(self, key: str) -> str:
+        """Return why the data of a snapshot is not there; empty where it is, or none can tell.
+
+        Raises:
+            NotFoundError: there is none of that key.
+        """
+        return self._fault(self.scope.transactor.read(lambda one: self._get(one, key)))
 
     def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
         """Change the labels of a snapshot: all of them, or those that `paths` name.
@@ -159,6 +167,9 @@ class SnapshotStore:
     ) -> None:
         """Turn the active snapshot `key` into the committed snapshot `name`.
 
+        Where there is one of that name whose data is missing, it gets the files of the active
+        one, which is gone then; else it stays as it is.
+
         Args:
             name: what to call it from now on.
             key: the active snapshot; the key is free afterwards.
@@ -166,8 +177,10 @@ class SnapshotStore:
             parent: what it shall stand on, if it was prepared on nothing.
 
         Raises:
-            AlreadyExistsError: there is a snapshot of that name. The lease in force, if there
-                is one, holds it now.
+            AlreadyExistsError: there is a snapshot of that name, and its data is there. The
+                lease in force, if there is one, holds it now.
+            FailedPreconditionError: its data is missing, and it stands on another parent, or its
+                backend cannot be given data again.
             NotFoundError: there is no such key or parent, or the lease in force does not exist.
             InvalidArgumentError: a name or a label is invalid.
         """
@@ -178,14 +191,15 @@ class SnapshotStore:
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
             attachment.check_lease(self.scope, update.transaction)
-            exists = snapshots.exists(bucket, name)
+            stored = snapshots.read(bucket, name)
+            active = snapshots.read(bucket, key)
+            exists = stored is not None and not self._fault(stored)
             if exists:
                 attachment.attach(self.scope, update, self._resource_type, name)
+            elif active is None:
+                raise self._missing(key)
             else:
-                active = snapshots.read(bucket, key)
-                if active is None:
-                    raise self._missing(key)
-                Commit(
+                commit = Commit(
                     scope=self.scope,
                     snapshotter=self.snapshotter,
                     backend=self._backend(),
@@ -194,7 +208,11 @@ class SnapshotStore:
                     active=active,
                     labels=labels,
                     new_parent=parent,
-                ).run(update, bucket)
+                )
+                if stored is None:
+                    commit.run(update, bucket)
+                else:
+                    commit.restore(update, bucket, stored)
         if exists:
             raise AlreadyExistsError(f'snapshot "{name}"')
 
@@ -300,6 +318,11 @@ class SnapshotStore:
             raise NotFoundError(f'snapshot "{key}" has no name in its backend')
         with explained(backend, record.backend_name, key, self.snapshotter):
             return question(backend, record.backend_name)
+
+    def _fault(self, record: SnapshotRecord) -> str:
+        if self.backend is None:
+            return ""
+        return snapshot_fault(self.backend, record.backend_name)
 
     def _overlaid(self, record: SnapshotRecord) -> SnapshotInfo:
         if self.backend is None:
