@@ -46,7 +46,7 @@ class Measurement:
 
     Attributes:
         name: what both sides call it.
-        group: `engine`, `metadata`, `content`, `collection` or `image`.
+        group: `engine`, `metadata`, `content`, `collection`, `image` or `start-up`.
         figures: by the name that both sides give them.
         count: how many operations; `None`: as many as the data set has objects, so that it is
             measured once for each size.
@@ -189,5 +189,20 @@ MEASUREMENTS: Final = (
         count=100,
         figures={"import": Figure(title="import and unpack an image of 100 MB", goal=1.5)},
     ),
+    Measurement(
+        name="start-up",
+        group="start-up",
+        count=11,
+        figures={
+            # A bare interpreter takes some 10 ms: these are 60 and 120 ms more than that.
+            "import orlop": Figure(title="`import orlop`, beside `python -c pass`", goal=7),
+            "version": Figure(title="`orlop --version`, beside `python -c pass`", goal=7),
+            "help": Figure(title="`orlop --help`, beside `python -c pass`", goal=7),
+            "image list": Figure(
+                title="`orlop image ls` of 10 images, beside `python -c pass`", goal=13
+            ),
+        },
+    ),
 )
-"""In the order of the table. The count of `import` is in megabytes."""
+"""In the order of the table. The count of `import` is in megabytes, that of `start-up` in starts of
+each command, whose processor time counts: the peer is the bare interpreter."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.imports import Daemons
 from benchmarks.measurements import MEASUREMENTS, Measurement
 from benchmarks.programs import Program
+from benchmarks.start_up import StartUp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -21,6 +23,7 @@ ACCELERATED: Final = "accelerated"
 ORLOP: Final = "orlop"
 PEER: Final = "peer"
 _IMPORT: Final = "import"
+_START_UP: Final = "start-up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +101,10 @@ class _Runner:
             with Daemons(self._folder, megabytes=count) as daemons:
                 self._repeat(taken, lambda side: {_IMPORT: self._import(daemons, side)})
             return taken
+        if measurement.name == _START_UP:
+            start_up = StartUp(self._folder / "start-up")
+            self._repeat(taken, lambda side: self._start(start_up, side, count))
+            return taken
         made = self._made(measurement, count)
         self._repeat(taken, lambda side: self._once(measurement, side, made, count))
         return taken
@@ -115,6 +122,12 @@ class _Runner:
         if side == PEER:
             return daemons.containerd()
         return daemons.orlop(self._options.accelerated if side == ACCELERATED else None)
+
+    def _start(self, start_up: StartUp, side: str, runs: int) -> dict[str, float]:
+        python = self._options.accelerated if side == ACCELERATED else None
+        if side == PEER:
+            return start_up.interpreter(runs)
+        return start_up.orlop(runs, python or sys.executable)
 
     def _once(
         self, measurement: Measurement, side: str, made: Path | None, count: int

@@ -11,8 +11,9 @@ with orlop.open("/var/lib/orlop") as db:
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from orlop.lazy_names import lazy_names
 
 if TYPE_CHECKING:
     from orlop import oci
@@ -42,32 +43,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-_MODULES: Final = {
-    "Database": "orlop.database",
-    "Namespace": "orlop.namespace",
-    "OrlopError": "orlop.model.errors",
-    "ProtoAny": "orlop.model.any",
-    **dict.fromkeys(
-        (
-            "Container",
-            "ContentInfo",
-            "Descriptor",
-            "Image",
-            "IngestStatus",
-            "Lease",
-            "LeaseResource",
-            "Mount",
-            "Runtime",
-            "Sandbox",
-            "SnapshotInfo",
-            "SnapshotKind",
-            "SnapshotUsage",
-        ),
-        "orlop.model.records",
-    ),
-}
-"""The modules that define the public names. Each is imported when a name of it is first used."""
-
 __all__ = [
     "Container",
     "ContentInfo",
@@ -92,21 +67,39 @@ __all__ = [
 ]
 
 
+_lazily = lazy_names(
+    __name__,
+    {
+        "Database": "orlop.database:Database",
+        "Namespace": "orlop.namespace:Namespace",
+        "OrlopError": "orlop.model.errors:OrlopError",
+        "ProtoAny": "orlop.model.any:ProtoAny",
+        "Container": "orlop.model.records:Container",
+        "ContentInfo": "orlop.model.records:ContentInfo",
+        "Descriptor": "orlop.model.records:Descriptor",
+        "Image": "orlop.model.records:Image",
+        "IngestStatus": "orlop.model.records:IngestStatus",
+        "Lease": "orlop.model.records:Lease",
+        "LeaseResource": "orlop.model.records:LeaseResource",
+        "Mount": "orlop.model.records:Mount",
+        "Runtime": "orlop.model.records:Runtime",
+        "Sandbox": "orlop.model.records:Sandbox",
+        "SnapshotInfo": "orlop.model.records:SnapshotInfo",
+        "SnapshotKind": "orlop.model.records:SnapshotKind",
+        "SnapshotUsage": "orlop.model.records:SnapshotUsage",
+        "oci": "orlop.oci",
+        "open": "orlop.database:open_database",
+    },
+)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: start-up costs only what a program needs."""
-    if name == "oci":
-        return importlib.import_module("orlop.oci")
-    if name == "open":
-        found = importlib.import_module("orlop.database").open_database
-    elif name == "accelerated":
-        plain = importlib.import_module("orlop.kv.plain")
-        found = not str(plain.__file__).endswith(".py")
-    elif name in _MODULES:
-        found = getattr(importlib.import_module(_MODULES[name]), name)
-    else:
-        raise AttributeError(f"module 'orlop' has no attribute {name!r}")
-    globals()[name] = found
-    return found
+    if name == "accelerated":
+        from orlop.kv import plain  # noqa: PLC0415 (one of the compiled modules)
+
+        return not str(plain.__file__).endswith(".py")
+    return _lazily(name)
 
 
 def __dir__() -> list[str]:

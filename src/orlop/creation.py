@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, RootLayout
 from orlop.model.errors import FailedPreconditionError
-from orlop.schema import namespaces, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -104,6 +103,8 @@ def _refusal(path: Path, evidence: str) -> str:
 
 
 def _names_snapshots(transaction: Transaction, snapshotter: str) -> bool:
+    from orlop.schema import namespaces, snapshots  # noqa: PLC0415 (only a missing database needs them)
+
     return any(
         True
         for namespace in namespaces.all_names(transaction)

@@ -9,15 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
-from orlop.bolt import compact_if_worth, open_engine, read_file_state
-from orlop.collect import Collector, Domain, Journal, Reports
+from orlop.bolt import open_engine, read_file_state
+from orlop.collect.reports import Reports
 from orlop.creation import CreationRules, rules_for_file
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.model.observed_clock import ObservedClock
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
-from orlop.safety.write_session import METADATA, SessionTracker
 from orlop.schema import version
 from orlop.stores.audience import Audience
 from orlop.stores.claims import Claims
@@ -25,7 +24,6 @@ from orlop.stores.content import SHARED, check_sharing
 from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
 from orlop.transactions import Transactions
-from orlop.write_sessions import proof_carried_over, quarantine, root_files, tracker_of_file
 
 if TYPE_CHECKING:
     import os
@@ -34,16 +32,18 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from orlop.kv import Engine, Transaction
+    from orlop.collect import Collector
+    from orlop.kv import Engine, Follower, Transaction
+    from orlop.layout import RootLayout
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.model.clock import Clock
     from orlop.model.events import Event
+    from orlop.safety.write_session import SessionTracker
     from orlop.stores.scope import Changes, Update
 
 _T = TypeVar("_T")
 
 _PATIENCE_SECONDS: Final = 1.0
-_proof_carried_over: Final = partial(proof_carried_over, read_state=read_file_state)
 
 
 class Database:
@@ -79,7 +79,7 @@ class Database:
         """
         self._engine = engine
         self._path = path
-        root = self._root = rules.layout.root if rules else None
+        self._root = rules.layout.root if rules else None
         self._clock = clock or SystemClock()
         self._timeout = timeout
         self._sharing = sharing
@@ -99,35 +99,14 @@ class Database:
             committed=self._reports.note,
             ended=self._audience.tell,
         )
-        self._content: ContentBackend | None = None
-        self._snapshotters: dict[str, SnapshotBackend] = {}
-        if rules is not None:
-            self._content, self._snapshotters = opening.make_backends(
-                rules,
-                open_engine,
-                self._transactions,
-                tracker,
-                read_only=self.read_only,
-                timeout=timeout,
-                sync=sync,
-            )
-        self._collector = Collector(
-            Domain(
-                transactor=self._transactions,
-                read_only=self.read_only,
-                reports=self._reports,
-                gate=self._gate,
-                content=self._content,
-                content_claims=self._content_claims,
-                snapshotters=self._snapshotters,
-                snapshot_claims=self.snapshot_claims,
-                quarantine=quarantine(
-                    rules.layout if rules else None, tracker, self._clock, read_file_state
-                ),
-                journal=Journal(path.parent / opening.JOURNAL) if root else None,
-            )
-        )
-        self._audience.follow(self._collector.start())
+        self._rules = rules
+        self._tracker = tracker
+        self._sync = sync
+        self._backends: opening.Backends | None = None
+        self._collector: Collector | None = None
+        if not self.read_only:
+            # From the first update on. What only reads makes it when it is asked for.
+            self._audience.follow(self.gc.start())
 
     @classmethod
     def open_file(
@@ -147,7 +126,6 @@ class Database:
         For arguments and errors see `orlop.open`.
         """
         file = opening.absolute(path)
-        tracker = None if read_only else tracker_of_file(file, read_file_state)
         engine = opening.open_metadata(
             open_engine,
             file,
@@ -157,7 +135,7 @@ class Database:
             migrate=migrate,
             force=force,
             sync=sync,
-            follower=tracker.follower(METADATA) if tracker else None,
+            follower=None if read_only else _follower_of_file(file),
             rules=rules_for_file(file),
         )
         return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
@@ -216,11 +194,13 @@ class Database:
         Raises:
             FailedPreconditionError: this is a bare file.
         """
-        if self._content is None:
+        backends = self._storage
+        if backends.content is None:
             raise FailedPreconditionError(
-                f"{self._path} was opened without its root directory: it has no content on disk"
+                f"{self._path} was opened without its root directory: it has no content on disk; "
+                "open the root directory instead"
             )
-        return self._content
+        return backends.content
 
     @property
     def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
@@ -228,7 +208,7 @@ class Database:
 
         A copy: what a caller does to it changes nothing here.
         """
-        return dict(self._snapshotters)
+        return dict(self._storage.snapshotters)
 
     @property
     def namespaces(self) -> NamespaceStore:
@@ -238,6 +218,11 @@ class Database:
     @property
     def gc(self) -> Collector:
         """The collector: what nothing holds any more, and why the rest is held."""
+        if self._collector is None:
+            made = self._make_collector()
+            with self._mutex:
+                if self._collector is None:  # no other thread was faster
+                    self._collector = made
         return self._collector
 
     def namespace(self, name: str) -> Namespace:
@@ -300,7 +285,7 @@ class Database:
         if self.read_only:
             raise FailedPreconditionError(f"{self._path} was opened read-only: open it for writing")
         with self._gate.exclusive(self._timeout), opening.refusals(self._path):
-            self._collector.forget()
+            self.gc.forget()
             return opening.migrate_schema(self._engine, self._timeout)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
@@ -317,8 +302,12 @@ class Database:
 
     def close(self) -> None:
         """Release the files and the lock; closing twice, or again when interrupted, is allowed."""
-        steps = [backend.close for backend in self._snapshotters.values()]
-        steps = [self._collector.close, self._transactions.end_what_was_left, *steps]
+        steps: list[Callable[[], None]] = []
+        if self._collector is not None:
+            steps.append(self._collector.close)
+        steps.append(self._transactions.end_what_was_left)
+        if self._backends is not None:
+            steps += [backend.close for backend in self._backends.snapshotters.values()]
         opening.do_all([*steps, self._engine.close])
         opening.end_leases(self._open_again, self._leases_to_end)
 
@@ -331,6 +320,46 @@ class Database:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def _storage(self) -> opening.Backends:
+        """What keeps content and snapshots; made when it is asked for."""
+        if self._backends is None:
+            made = opening.Backends(None, {})
+            if self._rules is not None:
+                made = opening.make_backends(
+                    self._rules,
+                    open_engine,
+                    self._transactions,
+                    self._tracker,
+                    read_only=self.read_only,
+                    timeout=self._timeout,
+                    sync=self._sync,
+                )
+            with self._mutex:
+                if self._backends is None:  # no other thread was faster
+                    self._backends = made
+        return self._backends
+
+    def _make_collector(self) -> Collector:
+        from orlop.collect import Collector, Domain, Journal  # noqa: PLC0415 (few readers ask)
+        from orlop.write_sessions import quarantine  # noqa: PLC0415
+
+        layout = self._rules.layout if self._rules else None
+        return Collector(
+            Domain(
+                transactor=self._transactions,
+                read_only=self.read_only,
+                reports=self._reports,
+                gate=self._gate,
+                content=self._storage.content,
+                content_claims=self._content_claims,
+                snapshotters=self._storage.snapshotters,
+                snapshot_claims=self.snapshot_claims,
+                quarantine=quarantine(layout, self._tracker, self._clock, read_file_state),
+                journal=Journal(self._path.parent / opening.JOURNAL) if layout else None,
+            )
+        )
 
     def _open_again(self) -> Database:
         if self._root is None:
@@ -382,9 +411,7 @@ def open_database(
     check_sharing(sharing)
     rules = CreationRules(opening.layout_of(root), begin_anew)
     may_create = create and not read_only
-    tracker = None
-    if not read_only:
-        tracker = SessionTracker(root_files(rules.layout, read_file_state))
+    tracker = None if read_only else _tracker_of(rules.layout)
     if may_create:
         opening.make_layout(rules.layout)
     engine = opening.open_metadata(
@@ -396,8 +423,8 @@ def open_database(
         migrate=migrate,
         force=force,
         sync=sync,
-        compact=partial(compact_if_worth, under_lock=_proof_carried_over) if compact else None,
-        follower=tracker.follower(METADATA) if tracker else None,
+        compact=_compact_if_worth if compact else None,
+        follower=_follower(tracker),
         rules=rules,
     )
     with opening.closed_on_failure(engine):
@@ -413,3 +440,39 @@ def open_database(
             tracker=tracker,
             rules=rules,
         )
+
+
+# Only writers need what is imported here: a reader starts without.
+
+
+def _tracker_of(layout: RootLayout) -> SessionTracker:
+    """Return the tracker of the session of writing to a root that begins."""
+    from orlop.safety.write_session import SessionTracker  # noqa: PLC0415
+    from orlop.write_sessions import root_files  # noqa: PLC0415
+
+    return SessionTracker(root_files(layout, read_file_state))
+
+
+def _follower_of_file(file: Path) -> Follower | None:
+    """Return what is told of the versions of a bare `meta.db`; `None`: it is of no root."""
+    from orlop.write_sessions import tracker_of_file  # noqa: PLC0415
+
+    return _follower(tracker_of_file(file, read_file_state))
+
+
+def _follower(tracker: SessionTracker | None) -> Follower | None:
+    """Return what is told of the versions of a `meta.db`."""
+    if tracker is None:
+        return None
+    from orlop.safety.write_session import METADATA  # noqa: PLC0415
+
+    return tracker.follower(METADATA)
+
+
+def _compact_if_worth(path: Path, *, timeout: float | None) -> object:
+    """Make a file smaller where that is worth it, and carry the proof of its age over."""
+    from orlop.bolt import compact_if_worth  # noqa: PLC0415
+    from orlop.write_sessions import proof_carried_over  # noqa: PLC0415
+
+    under_lock = partial(proof_carried_over, read_state=read_file_state)
+    return compact_if_worth(path, timeout=timeout, under_lock=under_lock)

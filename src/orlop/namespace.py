@@ -15,21 +15,20 @@ from orlop.model.errors import (
     OrlopError,
 )
 from orlop.ownership import Flag, Hold, start_thread
-from orlop.schema import snapshots
 from orlop.stores.checks import check_key
-from orlop.stores.containers import ContainerStore
-from orlop.stores.content import ContentStore
-from orlop.stores.images import ImageStore
-from orlop.stores.leases import LeaseStore
-from orlop.stores.sandboxes import SandboxStore
 from orlop.stores.scope import Scope
-from orlop.stores.snapshots import SnapshotStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from orlop.database import Database
     from orlop.model.records import Lease
+    from orlop.stores.containers import ContainerStore
+    from orlop.stores.content import ContentStore
+    from orlop.stores.images import ImageStore
+    from orlop.stores.leases import LeaseStore
+    from orlop.stores.sandboxes import SandboxStore
+    from orlop.stores.snapshots import SnapshotStore
     from orlop.transactions import Transactions
 
 _DEFAULT_LEASE: Final = timedelta(hours=24)
@@ -42,7 +41,10 @@ _logger = logging.getLogger(__name__)
 
 
 class Namespace:
-    """The objects of one namespace. It need not exist: the first object makes it."""
+    """The objects of one namespace. It need not exist: the first object makes it.
+
+    Each store is imported when it is first used: most programs need a few of them.
+    """
 
     def __init__(self, database: Database, transactions: Transactions, name: str) -> None:
         """Bind `name`, which has been checked, to `database`."""
@@ -63,32 +65,45 @@ class Namespace:
     @property
     def images(self) -> ImageStore:
         """The images."""
+        from orlop.stores.images import ImageStore  # noqa: PLC0415
+
         return ImageStore(self._scope)
 
     @property
     def containers(self) -> ContainerStore:
         """The containers."""
+        from orlop.stores.containers import ContainerStore  # noqa: PLC0415
+
         return ContainerStore(self._scope)
 
     @property
     def sandboxes(self) -> SandboxStore:
         """The sandboxes."""
+        from orlop.stores.sandboxes import SandboxStore  # noqa: PLC0415
+
         return SandboxStore(self._scope)
 
     @property
     def leases(self) -> LeaseStore:
         """The leases: for those that outlive a block."""
+        from orlop.stores.leases import LeaseStore  # noqa: PLC0415
+
         return LeaseStore(self._scope)
 
     @property
     def content(self) -> ContentStore:
         """The blobs."""
+        from orlop.stores.content import ContentStore  # noqa: PLC0415
+
         database = self._database
-        backend = database.content_backend if database.root else None
-        return ContentStore(self._scope, backend, database.content_claims, database.sharing)
+        return ContentStore(
+            self._scope, lambda: database.content_backend, database.content_claims, database.sharing
+        )
 
     def snapshotters(self) -> list[str]:
         """Return the names of the snapshotters that this namespace has snapshots of."""
+        from orlop.schema import snapshots  # noqa: PLC0415
+
         return self._transactions.read(
             lambda transaction: snapshots.snapshotters(transaction, self.name)
         )
@@ -101,6 +116,8 @@ class Namespace:
         Raises:
             InvalidArgumentError: the name is empty or too long.
         """
+        from orlop.stores.snapshots import SnapshotStore  # noqa: PLC0415
+
         check_key(snapshotter, "the name of a snapshotter")
         return SnapshotStore(
             self._scope,

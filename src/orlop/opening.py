@@ -10,11 +10,8 @@ import errno
 import logging
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from orlop.backends.content import LocalContent
-from orlop.backends.native import NativeSnapshotter
-from orlop.backends.overlay import OverlaySnapshotter
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.creation import CreationRules, lost_database
 from orlop.kv import EngineError
@@ -27,7 +24,7 @@ from orlop.model.errors import (
     PermissionDeniedError,
     ResourceExhaustedError,
 )
-from orlop.schema import migrations, version
+from orlop.schema import version
 from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.translation import translated
 
@@ -40,8 +37,6 @@ if TYPE_CHECKING:
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.safety.write_session import SessionTracker
     from orlop.transactions import Transactions
-
-SNAPSHOTTERS: Final = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
 
 FILE_MODE: Final = 0o644
 METASTORE_MODE: Final = 0o600
@@ -73,6 +68,18 @@ class EngineOpener(Protocol):
         before_create: Callable[[], None] | None,
     ) -> Engine:
         """Open the file at `path`."""
+
+
+class Backends(NamedTuple):
+    """What keeps the data that the metadata names.
+
+    Attributes:
+        content: keeps the blobs; `None` for a bare database.
+        snapshotters: keep the snapshots, by the name of the snapshotter.
+    """
+
+    content: ContentBackend | None
+    snapshotters: dict[str, SnapshotBackend]
 
 
 @contextmanager
@@ -141,7 +148,7 @@ def make_backends(
     read_only: bool,
     timeout: float | None,
     sync: bool,
-) -> tuple[ContentBackend, dict[str, SnapshotBackend]]:
+) -> Backends:
     """Return what keeps content and snapshots in a root.
 
     Args:
@@ -153,6 +160,9 @@ def make_backends(
         timeout: seconds to wait for their locks; `None`: without end.
         sync: whether commits to them wait for the disk.
     """
+    from orlop.backends.content import LocalContent  # noqa: PLC0415 (many readers ask only metadata)
+    from orlop.backends.native import NativeSnapshotter  # noqa: PLC0415
+    from orlop.backends.overlay import OverlaySnapshotter  # noqa: PLC0415
 
     def open_(path: Path) -> Engine:
         name = path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)
@@ -170,10 +180,14 @@ def make_backends(
     clock = transactions.clock
     layout = rules.layout
     content = LocalContent(layout.backend(CONTENT_BACKEND), clock=clock)
-    return content, {
-        name: snapshotter(layout.backend(name), open_, clock=clock)
-        for name, snapshotter in SNAPSHOTTERS.items()
-    }
+    snapshotters = {"native": NativeSnapshotter, "overlayfs": OverlaySnapshotter}
+    return Backends(
+        content,
+        {
+            name: snapshotter(layout.backend(name), open_, clock=clock)
+            for name, snapshotter in snapshotters.items()
+        },
+    )
 
 
 def begin_metastores_anew(
@@ -317,5 +331,7 @@ def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:
         stored = version.read(reading)
     if stored is not None and stored >= version.CURRENT:
         return False  # nothing to write, and so no need of the writer's turn
+    from orlop.schema import migrations  # noqa: PLC0415 (few databases are migrated)
+
     with engine.begin(writable=True, timeout=timeout) as transaction:
         return migrations.migrate(transaction)

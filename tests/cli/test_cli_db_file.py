@@ -116,7 +116,7 @@ def test_a_database_is_compacted_on_opening_when_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        "orlop.database.compact_if_worth", partial(compaction.compact_if_worth, least_bytes=1000)
+        "orlop.bolt.compact_if_worth", partial(compaction.compact_if_worth, least_bytes=1000)
     )
     root = tmp_path / "root"
     with library.open(root) as database:

@@ -310,10 +310,12 @@ def test_a_lock_that_another_process_holds(with_image: Orlop) -> None:
 def as_nobody(orlop: Orlop, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command line without root's rights, whoever runs the tests."""
     program = (
-        "import contextlib, io, os, sys\n"
+        "import contextlib, io, os, sys, tempfile\n"
         "from orlop.cli.main import main\n"
         # What is imported later would not be found where Python lies in root's own directory.
-        "with contextlib.redirect_stdout(io.StringIO()): main([*sys.argv[1:3], 'image', 'ls'])\n"
+        "with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as other:\n"
+        "    main([*sys.argv[1:3], 'image', 'ls', '--json'])\n"
+        "    main(['--root', other, 'lease', 'create'])\n"
         "if os.geteuid() == 0: os.setgroups([]); os.setgid(65534); os.setuid(65534)\n"
         "sys.exit(main(sys.argv[1:]))"
     )

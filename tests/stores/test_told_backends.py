@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop import Database, Mount, Namespace
+    from orlop.model.backends import ContentBackend
 
 INHERITED = "containerd.io/snapshot/x"
 
@@ -39,7 +40,7 @@ def refuse(*_: object, **__: object) -> None:
 def test_a_content_backend_is_not_told_of_labels(ns: Namespace, db: Database) -> None:
     digest = put(ns, a="1")
     listener = Listener(db.content_backend)
-    content = dataclasses.replace(ns.content, backend=listener)
+    content = dataclasses.replace(ns.content, backend=lambda: cast("ContentBackend", listener))
 
     content.update(dataclasses.replace(content.info(digest), labels={"a": "2"}))
     assert content.info(digest).labels == {"a": "2"}

@@ -5,8 +5,24 @@ Whatever only reads also works on a read-only file system and where nothing exis
 creates nothing.
 """
 
-from orlop.backends.content import LocalContent
-from orlop.backends.native import NativeSnapshotter
-from orlop.backends.overlay import OverlaySnapshotter
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from orlop.backends.content import LocalContent
+    from orlop.backends.native import NativeSnapshotter
+    from orlop.backends.overlay import OverlaySnapshotter
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "LocalContent": "orlop.backends.content:LocalContent",
+            "NativeSnapshotter": "orlop.backends.native:NativeSnapshotter",
+            "OverlaySnapshotter": "orlop.backends.overlay:OverlaySnapshotter",
+        },
+    )
 
 __all__ = ["LocalContent", "NativeSnapshotter", "OverlaySnapshotter"]

@@ -12,8 +12,28 @@ after everything that it points to is durable.
 Source: go.etcd.io/bbolt.
 """
 
-from orlop.bolt.compaction import compact_if_worth
-from orlop.bolt.disk import Disk, FileDisk
-from orlop.bolt.engine import BoltEngine, open_engine, read_file_state
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from orlop.bolt.compaction import compact_if_worth
+    from orlop.bolt.disk import Disk, FileDisk
+    from orlop.bolt.engine import BoltEngine
+    from orlop.bolt.opening import open_engine, read_file_state
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "BoltEngine": "orlop.bolt.engine:BoltEngine",
+            "Disk": "orlop.bolt.disk:Disk",
+            "FileDisk": "orlop.bolt.disk:FileDisk",
+            "compact_if_worth": "orlop.bolt.compaction:compact_if_worth",
+            "open_engine": "orlop.bolt.opening:open_engine",
+            "read_file_state": "orlop.bolt.opening:read_file_state",
+        },
+    )
 
 __all__ = ["BoltEngine", "Disk", "FileDisk", "compact_if_worth", "open_engine", "read_file_state"]

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 import sys
 import time
@@ -350,7 +349,7 @@ def _open_regular(path: Path, flags: int) -> OwnedFile:
 
 def create_file(path: Path, contents: bytes, mode: int) -> None:
     """Create the file at `path`, whole and durable or not at all; leave an existing one alone."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with OwnedFile(descriptor, "r+b") as file:

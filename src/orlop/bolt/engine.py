@@ -15,18 +15,16 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orlop.bolt.disk import FileDisk, create_file
 from orlop.bolt.edit import Edit
 from orlop.bolt.free_search import SEARCHING, SearchOptions
 from orlop.bolt.group import Group, Groups
 from orlop.bolt.holders import Pin, WriterTicket
-from orlop.bolt.initialization import empty_database, initialize_file, is_uninitialized
+from orlop.bolt.initialization import initialize_file, is_uninitialized
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
-from orlop.bolt.provenance import Provenance, file_state, read_stamp
+from orlop.bolt.provenance import Provenance
 from orlop.bolt.reachable import count_free
-from orlop.bolt.reader import ReadingEngine
 from orlop.bolt.tail import move
 from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.bolt.writeout import Layout, write_version
@@ -40,10 +38,9 @@ from orlop.ownership import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from orlop.bolt.disk import Disk
-    from orlop.kv import FileState, Follower
+    from orlop.kv import Follower
 
 
 class BoltEngine:
@@ -314,76 +311,3 @@ class BoltEngine:
 
 def _root_state(meta: Meta) -> BucketState:
     return BucketState(meta.root, meta.sequence, meta.page_size)
-
-
-def read_file_state(path: Path) -> FileState | None:
-    """Return the state of a database file, without its lock; `None` if there is none that is sound.
-
-    Raises:
-        OSError: it cannot be read.
-    """
-    try:
-        disk = FileDisk.for_reading(path)
-    except (FileNotFoundError, NotADirectoryError, CorruptError):
-        return None
-    try:
-        if is_uninitialized(disk):
-            return None
-        meta = newest_meta(read_metas(disk.read))
-        return file_state(disk.status(), meta, read_stamp(disk, meta))
-    except CorruptError:
-        return None
-    finally:
-        disk.close()
-
-
-def open_engine(
-    path: Path,
-    *,
-    read_only: bool = False,
-    create: bool = True,
-    timeout: float | None = None,
-    mode: int = 0o644,
-    freelist_sync: bool | None = None,
-    sync: bool = True,
-    follower: Follower | None = None,
-    before_create: Callable[[], None] | None = None,
-) -> BoltEngine | ReadingEngine:
-    """Open the database at `path`.
-
-    Args:
-        path: the file.
-        read_only: take no lock and write nothing; other processes may write meanwhile.
-        create: make the file where it is missing.
-        timeout: seconds to wait for the lock; None: without end. For reading: how long a
-            transaction may take on a file that another process keeps changing, in seconds.
-        mode: the permissions of a new file.
-        freelist_sync: whether to keep a freelist in the file, from the next commit on; None:
-            as the file does.
-        sync: whether a commit waits until the disk has it. Without, it is many times faster
-            and gives up durability AND soundness: a power loss may lose any number of
-            acknowledged transactions and may leave a file that cannot be opened. A crash
-            of the process alone loses nothing.
-        follower: is told of the versions, if the database is opened for writing.
-        before_create: is called before a database is made where there is none, or where the file
-            is empty; it may refuse that by raising.
-
-    Raises:
-        LockedError: another process has the lock; the message names it.
-        CorruptError: it is no database, or damaged.
-        OSError: the system refuses, or the file is missing.
-    """
-    if read_only:
-        return ReadingEngine(FileDisk.for_reading(path), busy_seconds_max=timeout)
-    if create and not path.exists():
-        if before_create is not None:
-            before_create()
-        create_file(path, empty_database(), mode)
-    disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
-    try:
-        return BoltEngine(
-            disk, freelist_sync=freelist_sync, follower=follower, before_create=before_create
-        )
-    except BaseException:
-        disk.close()
-        raise

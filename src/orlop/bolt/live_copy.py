@@ -18,8 +18,7 @@ from orlop.kv.errors import EngineError, FileBusyError
 
 if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
-    from orlop.bolt.meta import Meta
-    from orlop.bolt.versions import Metas
+    from orlop.bolt.meta import Meta, Metas
 
 COPY_SECONDS_MAX: Final = 10.0
 """How long a busy file is copied before it is refused."""

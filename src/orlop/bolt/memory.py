@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Final
 
@@ -76,5 +75,7 @@ def _read(path: Path) -> str:
 def spool_directory() -> str:
     """Return where large temporary files go: `$TMPDIR`, else a directory that is on a disk."""
     if os.environ.get("TMPDIR") or not os.access(_LASTING, os.W_OK):
+        import tempfile  # noqa: PLC0415 (few files are copied)
+
         return tempfile.gettempdir()
     return _LASTING

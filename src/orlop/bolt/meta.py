@@ -9,7 +9,7 @@ Source: go.etcd.io/bbolt, db.go (type meta); spec/metadata.md 1.4.
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from orlop.bolt.checksum import checksum
 from orlop.bolt.page import HEADER, HEADER_SIZE, META_PAGE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
@@ -89,7 +89,11 @@ def _is_page_size(size: int) -> bool:
     return PAGE_SIZE_MIN <= size <= PAGE_SIZE_MAX and size & (size - 1) == 0
 
 
-def read_metas(read: Callable[[int, int], bytes]) -> tuple[Meta | CorruptError, ...]:
+Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
+"""The two metas of a file; in the place of one that is damaged, what says so."""
+
+
+def read_metas(read: Callable[[int, int], bytes]) -> Metas:
     """Return what stands in the places of the two metas: a sound one, or what is wrong.
 
     The first one tells where the second is; where it is damaged, every page size that the

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-import tempfile
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.memory import available_bytes, spool_directory
@@ -131,5 +130,7 @@ class PageStore:
 
 
 def _nameless_file() -> int:
+    import tempfile  # noqa: PLC0415 (few files are copied)
+
     with tempfile.TemporaryFile(dir=spool_directory()) as file:
         return os.dup(file.fileno())

@@ -7,7 +7,7 @@ stamp, unless one is a copy of the other.
 
 from __future__ import annotations
 
-import secrets
+import os
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.meta import META_SIZE, newest_meta, read_metas
@@ -15,8 +15,6 @@ from orlop.kv.contract import FileState
 from orlop.kv.errors import ReplacedError
 
 if TYPE_CHECKING:
-    import os
-
     from orlop.bolt.disk import Disk, Readable
     from orlop.bolt.meta import Meta
     from orlop.kv import Follower
@@ -42,7 +40,7 @@ class Provenance:
             return self._stamp
         self._follower.opened(self._state(meta))
         if self._stamp == NO_STAMP:
-            self._stamp = secrets.token_bytes(STAMP_SIZE)
+            self._stamp = os.urandom(STAMP_SIZE)
         self._follower.writing(self._stamp.hex())
         return self._stamp
 
@@ -68,7 +66,7 @@ class Provenance:
         if self._follower is None:
             self._stamp = NO_STAMP
         else:
-            self._stamp = secrets.token_bytes(STAMP_SIZE)
+            self._stamp = os.urandom(STAMP_SIZE)
             self._follower.writing(self._stamp.hex())
         return self._stamp
 

@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from orlop.bolt.disk import FileDisk
-from orlop.bolt.live_copy import LiveCopy
 from orlop.bolt.meta import META_SIZE, Meta, newest_meta, read_metas
-from orlop.kv.errors import CorruptError, EngineError, StaleReadError
+from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.rereading import read_again
 
 if TYPE_CHECKING:
@@ -26,10 +25,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.disk import Disk, Readable
+    from orlop.bolt.live_copy import LiveCopy
+    from orlop.bolt.meta import Metas
 
 _T = TypeVar("_T")
-
-Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
 
 _TRIES_BY_PAGE: Final = 3
 _SLOW_SECONDS: Final = 0.05
@@ -173,6 +172,8 @@ class LiveFile:
             self._clone = cloned
             version: Version = _Cloned(cloned)
         else:
+            from orlop.bolt.live_copy import LiveCopy  # noqa: PLC0415 (few files are that busy)
+
             page_size = newest_meta(read_metas(self.disk.read)).page_size
             copy = LiveCopy(self.disk, page_size, memory_bytes_max=self._memory_bytes_max)
             copy.run(self._busy_seconds_max)

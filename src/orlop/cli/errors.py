@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import sys
 import traceback
@@ -46,6 +45,8 @@ class Failure(NamedTuple):
 
     def as_json(self) -> str:
         """Return it as a JSON document of one line, in ASCII."""
+        import json  # noqa: PLC0415 (few errors are JSON)
+
         return json.dumps(
             {
                 "error": {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import os
+import sys
 import textwrap
 from typing import TYPE_CHECKING, Final
 
@@ -21,8 +22,19 @@ _GAP: Final = "  "
 
 def help_page(command: Command | Group, path: str) -> str:
     """Return the help page of a command that is called by `path`."""
-    width = max(_WIDTH_MIN, min(_WIDTH_MAX, shutil.get_terminal_size().columns))
+    width = max(_WIDTH_MIN, min(_WIDTH_MAX, _columns()))
     return "\n".join(_lines(command, path, width)) + "\n"
+
+
+def _columns() -> int:
+    """Return the columns of the terminal; shutil says it, too, but takes 2 ms to import."""
+    named = os.environ.get("COLUMNS", "")
+    if named.isdecimal():
+        return int(named)
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or _WIDTH_MAX
+    except (OSError, ValueError):  # no terminal, or no file
+        return _WIDTH_MAX
 
 
 def summary(text: str) -> str:

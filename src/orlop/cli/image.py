@@ -15,7 +15,6 @@ from orlop.cli.progress import showing
 from orlop.cli.session import session_of
 from orlop.inspect.image_content import content_of
 from orlop.model.errors import NotFoundError, OrlopError
-from orlop.oci.images import config_of, manifest_for
 
 if TYPE_CHECKING:
     from orlop.database import Database
@@ -211,6 +210,8 @@ def _content(namespace: Namespace, image: Image) -> dict[str, object]:
 
 def _documents(namespace: Namespace, image: Image) -> object:
     """Show manifest and config for this machine; where they are not there, say what is wrong."""
+    from orlop.oci.images import config_of, manifest_for  # noqa: PLC0415 (only needed here)
+
     try:
         manifest = manifest_for(namespace.content, image.target, oci.this_platform())
         return as_json({"manifest": manifest, "config": config_of(namespace.content, manifest)})

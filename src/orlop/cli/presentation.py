@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import enum
-import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING
@@ -42,6 +40,9 @@ def _single_as_json(value: object) -> object:
 
 
 def _any_as_json(value: ProtoAny) -> dict[str, object]:
+    import base64  # noqa: PLC0415 (few answers have any)
+    import json  # noqa: PLC0415
+
     try:
         decoded = json.loads(value.value)
     except ValueError:

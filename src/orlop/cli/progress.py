@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.cli.output import human_size, is_terminal
-from orlop.oci.progress import Silent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +23,13 @@ _DIGEST_SHOWN = 19
 @contextmanager
 def showing(output: Output) -> Iterator[Progress]:
     """Show the progress of a block on stderr, as it fits who looks at it."""
-    if not output.is_quiet and is_terminal(sys.stderr):
+    if output.is_quiet:
+        from orlop.oci.progress import Silent  # noqa: PLC0415 (few commands show progress)
+
+        yield Silent()
+    elif is_terminal(sys.stderr):
         with _bars() as bars:
             yield _OnTerminal(bars)
-    elif output.is_quiet or output.as_json:
-        yield Silent()
     else:
         yield _InLines(output)
 

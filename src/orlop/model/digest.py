@@ -6,7 +6,6 @@ same three algorithms.
 
 from __future__ import annotations
 
-import hashlib
 from typing import Final, Protocol
 
 from orlop.model.errors import InvalidArgumentError
@@ -88,6 +87,8 @@ def new_hash(algorithm: str = "sha256") -> Hash:
     """
     if algorithm not in _LENGTHS:
         raise InvalidArgumentError(_unsupported(algorithm))
+    import hashlib  # noqa: PLC0415 (to read metadata, nothing is hashed)
+
     return hashlib.new(algorithm)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from orlop.model import filters
 from orlop.model.records import SnapshotKind
 from orlop.schema import names
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from orlop.kv import Tree
-    from orlop.model.filters.selector import Filter, Selector
+    from orlop.model.filters.selector import Selector
     from orlop.model.records import IngestStatus, Lease, SnapshotInfo
     from orlop.schema.fields import Wanted
 
@@ -48,8 +49,18 @@ class Stored:
         self._maps = maps
         self._depths = {path[0]: len(path) for path in texts}
 
-    def wanted(self, wanted: Filter) -> Wanted | None:
-        """Return what tells whether a filter matches; `None` where it matches all."""
+    def wanted(self, expressions: Sequence[str]) -> Wanted | None:
+        """Compile a filter into a predicate over stored records; `None` where it matches all.
+
+        Args:
+            expressions: of which one must match; see `orlop.model.filters`.
+
+        Raises:
+            InvalidArgumentError: an expression cannot be parsed.
+        """
+        if not expressions:
+            return None  # without loading the parser and RE2
+        wanted = filters.parse(expressions)
         if wanted.matches_all:
             return None
         return _Alternatives(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import filters, identifiers
+from orlop.model import identifiers
 from orlop.model.any import ProtoAny
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.schema import containers
@@ -48,7 +48,7 @@ class ContainerStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.CONTAINER.wanted(filters.parse(filters_))
+        wanted = adaptors.CONTAINER.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Container]:
             bucket = containers.find(transaction, self.scope.namespace)

@@ -20,7 +20,6 @@ from orlop.model.errors import (
     REPLACE_BLOBS,
     AlreadyExistsError,
     DataLossError,
-    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     OrlopError,
@@ -29,18 +28,18 @@ from orlop.schema import content, ingests, leases, namespaces
 from orlop.stores import adaptors, attachment
 from orlop.stores.blob_faults import blob_fault, fault_of, size_fault
 from orlop.stores.checks import check_key, check_labels
-from orlop.stores.content_writer import ContentWriter, Opening
 from orlop.stores.masks import masked_labels
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from orlop.kv import Transaction
     from orlop.model.backends import ContentBackend
     from orlop.model.records import ContentInfo, IngestStatus
     from orlop.schema.ingests import Ingest
     from orlop.stores.claims import Claims
+    from orlop.stores.content_writer import ContentWriter, Opening
     from orlop.stores.scope import Scope, Update
 
 SHARED: Final = "shared"
@@ -64,13 +63,14 @@ class ContentStore:
 
     Attributes:
         scope: the namespace, over a source of transactions.
-        backend: what keeps the data; `None` for a bare database, whose metadata can be read.
+        backend: returns what keeps the data; raises FailedPreconditionError for a bare database,
+            whose metadata can be read.
         claims: keep the cleanup of the backend from what is being written or named.
         sharing: `SHARED` or `ISOLATED`.
     """
 
     scope: Scope
-    backend: ContentBackend | None
+    backend: Callable[[], ContentBackend]
     claims: Claims
     sharing: str = SHARED
 
@@ -90,7 +90,7 @@ class ContentStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.CONTENT.wanted(filters.parse(filters_))
+        wanted = adaptors.CONTENT.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[ContentInfo]:
             bucket = content.find(transaction, self.scope.namespace)
@@ -138,7 +138,7 @@ class ContentStore:
         """
         recorded = self.info(digest).size
         try:
-            blob = self._backend().open(digest)
+            blob = self.backend().open(digest)
         except NotFoundError as error:
             raise NotFoundError(
                 f'content {digest} in namespace "{self.scope.namespace}": '
@@ -168,7 +168,7 @@ class ContentStore:
         Raises:
             NotFoundError: this namespace has none of that digest.
         """
-        return blob_fault(self._backend(), digest, self.info(digest).size, verify=verify)
+        return blob_fault(self.backend(), digest, self.info(digest).size, verify=verify)
 
     def status(self, ref: str) -> IngestStatus:
         """Return how far the writing of a blob has come.
@@ -177,7 +177,7 @@ class ContentStore:
             NotFoundError: there is no such ingest.
         """
         ingest = self.scope.transactor.read(lambda transaction: self._ingest(transaction, ref))
-        return replace(self._backend().status(ingest.backend_ref), ref=ref)
+        return replace(self.backend().status(ingest.backend_ref), ref=ref)
 
     def statuses(self, *filters_: str) -> builtins.list[IngestStatus]:
         """Return how far each ingest that any of the filters matches has come.
@@ -195,7 +195,7 @@ class ContentStore:
         statuses = []
         for ingest in self.scope.transactor.read(read):
             try:
-                status = self._backend().status(ingest.backend_ref)
+                status = self.backend().status(ingest.backend_ref)
             except NotFoundError:
                 continue  # a shared ingest has no data of its own
             statuses.append(replace(status, ref=ingest.ref))
@@ -216,7 +216,7 @@ class ContentStore:
             else:
                 # An attempt that was rolled back, or died, may have taken the data already.
                 with contextlib.suppress(NotFoundError):
-                    self._backend().abort(ingest.backend_ref)
+                    self.backend().abort(ingest.backend_ref)
             ingests.delete(ingests.find(update.transaction, self.scope.namespace), ref)
             attachment.detach(self.scope, update, leases.INGESTS, ref)
 
@@ -257,10 +257,12 @@ class ContentStore:
             InvalidArgumentError: `ref` is empty or too long.
             NotFoundError: the lease in force does not exist.
         """
+        from orlop.stores.content_writer import Opening  # noqa: PLC0415 (not to read)
+
         check_key(ref, "the reference of an ingest")
         opening = Opening(
             scope=self.scope,
-            backend=self._backend(),
+            backend=self.backend(),
             claims=self.claims,
             ref=ref,
             size=size,
@@ -303,7 +305,7 @@ class ContentStore:
         # From before it is looked at: it may be about to go.
         update.held.enter_context(self.claims.claim(opening.expected))
         try:
-            found = self._backend().info(opening.expected)
+            found = self.backend().info(opening.expected)
         except OrlopError:
             return None  # the backend does not have it, or it is no digest: it will be written
         known = set(_recorded_sizes(update.transaction, opening.expected))
@@ -332,13 +334,6 @@ class ContentStore:
         if ingest is None or not ingest.backend_ref:
             raise NotFoundError(f'reference "{ref}" in namespace "{self.scope.namespace}"')
         return ingest
-
-    def _backend(self) -> ContentBackend:
-        if self.backend is None:
-            raise FailedPreconditionError(
-                "a bare database has no content on disk: open the root directory instead"
-            )
-        return self.backend
 
 
 def _recorded_sizes(transaction: Transaction, digest: str) -> Iterator[int]:

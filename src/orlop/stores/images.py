@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import digest, filters
+from orlop.model import digest
 from orlop.model import labels as label_names
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.model.records import Image
@@ -51,7 +51,7 @@ class ImageStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.IMAGE.wanted(filters.parse(filters_))
+        wanted = adaptors.IMAGE.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Image]:
             bucket = images.find(transaction, self.scope.namespace)

@@ -15,7 +15,7 @@ from orlop.model.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.schema import buckets, containers, content, images, names, namespaces, snapshots
+from orlop.schema import buckets, names, namespaces
 from orlop.stores.checks import check_labels
 
 if TYPE_CHECKING:
@@ -106,6 +106,9 @@ class NamespaceStore:
 
 
 def _occupants(transaction: Transaction, namespace: str) -> list[str]:
+    # Only to delete a namespace: listing them needs none of these.
+    from orlop.schema import containers, content, images, snapshots  # noqa: PLC0415
+
     found = [
         what
         for what, bucket in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import filters, identifiers
+from orlop.model import identifiers
 from orlop.model.any import ProtoAny
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.schema import sandboxes
@@ -49,7 +49,7 @@ class SandboxStore:
             InvalidArgumentError: a filter cannot be understood.
             DataLossError: something else lies among the sandboxes.
         """
-        wanted = adaptors.SANDBOX.wanted(filters.parse(filters_))
+        wanted = adaptors.SANDBOX.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Sandbox]:
             bucket = sandboxes.find(transaction, self.scope.namespace)

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.disk import Readable
+    from orlop.bolt.meta import Metas
     from orlop.bolt.node import Node
     from orlop.bolt.page import Header
-    from orlop.bolt.versions import Metas, Version
+    from orlop.bolt.versions import Version
 
 FAULTS_MAX = 10_000
 """More faults than these are counted, but not told."""

@@ -17,7 +17,23 @@ Quoted texts have the escapes of Go's strings.
 Source: github.com/containerd/containerd, pkg/filters.
 """
 
-from orlop.model.filters.parser import parse
-from orlop.model.filters.selector import Adaptor, Filter
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.lazy_names import lazy_names
+
+if TYPE_CHECKING:
+    from orlop.model.filters.parser import parse
+    from orlop.model.filters.selector import Adaptor, Filter
+else:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "Adaptor": "orlop.model.filters.selector:Adaptor",
+            "Filter": "orlop.model.filters.selector:Filter",
+            "parse": "orlop.model.filters.parser:parse",
+        },
+    )
 
 __all__ = ["Adaptor", "Filter", "parse"]

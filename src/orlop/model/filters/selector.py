@@ -9,15 +9,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
 
-import re2
-
 Adaptor = Callable[[Sequence[str]], tuple[str, bool]]
 """Maps a field path to the field's value and whether the record has it."""
 
 _log: Final = logging.getLogger(__name__)
 
-_OPTIONS: Final = re2.Options()
-_OPTIONS.log_errors = False
 # RE2 takes \C, a single byte, which Go's regexp refuses because it breaks UTF-8. This finds it
 # outside of \Q...\E, where a backslash is a plain character.
 _SINGLE_BYTE: Final = re.compile(r"(?>[^\\]|\\Q(?>.*?(?:\\E|\Z))|\\[^CQ])*+\\C", re.DOTALL)
@@ -108,10 +104,14 @@ def _compile(expression: str) -> Callable[[str], bool]:
 
 
 def _regular_expression(expression: str) -> Any | None:
+    import re2  # noqa: PLC0415 (few filters have regular expressions)
+
     if _SINGLE_BYTE.match(expression):
         return None
+    options = re2.Options()
+    options.log_errors = False
     try:
-        return re2.compile(expression.encode(errors="surrogateescape"), _OPTIONS)
+        return re2.compile(expression.encode(errors="surrogateescape"), options)
     except re2.error:
         return None
 

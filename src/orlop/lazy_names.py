@@ -1,0 +1,35 @@
+"""Public names of a package that are imported when they are first used.
+
+A program pays at its start for what it uses, and not for all that a package offers.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+def lazy_names(package: str, sources: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a package whose names lie in its modules.
+
+    Args:
+        package: the name of the package.
+        sources: the public names, each with `module` or `module:name`; the former is the module
+            itself.
+    """
+
+    def get(name: str) -> Any:
+        if name not in sources:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module, _, attribute = sources[name].partition(":")
+        found = import_module(module)
+        if attribute:
+            found = getattr(found, attribute)
+            setattr(sys.modules[package], name, found)
+        return found
+
+    return get
