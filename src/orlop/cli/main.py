@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +11,7 @@ from orlop.cli import errors, logs
 from orlop.cli.exit_codes import DONE
 from orlop.cli.invocation import Invocation
 from orlop.cli.lazy import LazyCommands
-from orlop.cli.output import Output
+from orlop.cli.output import Output, adapt_streams
 from orlop.cli.parser import Context, Group, Option
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
@@ -128,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     given = in_front(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation(as_json=_wants_json(given))
-    _open_streams()
+    adapt_streams()
     with logs.shown():
         return errors.run(lambda: app.invoke(Context("orlop", invocation), given), invocation)
 
@@ -144,13 +143,6 @@ def _wants_json(arguments: list[str]) -> bool:
         elif argument not in WITHOUT_VALUE and not _has_its_value(argument):
             break
     return False
-
-
-def _open_streams() -> None:
-    """Have something to write to where the caller has closed what he does not want."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
 
 
 if __name__ == "__main__":

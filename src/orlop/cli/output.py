@@ -1,8 +1,13 @@
-"""How answers are written: tables for people, JSON for scripts. Nothing else goes to stdout."""
+"""How answers are written: tables for people, JSON for scripts. Nothing else goes to stdout.
+
+JSON is ASCII, whatever the encoding of the terminal. In text, a character that the encoding lacks
+and all that would move the cursor or colour a terminal are escaped.
+"""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -82,15 +87,13 @@ class Output:
         Raises:
             NotFoundError: there are none.
         """
-        import json  # noqa: PLC0415 (tables need none)
-
         if not records:
             raise NotFoundError(what)
         for record in records:
             if self.as_json:
                 self.json(record)
             else:
-                self.line(json.dumps(record, indent=2, ensure_ascii=not is_terminal(sys.stdout)))
+                self.line(_json_to_read(record))
 
     def json(self, value: object) -> None:
         """Write one JSON document on a line of its own."""
@@ -112,7 +115,8 @@ class Output:
         if self.spool is None:
             write(text)
         else:
-            self.spool.write(text)
+            with _naming_temporary_files():
+                self.spool.write(text)
 
     def say(self, text: str) -> None:
         """Say something to the user, on stderr: what was done, never what was asked."""
@@ -122,10 +126,36 @@ class Output:
                 sys.stderr.write(printable(text) + "\n")
 
 
+def adapt_streams() -> None:
+    """Let nothing that is written to standard streams fail for its characters.
+
+    A stream that the caller has closed becomes one to nowhere, under its own number: else a file
+    that is opened later, such as the database, would get what is meant for the stream.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def write(text: str) -> None:
     """Write to standard output."""
     with naming_standard_output():
         sys.stdout.write(text)
+
+
+def _json_to_read(record: object) -> str:
+    """Return a record as JSON on several lines, on a terminal with its letters as they are."""
+    import json  # noqa: PLC0415 (tables need none)
+
+    if not is_terminal(sys.stdout):
+        return json.dumps(record, indent=2)
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else json.dumps(letter)[1:-1]
+        for letter in json.dumps(record, indent=2, ensure_ascii=False)
+    )
 
 
 class StandardOutput(io.RawIOBase):
@@ -137,8 +167,11 @@ class StandardOutput(io.RawIOBase):
 
     def write(self, data: Buffer, /) -> int:
         """Write all of `data`; return its length in bytes."""
-        with naming_standard_output():
-            return sys.stdout.buffer.write(data)
+        with naming_standard_output(), memoryview(data) as view:
+            done = 0
+            while done < view.nbytes:  # less than all at once where Python does not buffer
+                done += sys.stdout.buffer.write(view[done:])
+            return done
 
 
 class OutputError(OSError):
@@ -156,6 +189,18 @@ def naming_standard_output() -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(error.errno, error.strerror, "standard output") from error
+
+
+@contextmanager
+def _naming_temporary_files() -> Iterator[None]:
+    """Let what the system refuses in the block say that it was about temporary files."""
+    try:
+        yield
+    except OSError as error:
+        from tempfile import gettempdir  # noqa: PLC0415 (loaded already where one is written)
+
+        error.filename = error.filename or f"temporary files in {gettempdir()}"
+        raise
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -23,13 +23,13 @@ _DIGEST_SHOWN = 19
 @contextmanager
 def showing(output: Output) -> Iterator[Progress]:
     """Show the progress of a block on stderr, as it fits who looks at it."""
-    if output.is_quiet:
+    if not output.is_quiet and is_terminal(sys.stderr):
+        with _bars() as bars:
+            yield _OnTerminal(bars)
+    elif output.is_quiet or output.as_json:
         from orlop.oci.progress import Silent  # noqa: PLC0415 (few commands show progress)
 
         yield Silent()
-    elif is_terminal(sys.stderr):
-        with _bars() as bars:
-            yield _OnTerminal(bars)
     else:
         yield _InLines(output)
 

@@ -27,7 +27,7 @@ from orlop.oci.ingest import ingest
 from orlop.oci.naming import name_images
 from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Silent
-from orlop.oci.selection import Selection
+from orlop.oci.selection import ALL_PLATFORMS, Selection
 from orlop.oci.source import Source, open_source
 from orlop.oci.unpacker import is_runnable, require_snapshotter, unpack_image
 
@@ -111,7 +111,7 @@ def import_image(
         entries = documents.parse_index(source.index, f"{source.label}: index").manifests
         chosen = selection.choose(entries)
         if entries and not chosen:
-            raise NotFoundError(f"{source.label}: an image for {wanted}; import all platforms")
+            raise NotFoundError(f"{source.label}: an image for {wanted}", hint=ALL_PLATFORMS)
         named = name_images(chosen, name, now=namespace.database.clock.now(), by_digest=by_digest)
         for one in named:
             selection.add(one.child.descriptor)

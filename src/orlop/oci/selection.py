@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _DEEPEST = 8
 _MOST_BLOBS = 100_000
 
+ALL_PLATFORMS = "name another with --platform, or import all platforms with --all-platforms"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
@@ -77,7 +79,7 @@ class Selection:
         found = documents.children(descriptor.media_type, self._read(descriptor), where)
         children = [child.descriptor for child in self.choose(found)]
         if found and not children:
-            raise NotFoundError(f"{where}: an image for this platform; import all platforms")
+            raise NotFoundError(f"{where}: an image for this platform", hint=ALL_PLATFORMS)
         for child in children:
             self.add(child, depth + 1)
         self._members[descriptor.digest] = Member(descriptor=descriptor, children=tuple(children))

@@ -55,7 +55,8 @@ class explained:  # noqa: N801 (it is used as a function; a generator costs thre
                 ) from error
             raise NotFoundError(
                 f'snapshot "{self._key}" of {self._snapshotter}: its data is gone from the '
-                f"backend ({error.context}); remove it and make it again"
+                f"backend ({error.context})",
+                hint="remove it and make it again (orlop snapshot rm)",
             ) from error
 
 
