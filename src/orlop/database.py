@@ -12,6 +12,7 @@ from orlop import opening
 from orlop.bolt import open_engine, read_file_state
 from orlop.collect.reports import Reports
 from orlop.creation import CreationRules, rules_for_file
+from orlop.forks import HomeProcess
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError
 from orlop.model.observed_clock import ObservedClock
@@ -88,6 +89,7 @@ class Database:
         self._snapshot_claims: dict[str, Claims] = {}
         self._mutex = Mutex()
         self._leases_to_end: list[tuple[str, str]] = []
+        self._home = HomeProcess()
         self._audience = Audience()
         self._reports = Reports(engine)
         self._transactions = Transactions(
@@ -217,8 +219,13 @@ class Database:
 
     @property
     def gc(self) -> Collector:
-        """The collector: what nothing holds any more, and why the rest is held."""
+        """The collector: what nothing holds any more, and why the rest is held.
+
+        Raises:
+            FailedPreconditionError: this is a fork of the process that opened the database.
+        """
         if self._collector is None:
+            self._require_home()
             made = self._make_collector()
             with self._mutex:
                 if self._collector is None:  # no other thread was faster
@@ -301,15 +308,20 @@ class Database:
         return self._audience.follow(follower)
 
     def close(self) -> None:
-        """Release the files and the lock; closing twice, or again when interrupted, is allowed."""
+        """Release the files and the lock; closing twice, or again when interrupted, is allowed.
+
+        In a forked process nothing but its own copies of the descriptors is closed.
+        """
         steps: list[Callable[[], None]] = []
-        if self._collector is not None:
-            steps.append(self._collector.close)
-        steps.append(self._transactions.end_what_was_left)
+        if self._home.is_here:
+            if self._collector is not None:
+                steps.append(self._collector.close)
+            steps.append(self._transactions.end_what_was_left)
         if self._backends is not None:
             steps += [backend.close for backend in self._backends.snapshotters.values()]
         opening.do_all([*steps, self._engine.close])
-        opening.end_leases(self._open_again, self._leases_to_end)
+        if self._home.is_here:
+            opening.end_leases(self._open_again, self._leases_to_end)
 
     def end_at_close(self, namespace: str, lease_id: str) -> None:
         """Delete a lease once this handle, which accepts no more writes, is closed."""
@@ -325,6 +337,7 @@ class Database:
     def _storage(self) -> opening.Backends:
         """What keeps content and snapshots; made when it is asked for."""
         if self._backends is None:
+            self._require_home()
             made = opening.Backends(None, {})
             if self._rules is not None:
                 made = opening.make_backends(
@@ -340,6 +353,10 @@ class Database:
                 if self._backends is None:  # no other thread was faster
                     self._backends = made
         return self._backends
+
+    def _require_home(self) -> None:
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
 
     def _make_collector(self) -> Collector:
         from orlop.collect import Collector, Domain, Journal  # noqa: PLC0415 (few readers ask)
@@ -402,7 +419,8 @@ def open_database(
 
     Raises:
         NotFoundError: there is no database, and none may be made.
-        UnavailableError: somebody else holds the lock; the message says who.
+        UnavailableError: another process holds the lock, and the message says which; or this
+            process has the database open for writing already, which is not waited for.
         DataLossError: the file is no database, or damaged.
         FailedPreconditionError: the schema is too old or too new to be written; or the database
             is missing or empty although the root holds data.

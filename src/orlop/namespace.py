@@ -9,6 +9,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from orlop.forks import HomeProcess
 from orlop.model.errors import (
     InvalidArgumentError,
     NotFoundError,
@@ -149,6 +150,7 @@ class Namespace:
             AlreadyExistsError: there is a lease of that id.
             InvalidArgumentError: the id or a label is invalid, or `expires` is not positive.
         """
+        home = HomeProcess()
         duration = _DEFAULT_LEASE if expires is None else expires
         if duration <= timedelta():
             raise InvalidArgumentError(f"a lease cannot expire after {duration}")
@@ -160,6 +162,8 @@ class Namespace:
             ):
                 yield lease
         except BaseException:
+            if not home.is_here:
+                raise  # the process that began it ends it
             try:
                 self._end(lease)
             except OrlopError as error:
@@ -193,7 +197,7 @@ class Namespace:
 class _Renewal(Hold):
     """Renews a lease in a thread of its own while a block runs."""
 
-    __slots__ = ("_begun", "_ended", "_expires", "_lease_id", "_leases", "_stopped")
+    __slots__ = ("_begun", "_ended", "_expires", "_home", "_lease_id", "_leases", "_stopped")
 
     def __init__(self, leases: LeaseStore, lease_id: str, expires: timedelta) -> None:
         super().__init__()
@@ -202,6 +206,7 @@ class _Renewal(Hold):
         self._expires = expires
         self._stopped = Flag()
         self._ended = Flag()
+        self._home = HomeProcess()
         # Not when the thread runs: the clock may have gone on by then.
         clock = leases.scope.transactor.clock
         self._begun = clock.elapsed(), clock.jumps
@@ -213,6 +218,8 @@ class _Renewal(Hold):
     def leave(self, error: BaseException | None) -> None:
         """Renew it no more."""
         del error
+        if not self._home.is_here:
+            return  # its thread is not in this process
         self._stopped.set()
         # No longer: it may wait for the update that this thread has open. It ends after it.
         self._ended.wait(_STOP_SECONDS)

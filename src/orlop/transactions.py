@@ -18,6 +18,7 @@ import weakref
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from orlop.forks import HomeProcess
 from orlop.kv import errors as engine_errors
 from orlop.kv import read_again
 from orlop.model.errors import (
@@ -94,6 +95,7 @@ class Transactions:
         gate.before_waiting(self.end_what_was_left)
         # Open updates. Only one can write, so there is rarely a second one.
         self._updates: list[OpenTransaction] = []
+        self._home = HomeProcess()
 
     @property
     def clock(self) -> ObservedClock:
@@ -243,6 +245,12 @@ class Transactions:
 
     def end(self, current: OpenTransaction, update: Update, error: BaseException | None) -> None:
         """Commit an update, or roll it back if `error` left its block; call `ended`."""
+        if not self._home.is_here:
+            # The process that began it ends it. Nothing here is waited for: its threads are there.
+            current.end()
+            if error is None:
+                raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
+            return
         is_released = False
         try:
             try:
@@ -337,7 +345,13 @@ class Transactions:
             raise translated(error, self._path) from error
 
     def current(self) -> OpenTransaction | None:
-        """Return the transaction that is open in this context; `None` if there is none."""
+        """Return the transaction that is open in this context; `None` if there is none.
+
+        Raises:
+            FailedPreconditionError: it is open in another context, or this is a forked process.
+        """
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
         current = innermost()
         while current is not None and (current.owner is not self or current.is_left):
             current = current.outer

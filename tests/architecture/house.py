@@ -18,7 +18,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "orlop"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"kv", "lazy_names", "ownership"}),
+    frozenset({"forks", "kv", "lazy_names", "ownership"}),
     frozenset({"bolt", "model"}),
     frozenset({"schema"}),
     frozenset({"stores", "backends"}),

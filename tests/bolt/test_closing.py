@@ -239,10 +239,10 @@ def test_the_handle_of_another_process_only_closes(path: Path) -> None:
     engine = open_engine(path)
     assert isinstance(engine, BoltEngine)
     # As in a forked child, where the parent's writer never ends.
-    engine._process = 0
+    engine._home.number = 0
     ticket = WriterTicket()
     engine._turn.acquire(ticket, None)
-    with pytest.raises(EngineClosedError, match="belongs to process 0, which was forked"):
+    with pytest.raises(EngineClosedError, match="opened by process 0, of which"):
         engine.begin()
     engine.close()
     open_engine(path, timeout=0).close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -137,8 +138,11 @@ def test_a_holder_that_cannot_be_named_is_another_process(
         device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         listed.write_text(locks.format(gone=1 << 30, device=device))
     monkeypatch.setattr(lock, "_PROC_LOCKS", listed)
-    engine = open_engine(database)
-    who = "another process" if locks is None else rf"process {1 << 30} \(no longer running\)"
-    with pytest.raises(LockedError, match=f"locked by {who}; stop it"):
-        open_engine(database, timeout=0)
-    engine.close()
+    who = "another process"
+    if locks is not None:
+        who = rf"a fork of process {1 << 30} \(no longer running\), which cannot be seen from here"
+    with database.open() as held:  # by what has no engine in this process
+        monkeypatch.setattr(lock, "_processes", list)
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(LockedError, match=f"locked by {who}; stop it"):
+            open_engine(database, timeout=0)

@@ -324,7 +324,7 @@ def test_a_forked_process_has_no_thread_to_wait_for(tmp_path: Path) -> None:
     put(engine, 0)
     assert disk.is_waiting.wait(PATIENCE)
     # As in a child that was forked while the thread was reading.
-    engine._process = disk.file._use._process = os.getpid() + 1
+    engine._home.number = disk.file._use._home.number = os.getpid() + 1
     engine.close()
     disk.may_go_on.set()
 

@@ -54,7 +54,7 @@ def test_compact(orlop: Orlop, file: Path, tmp_path: Path) -> None:
     assert orlop("db", "dump", str(file)).out == before
     with library.Database.open_file(file):
         refused = orlop("--timeout", "0", "db", "compact", str(file), code=6)
-    assert "locked by process" in refused.err
+    assert "open for writing in this process already" in refused.err
 
 
 def test_diff(orlop: Orlop, file: Path, tmp_path: Path) -> None:

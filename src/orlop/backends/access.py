@@ -39,6 +39,16 @@ _lock = Mutex()
 _grants: dict[tuple[int, int], _Grant] = {}
 
 
+def _forget_grants() -> None:
+    """Leave the modes that are wider to the parent of a forked process, which puts them back."""
+    global _lock  # noqa: PLW0603 (a thread of the parent may have it)
+    _lock = Mutex()
+    _grants.clear()
+
+
+os.register_at_fork(after_in_child=_forget_grants)
+
+
 def is_root() -> bool:
     """Whether modes forbid this process nothing."""
     return os.geteuid() == 0

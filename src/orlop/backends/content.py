@@ -11,7 +11,13 @@ from orlop.backends.blobs import Blobs
 from orlop.backends.content_writer import ContentWriter
 from orlop.backends.ingests import Ingests
 from orlop.backends.locks import ReferenceLock, ReferenceLocks
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.forks import HomeProcess
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+)
 from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
@@ -31,12 +37,14 @@ class LocalContent:
 
     def __init__(self, root: Path, *, clock: Clock) -> None:
         root = root.absolute()  # the working directory may change
+        self._root = root
         self._clock = clock
         self._blobs = Blobs(root)
         self._ingests = Ingests(root, clock)
         self._locks = ReferenceLocks(clock)
         self._tidying = Mutex()
         self._is_tidy = False
+        self._home = HomeProcess()
 
     def info(self, digest: str) -> ContentInfo:
         """Return size and times of a blob: created when it was modified, updated when read.
@@ -77,6 +85,7 @@ class LocalContent:
             InvalidArgumentError: this is no digest.
             NotFoundError: there is no such blob.
         """
+        self._require_home()
         self._blobs.discard(digest)
 
     def writer(self, ref: str, *, size: int = 0, expected: str = "") -> ContentWriter:
@@ -140,6 +149,7 @@ class LocalContent:
         Raises:
             NotFoundError: there is no such ingest.
         """
+        self._require_home()
         self._ingests.discard(ref)
 
     def ingest_size(self, ref: str) -> int:
@@ -152,6 +162,7 @@ class LocalContent:
 
     def cleanup(self) -> None:
         """Delete what was discarded, and ingests that killed processes left half made."""
+        self._require_home()
         self._ingests.cleanup()
         self._blobs.cleanup()
 
@@ -165,7 +176,13 @@ class LocalContent:
         if size <= 0 or size == found.size:
             raise AlreadyExistsError(f"content {expected}")
 
+    def _require_home(self) -> None:
+        """Refuse to write in a forked process: which references are locked, the parent knows."""
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"{self._root}: {self._home.refusal}")
+
     def _tidy_once(self) -> None:
+        self._require_home()
         with self._tidying:
             if not self._is_tidy:
                 self._ingests.cleanup()

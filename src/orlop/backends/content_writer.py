@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.backends.files import naming
 from orlop.backends.ingests import DATA
 from orlop.backends.removal import remove_tree
+from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model.errors import (
     AbortedError,
@@ -55,6 +56,7 @@ class ContentWriter:
         self._running = ingest.running
         self._is_sealed = False
         self._is_open = True
+        self._home = HomeProcess()
         self._changed_at = self._change_time()
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
@@ -156,6 +158,8 @@ class ContentWriter:
             return
         try:
             with self._naming():
+                if not self._home.is_here:
+                    return  # the process that began it goes on with it
                 os.fsync(self._ingest.descriptor)
                 updated_at = self._status.updated_at
                 if updated_at is not None:
@@ -171,6 +175,8 @@ class ContentWriter:
             raise FailedPreconditionError(
                 f"cannot {action} on closed writer of ref {self._status.ref}"
             )
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"ref {self._status.ref}: {self._home.refusal}")
         return self._ingest.descriptor
 
     def _release(self) -> None:
@@ -178,7 +184,8 @@ class ContentWriter:
         try:
             self._ingest.file.close()
         finally:
-            self._locks.release(self._lock)
+            if self._home.is_here:
+                self._locks.release(self._lock)
 
     def _verified(self, descriptor: int, size: int, expected: str) -> str:
         """Return the digest to store the data under, once size and digest are as demanded."""

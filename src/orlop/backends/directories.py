@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
 from orlop.backends.removal import remove_tree
+from orlop.forks import HomeProcess
 from orlop.model.backends import REMOVED_PREFIX, snapshot_number
 from orlop.model.errors import FailedPreconditionError
 from orlop.ownership import Hold, Mutex
@@ -51,6 +52,7 @@ class SnapshotDirectories:
         self._mutex = Mutex()
         # The directories that a thread of ours is making or deleting.
         self._claims: list[weakref.ref[_Claim]] = []
+        self._home = HomeProcess()
 
     @contextlib.contextmanager
     def new(self, fill: Callable[[Path], None]) -> Iterator[Path]:
@@ -63,8 +65,9 @@ class SnapshotDirectories:
                 fill(directory)
                 yield directory
             finally:
-                with contextlib.suppress(OSError):  # the cleanup tries again, and tells
-                    remove_tree(directory)
+                if self._home.is_here:  # a fork of this process leaves it alone
+                    with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                        remove_tree(directory)
 
     def _make(self, directory: Path) -> None:
         try:

@@ -20,6 +20,7 @@ from whenever import Instant
 
 from orlop.backends import files
 from orlop.backends.removal import remove_tree
+from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model import timestamps
 from orlop.model.errors import NotFoundError
@@ -79,6 +80,7 @@ class Ingests:
         self._clock = clock
         # Held while an ingest is put in place or taken away, so that cleanup sees neither.
         self._changing = Mutex()
+        self._home = HomeProcess()
 
     def open(self, ref: str, total: int) -> OpenIngest:
         """Open the ingest of `ref` for writing, at its end; a missing one is made.
@@ -211,7 +213,8 @@ class Ingests:
             with files.directory(self._root, _INGEST) as ingests:
                 os.rename(fresh, name, dst_dir_fd=ingests)
         except BaseException:
-            remove_tree(fresh)
+            if self._home.is_here:
+                remove_tree(fresh)
             raise
         status = IngestStatus(
             ref=ref, offset=0, total=max(total, 0), started_at=now, updated_at=now

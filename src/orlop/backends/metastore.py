@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 from orlop.backends.engine_errors import translated
 from orlop.backends.files import naming
 from orlop.backends.snapshots import Snapshots
+from orlop.forks import HomeProcess
 from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.rereading import read_again
 from orlop.model.errors import FailedPreconditionError, UnavailableError
@@ -43,6 +44,7 @@ class Metastore:
         self._engine: Engine | None = None
         self._last_update: weakref.ref[_Update] | None = None
         self._is_closed = False
+        self._home = HomeProcess()
 
     def read(self, question: Callable[[Snapshots], _Result]) -> _Result:
         """Answer `question` from one version of the database.
@@ -53,8 +55,9 @@ class Metastore:
         Raises:
             UnavailableError: the file is locked, or changes all the time.
             DataLossError: the file is damaged.
-            FailedPreconditionError: this was closed.
+            FailedPreconditionError: this was closed, or this is a fork of its process.
         """
+        self.require_home()
         try:
             return read_again(lambda: self._read_once(question))
         except StaleReadError as error:
@@ -74,12 +77,13 @@ class Metastore:
         Raises:
             UnavailableError: the file is locked by somebody else.
             DataLossError: the file is damaged.
-            FailedPreconditionError: the database is only read, or this was closed.
+            FailedPreconditionError: the database is only read, or was closed, or this is a fork.
         """
         return _Update(self, self._clock)
 
     def begin_writing(self, update: _Update) -> Transaction:
         """Begin the transaction of an update; its errors are the engine's."""
+        self.require_home()
         engine = self._engine_for_writing()
         last = None if self._last_update is None else self._last_update()
         if last is not None and last.is_left:
@@ -88,6 +92,11 @@ class Metastore:
         # Known to the update at once: whatever interrupts this, it can be rolled back.
         update.transaction = engine.begin(writable=True)
         return update.transaction
+
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the process that made this, and no fork of it."""
+        return self._home.is_here
 
     @property
     def is_open(self) -> bool:
@@ -103,11 +112,21 @@ class Metastore:
         if self._engine_for_writing().read_only:
             raise FailedPreconditionError(f"{self.path} was opened for reading")
 
+    def require_home(self) -> None:
+        """Refuse to do anything in a forked process, which has no thread and no lock of its parent.
+
+        Raises:
+            FailedPreconditionError: this is one.
+        """
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"{self.path}: {self._home.refusal}")
+
     def close(self) -> None:
         """Close the database; closing twice is allowed."""
-        with self._opening:
-            self._is_closed = True
-            engine = self._engine
+        if self._home.is_here:
+            with self._opening:
+                self._is_closed = True
+        engine = self._engine
         if engine is not None:
             engine.close()
 
@@ -158,6 +177,10 @@ class _Update(Hold):
 
     def leave(self, error: BaseException | None) -> None:
         """Commit, or roll back where `error` leaves the block."""
+        if error is None:
+            self._metastore.require_home()
+        elif not self._metastore.is_home:
+            return  # the process that began it ends it
         with translated(self._metastore.path):
             try:
                 if self.transaction is not None:

@@ -98,6 +98,7 @@ class ReversibleSnapshotter(abc.ABC):
         Raises:
             OSError: it could not be deleted.
         """
+        self._metastore.require_home()
         self._intents.delete(pending.number)
 
     def _number(self, key: str) -> str | None:

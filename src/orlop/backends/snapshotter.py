@@ -344,6 +344,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             FailedPreconditionError: there are snapshots on disk, but no database: it was lost,
                 and nobody knows what is in use. Or it is only read: others make snapshots.
         """
+        self._metastore.require_home()
         if self._directories.names() and self._metastore.exists():
             self._metastore.require_writing()
             self._intents.delete_unfinished()
@@ -363,6 +364,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         self._metastore.close()
 
     def _changing(self) -> contextlib.AbstractContextManager[Snapshots]:
+        self._metastore.require_home()
         if not self._metastore.is_open:
             files.make_directories(self._root, _DIRECTORY_MODE)
         return self._metastore.update()
@@ -375,6 +377,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             snapshots.refuse_existing(key)
             return snapshots.chain(parent)
 
+        self._metastore.require_home()
         # Without a parent nothing is copied, and the transaction checks soon enough.
         chain = self._metastore.read(check) if parent else ()
         parent_id = chain[0] if chain else None

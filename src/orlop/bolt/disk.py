@@ -16,7 +16,9 @@ import time
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, Protocol
 
+from orlop.bolt import open_files
 from orlop.bolt.lock import lock_exclusively
+from orlop.forks import HomeProcess
 from orlop.kv.errors import CorruptError, EngineClosedError
 from orlop.ownership import OwnedFile
 
@@ -105,16 +107,20 @@ class FileDisk:
         """Open an existing file and take its lock, waiting `timeout` seconds at most.
 
         Raises:
-            LockedError: another process kept the lock; the message names it.
+            LockedError: another process kept the lock, or this one has it already.
         """
         while True:
+            forks = open_files.forks_begun()
             disk = cls(path, _open_regular(path, os.O_RDWR), sync=sync)
             try:
-                lock_exclusively(disk._use.descriptor(), path, timeout)
-                # The lock counts only if the file is still the one of that name: a
-                # compaction may have put another in its place while we waited.
-                if disk._is_current():
-                    return disk
+                # A child that was forked meanwhile may have the file open, and would keep the lock.
+                if forks == open_files.forks_begun():
+                    lock_exclusively(disk._use.descriptor(), path, timeout)
+                    disk._use.locked = _identity(os.fstat(disk._use.descriptor()))
+                    # The lock counts only if the file is still the one of that name: a
+                    # compaction may have put another in its place while we waited.
+                    if disk._is_current():
+                        return disk
             except BaseException:
                 disk.close()
                 raise
@@ -230,16 +236,19 @@ class _Use:
     """The use of a descriptor by calls, of which each notes its thread while it is under way.
 
     Attributes:
+        locked: device and inode, while the lock is held.
         users: the threads. An exception may have kept one from being removed.
     """
 
     def __init__(self, path: Path, file: OwnedFile) -> None:
         self._path = path
         self._file = file
-        self._process = os.getpid()
+        self._home = HomeProcess()
         self._is_over = False
+        self.locked: tuple[int, int] | None = None
         # To append and to remove are one step each.
         self.users: list[int] = []
+        open_files.register(self)
 
     def __enter__(self) -> int:
         # In this order: who ends it looks the other way round.
@@ -256,6 +265,8 @@ class _Use:
     def descriptor(self) -> int:
         """Return the descriptor, unless the use is over."""
         if self._is_over:
+            if not self._home.is_here:
+                raise EngineClosedError(f"{self._path}: {self._home.refusal}")
             raise EngineClosedError(f"{self._path} is closed")
         descriptor: int = self._file.fileno()
         return descriptor
@@ -266,16 +277,25 @@ class _Use:
         me, until = get_ident(), time.monotonic() + _PATIENCE_SECONDS
         is_used = self._is_used_below()
         # A forked child has none of the threads of its parent.
-        while os.getpid() == self._process and any(user != me for user in tuple(self.users)):
+        while self._home.is_here and any(user != me for user in tuple(self.users)):
             if time.monotonic() > until:
                 is_used = True
                 break
             time.sleep(_POLL_SECONDS)
+        self._let_go(is_used=is_used)
+
+    def leave_to_parent(self) -> None:
+        """Let go of the file in a forked child, which has no thread but this one."""
+        self._is_over = True
+        self._let_go(is_used=self._is_used_below())
+
+    def _let_go(self, *, is_used: bool) -> None:
         if is_used:
             self._put_nothing_in_place()
         else:
             # No explicit unlock: in a forked child that would release the parent's lock.
             self._file.close()
+        self.locked = None
 
     def _is_used_below(self) -> bool:
         """Whether this thread is amid a call, which a handler of signals has interrupted.

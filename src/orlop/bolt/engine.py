@@ -9,7 +9,6 @@ Source: go.etcd.io/bbolt, db.go and tx.go.
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from functools import partial
@@ -28,6 +27,7 @@ from orlop.bolt.reachable import count_free
 from orlop.bolt.tail import move
 from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.bolt.writeout import Layout, write_version
+from orlop.forks import HomeProcess
 from orlop.kv.errors import (
     CorruptError,
     EngineClosedError,
@@ -96,7 +96,7 @@ class BoltEngine:
         self._turn = Turn()
         self._groups = Groups(_root_state(meta), self._flush)
         self._is_prepared = False
-        self._process = os.getpid()
+        self._home = HomeProcess()
         self._handle = Handle()
         self._is_closing = False
 
@@ -151,7 +151,7 @@ class BoltEngine:
         this is interrupted, it can be called again.
         """
         try:
-            if os.getpid() == self._process and not self.is_closed:
+            if self._home.is_here and not self.is_closed:
                 # Whoever waits for their turn is refused when they get it.
                 self._is_closing = True
                 self._end_writers()
@@ -162,19 +162,16 @@ class BoltEngine:
         finally:
             self._handle.is_closed = True
             try:
-                if os.getpid() == self._process:
+                if self._home.is_here:
                     self._layout.stop_searching()
             finally:
                 self._disk.close()
 
     def _require_usable(self) -> None:
+        if not self._home.is_here:
+            raise EngineClosedError(self._home.refusal)
         if self._is_closing or self.is_closed:
             raise EngineClosedError("the database is closed")
-        if os.getpid() != self._process:
-            raise EngineClosedError(
-                f"the database belongs to process {self._process}, which was forked: "
-                "open it in the new process"
-            )
         self._groups.require_sound()
 
     def _begin_writer(self, timeout: float | None) -> BoltTransaction:

@@ -9,8 +9,10 @@ import fcntl
 import gc
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from orlop.bolt import open_files
 from orlop.kv.errors import LockedError
 
 _POLL_SECONDS = 0.05
@@ -24,8 +26,10 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
     Polled rather than waited for, so that a timeout and an interrupt always work.
 
     Raises:
-        LockedError: somebody else had it all the time; the message names them.
+        LockedError: somebody else had it all the time, and the message names them; or this
+            process has it already, which no waiting would change.
     """
+    status = os.fstat(descriptor)
     deadline = None if timeout is None else time.monotonic() + timeout
     is_first = True
     while True:
@@ -38,37 +42,111 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
                 is_first = False
                 gc.collect()
                 continue
+            if open_files.is_locked_here((status.st_dev, status.st_ino)):
+                raise LockedError(
+                    f"{path} is open for writing in this process already (process {os.getpid()})",
+                    hint="use that handle, or close it first",
+                ) from None
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise LockedError(_refusal(descriptor, path), hint=_WAIT) from None
+                raise LockedError(_refusal(status, path), hint=_WAIT) from None
             time.sleep(min(_POLL_SECONDS, left))
         else:
             return
 
 
-def _refusal(descriptor: int, path: Path) -> str:
-    holders = lock_holders(os.fstat(descriptor))
-    who = ", ".join(f"process {number} ({name})" for number, name in holders)
-    return f"{path} is locked by {who or 'another process'}"
+def _refusal(status: os.stat_result, path: Path) -> str:
+    holders = lock_holders(status)
+    who = ", ".join(map(str, holders)) or "another process"
+    return f"{path} is locked by {who}"
 
 
-def lock_holders(status: os.stat_result) -> list[tuple[int, str]]:
-    """Return id and command of the processes that hold a flock on a file.
+@dataclass(frozen=True, slots=True)
+class LockHolder:
+    """A process that holds a lock, or the process that took it, if no other can be seen.
+
+    Attributes:
+        number: its id.
+        command: its name, or that it has ended.
+        taken_by: the process that took the lock, of which this one is a fork; `None`: this one did.
+        is_gone: whether it has let go of the file, and a fork of it holds the lock.
+    """
+
+    number: int
+    command: str
+    taken_by: int | None = None
+    is_gone: bool = False
+
+    def __str__(self) -> str:
+        """Return how messages name it."""
+        name = f"process {self.number} ({self.command})"
+        if self.taken_by is not None:
+            return f"{name}, which has it from process {self.taken_by}, of which it is a fork"
+        if self.is_gone:
+            return f"a fork of {name}, which cannot be seen from here"
+        return name
+
+
+def lock_holders(status: os.stat_result) -> list[LockHolder]:
+    """Return the processes that hold a flock on a file.
+
+    The system tells which process took a lock. That one may have closed the file or have ended
+    since, while a fork of it has the file open and so holds the lock: that is looked for.
 
     Empty where the system does not tell (another pid namespace, no /proc).
     """
+    takers = _lock_takers(status)
+    if all(_holds_lock(number, status) is not False for number in takers):
+        return [LockHolder(number, _command(number)) for number in takers]
+    found = [number for number in _processes() if _holds_lock(number, status) is True]
+    taker = takers[0]
+    return [
+        LockHolder(number, _command(number), None if number in takers else taker)
+        for number in found
+    ] or [LockHolder(number, _command(number), is_gone=True) for number in takers]
+
+
+def _lock_takers(status: os.stat_result) -> list[int]:
+    """Return the processes that took a flock on a file."""
     try:
         lines = _PROC_LOCKS.read_text(encoding="ascii").splitlines()
     except OSError:
         return []
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
-    holders = []
+    takers = []
     for line in lines:
         fields = line.split()
         # A waiter's line has "->" behind its number, which moves its kind to another place.
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5] == device:  # noqa: PLR2004 (columns of /proc/locks)
-            holders.append((int(fields[4]), _command(fields[4])))
-    return holders
+            takers.append(int(fields[4]))
+    return takers
+
+
+def _holds_lock(number: int, status: os.stat_result) -> bool | None:
+    """Return whether a process has a file open whose flock it holds; `None`: it cannot be seen."""
+    descriptors = Path("/proc", str(number), "fd")
+    try:
+        return any(_is_locked(descriptor, status) for descriptor in descriptors.iterdir())
+    except PermissionError:
+        return None
+    except OSError:
+        return False  # it has ended
+
+
+def _is_locked(descriptor: Path, status: os.stat_result) -> bool:
+    try:
+        opened = descriptor.stat()
+        if (opened.st_dev, opened.st_ino) != (status.st_dev, status.st_ino):
+            return False
+        details = descriptor.parent.parent / "fdinfo" / descriptor.name
+        lines = details.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return False  # closed meanwhile
+    return any(line.startswith("lock:") and " FLOCK " in line for line in lines)
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal()]  # noqa: PTH208 -- names
 
 
 def writers_of(status: os.stat_result) -> list[tuple[int, str]]:
@@ -77,13 +155,13 @@ def writers_of(status: os.stat_result) -> list[tuple[int, str]]:
     Only processes that the system lets us see: all of them for root.
     """
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for number in _processes():
         try:
-            descriptors = list((process / "fd").iterdir())
+            descriptors = list(Path("/proc", str(number), "fd").iterdir())
         except OSError:
             continue
         if any(_is_open_for_writing(descriptor, status) for descriptor in descriptors):
-            found.append((int(process.name), _command(process.name)))
+            found.append((number, _command(number)))
     return found
 
 
@@ -99,8 +177,9 @@ def _is_open_for_writing(descriptor: Path, status: os.stat_result) -> bool:
     return flags & os.O_ACCMODE != os.O_RDONLY
 
 
-def _command(number: str) -> str:
+def _command(number: int) -> str:
     try:
-        return Path("/proc", number, "comm").read_text(encoding="utf-8", errors="replace").strip()
+        name = Path("/proc", str(number), "comm").read_text(encoding="utf-8", errors="replace")
+        return name.strip()
     except OSError:
         return "no longer running"

@@ -72,7 +72,7 @@ def open_engine(
             is empty; it may refuse that by raising.
 
     Raises:
-        LockedError: another process has the lock; the message names it.
+        LockedError: another process has the lock, or this one has the file open already.
         CorruptError: it is no database, or damaged.
         OSError: the system refuses, or the file is missing.
     """

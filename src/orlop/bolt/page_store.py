@@ -103,7 +103,8 @@ class PageStore:
 
     def _add_chunk(self) -> None:
         if not self._spooled_chunks and self._has_memory():
-            chunk = mmap.mmap(-1, CHUNK_BYTES)
+            # Private: a forked child must not write into the pages of its parent.
+            chunk = mmap.mmap(-1, CHUNK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             # Ordinary pages of memory are handed out one by one, at a fourth of the speed.
             with contextlib.suppress(OSError):  # a kernel without larger ones
                 chunk.madvise(mmap.MADV_HUGEPAGE)

@@ -11,6 +11,7 @@ from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.transaction import BoltTransaction, Handle
 from orlop.bolt.versions import LiveFile, Version
+from orlop.forks import HomeProcess
 from orlop.kv.errors import EngineClosedError, ReadOnlyError
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class ReadingEngine:
             OSError: it cannot be read.
         """
         self._handle = Handle()
+        self._home = HomeProcess()
         try:
             self._file = LiveFile(
                 disk, memory_bytes_max=memory_bytes_max, busy_seconds_max=busy_seconds_max
@@ -70,9 +72,11 @@ class ReadingEngine:
             StaleReadError: another file has taken the place of this one.
             FileBusyError: this one changes faster than it can be read.
             ReadOnlyError: a writer was asked for.
-            EngineClosedError: the engine has been closed.
+            EngineClosedError: the engine has been closed, or this is a fork of its process.
         """
         del timeout
+        if not self._home.is_here:
+            raise EngineClosedError(self._home.refusal)
         if self.is_closed:
             raise EngineClosedError("the database is closed")
         if writable:

@@ -22,6 +22,7 @@ from orlop.collect.planning import orphans, removals, take_inventory, uncertain,
 from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
 from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
+from orlop.forks import HomeProcess
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -63,6 +64,7 @@ class Collector:
         self._cleaner = Cleaner(domain, self._dirt)
         self._runner = Runner(domain, self._cleaner)
         self._scheduler: Scheduler | None = None
+        self._home = HomeProcess()
         self.metrics = Metrics()
 
     def start(self) -> Callable[[Changes], None]:
@@ -333,6 +335,8 @@ class Collector:
             self._domain.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
 
     def _refuse_to_read(self) -> None:
+        if not self._home.is_here:
+            raise FailedPreconditionError(self._home.refusal)
         if self._domain.read_only:
             raise FailedPreconditionError(
                 "the database was opened for reading: open it for writing to collect"

@@ -71,7 +71,7 @@ class EnginePoisonedError(EngineError):
 
 
 class LockedError(EngineError):
-    """Another holder has the engine's lock, and the timeout has passed."""
+    """Another holder has the engine's lock for longer than the timeout, or the caller has it."""
 
     def __str__(self) -> str:
         return f"{self.text}; {self.hint}" if self.hint else self.text

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.backends.files import naming
+from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
@@ -103,7 +104,8 @@ def _replace(path: Path, export: _Export) -> None:
             export.write(stream)
         return
     path = path.resolve()  # a symbolic link stays one
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    home = HomeProcess()
+    temporary = path.with_name(f".{path.name}.{home.number}.part")
     try:
         with naming(str(path)), temporary.open("wb") as file:
             export.write(file)
@@ -111,7 +113,8 @@ def _replace(path: Path, export: _Export) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        if home.is_here:
+            temporary.unlink(missing_ok=True)
 
 
 class _Export:

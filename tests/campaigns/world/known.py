@@ -4,7 +4,5 @@ from __future__ import annotations
 
 from typing import Final
 
-OFF: Final[dict[str, str]] = {
-    "child": "a forked child keeps the lock of its parent",
-}
+OFF: Final[dict[str, str]] = {}
 """What is left out, with the reason: faults that are known and not mended yet."""

@@ -98,7 +98,7 @@ def check_file(path: Path, *, meta: int | None = None) -> Report:
 def _check_version(path: Path, version: Version, slot: int | None) -> Report:
     report = check_disk(version.disk, meta=slot, metas=version.metas)
     if slot is not None and report.faults and report.transaction != version.meta.transaction:
-        holders = [f"process {number} ({name})" for number, name in lock_holders(path.stat())]
+        holders = [str(holder) for holder in lock_holders(path.stat())]
         if holders:
             raise FileBusyError(
                 f"the version before the newest is overwritten by {', '.join(holders)} while it "

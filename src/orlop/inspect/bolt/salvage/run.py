@@ -74,7 +74,8 @@ def salvage(source: Path, target: Path) -> Salvaged:
 def _writers(path: Path) -> set[tuple[int, str]]:
     """Return the processes that have a file open for writing, or hold its lock."""
     status = path.stat()
-    found = {*writers_of(status), *lock_holders(status)}
+    holders = [(holder.number, holder.command) for holder in lock_holders(status)]
+    found = {*writers_of(status), *holders}
     return {(number, command) for number, command in found if number != os.getpid()}
 
 
