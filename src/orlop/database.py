@@ -28,12 +28,12 @@ from orlop.transactions import Transactions
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
     from typing import Self
 
-    from orlop.collect import Collector
+    from orlop.collect import Collector, Node
     from orlop.kv import Engine, Follower, Transaction
     from orlop.layout import RootLayout
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -231,6 +231,27 @@ class Database:
                 if self._collector is None:  # no other thread was faster
                     self._collector = made
         return self._collector
+
+    def faults(self, nodes: Collection[Node] | None = None) -> dict[Node, str]:
+        """Return the blobs and snapshots whose data is not as they say, and what is wrong with it.
+
+        A look at the size of a file, or at the directory of a snapshot, tells; to compare data
+        with its digest is up to `content.fault(digest, verify=True)`. Of a bare file nothing is
+        known.
+
+        Args:
+            nodes: which to look at; `None`: all. One that is gone meanwhile is left out.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        if self._root is None or (nodes is not None and not nodes):
+            return {}
+        from orlop.collect.faults import find_faults  # noqa: PLC0415 (most programs do not ask)
+
+        storage = self._storage
+        return find_faults(self._transactions, storage.content, storage.snapshotters, nodes)
 
     def namespace(self, name: str) -> Namespace:
         """Return a namespace, whether it exists or not.

@@ -10,8 +10,9 @@ from orlop.cli import arguments
 from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
-from orlop.cli.presentation import as_json, in_namespace, labels_cell, time_cell
+from orlop.cli.presentation import as_json, fault_of, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
+from orlop.collect.node import CONTENT, Node
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
@@ -35,16 +36,18 @@ _CHUNK_BYTES = 1024 * 1024
 
 @app.command()
 def ls(context: Context, filters: Filters = None) -> None:
-    """List blobs."""
+    """List blobs, with what is wrong with the files of those that are not whole."""
     session = session_of(context)
-    found = session.ask(
-        lambda database: [
-            (namespace, info)
-            for namespace in session.shown(database)
-            for info in namespace.content.walk(*(filters or ()))
-        ]
-    )
-    session.output.listing(
+    with session.reading() as database:
+        found = database.read(
+            lambda _: [
+                (namespace, info)
+                for namespace in session.shown(database)
+                for info in namespace.content.walk(*(filters or ()))
+            ]
+        )
+        faults = database.faults([_node(*pair) for pair in found])
+    session.output.listing_with_faults(
         ("NAMESPACE", "DIGEST", "SIZE", "CREATED", "LABELS"),
         found,
         as_value=lambda pair: in_namespace(*pair),
@@ -55,7 +58,12 @@ def ls(context: Context, filters: Filters = None) -> None:
             time_cell(pair[1].created_at),
             labels_cell(pair[1].labels),
         ),
+        faults=lambda pair: fault_of(faults.get(_node(*pair))),
     )
+
+
+def _node(namespace: Namespace, info: ContentInfo) -> Node:
+    return Node(CONTENT, namespace.name, info.digest)
 
 
 @app.command()

@@ -8,7 +8,7 @@ from orlop.cli import arguments, journal
 from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import human_size, table
 from orlop.cli.parser import Context, Group, Option
-from orlop.cli.presentation import as_json, cell
+from orlop.cli.presentation import as_json, cell, faults_as_json
 from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
 from orlop.inspect.references import resolve_omission
@@ -77,6 +77,11 @@ class _Shown:
         self._freed_bytes = sum(one.bytes for one in self._removals)
         self._set_aside_bytes = sum(one.set_aside_bytes for one in self._removals)
         self._doubt = plan.doubt
+        self._faults = {
+            node: fault
+            for node, fault in plan.faults.items()
+            if namespace in {None, node.namespace}
+        }
         self._kept = plan.kept
         if namespace is not None:
             marked = plan.marked
@@ -101,6 +106,7 @@ class _Shown:
             "kept": self._kept,
             "freed_bytes": self._freed_bytes,
             **self._reserve(),
+            **faults_as_json(self._faults),
             **({"dangling": dangling} if self._is_verbose else {}),
         }
 
@@ -149,6 +155,16 @@ class _Shown:
             yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
         if self._doubt is not None:
             yield f"nothing is deleted there, because {self._doubt}"
+        if self._faults:
+            yield ""
+            yield "the data of these records is missing, or of another size (orlop image import):"
+            yield from table(
+                ("TYPE", "NAMESPACE", "KEY", "FAULT"),
+                [
+                    (node.type, node.namespace, node.key, fault)
+                    for node, fault in self._faults.items()
+                ],
+            )
         if self._dangling:
             yield ""
             yield "references to what does not exist:"

@@ -10,14 +10,18 @@ from orlop import oci
 from orlop.cli import arguments
 from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
-from orlop.cli.presentation import as_json, in_namespace, labels_cell
+from orlop.cli.presentation import as_json, faults_as_json, in_namespace, labels_cell
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
 from orlop.inspect.image_content import content_of
 from orlop.model.errors import NotFoundError, OrlopError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from orlop.collect.node import Node
     from orlop.database import Database
+    from orlop.inspect.image_content import ImageContent
     from orlop.model.records import Image
     from orlop.namespace import Namespace
 
@@ -152,28 +156,43 @@ def _has(namespace: Namespace, name: str) -> bool:
 
 @app.command()
 def ls(context: Context, filters: Filters = None) -> None:
-    """List images, each with the size of all its blobs together."""
+    """List images, each with the size of all its blobs together, and what is missing of it."""
     session = session_of(context)
-    found = session.ask(
-        lambda database: [
-            (namespace, image, content_of(namespace, image).size)
-            for namespace in session.shown(database)
-            for image in namespace.images.list(*(filters or ()))
-        ]
-    )
-    session.output.listing(
+    with session.reading() as database:
+        found = database.read(
+            lambda _: [
+                (namespace, image, content_of(namespace, image))
+                for namespace in session.shown(database)
+                for image in namespace.images.list(*(filters or ()))
+            ]
+        )
+        faults = database.faults(
+            list(dict.fromkeys(node for _, _, content in found for node in content.nodes))
+        )
+    session.output.listing_with_faults(
         ("NAMESPACE", "NAME", "TYPE", "DIGEST", "SIZE", "LABELS"),
         found,
-        as_value=lambda entry: {**in_namespace(entry[0], entry[1]), "size": entry[2]},
+        as_value=lambda entry: {**in_namespace(entry[0], entry[1]), "size": entry[2].size},
         as_row=lambda entry: (
             entry[0].name,
             entry[1].name,
             entry[1].target.media_type,
             entry[1].target.digest,
-            human_size(entry[2]),
+            human_size(entry[2].size),
             labels_cell(entry[1].labels),
         ),
+        faults=lambda entry: _faults_of(entry[2], faults),
     )
+
+
+def _faults_of(content: ImageContent, faults: Mapping[Node, str]) -> tuple[dict[str, object], str]:
+    """Return what is wrong with the data of an image, as JSON and as a cell."""
+    own = {node: faults[node] for node in content.nodes if node in faults}
+    if not own:
+        return {}, ""
+    node, fault = next(iter(own.items()))
+    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+    return faults_as_json(own), f"{node.type} {node.key}: {fault}{more}"
 
 
 @app.command()
@@ -181,30 +200,38 @@ def inspect(context: Context, name: str) -> None:
     """Show an image: its record, blobs and snapshots, and what manifest and config say."""
     session = session_of(context)
 
-    def question(database: Database) -> list[dict[str, object]]:
+    def question(database: Database) -> list[tuple[dict[str, object], ImageContent, object]]:
         found = []
         for namespace in session.shown(database):
             try:
                 image = namespace.images.get(name)
             except NotFoundError:
                 continue
-            shown = in_namespace(namespace, image)
-            shown.update(_content(namespace, image))
-            if database.root is not None:
-                shown["documents"] = _documents(namespace, image)
-            found.append(shown)
+            documents = None if database.root is None else _documents(namespace, image)
+            found.append((in_namespace(namespace, image), content_of(namespace, image), documents))
         return found
 
-    session.output.found(session.ask(question), f'image "{name}"')
+    with session.reading() as database:
+        found = database.read(lambda _: question(database))
+        faults = [database.faults(content.nodes) for _, content, _ in found]
+    shown = [
+        {
+            **image,
+            **_content(content, faulty),
+            **({} if documents is None else {"documents": documents}),
+        }
+        for (image, content, documents), faulty in zip(found, faults, strict=True)
+    ]
+    session.output.found(shown, f'image "{name}"')
 
 
-def _content(namespace: Namespace, image: Image) -> dict[str, object]:
-    found = content_of(namespace, image)
+def _content(found: ImageContent, faults: Mapping[Node, str]) -> dict[str, object]:
     return {
         "size": found.size,
         "blobs": [{"digest": blob.digest, "size": blob.size} for blob in found.blobs],
-        "missing": list(found.missing),
+        "missing": [*found.missing, *(node.key for node in faults)],
         "snapshots": [{"snapshotter": name, "key": key} for name, key in found.snapshots],
+        **faults_as_json(faults),
     }
 
 

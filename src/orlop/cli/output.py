@@ -81,6 +81,35 @@ class Output:
             for line in table(columns, [as_row(record) for record in records]):
                 self.line(line)
 
+    def listing_with_faults(
+        self,
+        columns: Sequence[str],
+        records: Iterable[_T],
+        *,
+        as_value: Callable[[_T], dict[str, object]],
+        as_row: Callable[[_T], Sequence[str]],
+        faults: Callable[[_T], tuple[dict[str, object], str]],
+    ) -> None:
+        """Write a list as `listing` does, with what is wrong with the data of the records.
+
+        Args:
+            columns: of the table; a last one is added where something is wrong.
+            records: what to list.
+            as_value: a record as JSON.
+            as_row: a record as a row.
+            faults: what is wrong, as JSON to add and as a cell; empty for a sound record.
+        """
+        listed = [(record, *faults(record)) for record in records]
+        is_any_faulty = any(cell for _, _, cell in listed)
+        self.listing(
+            (*columns, "FAULT") if is_any_faulty else columns,
+            listed,
+            as_value=lambda entry: {**as_value(entry[0]), **entry[1]},
+            as_row=lambda entry: (
+                (*as_row(entry[0]), entry[2] or "-") if is_any_faulty else as_row(entry[0])
+            ),
+        )
+
     def found(self, records: Sequence[object], what: str) -> None:
         """Write the records that a question named.
 

@@ -13,6 +13,7 @@ from orlop.model.any import ProtoAny
 from orlop.model.timestamps import format_rfc3339, format_rfc3339_nano
 
 if TYPE_CHECKING:
+    from orlop.collect.node import Node
     from orlop.namespace import Namespace
 
 
@@ -57,6 +58,23 @@ def in_namespace(namespace: Namespace, record: object) -> dict[str, object]:
     if not isinstance(shown, dict):
         raise TypeError(f"{record!r} is no record")
     return {"namespace": namespace.name, **shown}
+
+
+def node_as_json(node: Node) -> dict[str, object]:
+    """Return a node in JSON's types."""
+    return {"type": node.type, "namespace": node.namespace, "key": node.key}
+
+
+def fault_of(fault: str | None) -> tuple[dict[str, object], str]:
+    """Return what is wrong with a record's data as JSON to add to it, and as a cell."""
+    return ({"fault": fault}, fault) if fault else ({}, "")
+
+
+def faults_as_json(faults: Mapping[Node, str]) -> dict[str, object]:
+    """Return what is wrong with the data of several records, to add to a JSON document."""
+    if not faults:
+        return {}
+    return {"faults": [{**node_as_json(node), "fault": fault} for node, fault in faults.items()]}
 
 
 def labels_cell(labels: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from orlop.cli import arguments
 from orlop.cli.exit_codes import DONE, NEGATIVE
 from orlop.cli.parser import Argument, Context, Group, Option
-from orlop.cli.presentation import as_json, cell, time_cell
+from orlop.cli.presentation import as_json, cell, fault_of, node_as_json, time_cell
 from orlop.cli.session import session_of
 from orlop.collect.links import Standing
 from orlop.collect.reasons import describe_path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orlop.collect.links import Link
-    from orlop.collect.node import Node
     from orlop.collect.paths import Path
     from orlop.inspect.owner import Owner
     from orlop.inspect.roots import RootRecord
@@ -130,11 +129,6 @@ def owner(
     return DONE if found.nodes else NEGATIVE
 
 
-def node_as_json(node: Node) -> dict[str, object]:
-    """Return a node in JSON's types."""
-    return {"type": node.type, "namespace": node.namespace, "key": node.key}
-
-
 def link_as_json(link: Link) -> dict[str, object]:
     """Return a link in JSON's types: who refers, by what, to what, and what that is worth."""
     return {
@@ -227,7 +221,10 @@ def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
         "place": piece.place,
         "snapshotter": piece.snapshotter,
         "name": piece.name,
-        "owners": [{**node_as_json(one), "held": one in found.held} for one in found.nodes],
+        "owners": [
+            {**node_as_json(one), "held": one in found.held, **fault_of(found.faults.get(one))[0]}
+            for one in found.nodes
+        ],
     }
 
 
@@ -239,4 +236,6 @@ def _owner_lines(found: Owner, path: str) -> Iterator[str]:
     if not found.nodes:
         yield "  no record: the next collection removes it"
     for node in found.nodes:
-        yield f"  {node}, which {'is held' if node in found.held else 'nothing holds'}"
+        fault = found.faults.get(node)
+        held = "is held" if node in found.held else "nothing holds"
+        yield f"  {node}, which {held}" + (f"; its data is faulty: {fault}" if fault else "")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 from orlop.cli import arguments
 from orlop.cli.output import human_size, printable
 from orlop.cli.parser import Argument, Context, Group, Option
-from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell
+from orlop.cli.presentation import as_json, cell, fault_of, in_namespace, labels_cell
 from orlop.cli.session import session_of
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.collect.node import Node, snapshot_node
+from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 
 if TYPE_CHECKING:
@@ -44,11 +45,18 @@ def _store(session: Session, database: Database, snapshotter: str | None) -> Sna
 
 
 def _walk(
-    session: Session, database: Database, snapshotter: str | None, filters: Sequence[str] = ()
+    session: Session,
+    database: Database,
+    snapshotter: str | None,
+    filters: Sequence[str] = (),
+    *,
+    lost: bool = False,
 ) -> Iterator[tuple[Namespace, str, SnapshotInfo]]:
+    """Iterate over snapshots that backends have; `lost`: over those that they do not have."""
     for namespace in session.shown(database):
         for name in namespace.snapshotters() if snapshotter is None else [snapshotter]:
-            for info in namespace.snapshots(name).walk(*filters):
+            store = namespace.snapshots(name)
+            for info in store.lost(*filters) if lost else store.walk(*filters):
                 yield namespace, name, info
 
 
@@ -83,10 +91,17 @@ def _holders(namespace: Namespace, snapshotter: str | None, key: str) -> list[st
 
 @app.command()
 def ls(context: Context, snapshotter: Snapshotter = None, filters: Filters = None) -> None:
-    """List snapshots."""
+    """List snapshots, with what is wrong with the directories of those that are not whole."""
     session = session_of(context)
-    found = session.ask(lambda database: list(_walk(session, database, snapshotter, filters or ())))
-    session.output.listing(
+    with session.reading() as database:
+        found = database.read(
+            lambda _: [
+                *_walk(session, database, snapshotter, filters or ()),
+                *_walk(session, database, snapshotter, filters or (), lost=True),
+            ]
+        )
+        faults = database.faults([_node(*entry) for entry in found])
+    session.output.listing_with_faults(
         ("NAMESPACE", "SNAPSHOTTER", "KEY", "PARENT", "KIND", "LABELS"),
         found,
         as_value=lambda entry: {
@@ -101,7 +116,12 @@ def ls(context: Context, snapshotter: Snapshotter = None, filters: Filters = Non
             entry[2].kind.name.lower(),
             labels_cell(entry[2].labels),
         ),
+        faults=lambda entry: fault_of(faults.get(_node(*entry))),
     )
+
+
+def _node(namespace: Namespace, snapshotter: str, info: SnapshotInfo) -> Node:
+    return snapshot_node(namespace.name, snapshotter, info.name)
 
 
 @app.command()
@@ -271,9 +291,11 @@ def _usages(
             with suppress(NotFoundError):
                 try:
                     yield namespace, name, info.name, snapshots.usage(info.name)
-                except FileNotFoundError:
+                except DataLossError as error:
                     snapshots.stat(info.name)  # which raises where it is gone
-                    raise
+                    if not snapshots.fault(info.name):
+                        raise
+                    session.output.say(str(error))
 
 
 @app.command()

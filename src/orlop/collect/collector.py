@@ -11,6 +11,7 @@ from orlop.collect.agenda import Settings
 from orlop.collect.cleaning import Cleaner
 from orlop.collect.cleanup import settle_at_opening
 from orlop.collect.dirt import CONTENT_BACKEND, Dirt
+from orlop.collect.faults import find_faults
 from orlop.collect.hold import refuse_large
 from orlop.collect.journal import COLLECTED, FAILED, Entry
 from orlop.collect.metrics import Metrics, measured
@@ -243,6 +244,12 @@ class Collector:
             _apply=self._collect,
             doubt=doubt,
             stored_bytes=0 if doubt is None else surveyed.total_bytes(),
+            faults=find_faults(
+                self._domain.transactor,
+                self._domain.content,
+                self._domain.snapshotters,
+                sizes=surveyed.blob_sizes(),
+            ),
         )
 
     def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[Path, ...]:

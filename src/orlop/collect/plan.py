@@ -71,6 +71,7 @@ class Plan:
         doubt: why data is set aside instead of deleted: the metadata may not be the newest.
             `None`: it is deleted.
         stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
+        faults: records whose data is missing or of another size, and what is wrong with it.
     """
 
     nodes: tuple[Removal, ...]
@@ -80,6 +81,7 @@ class Plan:
     _apply: Callable[..., Statistics] = field(repr=False)
     doubt: str | None = None
     stored_bytes: int = 0
+    faults: Mapping[Node, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:

@@ -74,7 +74,12 @@ class Stock(Protocol):
 
 
 class ContentStock:
-    """Blobs and ingests."""
+    """Blobs and ingests.
+
+    Attributes:
+        claims: what somebody is making or naming here.
+        blob_sizes: of the files of all blobs in bytes, by their digests.
+    """
 
     def __init__(self, backend: ContentBackend, claims: Claims) -> None:
         """Look into the backend.
@@ -84,12 +89,13 @@ class ContentStock:
         """
         self.claims = claims
         self._backend = backend
-        self._sizes = {Datum(BLOB, blob.digest): blob.size for blob in backend.walk()}
+        self.blob_sizes = {blob.digest: blob.size for blob in backend.walk()}
         self._ingests = [Datum(UNFINISHED, ingest.ref) for ingest in backend.statuses()]
 
     def data(self) -> Iterator[Datum]:
         """Return all data, blobs first."""
-        yield from self._sizes
+        for digest in self.blob_sizes:
+            yield Datum(BLOB, digest)
         yield from self._ingests
 
     def entries(self, datum: Datum) -> Collection[Suspect]:
@@ -116,7 +122,7 @@ class ContentStock:
     def size(self, datum: Datum) -> int:
         """Return the sizes of the files of a datum, in bytes."""
         if datum.kind == BLOB:
-            return self._sizes.get(datum, 0)
+            return self.blob_sizes.get(datum.name, 0)
         try:
             return self._backend.ingest_size(datum.name)
         except NotFoundError:

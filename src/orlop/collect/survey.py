@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from orlop.collect.dirt import CONTENT_BACKEND, shown
 from orlop.collect.named import suspect_of
-from orlop.collect.stock import take_stock
+from orlop.collect.stock import ContentStock, take_stock
 from orlop.model.errors import OrlopError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
@@ -34,6 +34,11 @@ class Survey:
         """Iterate over all data."""
         for stock in self.stocks.values():
             yield from stock.data()
+
+    def blob_sizes(self) -> Mapping[str, int] | None:
+        """Return the sizes of all blobs by their digests; `None` where they were not listed."""
+        stock = self.stocks.get(CONTENT_BACKEND)
+        return stock.blob_sizes if isinstance(stock, ContentStock) else None
 
     def deletable(self, named: Collection[Datum]) -> set[Datum]:
         """Return what a cleanup would delete if only `named` were named by the metadata."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.collect.node import CONTENT, SNAPSHOT
+from orlop.collect.node import CONTENT, SNAPSHOT, Node, snapshot_node
 from orlop.collect.rules import Effect, RuleBook
 from orlop.model.errors import NotFoundError
 
@@ -27,11 +27,14 @@ class ImageContent:
         missing: digests that a blob refers to and that the namespace does not have, such as
             the layers of other platforms.
         snapshots: snapshotter and key of those that the blobs refer to.
+        nodes: the blobs, and the snapshots with all that they stand on, as the collector
+            names them.
     """
 
     blobs: tuple[ContentInfo, ...]
     missing: tuple[str, ...]
     snapshots: tuple[tuple[str, str], ...]
+    nodes: tuple[Node, ...]
 
     @property
     def size(self) -> int:
@@ -68,4 +71,15 @@ def content_of(namespace: Namespace, image: Image) -> ImageContent:
             elif meaning.rule.target == CONTENT and meaning.value not in seen:
                 seen.add(meaning.value)
                 pending.append(meaning.value)
-    return ImageContent(blobs=tuple(blobs), missing=tuple(missing), snapshots=tuple(snapshots))
+    nodes = [Node(CONTENT, namespace.name, blob.digest) for blob in blobs]
+    for snapshotter, key in snapshots:
+        nodes += (
+            snapshot_node(namespace.name, snapshotter, one)
+            for one in namespace.snapshots(snapshotter).chain(key)
+        )
+    return ImageContent(
+        blobs=tuple(blobs),
+        missing=tuple(missing),
+        snapshots=tuple(snapshots),
+        nodes=tuple(dict.fromkeys(nodes)),
+    )

@@ -9,6 +9,8 @@ from orlop.inspect.disk import owned_at
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from orlop.collect.node import Node
     from orlop.database import Database
     from orlop.inspect.disk import Piece
@@ -22,11 +24,13 @@ class Owner:
         piece: what lies there, or what the path lies in.
         nodes: the records that name it, in all namespaces.
         held: those of them that something holds.
+        faults: those of them whose data is missing or of another size, and what is wrong.
     """
 
     piece: Piece
     nodes: tuple[Node, ...]
     held: frozenset[Node]
+    faults: Mapping[Node, str]
 
 
 def owner(database: Database, path: str, *, namespace: str | None = None) -> Owner:
@@ -47,8 +51,10 @@ def owner(database: Database, path: str, *, namespace: str | None = None) -> Own
         raise NotFoundError(f'"{path}" as a blob, an ingest or a snapshot of this root')
     piece, nodes = found
     marked = database.gc.mark()
+    shown = tuple(one for one in nodes if namespace in {None, one.namespace})
     return Owner(
         piece=piece,
-        nodes=tuple(one for one in nodes if namespace in {None, one.namespace}),
+        nodes=shown,
         held=frozenset(one for one in nodes if marked.holds(one)),
+        faults=database.faults(shown),
     )

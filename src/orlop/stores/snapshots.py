@@ -24,7 +24,7 @@ from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
-from orlop.stores.lost_data import explained, snapshot_fault
+from orlop.stores.lost_data import explained, found, snapshot_fault
 from orlop.stores.masks import masked_labels
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
@@ -82,6 +82,22 @@ class SnapshotStore:
             NotFoundError: there is none of that key.
         """
         return self._fault(self.scope.transactor.read(lambda one: self._get(one, key)))
+
+    def chain(self, key: str) -> list[str]:
+        """Return the keys of a snapshot and of all that it stands on, as the metadata has them.
+
+        Nothing for a snapshot that does not exist.
+        """
+
+        def read(bucket: Bucket | None) -> list[str]:
+            keys: dict[str, None] = {}
+            below = key
+            while below not in keys and snapshots.exists(bucket, below):
+                keys[below] = None
+                below = snapshots.parent(bucket, below)
+            return list(keys)
+
+        return self._read(read)
 
     def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
         """Change the labels of a snapshot: all of them, or those that `paths` name.
@@ -257,6 +273,25 @@ class SnapshotStore:
             InvalidArgumentError: a filter cannot be understood.
         """
         return self._walk(filters.parse(filters_))
+
+    def lost(self, *filters_: str) -> Iterator[SnapshotInfo]:
+        """Iterate over the snapshots that the backend does not have, which `walk` passes over.
+
+        Their kind is unknown.
+
+        Raises:
+            InvalidArgumentError: a filter cannot be understood.
+        """
+        if self.backend is None:
+            return
+        wanted, after = filters.parse(filters_), None
+        while batch := self._read(_page(after)):
+            for record in batch:
+                if found(self.backend, record.backend_name) is None:
+                    info = _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
+                    if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
+                        yield info
+            after = batch[-1].key
 
     @property
     def _resource_type(self) -> str:
