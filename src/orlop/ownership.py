@@ -13,6 +13,7 @@ import _thread
 import gc
 import inspect
 import io
+import os
 import sys
 import threading
 import time
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
     from types import FrameType, TracebackType
     from typing import Any
 
@@ -342,6 +344,26 @@ def start_thread(function: Callable[[], None]) -> None:
     it unknown whether it ever will.
     """
     _thread.start_new_thread(function, ())
+
+
+class TemporaryName:
+    """The name of a new file beside `path`, deleted at the end of a block if it is still there.
+
+    A fork of the process, which leaves the block as well, lets it be.
+    """
+
+    __slots__ = ("_path", "_process")
+
+    def __init__(self, path: Path) -> None:
+        self._process = os.getpid()
+        self._path = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
+
+    def __enter__(self) -> Path:
+        return self._path
+
+    def __exit__(self, *_: object) -> None:
+        if os.getpid() == self._process:
+            self._path.unlink(missing_ok=True)
 
 
 class OwnedFile(io.FileIO):

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -27,6 +26,7 @@ from orlop.bolt.initialization import empty_database, is_uninitialized
 from orlop.bolt.lock import writers_of
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
 from orlop.kv.errors import CorruptError, EngineError, LockedError
+from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,10 +85,9 @@ def compact(
     if output is not None and os.path.lexists(output):
         raise FileExistsError(17, "is there already; name a new file", str(output))
     target = output or path
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
-        with under_lock(path):
+        with TemporaryName(target) as temporary, under_lock(path):
             before = disk.size()
             meta = newest_meta(read_metas(disk.read))
             source = BoltEngine(disk)
@@ -105,7 +104,6 @@ def compact(
                 sync_directory(output.parent)
     finally:
         disk.close()
-        temporary.unlink(missing_ok=True)
     return Compacted(before, after)
 
 
@@ -242,20 +240,32 @@ def _dress(path: Path, like: Path) -> None:
 
 
 def _swap(path: Path, new: Path) -> None:
-    old = path.with_name(f"{new.name}.old")
-    os.link(path, old)
-    try:
-        new.replace(path)
-        sync_directory(path.parent)
-        others = [each for each in writers_of(old.stat()) if each[0] != os.getpid()]
-        if others:
-            old.replace(path)
+    with TemporaryName(path) as old:
+        os.link(path, old)
+        with _put_back_on_failure(old, path):
+            new.replace(path)
             sync_directory(path.parent)
-            names = ", ".join(f"process {number} ({name})" for number, name in others)
-            raise LockedError(
-                f"{path} is open for writing in {names}; nothing was changed",
-                hint="stop that process first",
-            )
-    finally:
-        old.unlink(missing_ok=True)
+            _require_no_writers(old, path)
     sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def _put_back_on_failure(old: Path, path: Path) -> Iterator[None]:
+    """Give a file its name back where the block fails, if only by an interrupt."""
+    try:
+        yield
+    except BaseException:
+        old.replace(path)
+        sync_directory(path.parent)
+        raise
+
+
+def _require_no_writers(old: Path, path: Path) -> None:
+    """Refuse to go on where another process has the file open that was at `path`."""
+    others = [each for each in writers_of(old.stat()) if each[0] != os.getpid()]
+    if others:
+        names = ", ".join(f"process {number} ({name})" for number, name in others)
+        raise LockedError(
+            f"{path} is open for writing in {names}; nothing was changed",
+            hint="stop that process first",
+        )

@@ -20,7 +20,7 @@ from orlop.bolt import open_files
 from orlop.bolt.lock import lock_exclusively
 from orlop.forks import HomeProcess
 from orlop.kv.errors import CorruptError, EngineClosedError
-from orlop.ownership import OwnedFile
+from orlop.ownership import OwnedFile, TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -369,9 +369,8 @@ def _open_regular(path: Path, flags: int) -> OwnedFile:
 
 def create_file(path: Path, contents: bytes, mode: int) -> None:
     """Create the file at `path`, whole and durable or not at all; leave an existing one alone."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(8).hex()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-    try:
+    with TemporaryName(path) as temporary:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         with OwnedFile(descriptor, "r+b") as file:
             FileDisk(temporary, file).write(0, [contents])
             os.fsync(descriptor)
@@ -379,8 +378,6 @@ def create_file(path: Path, contents: bytes, mode: int) -> None:
         # has created, and perhaps locked, meanwhile.
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
-    finally:
-        temporary.unlink()
     sync_directory(path.parent)
 
 

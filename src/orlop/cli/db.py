@@ -217,7 +217,7 @@ def migrate(
         )
         return
     kept = path.with_name(f"{path.name}.version-{before}") if copy else None
-    after = _migrated(path, session.timeout, kept)
+    after = _migrated(path, session.timeout, kept, before)
     session.output.document(
         {"from": before, "to": after, "copy": str(kept) if kept else None},
         [f"version {before} to {after}"],
@@ -226,11 +226,13 @@ def migrate(
         session.output.say(f"the file as it was: {kept}")
 
 
-def _migrated(path: Path, timeout: float, kept: Path | None) -> int | None:
-    """Raise the schema, after a copy has been made at `kept`; return its version."""
+def _migrated(path: Path, timeout: float, kept: Path | None, before: int | None) -> int | None:
+    """Raise the schema from `before`, after a copy has been made at `kept`; return its version."""
     if kept:
-        copy_file(path, kept)
+        require_new(kept)
     try:
+        if kept:
+            copy_file(path, kept)
         with Database.open_file(path, create=False, timeout=timeout, migrate=True) as database:
             return database.version
     except OrlopError as error:
@@ -238,6 +240,15 @@ def _migrated(path: Path, timeout: float, kept: Path | None) -> int | None:
         if kept and (locked_out or isinstance(error, FailedPreconditionError)):
             kept.unlink()  # nothing was touched, and the next try makes a newer copy
         raise
+    except KeyboardInterrupt:
+        if kept and _version(path) == before:
+            kept.unlink(missing_ok=True)  # likewise
+        raise
+
+
+def _version(path: Path) -> int | None:
+    with Database.open_file(path, read_only=True) as database:
+        return database.version
 
 
 @app.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 import orlop
-from orlop.cli import errors, logs
+from orlop.cli import errors, logs, signals
 from orlop.cli.exit_codes import DONE
 from orlop.cli.invocation import Invocation
 from orlop.cli.lazy import LazyCommands
@@ -128,7 +128,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = in_front(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation(as_json=_wants_json(given))
     adapt_streams()
-    with logs.shown():
+    with signals.raising(), logs.shown():
         return errors.run(lambda: app.invoke(Context("orlop", invocation), given), invocation)
 
 

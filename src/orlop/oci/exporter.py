@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.backends.files import naming
-from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
@@ -22,6 +21,7 @@ from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.selection import Selection
 from orlop.oci.tar_stream import CHUNK
 from orlop.oci.tar_writer import TarWriter
+from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -104,17 +104,12 @@ def _replace(path: Path, export: _Export) -> None:
             export.write(stream)
         return
     path = path.resolve()  # a symbolic link stays one
-    home = HomeProcess()
-    temporary = path.with_name(f".{path.name}.{home.number}.part")
-    try:
+    with TemporaryName(path) as temporary:
         with naming(str(path)), temporary.open("wb") as file:
             export.write(file)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    finally:
-        if home.is_here:
-            temporary.unlink(missing_ok=True)
 
 
 class _Export:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.disk import sync_directory
 from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.check import check_file
 from orlop.kv.errors import CorruptError
+from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,15 +33,12 @@ def backup(source: Path, target: Path) -> int:
     """
     if os.path.lexists(target):
         raise FileExistsError(f"{target} is there already; name a new file")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
+    with TemporaryName(target) as temporary:
         read_version(source, lambda version: _copy(source, version, temporary))
         faults = check_file(temporary).faults
         if faults:
             raise CorruptError(f"{source} is damaged: {faults[0].message}")
         os.link(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
     sync_directory(target.parent)
     return target.stat().st_size
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.compaction import copy_bucket
@@ -25,6 +24,7 @@ from orlop.inspect.bolt.salvage.recognition import Gaps, Recognition
 from orlop.inspect.bolt.salvage.report import Loss, Recovered, Salvaged
 from orlop.inspect.bolt.salvage.writing import Sink
 from orlop.kv.errors import CorruptError
+from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -52,20 +52,19 @@ def salvage(source: Path, target: Path) -> Salvaged:
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "is there already; name a new file", str(target))
     disk = FileDisk.for_reading(source)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     writers = _writers(source)
     try:
-        attempt = _Attempt(LenientDisk(disk), temporary, source.stat().st_mode & 0o777)
-        report = attempt.whole() or attempt.parts()
-        if report.is_empty:
-            raise CorruptError(f"{source} holds nothing that can be recognised")
-        faults = check_file(temporary).faults
-        if faults:
-            raise CorruptError(f"what was salvaged is not sound: {faults[0].message}")
-        os.link(temporary, target)
+        with TemporaryName(target) as temporary:
+            attempt = _Attempt(LenientDisk(disk), temporary, source.stat().st_mode & 0o777)
+            report = attempt.whole() or attempt.parts()
+            if report.is_empty:
+                raise CorruptError(f"{source} holds nothing that can be recognised")
+            faults = check_file(temporary).faults
+            if faults:
+                raise CorruptError(f"what was salvaged is not sound: {faults[0].message}")
+            os.link(temporary, target)
     finally:
         disk.close()
-        temporary.unlink(missing_ok=True)
     sync_directory(target.parent)
     report.writers = tuple(sorted(writers | _writers(source)))
     return report
