@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -54,3 +55,19 @@ def _mounted(arguments: list[str], target: Path, place: str | None = None) -> It
     finally:
         # A test that failed may have left a file open: nothing must stay mounted for it.
         subprocess.run(["umount", "--lazy", str(target)], check=True)
+
+
+@contextlib.contextmanager
+def bound(source: Path, target: Path) -> Iterator[None]:
+    """Let a file or directory be seen at `target`, too, wherever that is moved meanwhile."""
+    command = ["mount", "--bind", str(source), str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    place = os.open(target, os.O_PATH)
+    try:
+        yield
+    finally:
+        path = os.readlink(f"/proc/self/fd/{place}")  # noqa: PTH115
+        os.close(place)
+        subprocess.run(["umount", "--lazy", path], check=True)

@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.backends.mounts import require_mount
 from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
@@ -110,17 +111,26 @@ def close(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def open_for_changes(name: bytes | str, dir_fd: int | None) -> tuple[int, int | None]:
+def open_for_changes(
+    name: bytes | str, dir_fd: int | None, *, mount: int | None = None
+) -> tuple[int, int | None]:
     """Open a directory so that it can be read and changed, for good.
+
+    Args:
+        name: of the directory.
+        dir_fd: what it is in; `None`: the name is a path.
+        mount: the id of the mount that it must be on; `None`: any.
 
     Returns:
         The descriptor; and the mode that it had, `None` where that was wide enough.
 
     Raises:
+        MountedError: it is on another mount; it was not touched.
         OSError: it is missing, a link, no directory, or another user's.
     """
     handle = os.open(name, os.O_PATH | _DIRECTORY, dir_fd=dir_fd)
     try:
+        require_mount(handle, mount)
         mode = stat.S_IMODE(os.fstat(handle).st_mode)
         is_narrow = not is_root() and mode & _CHANGE != _CHANGE
         if is_narrow:

@@ -19,6 +19,7 @@ from orlop.backends.files import (
     make_directories,
     unique_name,
 )
+from orlop.backends.mounts import mounts_in, naming_mounts
 from orlop.model import digest as digests
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo
@@ -108,7 +109,11 @@ class Blobs:
             NotFoundError: there is no such blob.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
-        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+        with (
+            self._finding(digest),
+            directory(self._root, _BLOBS, algorithm) as descriptor,
+            naming_mounts(descriptor, name),
+        ):
             os.unlink(name, dir_fd=descriptor)
 
     def discard(self, digest: str) -> None:
@@ -119,9 +124,21 @@ class Blobs:
             NotFoundError: there is no such blob.
         """
         algorithm, name = digests.algorithm(digest), digests.encoded(digest)
-        with self._finding(digest), directory(self._root, _BLOBS, algorithm) as descriptor:
+        with (
+            self._finding(digest),
+            directory(self._root, _BLOBS, algorithm) as descriptor,
+            naming_mounts(descriptor, name),
+        ):
             # Not synced: what a power loss brings back is garbage as before.
             os.rename(name, self._root / unique_name(_DISCARDED), src_dir_fd=descriptor)
+
+    def mounted(self) -> dict[str, str]:
+        """Return the digests of blobs that something is mounted on, each with its path."""
+        return {
+            f"{algorithm}:{name}": path
+            for algorithm in _ALGORITHMS
+            for name, path in mounts_in(self._root / _BLOBS / algorithm).items()
+        }
 
     def cleanup(self) -> None:
         """Delete the data of discarded blobs."""
@@ -130,7 +147,10 @@ class Blobs:
         with directory(self._root) as descriptor:
             for name in list_names(descriptor):
                 if name.startswith(_DISCARDED):
-                    with contextlib.suppress(FileNotFoundError):  # somebody else cleans up too
+                    with (
+                        contextlib.suppress(FileNotFoundError),  # somebody else cleans up too
+                        naming_mounts(descriptor, name),
+                    ):
                         os.unlink(name, dir_fd=descriptor)
 
     def publish(

@@ -5,6 +5,7 @@ Source: containerd, plugins/content/local; the layout is the same to the byte.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.backends.blobs import Blobs
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 
     from orlop.model.clock import Clock
     from orlop.model.records import ContentInfo, IngestStatus
+
+
+_logger = logging.getLogger(__name__)
 
 
 class LocalContent:
@@ -161,10 +165,20 @@ class LocalContent:
         return self._ingests.size(ref)
 
     def cleanup(self) -> None:
-        """Delete what was discarded, and ingests that killed processes left half made."""
+        """Delete what was discarded, and ingests that killed processes left half made.
+
+        Raises:
+            OSError: something could not be deleted; all the rest was.
+        """
         self._require_home()
-        self._ingests.cleanup()
-        self._blobs.cleanup()
+        try:
+            self._ingests.cleanup()
+        finally:
+            self._blobs.cleanup()
+
+    def mounted(self) -> dict[str, str]:
+        """Return the digests and references that something is mounted in, each with its path."""
+        return {**self._blobs.mounted(), **self._ingests.mounted()}
 
     def _refuse_existing(self, expected: str, size: int) -> None:
         if not expected:
@@ -185,5 +199,9 @@ class LocalContent:
         self._require_home()
         with self._tidying:
             if not self._is_tidy:
-                self._ingests.cleanup()
+                try:
+                    self._ingests.cleanup()
+                except OSError as error:
+                    # The next cleanup tries again, and tells.
+                    _logger.warning("an old ingest stays: %s", error)
                 self._is_tidy = True

@@ -6,6 +6,7 @@ Source: containerd, plugins/content/local/writer.go.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import stat
 from typing import TYPE_CHECKING, Final
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from orlop.backends.locks import ReferenceLock, ReferenceLocks
     from orlop.model.clock import Clock
     from orlop.model.records import IngestStatus
+
+_logger = logging.getLogger(__name__)
 
 _READ_BYTES: Final = 1 << 20
 _READABLE: Final = 0o444
@@ -243,7 +246,11 @@ class ContentWriter:
                 digest, DATA, source, self._take_away, size=None if replace else self._status.offset
             )
         if removed is not None:
-            remove_tree(removed)
+            try:
+                remove_tree(removed)
+            except OSError as error:
+                # The blob is in its place. The next cleanup tries again, and tells.
+                _logger.warning("ref %s: a part of its ingest stays: %s", self._status.ref, error)
         if not is_new:
             raise AlreadyExistsError(f"content {digest}")
 

@@ -14,6 +14,7 @@ import weakref
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
+from orlop.backends.mounts import MountedError, mounts_in
 from orlop.backends.removal import remove_tree
 from orlop.forks import HomeProcess
 from orlop.model.backends import REMOVED_PREFIX, snapshot_number
@@ -117,12 +118,19 @@ class SnapshotDirectories:
         with contextlib.suppress(FileNotFoundError):  # a view may have none
             (self._path / number).rename(self._path / f"{REMOVED_PREFIX}{number}")
 
+    def mounted(self) -> dict[str, str]:
+        """Return the names of directories that something is mounted in, each with its path."""
+        return mounts_in(self._path)
+
     def remove(self, number: str) -> None:
         """Delete the directory of a snapshot that is durably removed.
 
         Raises:
+            MountedError: something is mounted in it: it keeps its name, and is left to the cleanup.
             OSError: it is left to the cleanup.
         """
+        if (place := self.mounted().get(number)) is not None:
+            raise MountedError(place)
         removed = f"{REMOVED_PREFIX}{number}"
         with self.claim(removed):
             self.take_away(number)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Final
 from whenever import Instant
 
 from orlop.backends import files
-from orlop.backends.removal import remove_tree
+from orlop.backends.mounts import MountedError, mounts_in, naming_mounts
+from orlop.backends.removal import remove_tree, remove_trees
 from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model import timestamps
@@ -131,6 +132,9 @@ class Ingests:
         Raises:
             NotFoundError: there is no such ingest.
         """
+        place = mounts_in(self._root / _INGEST).get(_directory_name(ref))
+        if place is not None:
+            raise MountedError(place)
         removed = self.take_away(ref)
         if removed is None:
             raise _missing(ref)
@@ -177,20 +181,34 @@ class Ingests:
             is_same = os.path.samestat(named, os.fstat(ingest.descriptor))
             yield descriptor if is_same else None
 
+    def mounted(self) -> dict[str, str]:
+        """Return the references of ingests that something is mounted in, each with its path."""
+        found = {}
+        for name, path in mounts_in(self._root / _INGEST).items():
+            ingest = self._read(name)
+            if ingest is not None:
+                found[ingest.ref] = path
+        return found
+
     def cleanup(self) -> None:
-        """Delete what killed processes left: half an ingest, or one that was being removed."""
+        """Delete what killed processes left: half an ingest, or one that was being removed.
+
+        Raises:
+            OSError: something could not be deleted; all the rest was.
+        """
         if not self._root.is_dir():
             return
-        broken = [name for name in self._names() if not self._is_whole(name)]
+        mounted = mounts_in(self._root / _INGEST)
+        names = self._names()
+        broken = [name for name in names if name not in mounted and not self._is_whole(name)]
         with self._changing:  # so that none is being made or taken away
             for name in broken:
                 if not self._is_whole(name):
                     self._take_away(name)
             with files.directory(self._root) as descriptor:
-                names = files.list_names(descriptor)
-            leftovers = [self._root / name for name in names if name.startswith((_NEW, _REMOVED))]
-        for leftover in leftovers:
-            remove_tree(leftover)
+                found = files.list_names(descriptor)
+            leftovers = [self._root / name for name in found if name.startswith((_NEW, _REMOVED))]
+        remove_trees(leftovers)
 
     def _is_whole(self, name: str) -> bool:
         found = self._read(name)
@@ -240,7 +258,7 @@ class Ingests:
         """Move an ingest out of sight; return where it is, `None` where there was none."""
         removed = files.unique_name(_REMOVED)
         try:
-            with files.directory(self._root, _INGEST) as ingests:
+            with files.directory(self._root, _INGEST) as ingests, naming_mounts(ingests, name):
                 # Not synced: what a power loss brings back is garbage, or is begun again.
                 os.rename(name, self._root / removed, src_dir_fd=ingests)
         except FileNotFoundError:

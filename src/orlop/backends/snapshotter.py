@@ -290,10 +290,12 @@ class DirectorySnapshotter(ReversibleSnapshotter):
                     continue
                 except FailedPreconditionError as error:
                     _LOG.info("%s", error)
+        mounted = self._directories.mounted() if removed else {}
         for number in removed.values():
             # Whatever could not be renamed is found by the cleanup all the same.
-            with contextlib.suppress(OSError):
-                self._directories.take_away(number)
+            if number not in mounted:
+                with contextlib.suppress(OSError):
+                    self._directories.take_away(number)
         return list(removed)
 
     def size_on_disk(self, key: str) -> int:
@@ -332,6 +334,15 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             with contextlib.suppress(FileNotFoundError):  # somebody else was faster
                 found[path.name] = disk_usage(path).size
         return found
+
+    def mounted(self) -> dict[str, str]:
+        """Return the keys of snapshots and the names of leftovers that something is mounted in.
+
+        Each has the path of such a mount. Files are not deleted through it: they are not ours.
+        """
+        found = self._directories.mounted()
+        keys = self._numbers() if found else {}
+        return {keys.get(name, name): place for name, place in found.items()}
 
     def cleanup(self, keep: Collection[str] = ()) -> None:
         """Delete what removed snapshots and killed processes left on disk.

@@ -21,14 +21,17 @@ from orlop.collect.journal import DELETED, Entry
 from orlop.collect.missing import Uncertain, settle_commits
 from orlop.collect.named import FILES, Datum, still_named
 from orlop.collect.stock import descendants, take_stock
-from orlop.model.errors import OrlopError
+from orlop.model.errors import FailedPreconditionError, OrlopError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from orlop.collect.domain import Domain
     from orlop.collect.stock import Stock
+
+_NAMED_MAX: Final = 5
+"""So many mounts are named in one message."""
 
 _AT_ONCE: Final = 64
 """How many names are taken at once: whoever needs one of them waits that long."""
@@ -89,6 +92,7 @@ def clean(
         advance: is called before each step; what it raises ends the cleanup.
 
     Raises:
+        FailedPreconditionError: something is mounted in what was to be deleted; all the rest was.
         OrlopError, OSError: something could not be read, noted or deleted.
     """
     domain.quarantine.require_unchanged()
@@ -111,17 +115,26 @@ def clean(
         _note_uncertain(uncertain, sizes, cleaned)
         deletable = unnamed - kept - uncertain.data - unsettled
         garbage = {one for one in deletable if order.only is None or one in order.only}
+        mounted = stock.mounted(garbage)
+        garbage.difference_update(mounted)
+        discarded: list[Datum] = []
         for batch in _batches(_removable(stock, garbage)):
             advance()
-            _discard(domain, stock, batch, claimed, cleaned)
+            discarded += _discard(domain, stock, batch, claimed, cleaned)
     if unsettled and settle_commits(domain, name):  # what stood on them may be gone by now
         cleaned.passed_over += len(unsettled)
     advance()
     if order.release or domain.quarantine.doubt(name) is None:
         domain.quarantine.require_unchanged()
-        stock.cleanup({one for one in unnamed if one not in garbage})
+        try:
+            stock.cleanup({one for one in unnamed if one not in garbage})
+        except OSError:
+            cleaned.freed_bytes -= stock.left(discarded)
+            raise
     if order.release and order.only is None:
         domain.quarantine.release(name)
+    if mounted:
+        raise FailedPreconditionError(_describe_mounts(mounted))
 
 
 def settle_at_opening(domain: Domain, name: str) -> None:
@@ -169,6 +182,15 @@ def _note_uncertain(uncertain: Uncertain, size: Callable[[Datum], int], cleaned:
         _logger.warning("%s", cleaned.warning)
 
 
+def _describe_mounts(mounted: Mapping[Datum, str]) -> str:
+    places = sorted(mounted.values())
+    more = f", and {len(places) - _NAMED_MAX} more" if len(places) > _NAMED_MAX else ""
+    return (
+        f"something is mounted at {', '.join(places[:_NAMED_MAX])}{more}: nothing is deleted "
+        "there; unmount it, and collect again"
+    )
+
+
 def _removable(stock: Stock, garbage: set[Datum]) -> list[Datum]:
     """Return what can go, in the order in which it must."""
     removable = stock.removable(garbage)
@@ -187,8 +209,12 @@ def _discard(
     batch: Sequence[Datum],
     claimed: AbstractSet[str],
     cleaned: Cleaned,
-) -> None:
-    """Move data out of sight, unless it was claimed since it was found to be garbage."""
+) -> list[Datum]:
+    """Move data out of sight, unless it was claimed since it was found to be garbage.
+
+    Returns:
+        What was moved.
+    """
     sizes = {one: _size(stock, one) for one in batch}  # to count may take long
     with stock.claims.take(one.name for one in batch) as taken:
         free = [one for one in batch if one.name in taken and one.name not in claimed]
@@ -206,6 +232,7 @@ def _discard(
     cleaned.deleted += len(gone)
     cleaned.freed_bytes += sum(sizes[one] for one in gone)
     cleaned.passed_over += len(batch) - len(free)
+    return gone
 
 
 def _size(stock: Stock, datum: Datum) -> int:

@@ -17,7 +17,7 @@ from orlop.collect.named import (
     read_named_snapshots,
     suspect_of,
 )
-from orlop.model.backends import snapshot_number
+from orlop.model.backends import MountedData, snapshot_number
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
@@ -60,8 +60,14 @@ class Stock(Protocol):
             known: what records name that are removed first, or whose data is known.
         """
 
+    def mounted(self, garbage: Collection[Datum]) -> dict[Datum, str]:
+        """Return the garbage that something is mounted in, with the path of the mount."""
+
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, in the order in which it must."""
+
+    def left(self, discarded: Collection[Datum]) -> int:
+        """Return how many bytes of discarded data a cleanup that failed has left on disk."""
 
     def size(self, datum: Datum) -> int:
         """Return how many bytes a datum takes; 0 where it is gone."""
@@ -114,6 +120,14 @@ class ContentStock:
     ) -> Uncertain:
         """Return nothing: blobs and ingests have one name."""
         return Uncertain()
+
+    def mounted(self, garbage: Collection[Datum]) -> dict[Datum, str]:
+        """Return the garbage that something is mounted in, with the path of the mount."""
+        return _mounted(self._backend, garbage)
+
+    def left(self, discarded: Collection[Datum]) -> int:  # noqa: ARG002 -- as the protocol has it
+        """Return 0: it is not known which data a discarded file was."""
+        return 0
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return the garbage: nothing here stands on anything."""
@@ -187,6 +201,24 @@ class SnapshotStock:
         present = {one.name: one for one in self._snapshots}
         return find_uncertain(transaction, self._name, present, unnamed, self._is_missing, known)
 
+    def mounted(self, garbage: Collection[Datum]) -> dict[Datum, str]:
+        """Return the garbage that something is mounted in, with the path of the mount."""
+        return _mounted(self._backend, garbage)
+
+    def left(self, discarded: Collection[Datum]) -> int:
+        """Return how many bytes of discarded data a cleanup that failed has left on disk."""
+        numbers = {
+            snapshot_number(one.name) or one.name
+            if one.kind == LEFTOVER
+            else self._numbers.get(one.name, "")
+            for one in discarded
+        }
+        return sum(
+            size
+            for name, size in self._backend.leftovers().items()
+            if (snapshot_number(name) or name) in numbers
+        )
+
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
         """Return what of the garbage can go, children first."""
         names = {datum.name for datum in garbage if datum.kind == FILES}
@@ -221,6 +253,15 @@ class SnapshotStock:
 
     def _datum(self, name: str) -> Datum:
         return Datum(FILES, name, self._name)
+
+
+def _mounted(
+    backend: ContentBackend | SnapshotBackend, garbage: Collection[Datum]
+) -> dict[Datum, str]:
+    if not garbage or not isinstance(backend, MountedData):
+        return {}
+    places = backend.mounted()
+    return {one: places[one.name] for one in garbage if one.name in places}
 
 
 def take_stock(domain: Domain, name: str) -> Stock:

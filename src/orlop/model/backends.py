@@ -198,6 +198,18 @@ class RepairableSnapshots(SnapshotBackend, Protocol):
         """
 
 
+@runtime_checkable
+class MountedData(Protocol):
+    """A backend that keeps data in directories, in which something else may be mounted."""
+
+    def mounted(self) -> Mapping[str, str]:
+        """Return where something is mounted in data here, by the name that the data has.
+
+        That is the digest of a blob, the reference of an ingest, the key of a snapshot, or the
+        name of a leftover.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class PendingCommit:
     """A commit of a snapshot that a backend has noted, and that may be undone.

@@ -1,0 +1,118 @@
+"""What is mounted below a directory: removal does not go there.
+
+A bind mount has the device number of what it shows, so devices tell nothing. The system's table
+of mounts does (`/proc/self/mountinfo`), and the id of the mount that a descriptor is on. Without
+`/proc` neither is known; then only the system itself protects what is mounted, which refuses to
+rename or delete the place of a mount (EBUSY).
+
+Source: proc(5), mount_namespaces(7), rename(2), rmdir(2).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TABLE: Final = Path("/proc/self/mountinfo")
+_DESCRIPTORS: Final = "/proc/self/fdinfo"
+_MOUNT_POINT: Final = 4
+"""The column of a mount point in the table."""
+_DETAILS_BYTES: Final = 4096
+
+
+class MountedError(OSError):
+    """Something is mounted where data was to be deleted; nothing of what is mounted was."""
+
+    def __init__(self, path: str) -> None:
+        """Name the place of the mount."""
+        super().__init__(
+            errno.EBUSY,
+            "is mounted here, so the data below it is kept: unmount it, and collect again",
+            path,
+        )
+
+
+def mounts_in(directory: Path) -> dict[str, str]:
+    """Return the names in a directory that a mount is on or below, each with one such path.
+
+    Args:
+        directory: the directory. What is mounted on it or above is not meant.
+    """
+    below = os.fsencode(os.path.realpath(directory)).rstrip(b"/") + b"/"
+    found: dict[str, str] = {}
+    for path in _mount_points():
+        if path.startswith(below):
+            name = os.fsdecode(path[len(below) :].split(b"/", 1)[0])
+            found.setdefault(name, os.fsdecode(path))
+    return found
+
+
+def mount_id(descriptor: int) -> int | None:
+    """Return the id of the mount that a descriptor is on; `None`: the system does not tell."""
+    try:
+        details = os.open(f"{_DESCRIPTORS}/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        text = os.read(details, _DETAILS_BYTES)
+    finally:
+        os.close(details)
+    found = re.search(rb"^mnt_id:\s*(\d+)", text, re.MULTILINE)
+    return int(found[1]) if found else None
+
+
+def require_mount(descriptor: int, expected: int | None) -> None:
+    """Refuse a descriptor that is on another mount than the one with that id.
+
+    Raises:
+        MountedError: it is.
+    """
+    if expected is not None and mount_id(descriptor) != expected:
+        raise MountedError(path_of(descriptor))
+
+
+def path_of(descriptor: int, name: str = "") -> str:
+    """Return where an open directory is, or a name in it."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 (no Path is needed)
+    except OSError:
+        return name
+    return f"{path}/{name}" if name else path
+
+
+@contextlib.contextmanager
+def naming_mounts(descriptor: int | None, name: str) -> Iterator[None]:
+    """Raise MountedError if the system refuses a deletion because of a mount.
+
+    Args:
+        descriptor: the directory; `None`: `name` is a path.
+        name: what is deleted or renamed.
+    """
+    try:
+        yield
+    except MountedError:
+        raise
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        path = name if descriptor is None else path_of(descriptor, name)
+        raise MountedError(path) from error
+
+
+def _mount_points() -> Iterator[bytes]:
+    try:
+        lines = _TABLE.read_bytes().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        fields = line.split()
+        if len(fields) > _MOUNT_POINT:
+            # Blanks and backslashes stand there as octal numbers.
+            yield re.sub(rb"\\([0-7]{3})", lambda one: bytes([int(one[1], 8)]), fields[4])
