@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,10 @@ def blob_file(database: Database, digest: str) -> Path:
     assert database.root is not None
     algorithm, _, name = digest.partition(":")
     return database.root / CONTENT / "blobs" / algorithm / name
+
+
+def is_whole(data: bytes, digest: str) -> bool:
+    return digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
 
 
 def delete(file: Path) -> None:
