@@ -255,13 +255,13 @@ def test_a_blob_that_is_shared_when_it_is_about_to_go(
     one.content.delete(digest)
 
     def share() -> None:
-        with two.content.writer("ref", expected=digest) as writer:
+        with two.content.writer("ref", size=len(b"shared"), expected=digest) as writer:
             assert writer.status().offset == len(b"shared"), "it stands for the blob"
 
     found = before_taking(monkeypatch, database.content_claims, share)
     assert database.gc.run().deleted == 0
     assert digest in found[0]
-    with two.content.writer("ref", expected=digest) as writer:
+    with two.content.writer("ref", size=len(b"shared"), expected=digest) as writer:
         writer.commit(labels=ROOT)
     database.gc.run()
     assert set(blobs_on_disk(database)) == {digest}

@@ -15,7 +15,7 @@ from collect import worlds as naive
 from collect.interleaving import remove_record
 from collect.records import Records, digest_of
 from collect.settable import START
-from collect.things import Things, thing
+from collect.things import Things, sessions, thing
 from orlop.collect import edges
 from orlop.collect.colors import Colors
 from orlop.collect.compact import CompactGraph
@@ -153,21 +153,19 @@ def test_what_nobody_refers_to_any_more_is_dropped(monkeypatch: pytest.MonkeyPat
 
 def test_other_resources_take_part() -> None:
     lease, blob = Node("lease", "ns1", "lease"), Node("content", "ns1", digest_of(1))
-    things = {
-        "thing": Things(
-            [thing("leased"), thing("active"), thing("free"), thing("back")],
-            active=[thing("active")],
-            leased={"lease": [thing("leased")]},
-            back=[(lease, thing("back"))],
-            forward={thing("active"): [blob]},
-        )
-    }
+    things = Things(
+        [thing("leased"), thing("active"), thing("free"), thing("back")],
+        active=[thing("active")],
+        leased={"lease": [thing("leased")]},
+        back=[(lease, thing("back"))],
+        forward={thing("active"): [blob]},
+    )
     compact, graph = CompactGraph(), Graph()
     for facts in (Facts(lease, root="lease"), Facts(blob)):
         compact.add(facts)
         graph.add(facts)
-    affected = compact.add_collections(things, ["ns1"])
-    graph.add_collections(things, ["ns1"])
+    affected = compact.add_sessions(sessions(things), ["ns1"])
+    graph.add_sessions(sessions(things), ["ns1"])
 
     assert {compact.node(one) for one in affected} >= {lease, thing("active")}
     assert reached(compact, START) == expected(graph, START)

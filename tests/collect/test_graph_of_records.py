@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from whenever import TimeDelta
 
 from collect.records import Records, digest_of
-from collect.things import Things, thing
+from collect.things import Things, sessions, thing
 from orlop.collect.graph import Graph
 from orlop.collect.node import Node, snapshot_node
 from orlop.collect.rules import RuleBook
@@ -318,7 +318,7 @@ def test_collectible_resources(bare: Database, clock: SettableClock) -> None:
         records.lease("ns1", "lease2", labels={f"{GC}expire": past})
         records.container("ns1", "container1", "testsn", "sn1")
         graph = Graph.read(update.transaction, RuleBook([("thing", "test")]))
-        graph.add_collections({"thing": things}, ["ns1"])
+        graph.add_sessions(sessions(things), ["ns1"])
 
     assert {root.node for root in graph.roots(clock.now())} == {
         container1,
@@ -354,8 +354,8 @@ def test_collection_with_references(bare: Database, clock: SettableClock) -> Non
         referrer = records.blob("ns1", digest_of(2), {f"{GC}ref.content": digest_of(1)})
         graph = Graph.read(update.transaction)
         silent = Graph.read(update.transaction)
-    graph.add_collections({"thing": Things([mine], forward={mine: [blob]})}, ["ns1"])
-    silent.add_collections({"thing": Things([mine])}, ["ns1"])
+    graph.add_sessions(sessions(Things([mine], forward={mine: [blob]})), ["ns1"])
+    silent.add_sessions(sessions(Things([mine])), ["ns1"])
 
     assert [edge.target for edge in graph.references(mine, clock.now())] == [blob]
     assert [edge.target for edge in graph.references(referrer, clock.now())] == [blob]

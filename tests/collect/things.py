@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.collect.node import Node
+from orlop.collect.resources import ResourceSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,6 +61,11 @@ class Things:
 
     def finish(self) -> None:
         self.ended.append("finish")
+
+
+def sessions(things: Things) -> dict[str, ResourceSession]:
+    """Return the part of things in a run, as the collector has it."""
+    return {things.type: ResourceSession(things.type, things)}
 
 
 def thing(name: str, namespace: str = "ns1") -> Node:

@@ -174,7 +174,7 @@ class _Worker:
                 return
 
     def report(self, cleaning: Cleaning) -> None:
-        """Add what has become of it to what a run tells; raise what nobody expected."""
+        """Add the outcome to the result of the run. An interrupt of the thread is raised here."""
         if not self._has_ended.is_set:
             self._dirt.put_back(self.name)
             cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
@@ -184,8 +184,9 @@ class _Worker:
         cleaning.freed_bytes += self._cleaned.freed_bytes
         cleaning.set_aside += self._cleaned.set_aside
         cleaning.set_aside_bytes += self._cleaned.set_aside_bytes
-        if isinstance(self._error, (OrlopError, OSError)):
-            cleaning.failures[shown(self.name)] = str(self._error)
+        if isinstance(self._error, Exception):
+            # A backend may be a plug-in, which raises whatever it likes.
+            cleaning.failures[shown(self.name)] = _reason(self._error)
         elif self._error is not None:
             raise self._error
         elif self._cleaned.warning:
@@ -202,6 +203,9 @@ class _Worker:
             _logger.warning(
                 "the cleanup of %s failed, and is tried again: %s", shown(self.name), error
             )
+        except Exception as error:
+            self._error = error
+            _logger.exception("the cleanup of %s failed, and is tried again", shown(self.name))
         except BaseException as error:  # noqa: BLE001 -- raised in the thread that waits for this
             self._error = error
         # What is set aside is looked at again: it may have a name by then, or may go.
@@ -216,3 +220,9 @@ class _Worker:
         self._steps += 1
         if self._is_stopped:
             raise AbortedError("the database is being closed")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, (OrlopError, OSError)):
+        return str(error)
+    return f"{type(error).__name__}: {error}"

@@ -150,10 +150,8 @@ def settle_at_opening(domain: Domain, name: str) -> None:
             above = descendants(infos, {datum.name for datum in unsettled})
             order = Order({Datum(FILES, one, name) for one in above})
             clean(domain, name, Cleaned(), order)
-    except (OrlopError, OSError) as error:
-        _logger.warning(
-            "what was being committed in %s is settled by the next collection: %s", name, error
-        )
+    except Exception:
+        _logger.exception("what was being committed in %s is settled by the next collection", name)
 
 
 def _kept(

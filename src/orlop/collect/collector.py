@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,8 @@ from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory, uncertain, with_set_aside
-from orlop.collect.run import Runner, cancel, collections_begun, mark, mark_in
+from orlop.collect.resources import ResourceError, begin_sessions, cancelled_at_end
+from orlop.collect.run import Runner, mark, mark_in
 from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
 from orlop.forks import HomeProcess
@@ -29,6 +31,7 @@ from orlop.model.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from orlop.collect.paths import Path
     from orlop.collect.planning import Inventory
     from orlop.collect.quarantine import SetAside
-    from orlop.collect.resources import Resource
+    from orlop.collect.resources import Resource, ResourceSession
     from orlop.collect.schedule import Timer
     from orlop.collect.statistics import Statistics
     from orlop.kv import Transaction
@@ -214,33 +217,33 @@ class Collector:
 
         Raises:
             NotFoundError: something that is to be left out is not there.
-            UnavailableError: the file changes all the time.
+            UnavailableError: the file changes all the time, or a plug-in failed.
             DataLossError: the database is damaged.
         """
         moment = now or self._domain.transactor.clock.now()
         omissions = Omissions(
             one if isinstance(one, Omission) else Omission(one) for one in without
         )
-        with collections_begun(self._domain) as collections:
+        failures: dict[str, str] = {}
+        with self._sessions(failures) as sessions:
             # First the backends: what is written after this is no orphan, but not seen yet.
             surveyed = survey(self._domain)
 
             def read(transaction: Transaction) -> tuple[Marked, Inventory, set[Datum]]:
-                marked = mark_in(self._domain, transaction, collections, moment, omissions)
+                marked = mark_in(self._domain, transaction, sessions, moment, omissions)
                 inventory = take_inventory(transaction, marked, omissions)
                 return marked, inventory, uncertain(transaction, surveyed, inventory)
 
             marked, inventory, kept = self._domain.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
             nodes += orphans(self._domain, inventory, surveyed)
-            cancel(collections)
         doubt = self._domain.quarantine.any_doubt
         keeps = self._domain.quarantine.keeper(surveyed.entries)
         return Plan(
             nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
             marked=marked,
             is_hypothetical=now is not None or bool(omissions),
-            failures=surveyed.failures,
+            failures={**failures, **surveyed.failures},
             _apply=self._collect,
             doubt=doubt,
             stored_bytes=0 if doubt is None else surveyed.total_bytes(),
@@ -288,14 +291,26 @@ class Collector:
             now: as of when; `None`: the present.
 
         Raises:
-            UnavailableError: the file changes all the time.
+            UnavailableError: the file changes all the time, or a plug-in failed.
             DataLossError: the database is damaged.
         """
         moment = now or self._domain.transactor.clock.now()
-        with collections_begun(self._domain) as collections:
-            marked = mark(self._domain, collections, moment)
-            cancel(collections)
-        return marked
+        with self._sessions({}) as sessions:
+            return mark(self._domain, sessions, moment)
+
+    @contextmanager
+    def _sessions(self, failures: dict[str, str]) -> Iterator[dict[str, ResourceSession]]:
+        """Begin the part of each other kind of resource, to read only; it is cancelled at the end.
+
+        Raises:
+            UnavailableError: a plug-in failed, so that it is not known what it holds.
+        """
+        try:
+            with cancelled_at_end(failures) as sessions:
+                begin_sessions(self._domain.resources, sessions, failures)
+                yield sessions
+        except ResourceError as error:
+            raise UnavailableError(f"{error}: a collection would remove nothing") from error
 
     def naming(self, is_it: Callable[[Datum], bool]) -> list[Node]:
         """Return the records of all namespaces that name a piece of data in a backend.

@@ -13,19 +13,19 @@ from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.edges import ALIKE, KIND_BITS, KIND_MASK, TO_FLAT, WHOLE, Edges
-from orlop.collect.facts import Edge, Facts
 from orlop.collect.node import LEASE, SWEPT
 from orlop.collect.numbers import Numbers
 
 if TYPE_CHECKING:
     from array import array
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
     from whenever import Instant
 
     from orlop.collect.conditions import Comparison
+    from orlop.collect.facts import Facts
     from orlop.collect.node import Node
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
 
 _EXISTS: Final = 1
 _ROOT: Final = 2
@@ -65,6 +65,8 @@ class CompactGraph:
         self._waiting: dict[int, set[int]] = {}
         self._used_at: dict[int, tuple[int, ...]] = {}
         self._leased: dict[int, list[int]] = {}
+        # Resources of other kinds whose references are known.
+        self._asked: set[int] = set()
 
     def __len__(self) -> int:
         """Return how many numbers there are; some are only names."""
@@ -174,13 +176,13 @@ class CompactGraph:
         """
         self._edges.tidy(breathe)
 
-    def add_collections(
-        self, collections: Mapping[str, Collection], namespaces: Iterable[str]
+    def add_sessions(
+        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
     ) -> set[int]:
-        """Add what other resources say, by their type; the records must be there before.
+        """Add the resources of other kinds; the records must be there before.
 
         Args:
-            collections: the part of each kind of resource in a run.
+            sessions: the part of each kind of resource in a run, by type.
             namespaces: those that exist.
 
         Returns:
@@ -189,31 +191,46 @@ class CompactGraph:
         leases = list(self._having(_LEASE))
         places = tuple(namespaces)
         affected: set[int] = set()
-        for kind, collection in collections.items():
-            nodes = dict.fromkeys(collection.all(), _EXISTS | _SWEPT)
-            active = {node for place in places for node in collection.active(place)}
+        for kind, session in sessions.items():
+            existing = session.all()
+            nodes = dict.fromkeys(existing, _EXISTS if session.is_kept else _EXISTS | _SWEPT)
+            active = {node for place in places for node in session.active(place)}
+            if session.is_kept:
+                active.update(existing)
             for lease in leases:
                 node = self.node(lease)
-                for held in collection.leased(node.namespace, node.key):
+                for held in session.leased(node.namespace, node.key):
                     self._leased.setdefault(lease, []).append(self._number(held))
-                    nodes.setdefault(held, _EXISTS)
+                    if held.type == kind:
+                        nodes.setdefault(held, _EXISTS)
                     affected.add(lease)
             for node in active:
                 nodes.setdefault(node, _EXISTS)
             for node, flags in nodes.items():
-                edges = tuple(Edge(one, kind) for one in collection.references(node))
-                root = kind if node in active else ""
-                self._edges.forget(self._number(node))
-                number = self.add(Facts(node, root=root, references=edges))
+                number = self._number(node)
+                self.add_references(number, session.references(node))
                 self.swept_count += bool(flags & _SWEPT)
-                self._flags[number] = flags | (_ROOT if root else 0)
+                self._flags[number] = flags | (_ROOT if node in active else 0)
                 affected.add(number)
             for place in places:
-                for parent, child in collection.back_references(place):
+                for parent, child in session.back_references(place):
                     number = self._number(parent)
                     self._children.setdefault(number, []).append(self._number(child))
                     affected.add(number)
         return affected
+
+    def unasked(self, kinds: Container[str]) -> list[int]:
+        """Return the nodes of these types whose references were not added."""
+        return [one for one in self.numbers.of_types(kinds) if one not in self._asked]
+
+    def add_references(self, number: int, targets: Iterable[Node]) -> None:
+        """Add what a resource of another kind refers to. It need not exist."""
+        self._asked.add(number)
+        references = [
+            self._number(one) << KIND_BITS | (TO_FLAT if one.is_flat else WHOLE) for one in targets
+        ]
+        if references:
+            self._edges.put(number, references)
 
     def roots(self, now: Instant) -> Iterator[int]:
         """Iterate over the nodes that hold themselves at `now`."""

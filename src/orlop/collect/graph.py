@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
     from orlop.kv import Transaction
 
 
@@ -41,6 +41,8 @@ class Graph:
         self._children: dict[Node, list[Edge]] = {}
         self._leased: dict[Node, list[Edge]] = {}
         self._resources: list[Node] = []
+        self._sessions: Mapping[str, ResourceSession] = {}
+        self._answers: dict[Node, tuple[Edge, ...]] = {}
 
     @classmethod
     def read(
@@ -71,33 +73,48 @@ class Graph:
         for parent in facts.parents:
             self._children.setdefault(parent.target, []).append(Edge(facts.node, parent.rule))
 
-    def add_collections(
-        self, collections: Mapping[str, Collection], namespaces: Iterable[str]
+    def add_sessions(
+        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
     ) -> None:
-        """Add what other resources say, by their type; the records must be there before.
+        """Add the resources of other kinds; the records must be there before.
 
         Args:
-            collections: the part of each kind of resource in a run.
+            sessions: the part of each kind of resource in a run, by type.
             namespaces: those that exist.
         """
         leases = [node for node in self._facts if node.type == LEASE]
         places = tuple(namespaces)
-        for kind, collection in collections.items():
-            existing = list(collection.all())
+        self._sessions = sessions
+        for kind, session in sessions.items():
+            existing = session.all()
             self._resources.extend(existing)
             active: set[Node] = set()
             nodes = dict.fromkeys(existing)
             for namespace in places:
-                active.update(collection.active(namespace))
-                for parent, child in collection.back_references(namespace):
+                active.update(session.active(namespace))
+                for parent, child in session.back_references(namespace):
                     self._children.setdefault(parent, []).append(Edge(child, kind))
             for lease in leases:
-                for node in collection.leased(lease.namespace, lease.key):
+                for node in session.leased(lease.namespace, lease.key):
                     self._leased.setdefault(lease, []).append(Edge(node, kind))
-                    nodes[node] = None
+                    if node.type == kind:
+                        nodes[node] = None
             for node in {**nodes, **dict.fromkeys(active)}:
-                references = tuple(Edge(one, kind) for one in collection.references(node))
-                self.add(Facts(node, root=kind if node in active else "", references=references))
+                root = kind if node in active else ""
+                self.add(Facts(node, root=root, references=self._asked(node)))
+
+    def forget_sessions(self) -> None:
+        """Ask resources of other kinds no more: their part ends."""
+        self._sessions = {}
+
+    def _asked(self, node: Node) -> tuple[Edge, ...]:
+        """Return what a resource of another kind refers to, if `node` is one. It need not exist."""
+        known = self._answers.get(node)
+        if known is None:
+            session = self._sessions.get(node.type)
+            targets = () if session is None else session.references(node)
+            known = self._answers[node] = tuple(Edge(one, node.type) for one in targets)
+        return known
 
     def keep(self, leases: Iterable[Node]) -> None:
         """Let leases that are there not expire: a block of this process is under them."""
@@ -138,6 +155,8 @@ class Graph:
                     yield edge._replace(target=edge.target.flat)
             return
         yield from self._back_references(node, now)
+        if facts is None and (self._answers or self._sessions):
+            yield from self._asked(node)
         if facts is not None and not (node.type == LEASE and facts.has_expired(now)):
             yield from self._leased.get(node, ())
             yield from facts.references

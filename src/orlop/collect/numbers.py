@@ -8,10 +8,13 @@ Numbers are given in order and stay what they are.
 from __future__ import annotations
 
 from array import array
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.collect.node import SNAPSHOT, Node, split_snapshot
 from orlop.schema import names
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _SLASH: Final = "/"
 
@@ -78,6 +81,15 @@ class Numbers:
         place, key = _parts(node)
         index = self._indexes.get(place)
         return None if index is None else self.by_place[index].get(key)
+
+    def of_types(self, types: Container[str]) -> list[int]:
+        """Return the numbers of all nodes of these types."""
+        return [
+            number
+            for place, by_key in zip(self._places, self.by_place, strict=True)
+            if place.type in types
+            for number in by_key.values()
+        ]
 
     def node(self, number: int) -> Node:
         """Return the node that has a number, whole."""

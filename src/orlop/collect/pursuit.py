@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from orlop.collect.domain import Domain
     from orlop.collect.facts import Facts
     from orlop.collect.node import Node
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
     from orlop.collect.rules import RuleBook
     from orlop.kv import Path
 
@@ -70,6 +70,7 @@ class Pursuit:
         self._steps = 0
         self._jumps = domain.transactor.clock.jumps
         self._suspects: set[int] = set()
+        self._sessions: Mapping[str, ResourceSession] = {}
 
     @property
     def is_worn_out(self) -> bool:
@@ -143,6 +144,7 @@ class Pursuit:
 
         Raises:
             UnavailableError: so much was touched at once that nobody knows what.
+            ResourceError: a plug-in failed.
         """
         touched = self._take()
         self._follow(self._read_again(touched), hold=True)
@@ -150,6 +152,7 @@ class Pursuit:
         if begun:
             self.graph.kept |= begun
             self._extend(begun)
+        self._ask_sessions()
         return len(touched)
 
     def _in_force(self) -> set[int]:
@@ -212,13 +215,34 @@ class Pursuit:
                 + ", ".join(str(node) for node in [*lost, *sorted(different)][:_SHOWN])
             )
 
-    def add_collections(
-        self, collections: Mapping[str, Collection], namespaces: Iterable[str]
+    def add_sessions(
+        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
     ) -> None:
-        """Add what other resources say, and extend the mark. The graph cannot be kept then."""
-        affected = self.graph.add_collections(collections, namespaces)
+        """Add the resources of other kinds, and extend the mark. The graph cannot be kept then.
+
+        Raises:
+            ResourceError: a plug-in failed.
+        """
+        self._sessions = sessions
+        affected = self.graph.add_sessions(sessions, namespaces)
         self._suspects |= affected
         self._extend(affected)
+        self._ask_sessions()
+
+    def forget_sessions(self) -> None:
+        """Ask resources of other kinds no more: their part in the run ends."""
+        self._sessions = {}
+
+    def _ask_sessions(self) -> None:
+        """Add the references of resources that the mark has reached and only others name."""
+        while self._sessions:
+            reached = [one for one in self.graph.unasked(self._sessions) if self.has_reached(one)]
+            if not reached:
+                break
+            for number in reached:
+                node = self.graph.node(number)
+                self.graph.add_references(number, self._sessions[node.type].references(node))
+            self._extend(reached)
 
     def sweeping(self) -> AbstractContextManager[None]:
         """Let what this thread touches in a sweep not count as touched by others."""

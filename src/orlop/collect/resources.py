@@ -1,23 +1,33 @@
-"""Resources of other kinds, which take part in a collection: streams, mounts, whatever comes.
+"""Resources of other kinds, which take part in a collection: streams, mounts, any plug-in.
+
+A plug-in may fail in any call. Its exceptions end no run: the collector works with a
+`ResourceSession`, which turns them into a `ResourceError` while the graph is read and the records
+are removed, and notes them where the run goes on.
 
 Source: containerd, core/metadata/gc.go (Collector, CollectionContext); spec/metadata.md 3.8.
 """
 
 from __future__ import annotations
 
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from orlop.collect.node import Node
 
-    from orlop.collect.node import Node
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+
+_logger = logging.getLogger(__name__)
 
 
 class Collection(Protocol):
     """The part that one kind of resource has in one run.
 
     It may hold a lock from its start to `cancel` or `finish`, of which exactly one is called.
-    Updates wait for most of the rest: what takes long belongs into `finish`.
+    Updates wait for most of the rest: what takes long belongs into `finish`. An exception in
+    anything that is asked means that it is not known what this kind holds: nothing is removed in
+    that run. After one in `remove` nothing of this kind is.
     """
 
     def all(self) -> Iterable[Node]:
@@ -33,7 +43,7 @@ class Collection(Protocol):
         """Return the resources that a lease holds."""
 
     def references(self, node: Node) -> Iterable[Node]:
-        """Return what a resource of this kind refers to."""
+        """Return what a resource of this kind refers to, also of one that only others name."""
 
     def remove(self, node: Node) -> None:
         """Note that a resource is removed."""
@@ -58,3 +68,168 @@ class Resource(Protocol):
 
     def begin(self) -> Collection:
         """Begin its part in a run. An error only leaves this kind out of the run."""
+
+
+class ResourceError(Exception):
+    """A plug-in failed while the graph was read, or while records were removed.
+
+    Attributes:
+        kind: the type of its resources.
+        is_removal: whether that was in `remove`.
+    """
+
+    def __init__(self, kind: str, method: str, error: Exception) -> None:
+        super().__init__(f"{method} of resources of type {kind} failed: {_told(error)}")
+        self.kind = kind
+        self.is_removal = method == "remove"
+
+
+class ResourceSession:
+    """The part of one kind of resource in one run, with its exceptions contained.
+
+    Attributes:
+        is_kept: whether nothing of this kind is removed in this run.
+    """
+
+    def __init__(self, kind: str, collection: Collection, *, is_kept: bool = False) -> None:
+        """Wrap what `Resource.begin` has returned."""
+        self.is_kept = is_kept
+        self._kind = kind
+        self._collection = collection
+
+    def all(self) -> list[Node]:
+        """Return all resources of this kind.
+
+        Raises:
+            ResourceError: the plug-in failed; so for all that asks it.
+        """
+        return self._own("all", self._collection.all)
+
+    def active(self, namespace: str) -> list[Node]:
+        """Return the resources in a namespace that hold themselves."""
+        return self._own("active", lambda: self._collection.active(namespace))
+
+    def back_references(self, namespace: str) -> list[tuple[Node, Node]]:
+        """Return pairs in a namespace of which the first holds the second."""
+        with self._failing("back_references"):
+            pairs = [tuple(pair) for pair in self._collection.back_references(namespace)]
+            for pair in pairs:
+                _check(pair)
+            return [(holder, held) for holder, held in pairs]
+
+    def leased(self, namespace: str, lease: str) -> list[Node]:
+        """Return the nodes that a lease holds."""
+        return self._nodes("leased", lambda: self._collection.leased(namespace, lease))
+
+    def references(self, node: Node) -> list[Node]:
+        """Return what a resource refers to."""
+        return self._nodes("references", lambda: self._collection.references(node))
+
+    def remove(self, node: Node) -> None:
+        """Note that a resource is removed."""
+        with self._failing("remove"):
+            self._collection.remove(node)
+
+    def end(self, *, has_succeeded: bool) -> str | None:
+        """Finish or cancel; return why that failed, `None` if it did not."""
+        finish = has_succeeded and not self.is_kept
+        try:
+            if finish:
+                self._collection.finish()
+            else:
+                self._collection.cancel()
+        except Exception as error:
+            method = "finish" if finish else "cancel"
+            _logger.exception("%s of resources of type %s failed", method, self._kind)
+            return f"{method} failed: {_told(error)}"
+        return None
+
+    def _own(self, method: str, ask: Callable[[], Iterable[Node]]) -> list[Node]:
+        nodes = self._nodes(method, ask)
+        with self._failing(method):
+            for node in nodes:
+                if node.type != self._kind:
+                    raise TypeError(f"{node} is no resource of this type")
+        return nodes
+
+    def _nodes(self, method: str, ask: Callable[[], Iterable[Node]]) -> list[Node]:
+        with self._failing(method):
+            nodes = list(ask())
+            _check(nodes)
+            return nodes
+
+    @contextmanager
+    def _failing(self, method: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            _logger.exception("%s of resources of type %s failed", method, self._kind)
+            raise ResourceError(self._kind, method, error) from error
+
+
+def begin_sessions(
+    resources: Mapping[str, Resource],
+    sessions: dict[str, ResourceSession],
+    failures: dict[str, str],
+    kept: Container[str] = (),
+) -> None:
+    """Begin the part of each kind of resource in a run. One that cannot begin is left out.
+
+    Args:
+        resources: the plug-ins, by type.
+        sessions: where to put what has begun.
+        failures: where to note why one is left out.
+        kept: the types of which nothing is removed.
+    """
+    for kind, resource in sorted(resources.items()):
+        try:
+            collection = resource.begin()
+        except Exception as error:
+            _logger.exception("resources of type %s are left out of this collection", kind)
+            failures[kind] = f"begin failed: {_told(error)}; they were left out"
+        else:
+            sessions[kind] = ResourceSession(kind, collection, is_kept=kind in kept)
+
+
+def end_sessions(
+    sessions: dict[str, ResourceSession], failures: dict[str, str], *, has_succeeded: bool
+) -> None:
+    """Finish or cancel each kind of resource, also after an interrupt of one; each once."""
+    interrupt: BaseException | None = None
+    while sessions:
+        kind = next(iter(sessions))
+        session = sessions.pop(kind)
+        try:
+            failure = session.end(has_succeeded=has_succeeded)
+        except BaseException as error:  # noqa: BLE001 (raised when all have ended)
+            interrupt = interrupt or error
+        else:
+            if failure is not None:
+                failures.setdefault(kind, failure)
+    if interrupt is not None:
+        raise interrupt
+
+
+@contextmanager
+def cancelled_at_end(failures: dict[str, str]) -> Iterator[dict[str, ResourceSession]]:
+    """Yield a place for sessions; those that have not ended by the end of the block are cancelled.
+
+    Args:
+        failures: where to note which could not be cancelled.
+    """
+    sessions: dict[str, ResourceSession] = {}
+    try:
+        yield sessions
+    finally:
+        end_sessions(sessions, failures, has_succeeded=False)
+
+
+def _check(nodes: Iterable[object]) -> None:
+    """Raise TypeError unless these are nodes with texts for names."""
+    for node in nodes:
+        if not isinstance(node, Node) or not all(isinstance(part, str) for part in node[:3]):
+            raise TypeError(f"{node!r} is no Node")
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

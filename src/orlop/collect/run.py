@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter, deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from orlop.collect.planning import check_again, check_orphans
 from orlop.collect.pursuit import Pursuit
 from orlop.collect.reading import leases_in_force
 from orlop.collect.reports import MissedChangeError
+from orlop.collect.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
 from orlop.collect.rules import RuleBook
 from orlop.collect.statistics import Statistics
 from orlop.collect.turns import PIECE_RECORDS, Turns
@@ -35,7 +36,7 @@ from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from whenever import Instant
 
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
     from orlop.collect.node import Node
     from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
     from orlop.kv import Transaction
 
 _ATTEMPTS: Final = 4
@@ -94,27 +95,41 @@ class Runner:
         """
         self._domain.gate.refuse_holder()
         with self._turn.exclusive():
-            removed: list[Node] = []
-            pauses: list[int] = []
-            for _ in range(_ATTEMPTS):
-                run = _Run(self._domain, self._pursuit_to_go_on(), plan, removed, pauses)
-                try:
-                    run.collect(verify=verify)
-                except MissedChangeError:
-                    _logger.info("the database was changed past its stores: it is read afresh")
-                    self._begin_anew()
-                else:
-                    break
-            else:
-                raise UnavailableError(
-                    "the database is changed all the time by what does not report it: nothing "
-                    "more was removed; collect when that has ended"
-                )
+            run = self._collect(plan, verify=verify)
             if not self._domain.resources:  # what they say changes without a report
                 self._pursuit = run.pursuit
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
         return _clean_up(self._cleaner, run, Order(only, release))
+
+    def _collect(self, plan: Plan | None, *, verify: bool) -> _Run:
+        """Return the run that came to its end; what fails on the way is tried again."""
+        removed: list[Node] = []
+        pauses: list[int] = []
+        failures: dict[str, str] = {}
+        kept: set[str] = set()
+        missed = 0
+        while missed < _ATTEMPTS:
+            run = _Run(self._domain, self._pursuit_to_go_on(), plan, removed, pauses)
+            run.failures, run.kept_kinds = failures, kept
+            try:
+                run.collect(verify=verify)
+            except MissedChangeError:
+                _logger.info("the database was changed past its stores: it is read afresh")
+                self._begin_anew()
+                missed += 1
+            except ResourceError as error:
+                failures[error.kind] = str(error)
+                if not error.is_removal or error.kind in kept:
+                    _logger.warning("nothing is removed in this collection: %s", error)
+                    return run
+                kept.add(error.kind)
+            else:
+                return run
+        raise UnavailableError(
+            "the database is changed all the time by what does not report it: nothing "
+            "more was removed; collect when that has ended"
+        )
 
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes what is held; `None`: never.
@@ -156,7 +171,15 @@ class Runner:
 
 
 class _Run:
-    """One collection of the metadata."""
+    """One collection of the metadata.
+
+    Attributes:
+        swept: what it did.
+        turns: the turns of its sweep.
+        pursuit: its graph and mark.
+        failures: which kinds of resources failed, and why.
+        kept_kinds: the kinds of resources of which nothing is removed.
+    """
 
     def __init__(
         self,
@@ -169,6 +192,8 @@ class _Run:
         self.swept = Swept()
         self.turns = Turns(domain, pursuit, removed, pauses)
         self.pursuit = pursuit
+        self.failures: dict[str, str] = {}
+        self.kept_kinds: set[str] = set()
         self._domain = domain
         self._plan = plan
 
@@ -204,21 +229,23 @@ class _Run:
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
     def _sweep(self) -> None:
-        with cancelled_on_failure() as collections:
-            if self._domain.resources:
+        resources = self._domain.resources
+        with cancelled_at_end(self.failures) as sessions:
+            if resources:
                 with self.turns.gate():
                     self.pursuit.catch_up()
-                    begin_collections(self._domain, collections)
+                    begin_sessions(resources, sessions, self.failures, self.kept_kinds)
                     existing = self._domain.transactor.read(namespaces.all_names)
-                    self.pursuit.add_collections(collections, existing)
+                    self.pursuit.add_sessions(sessions, existing)
             garbage = self._garbage()
             causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
-            remaining = self._pieces(garbage, collections)
+            remaining = self._pieces(garbage, sessions)
             if remaining:
-                self.turns.take(remaining, causes, collections, self._check)
-            if collections:
+                self.turns.take(remaining, causes, sessions, self._check)
+            if sessions:
                 self.turns.make_durable()
-        _finish(collections)
+            self.pursuit.forget_sessions()
+            end_sessions(sessions, self.failures, has_succeeded=True)
         while remaining:
             self.turns.take(remaining, causes, {}, lambda: None)
 
@@ -230,10 +257,10 @@ class _Run:
         return [number for number in planned if number is not None]
 
     def _pieces(
-        self, garbage: Sequence[int], collections: Mapping[str, Collection]
+        self, garbage: Sequence[int], sessions: Mapping[str, ResourceSession]
     ) -> deque[list[int]]:
         node = self.pursuit.graph.node
-        first = {one for one in garbage if node(one).type in collections} if collections else set()
+        first = {one for one in garbage if node(one).type in sessions} if sessions else set()
         references = self.pursuit.mentioned
         return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
 
@@ -251,7 +278,7 @@ class _Run:
 def mark_in(
     domain: Domain,
     transaction: Transaction,
-    collections: Mapping[str, Collection],
+    sessions: Mapping[str, ResourceSession],
     now: Instant,
     without: Omissions | None = None,
 ) -> Marked:
@@ -259,68 +286,26 @@ def mark_in(
 
     Raises:
         NotFoundError: something that is to be left out is not there.
+        ResourceError: a plug-in failed.
     """
-    labels = [(kind, domain.resources[kind].reference_label) for kind in collections]
+    labels = [(kind, domain.resources[kind].reference_label) for kind in sessions]
     book = RuleBook(labels, domain.transactor.clock.lasting)
     graph = Graph.read(transaction, book, without)
     graph.keep(leases_in_force(domain.transactor))
-    graph.add_collections(collections, namespaces.all_names(transaction))
-    return Marked(graph, now)
+    graph.add_sessions(sessions, namespaces.all_names(transaction))
+    marked = Marked(graph, now)
+    _ = marked.mark  # it asks the plug-ins, which cannot be asked later
+    graph.forget_sessions()
+    return marked
 
 
-def mark(domain: Domain, collections: Mapping[str, Collection], now: Instant) -> Marked:
-    """Read the graph from the newest version, and mark it for `now`."""
-    return domain.transactor.read(
-        lambda transaction: mark_in(domain, transaction, collections, now)
-    )
+def mark(domain: Domain, sessions: Mapping[str, ResourceSession], now: Instant) -> Marked:
+    """Read the graph from the newest version, and mark it for `now`.
 
-
-@contextmanager
-def collections_begun(domain: Domain) -> Iterator[dict[str, Collection]]:
-    """Begin the part of each other resource; all are cancelled if the block fails.
-
-    One that cannot begin is left out.
+    Raises:
+        ResourceError: a plug-in failed.
     """
-    with cancelled_on_failure() as collections:
-        begin_collections(domain, collections)
-        yield collections
-
-
-@contextmanager
-def cancelled_on_failure() -> Iterator[dict[str, Collection]]:
-    """Yield where collections are put that begin; all are cancelled if the block fails."""
-    collections: dict[str, Collection] = {}
-    try:
-        yield collections
-    except BaseException:
-        cancel(collections)
-        raise
-
-
-def begin_collections(domain: Domain, collections: dict[str, Collection]) -> None:
-    """Begin the part of each other resource. One that cannot begin is left out."""
-    for kind, resource in sorted(domain.resources.items()):
-        try:
-            collections[kind] = resource.begin()
-        except (OrlopError, OSError):
-            _logger.exception("resources of type %s are left out of this collection", kind)
-
-
-def cancel(collections: Mapping[str, Collection]) -> None:
-    """End the part of each other resource: nothing was removed."""
-    for kind, collection in collections.items():
-        try:
-            collection.cancel()
-        except (OrlopError, OSError):
-            _logger.exception("the collection of type %s could not be cancelled", kind)
-
-
-def _finish(collections: Mapping[str, Collection]) -> None:
-    for kind, collection in collections.items():
-        try:
-            collection.finish()
-        except (OrlopError, OSError):
-            _logger.exception("the collection of type %s could not be finished", kind)
+    return domain.transactor.read(lambda transaction: mark_in(domain, transaction, sessions, now))
 
 
 def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
@@ -339,5 +324,5 @@ def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
         freed_bytes=cleaning.freed_bytes,
         set_aside=cleaning.set_aside,
         set_aside_bytes=cleaning.set_aside_bytes,
-        failures=cleaning.failures,
+        failures={**run.failures, **cleaning.failures},
     )

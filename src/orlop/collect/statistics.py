@@ -27,8 +27,8 @@ class Statistics:
         set_aside: how much in backends no metadata names and was left all the same, because the
             metadata is or was in doubt.
         set_aside_bytes: what that takes on disk.
-        failures: which cleanups failed (`content`, or a snapshotter) and why; what they left
-            goes with the next collection.
+        failures: which cleanups (`content`, or a snapshotter) and which kinds of other resources
+            failed, and why; what they left goes with the next collection.
     """
 
     pause_nanoseconds: int = 0

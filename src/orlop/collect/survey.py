@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from orlop.collect.domain import Domain
     from orlop.collect.named import Datum
     from orlop.collect.stock import Stock
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -77,4 +80,7 @@ def survey(domain: Domain) -> Survey:
             found.stocks[name] = take_stock(domain, name)
         except (OrlopError, OSError) as error:
             found.failures[shown(name)] = str(error)
+        except Exception as error:
+            _logger.exception("%s could not be read", shown(name))
+            found.failures[shown(name)] = f"{type(error).__name__}: {error}"
     return found

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from orlop.collect.node import Node
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
     from orlop.kv import Bucket
     from orlop.stores.scope import Transactor, Update
 
@@ -28,7 +28,7 @@ class Sweep:
     """Removes records in one update, and keeps the buckets open in which they lie."""
 
     def __init__(
-        self, transactor: Transactor, update: Update, collections: Mapping[str, Collection]
+        self, transactor: Transactor, update: Update, sessions: Mapping[str, ResourceSession]
     ) -> None:
         """Begin with nothing removed.
 
@@ -36,17 +36,21 @@ class Sweep:
             transactor: the source of `update`, for the time of events.
             update: where to remove records; it notes which backends hold garbage then, and the
                 events that are due once it is durable.
-            collections: what removes resources of other kinds, by type.
+            sessions: remove resources of other kinds, by type.
         """
         self._transactor = transactor
         self._update = update
-        self._collections = collections
+        self._sessions = sessions
         self._shelves: dict[tuple[str, str, str], Bucket | None] = {}
         # Snapshots that are gone, and the parent of each that has one.
         self._parents: dict[tuple[str, str, str], str] = {}
 
     def remove(self, nodes: Sequence[Node]) -> None:
-        """Remove the records of nodes; what is gone already is passed over."""
+        """Remove the records of nodes; what is gone already is passed over.
+
+        Raises:
+            ResourceError: a plug-in failed: the update is to be rolled back.
+        """
         changes = self._update.changes
         for node in nodes:
             if node.type == SNAPSHOT:
@@ -63,8 +67,8 @@ class Sweep:
                 images.delete(self._shelf(node.type, node.namespace), node.key)
                 scope = Scope(node.namespace, self._transactor)
                 scope.tell(self._update, "/images/delete", name=node.key)
-            elif node.type in self._collections:
-                self._collections[node.type].remove(node)
+            elif node.type in self._sessions:
+                self._sessions[node.type].remove(node)
 
     def finish(self) -> None:
         """Take what was removed out of the lists of those that stay; nothing is removed then."""

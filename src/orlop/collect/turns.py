@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orlop.collect.domain import Domain
     from orlop.collect.node import Node
     from orlop.collect.pursuit import Pursuit
-    from orlop.collect.resources import Collection
+    from orlop.collect.resources import ResourceSession
     from orlop.stores.locks import SharedLock
 
 PIECE_RECORDS: Final = 8
@@ -116,7 +116,7 @@ class Turns:
         self,
         remaining: deque[list[int]],
         causes: Causes | None,
-        collections: Mapping[str, Collection],
+        sessions: Mapping[str, ResourceSession],
         check: Callable[[], None],
     ) -> None:
         """Remove what is garbage still of the next pieces.
@@ -124,7 +124,7 @@ class Turns:
         Args:
             remaining: the pieces; those that were looked at are taken from it.
             causes: why they go, for the journal; `None`: there is none.
-            collections: what removes resources of other kinds, by type.
+            sessions: remove resources of other kinds, by type.
             check: is called when the mark is that of the newest version; what it raises ends
                 the sweep.
         """
@@ -137,12 +137,12 @@ class Turns:
                 update.held.callback(self._pause.end)
                 update.held.enter_context(self._pursuit.sweeping())
                 self._pursuit.require_all_seen()
-                sweep = Sweep(self._domain.transactor, update, collections)
+                sweep = Sweep(self._domain.transactor, update, sessions)
                 removed = self._remove(remaining, sweep)
                 self._note(removed, causes)
                 untold = _kept_back(update.changes)
                 # Records change in a sweep only where other resources change them.
-                touched = set(update.transaction.touched) if collections else set()
+                touched = set(update.transaction.touched) if sessions else set()
         self.removed += removed
         self._undurable += len(removed)
         self._pursuit.is_ahead = True
