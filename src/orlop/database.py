@@ -5,6 +5,7 @@ This is the one place that chooses an engine and backends and hands them on.
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -14,7 +15,7 @@ from orlop.collect.reports import Reports
 from orlop.creation import CreationRules, rules_for_file
 from orlop.forks import HomeProcess
 from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError
+from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.model.observed_clock import ObservedClock
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from orlop.stores.scope import Changes, Update
 
 _T = TypeVar("_T")
+
+_logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS: Final = 1.0
 
@@ -341,8 +344,8 @@ class Database:
         if self._backends is not None:
             steps += [backend.close for backend in self._backends.snapshotters.values()]
         opening.do_all([*steps, self._engine.close])
-        if self._home.is_here:
-            opening.end_leases(self._open_again, self._leases_to_end)
+        if self._leases_to_end and self._home.is_here:
+            self._end_leases()
 
     def end_at_close(self, namespace: str, lease_id: str) -> None:
         """Delete a lease once this handle, which accepts no more writes, is closed."""
@@ -398,6 +401,16 @@ class Database:
                 journal=Journal(self._path.parent / opening.JOURNAL) if layout else None,
             )
         )
+
+    def _end_leases(self) -> None:
+        """Delete leases that could not be deleted with their blocks; at worst they expire."""
+        try:
+            with self._open_again() as database:
+                while self._leases_to_end:
+                    namespace, lease_id = self._leases_to_end.pop()
+                    database.namespace(namespace).leases.delete(lease_id)
+        except (OrlopError, OSError) as error:
+            _logger.warning("a lease stays until it expires: %s", error)
 
     def _open_again(self) -> Database:
         if self._root is None:

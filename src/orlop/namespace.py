@@ -7,7 +7,7 @@ import logging
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.forks import HomeProcess
 from orlop.model.errors import (
@@ -20,15 +20,22 @@ from orlop.stores.checks import check_key
 from orlop.stores.scope import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+    from pathlib import Path
 
-    from orlop.database import Database
+    from orlop.kv import Transaction
+    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.model.clock import Clock
     from orlop.model.records import Lease
+    from orlop.stores.claims import Claims
     from orlop.stores.containers import ContainerStore
     from orlop.stores.content import ContentStore
     from orlop.stores.images import ImageStore
     from orlop.stores.leases import LeaseStore
+    from orlop.stores.namespaces import NamespaceStore
     from orlop.stores.sandboxes import SandboxStore
+    from orlop.stores.scope import Changes, Update
     from orlop.stores.snapshots import SnapshotStore
     from orlop.transactions import Transactions
 
@@ -41,13 +48,60 @@ _LOOK_SECONDS: Final = 5.0
 _logger = logging.getLogger(__name__)
 
 
+class Environment(Protocol):
+    """What a namespace needs of its database; see `orlop.Database`."""
+
+    @property
+    def root(self) -> Path | None:
+        """The root directory; `None` for a bare file."""
+
+    @property
+    def clock(self) -> Clock:
+        """The source of time."""
+
+    @property
+    def sharing(self) -> str:
+        """How namespaces share content."""
+
+    @property
+    def namespaces(self) -> NamespaceStore:
+        """The namespaces."""
+
+    @property
+    def content_backend(self) -> ContentBackend:
+        """The backend that keeps the blobs."""
+
+    @property
+    def content_claims(self) -> Claims:
+        """The claims on blobs and ingests."""
+
+    @property
+    def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
+        """The backends that keep the snapshots, by the name of the snapshotter."""
+
+    def snapshot_claims(self, snapshotter: str) -> Claims:
+        """Return the claims on the snapshots of a snapshotter."""
+
+    def view(self) -> AbstractContextManager[Transaction]:
+        """Let all that a block reads be of one version."""
+
+    def update(self) -> AbstractContextManager[Update]:
+        """Let all that a block writes be one commit."""
+
+    def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
+        """Have the changes of each update delivered; return what ends that."""
+
+    def end_at_close(self, namespace: str, lease_id: str) -> None:
+        """Delete a lease once this handle is closed."""
+
+
 class Namespace:
     """The objects of one namespace. It need not exist: the first object makes it.
 
     Each store is imported when it is first used: most programs need a few of them.
     """
 
-    def __init__(self, database: Database, transactions: Transactions, name: str) -> None:
+    def __init__(self, database: Environment, transactions: Transactions, name: str) -> None:
         """Bind `name`, which has been checked, to `database`."""
         self._database = database
         self._transactions = transactions
@@ -59,7 +113,7 @@ class Namespace:
         return self._scope.namespace
 
     @property
-    def database(self) -> Database:
+    def database(self) -> Environment:
         """The database that this namespace is part of."""
         return self._database
 

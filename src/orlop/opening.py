@@ -20,7 +20,6 @@ from orlop.model.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
-    OrlopError,
     PermissionDeniedError,
     ResourceExhaustedError,
 )
@@ -32,7 +31,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterable, Iterator
 
-    from orlop.database import Database
     from orlop.kv import Engine, Follower, Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.safety.write_session import SessionTracker
@@ -310,19 +308,6 @@ def require_metadata(transaction: Transaction, path: Path) -> None:
             f"{path} is a database, but none of containerd's metadata: {what}",
             hint="name the meta.db; orlop db tree FILE shows what is in other files",
         )
-
-
-def end_leases(open_again: Callable[[], Database], leases: list[tuple[str, str]]) -> None:
-    """Delete leases that could not be deleted with their blocks; at worst they expire."""
-    if not leases:
-        return
-    try:
-        with open_again() as database:
-            while leases:
-                namespace, lease_id = leases.pop()
-                database.namespace(namespace).leases.delete(lease_id)
-    except (OrlopError, OSError) as error:
-        _logger.warning("a lease stays until it expires: %s", error)
 
 
 def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "orlop"
@@ -51,6 +51,10 @@ FACADE_FLOOR = 7.5
 
 BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
+
+
+NEUTRAL = frozenset({"lazy_names", "ownership"})
+"""The parts of floor 0 that know nothing of databases: locks, and names that are loaded late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,49 @@ def imports_of(module: str, source: str, known: frozenset[str]) -> Iterator[Impo
         for name in _names(node, known):
             if name == FACADE or name.startswith(f"{FACADE}."):
                 yield Import(module, name, getattr(node, "lineno", 0))
+
+
+def dependencies() -> dict[str, set[str]]:
+    """Return the modules that each module imports, whatever form the import takes."""
+    found = modules()
+    known = frozenset(found)
+    return {
+        module: {
+            inside
+            for one in imports_of(module, path.read_text(encoding="utf-8"), known)
+            if (inside := _module_of(one.imported, known)) != module
+        }
+        for module, path in found.items()
+    }
+
+
+def _module_of(name: str, known: frozenset[str]) -> str:
+    """Return the module that a dotted name is in."""
+    while name not in known:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules that import each other, directly or through others."""
+    reached = {module: _reachable(graph, module) for module in graph}
+    groups = {
+        tuple(sorted(other for other in reached[module] if module in reached[other]))
+        for module in graph
+        if module in reached[module]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def _reachable(graph: Mapping[str, set[str]], start: str) -> set[str]:
+    found: set[str] = set()
+    pending = [*graph[start]]
+    while pending:
+        module = pending.pop()
+        if module not in found:
+            found.add(module)
+            pending += graph.get(module, ())
+    return found
 
 
 def _names(node: ast.AST, known: frozenset[str]) -> list[str]:

@@ -10,7 +10,10 @@ from architecture.house import (
     BOLT_USERS,
     DATABASE_MODULES,
     FLOORS,
+    NEUTRAL,
     Import,
+    circles,
+    dependencies,
     floor_of,
     imports_of,
     modules,
@@ -58,6 +61,44 @@ def test_only_the_database_and_the_file_inspector_name_the_engine() -> None:
     ]
 
     assert strangers == []
+
+
+def test_no_modules_import_each_other() -> None:
+    assert circles(dependencies()) == []
+
+
+@pytest.mark.parametrize(
+    ("graph", "found"),
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, []),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, [["a", "b"]]),
+        (
+            {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": {"d"}},
+            [["a", "b", "c"], ["d", "e"]],
+        ),
+    ],
+)
+def test_the_search_for_circles_itself(graph: dict[str, set[str]], found: list[list[str]]) -> None:
+    assert circles(graph) == found
+
+
+def test_the_engine_stands_alone() -> None:
+    below = {
+        f"{module} imports {imported}"
+        for module, imports in dependencies().items()
+        for imported in imports
+        if part_of(module) == "bolt" and part_of(imported) not in {"bolt", "kv"} | NEUTRAL
+    }
+
+    assert below == set()
+
+
+def test_neutral_parts_import_nothing() -> None:
+    assert {
+        module: imports
+        for module, imports in dependencies().items()
+        if part_of(module) in NEUTRAL and imports
+    } == {}
 
 
 def test_no_relative_imports() -> None:

@@ -51,7 +51,9 @@ def bucket(writer: BoltTransaction) -> BoltBucket:
     return bucket
 
 
-def test_what_is_refused_leaves_everything_as_it_was(bucket: BoltBucket) -> None:
+def test_what_is_refused_leaves_everything_as_it_was(
+    bucket: BoltBucket, writer: BoltTransaction
+) -> None:
     before = contents(bucket)
     refusals: list[tuple[Callable[[], object], type[EngineError]]] = [
         (lambda: bucket.put(b"", b""), KeyRequiredError),
@@ -64,7 +66,7 @@ def test_what_is_refused_leaves_everything_as_it_was(bucket: BoltBucket) -> None
         (lambda: bucket.create_bucket_if_absent(b"value"), IncompatibleValueError),
         (lambda: bucket.delete_bucket(b"value"), IncompatibleValueError),
         (lambda: bucket.delete_bucket(b"none"), BucketNotFoundError),
-        (lambda: bucket.transaction.root.put(b"key", b""), IncompatibleValueError),
+        (lambda: writer.root.put(b"key", b""), IncompatibleValueError),
     ]
     for refused, error in refusals:
         with pytest.raises(error):

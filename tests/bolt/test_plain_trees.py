@@ -10,7 +10,6 @@ import pytest
 from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.simulated_disk import SimulatedDisk
 from campaigns.bombs import bombs
-from orlop.bolt import trees
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.reader import ReadingEngine
@@ -94,13 +93,14 @@ def test_a_bucket_that_its_name_does_not_lead_to_is_not_passed_over() -> None:
 
 @pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_what_lies_too_deep_for_plain_trees_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "NESTING_MAX", 3)
     with BoltEngine(SimulatedDisk()).begin(writable=True) as transaction:
         bucket = transaction.root.create_bucket(b"v1")
         for _ in range(3):
             bucket = bucket.create_bucket(b"deeper")
-        assert transaction.root.tree(b"v1") == {b"deeper": {b"deeper": {b"deeper": {}}}}
+        found = transaction.root.tree(b"v1")
+        assert found == {b"deeper": {b"deeper": {b"deeper": {}}}}
         bucket.create_bucket(b"deeper")
+        monkeypatch.setattr("orlop.bolt.bucket.NESTING_MAX", 3)
         with pytest.raises(NestingTooDeepError, match="a bucket inside 4 others"):
             transaction.root.tree(b"v1")
 

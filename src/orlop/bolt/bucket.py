@@ -19,7 +19,8 @@ from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.page import decode_bucket
 from orlop.bolt.tree import delete, find_leaf, put
 from orlop.bolt.tree_creation import new_bucket
-from orlop.bolt.trees import tree, trees
+from orlop.bolt.tree_handle import TreeHandle
+from orlop.bolt.trees import decode_tree, decode_trees
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orlop.bolt.node import Node
-    from orlop.bolt.transaction import BoltTransaction
+    from orlop.bolt.transaction_state import TransactionState
     from orlop.kv.contract import Bucket, Item, Path, Tree
 
 _SEQUENCE_MASK: Final = (1 << 64) - 1
@@ -40,13 +41,8 @@ _NO_PAGE: Final = 0
 _INLINE: Final = -1
 
 
-class BoltBucket:
-    """One bucket in one transaction.
-
-    Attributes:
-        root: the tree's root, as this transaction sees it.
-        revision: raised by every change of the tree, so that cursors notice.
-    """
+class BoltBucket(TreeHandle):
+    """One bucket in one transaction."""
 
     __slots__ = (
         "_changed",
@@ -57,13 +53,11 @@ class BoltBucket:
         "_sequence",
         "_touched",
         "_tree",
-        "revision",
-        "transaction",
     )
 
     def __init__(
         self,
-        transaction: BoltTransaction,
+        transaction: TransactionState,
         tree: int | Node,
         sequence: int,
         *,
@@ -75,8 +69,7 @@ class BoltBucket:
         `path` are the names on the way from the outermost bucket, in a writing transaction.
         `origin` is the page at which the file keeps the tree's root, `_INLINE`, or `_NO_PAGE`.
         """
-        self.transaction = transaction
-        self.revision = 0
+        super().__init__(transaction)
         self._tree = tree
         self._sequence = sequence
         self._path = path
@@ -147,10 +140,6 @@ class BoltBucket:
             # Kept, so that what one handle changes every other one sees.
             self._children[bytes(name)] = bucket
         return bucket
-
-    def has_open(self, name: bytes) -> bool:
-        """Whether a writer may have changed the nested bucket `name` by a handle of its own."""
-        return name in self._children
 
     def listed(self, name: bytes) -> BoltBucket:
         """Return a nested bucket that was met while iterating.
@@ -250,11 +239,34 @@ class BoltBucket:
     def tree(self, name: bytes) -> Tree | None:
         """Return the nested bucket `name` with all that it holds."""
         self._require_usable()
-        return tree(self, name)
+        found = self.find(name)
+        if found is None or not found[1] & BUCKET_FLAG:
+            return None
+        stored = found[0]
+        if isinstance(stored, bytes) and name not in self._children:
+            return decode_tree(self.transaction, stored, self.place(name))
+        nested = self.bucket(name)
+        return None if nested is None else nested.contents(0)
 
     def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
         """Iterate over the nested buckets with all that they hold, from `start` on."""
-        return trees(self, start)
+        if self.transaction.writable:
+            return self._walked_trees(start)
+        return decode_trees(self.transaction, self.root, self._origin, start)
+
+    def _walked_trees(self, start: bytes) -> Iterator[tuple[bytes, Tree]]:
+        for key, value in self.items(start):
+            if value is None:
+                yield key, self.listed(key).contents(0)
+
+    def contents(self, depth: int) -> Tree:
+        """Return all that this bucket holds, as a writer has changed it; it lies `depth` deep."""
+        if depth > NESTING_MAX:
+            raise NestingTooDeepError(f"a bucket inside {depth} others")
+        found: Tree = {}
+        for key, value in self.items():
+            found[key] = self.listed(key).contents(depth + 1) if value is None else value
+        return found
 
     def set_sequence(self, value: int) -> None:
         """Set the counter to `value`, an unsigned 64-bit integer."""

@@ -17,8 +17,8 @@ from orlop.kv.errors import CorruptError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.bolt.bucket import BoltBucket
     from orlop.bolt.node import Node
+    from orlop.bolt.tree_handle import TreeHandle
     from orlop.kv.contract import Item
 
 
@@ -40,7 +40,7 @@ class BoltCursor:
         "_turned",
     )
 
-    def __init__(self, bucket: BoltBucket) -> None:
+    def __init__(self, bucket: TreeHandle) -> None:
         """Stand nowhere in `bucket`."""
         self._bucket = bucket
         self._transaction = bucket.transaction
@@ -204,7 +204,7 @@ def _visible_items(leaf: Leaf) -> list[Item | None]:
     return [(key, visible_value(leaf, index)) for index, key in enumerate(leaf.keys)]
 
 
-def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
+def items(bucket: TreeHandle, start: bytes) -> Iterator[Item]:
     """Iterate over a bucket's items; where the bucket may change meanwhile, by a cursor."""
     if bucket.transaction.writable:
         yield from _items_by_cursor(bucket, start)
@@ -222,8 +222,8 @@ def items(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
                 transaction.require_open()
 
 
-def _items_by_cursor(bucket: BoltBucket, start: bytes) -> Iterator[Item]:
-    cursor = bucket.cursor()
+def _items_by_cursor(bucket: TreeHandle, start: bytes) -> Iterator[Item]:
+    cursor = BoltCursor(bucket)
     item = cursor.seek(start)
     while item is not None:
         yield item

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.bolt.node import Branch, BucketState
+from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState
 from orlop.bolt.page import bucket_root
-from orlop.bolt.tree import nested_buckets
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.bolt.node import Node
+    from orlop.bolt.node import Leaf, Node
     from orlop.bolt.pager import Pager
 
 
@@ -67,7 +66,7 @@ class Edit:
             if isinstance(node, Branch):
                 pending += node.children
             else:
-                for value in nested_buckets(node):
+                for value in _nested_buckets(node):
                     nested = bucket_tree(value)
                     if nested is not None:
                         pending.append(nested)
@@ -86,3 +85,10 @@ def bucket_tree(value: bytes | BucketState) -> int | Node | None:
     if isinstance(value, BucketState):
         return None if value.inline else value.tree
     return bucket_root(value) or None
+
+
+def _nested_buckets(leaf: Leaf) -> Iterator[bytes | BucketState]:
+    """Iterate over the values of a leaf that are nested buckets."""
+    for flag, value in zip(leaf.flags, leaf.values, strict=True):
+        if flag & BUCKET_FLAG:
+            yield value

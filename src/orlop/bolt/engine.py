@@ -25,7 +25,8 @@ from orlop.bolt.pager import Pager
 from orlop.bolt.provenance import Provenance
 from orlop.bolt.reachable import count_free
 from orlop.bolt.tail import move
-from orlop.bolt.transaction import BoltTransaction, Handle
+from orlop.bolt.transaction import BoltTransaction
+from orlop.bolt.transaction_state import Handle
 from orlop.bolt.writeout import Layout, write_version
 from orlop.forks import HomeProcess
 from orlop.kv.errors import (

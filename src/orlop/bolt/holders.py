@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.bolt.transaction import Handle
+from orlop.bolt.transaction_state import Handle
 from orlop.ownership import Ticket
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
-from orlop.bolt.transaction import BoltTransaction, Handle
+from orlop.bolt.transaction import BoltTransaction
+from orlop.bolt.transaction_state import Handle
 from orlop.bolt.versions import LiveFile, Version
 from orlop.forks import HomeProcess
 from orlop.kv.errors import EngineClosedError, ReadOnlyError

@@ -8,21 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.bolt.bucket import BoltBucket
-from orlop.kv.errors import (
-    CorruptError,
-    EngineClosedError,
-    ReadOnlyError,
-    TransactionClosedError,
-)
+from orlop.bolt.transaction_state import TransactionState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
     from orlop.bolt.edit import Edit
-    from orlop.bolt.node import BucketState, Node
+    from orlop.bolt.node import BucketState
     from orlop.bolt.pager import Pager
+    from orlop.bolt.transaction_state import Handle
     from orlop.kv.contract import Path
 
 
@@ -40,35 +35,12 @@ class Ending(Protocol):
         """
 
 
-class Handle:
-    """An open database, as far as its transactions ask.
-
-    Attributes:
-        is_closed: whether nothing may be read of it any more.
-        is_rolled_back: whether that is so since a writer was rolled back, who has this alone.
-    """
-
-    __slots__ = ("is_closed", "is_rolled_back")
-
-    def __init__(self) -> None:
-        """Begin open."""
-        self.is_closed = False
-        self.is_rolled_back = False
-
-
-class BoltTransaction:
+class BoltTransaction(TransactionState):
     """A transaction; see the contract. The engine makes it and is told of its end.
 
     Attributes:
-        pager: reads the pages.
-        load: from a page id to its node, in this version.
-        contents: from a page id to the bytes of the page, as the file has them.
-        touched: where this transaction changes something; see the contract.
         is_awaited: whether its end waits until it is durable.
         serial: which change of the engine this was; 0: it has not ended, or changed nothing.
-        writable: whether this transaction may write.
-        is_over: whether it has ended.
-        handle: says whether anything may be read of it.
     """
 
     def __init__(
@@ -82,21 +54,12 @@ class BoltTransaction:
         edit: Edit | None = None,
     ) -> None:
         """Begin at the root bucket `state`; an `edit` makes it a writing one."""
-        self.pager = pager
-        self.load: Callable[[int], Node] = pager.load
-        self.contents: Callable[[int], bytes] = pager.contents
-        self.touched: set[Path] = set()
-        self._number = number
-        self._edit = edit
-        self.writable = edit is not None
-        self.is_over = False
+        origin = state.tree if isinstance(state.tree, int) else 0
+        super().__init__(pager, handle, edit, origin)
         self.is_awaited = True
         self.serial = 0
-        self.handle = handle
+        self._number = number
         self._ending = ending
-        origin = state.tree if isinstance(state.tree, int) else 0
-        # The root bucket lies in no other one.
-        self._places: dict[int, int] = {origin: 0}
         self._root = BoltBucket(self, state.tree, state.sequence, origin=origin)
         self._ways = pager.ways(number) if edit is None else {}
 
@@ -143,40 +106,6 @@ class BoltTransaction:
         if path and not self.writable and bucket.page > 0 and len(self._ways) < _WAYS_MAX:
             self._ways[path] = (bucket.page, bucket.sequence, tuple(places), tuple(pages))
         return bucket
-
-    @property
-    def edit(self) -> Edit:
-        """What owns the nodes that this transaction makes."""
-        if self._edit is None:
-            raise ReadOnlyError("the transaction only reads")
-        return self._edit
-
-    def require_open(self) -> None:
-        """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
-        if self.is_over or self.handle.is_rolled_back:
-            raise TransactionClosedError("the transaction has ended")
-        if self.handle.is_closed:
-            raise EngineClosedError("the database was closed before the transaction ended")
-
-    def require_writable(self) -> None:
-        """Raise ReadOnlyError or TransactionClosedError where nothing may be changed."""
-        self.require_open()
-        if self._edit is None:
-            raise ReadOnlyError("the transaction only reads")
-
-    def require_one_place(self, page: int, place: tuple[int, bytes]) -> None:
-        """Note that the tree of the bucket at `place` begins on `page`.
-
-        In a damaged file a bucket may be inside itself, or in two places at each of many
-        levels: whoever walked over such buckets would never end.
-
-        Raises:
-            CorruptError: another bucket, or the outermost one, begins there.
-        """
-        # Only the hash is kept: there may be hundreds of thousands of buckets.
-        mark = hash(place)
-        if self._places.setdefault(page, mark) != mark:
-            raise CorruptError(f"page {page} is referred to by two buckets")
 
     def commit(self) -> None:
         """Make every change durable; see the contract."""

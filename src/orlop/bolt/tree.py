@@ -276,10 +276,3 @@ def require_order(lower: bytes, upper: bytes) -> None:
     """Raise CorruptError where two keys of branches, met one after the other, do not ascend."""
     if lower >= upper:
         raise CorruptError(f"the keys of a branch do not ascend: {lower!r}, {upper!r}")
-
-
-def nested_buckets(leaf: Leaf) -> Iterator[bytes | BucketState]:
-    """Iterate over the values of a leaf that are nested buckets."""
-    for flag, value in zip(leaf.flags, leaf.values, strict=True):
-        if flag & BUCKET_FLAG:
-            yield value

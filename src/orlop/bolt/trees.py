@@ -29,9 +29,8 @@ from orlop.kv.errors import CorruptError, NestingTooDeepError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.bolt.bucket import BoltBucket
     from orlop.bolt.node import Node
-    from orlop.bolt.transaction import BoltTransaction
+    from orlop.bolt.transaction_state import TransactionState
     from orlop.kv.contract import Tree
 
 _Shape: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], int, tuple[int, ...]]
@@ -56,41 +55,38 @@ _seen: Final[set[int]] = set()
 """The hashes of tables that were seen once, or more often."""
 
 
-def tree(bucket: BoltBucket, name: bytes) -> Tree | None:
-    """Return the nested bucket `name` with all that it holds; None where there is none."""
-    found = bucket.find(name)
-    if found is None or not found[1] & BUCKET_FLAG:
-        return None
-    stored = found[0]
-    if isinstance(stored, bytes) and not bucket.has_open(name):
-        return _decode(bucket.transaction, stored, bucket.place(name), 0)
-    nested = bucket.bucket(name)
-    return None if nested is None else _walk(nested, 0)
+def decode_tree(transaction: TransactionState, stored: bytes, place: tuple[int, bytes]) -> Tree:
+    """Return all that a nested bucket holds, by its value as a page has it.
+
+    Args:
+        transaction: reads its pages.
+        stored: the value.
+        place: what tells the bucket's place from all others; see `BoltBucket.place`.
+    """
+    return _decode(transaction, stored, place, 0)
 
 
-def trees(bucket: BoltBucket, start: bytes) -> Iterator[tuple[bytes, Tree]]:
-    """Iterate over the nested buckets in the order of their names, from `start` on."""
-    transaction = bucket.transaction
-    if transaction.writable:
-        for key, value in bucket.items(start):
-            if value is None:
-                yield key, _walk(bucket.listed(key), 0)
-        return
-    origin, _ = bucket.place(start)
+def decode_trees(
+    transaction: TransactionState, root: Node, page: int, start: bytes
+) -> Iterator[tuple[bytes, Tree]]:
+    """Iterate over the nested buckets below `root` in the order of their names, from `start` on.
+
+    Nothing may change them meanwhile. `page` is where the tree's root is.
+    """
     is_first = True
-    for leaf in leaves(partial(_load, transaction), bucket.root, start):
+    for leaf in leaves(partial(_load, transaction), root, start):
         begin = position(leaf, start)[0] if is_first else 0
         is_first = False
         for index in range(begin, len(leaf.keys)):
             stored = leaf.values[index]
             if leaf.flags[index] & BUCKET_FLAG and isinstance(stored, bytes):
                 key = leaf.keys[index]
-                yield key, _decode(transaction, stored, (origin, key), 0)
+                yield key, _decode(transaction, stored, (page, key), 0)
                 if transaction.is_over or transaction.handle.is_closed:
                     transaction.require_open()
 
 
-def _load(transaction: BoltTransaction, number: int) -> Node:
+def _load(transaction: TransactionState, number: int) -> Node:
     """Return the node on a page, which is not remembered if it is a leaf.
 
     Whoever goes through all of a large bucket would let everything else be forgotten.
@@ -107,17 +103,8 @@ def _load(transaction: BoltTransaction, number: int) -> Node:
     return Leaf(list(parts[::2]), list(parts[1::2]), flags, len(page))
 
 
-def _walk(bucket: BoltBucket, depth: int) -> Tree:
-    if depth > NESTING_MAX:
-        raise NestingTooDeepError(f"a bucket inside {depth} others")
-    found: Tree = {}
-    for key, value in bucket.items():
-        found[key] = _walk(bucket.listed(key), depth + 1) if value is None else value
-    return found
-
-
 def _decode(
-    transaction: BoltTransaction, value: bytes, place: tuple[int, bytes], depth: int
+    transaction: TransactionState, value: bytes, place: tuple[int, bytes], depth: int
 ) -> Tree:
     """Decode the value of a bucket: what lies inline, or the pages that it names."""
     if len(value) < BUCKET_HEADER.size:
@@ -145,7 +132,7 @@ def _decode_inline(value: bytes) -> Tree:
 
 
 def _decode_leaf(
-    transaction: BoltTransaction | None,
+    transaction: TransactionState | None,
     page: bytes,
     table: int,
     elements: int,
@@ -256,7 +243,7 @@ def _learn(table: bytes, lengths: list[int], nested: tuple[int, ...]) -> None:
     _shapes[table] = layout.unpack_from, layout.size, nested
 
 
-def _decode_pages(transaction: BoltTransaction, root: Node, number: int, depth: int) -> Tree:
+def _decode_pages(transaction: TransactionState, root: Node, number: int, depth: int) -> Tree:
     """Decode a bucket that takes more than one page."""
     found: Tree = {}
     for leaf in leaves(transaction.load, root, b""):
@@ -265,7 +252,7 @@ def _decode_pages(transaction: BoltTransaction, root: Node, number: int, depth: 
 
 
 def _take_over(
-    transaction: BoltTransaction, leaf: Leaf, found: Tree, number: int, depth: int
+    transaction: TransactionState, leaf: Leaf, found: Tree, number: int, depth: int
 ) -> None:
     hand_over()
     for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):

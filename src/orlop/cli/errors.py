@@ -121,8 +121,10 @@ def _report(error: BaseException, invocation: Invocation) -> int:
     failure = failure_of(error, is_writing=invocation.is_writing)
     if invocation.as_json:
         _tell(failure.as_json())
-    elif isinstance(error, UsageError) and error.help_text:
-        _tell(error.help_text)
+    elif isinstance(error, UsageError) and error.group is not None:
+        from orlop.cli.help_page import help_page  # noqa: PLC0415 (few errors need it)
+
+        _tell(help_page(error.group, error.path))
     else:
         _tell(failure.as_text())
     return failure.exit_code

@@ -11,8 +11,8 @@ from orlop.cli import errors, logs, signals
 from orlop.cli.exit_codes import DONE
 from orlop.cli.invocation import Invocation
 from orlop.cli.lazy import LazyCommands
-from orlop.cli.output import Output, adapt_streams
-from orlop.cli.parser import Context, Group, Option
+from orlop.cli.output import Output, adapt_streams, write
+from orlop.cli.parser import Context, Group, HelpRequest, Option
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
 from orlop.model.errors import InvalidArgumentError
 
@@ -129,7 +129,18 @@ def main(arguments: list[str] | None = None) -> int:
     invocation = Invocation(as_json=_wants_json(given))
     adapt_streams()
     with signals.raising(), logs.shown():
-        return errors.run(lambda: app.invoke(Context("orlop", invocation), given), invocation)
+        return errors.run(lambda: _answer(given, invocation), invocation)
+
+
+def _answer(arguments: list[str], invocation: Invocation) -> object:
+    """Run the command that the arguments name, or write the help page that they ask for."""
+    try:
+        return app.invoke(Context("orlop", invocation), arguments)
+    except HelpRequest as request:
+        from orlop.cli.help_page import help_page  # noqa: PLC0415 (only help needs it)
+
+        write(help_page(request.command, request.path))
+        return None
 
 
 def _wants_json(arguments: list[str]) -> bool:

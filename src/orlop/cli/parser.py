@@ -28,13 +28,27 @@ class UsageError(Exception):
 
     Attributes:
         path: the command that it was meant for, with its groups.
-        help_text: the help to show in place of the message; empty where the message says enough.
+        group: where it names a group without a command: that group, whose help page says more.
     """
 
-    def __init__(self, message: str, path: str, help_text: str = "") -> None:
+    def __init__(self, message: str, path: str, group: Group | None = None) -> None:
         super().__init__(message)
         self.path = path
-        self.help_text = help_text
+        self.group = group
+
+
+class HelpRequest(Exception):  # noqa: N818 (no error)
+    """A command line with `--help`.
+
+    Attributes:
+        command: what is to be explained.
+        path: the command with its groups.
+    """
+
+    def __init__(self, command: Command | Group, path: str) -> None:
+        super().__init__(path)
+        self.command = command
+        self.path = path
 
 
 class Context:
@@ -187,12 +201,12 @@ class Command:
 
         Raises:
             UsageError: they are not those of this command.
+            HelpRequest: `--help` is among them.
         """
         parsed = _Parsed(self.parameters, context.path)
         parsed.read(arguments, is_interspersed=True)
         if parsed.wants_help:
-            _show_help(self, context.path)
-            return None
+            raise HelpRequest(self, context.path)
         return self.function(context, **parsed.values())
 
 
@@ -245,18 +259,18 @@ class Group:
 
         Raises:
             UsageError: they name none, or are not those of the command.
+            HelpRequest: `--help` is among them.
         """
         parsed = _Parsed(self.parameters, context.path)
         parsed.read(arguments, is_interspersed=False)
         if parsed.wants_help:
-            _show_help(self, context.path)
-            return None
+            raise HelpRequest(self, context.path)
         if self.options is not None:
             ended = self.options.function(context, **parsed.options())
             if ended is not None:
                 return ended
         if not parsed.words:
-            raise UsageError("Missing command", context.path, _help_text(self, context.path))
+            raise UsageError("Missing command", context.path, self)
         name, *rest = parsed.words
         if name not in self.commands:
             raise UsageError(f"No such command '{name}'", context.path)
@@ -366,15 +380,3 @@ def _parameters_of(function: Callable[..., object]) -> Iterator[Parameter]:
     defaults |= function.__kwdefaults__ or {}
     for name in names[1:]:
         yield Parameter(name, hints[name], defaults.get(name), is_required=name not in defaults)
-
-
-def _help_text(command: Command | Group, path: str) -> str:
-    from orlop.cli.help_page import help_page  # noqa: PLC0415 (only help needs it)
-
-    return help_page(command, path)
-
-
-def _show_help(command: Command | Group, path: str) -> None:
-    from orlop.cli.output import write  # noqa: PLC0415 (only help needs it here)
-
-    write(_help_text(command, path))

@@ -7,14 +7,17 @@ holds it: without them the next collection would take it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
 from orlop.collect.node import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from orlop.collect.marked import Marked
+    from whenever import Instant
+
+    from orlop.collect.graph import Graph
+    from orlop.collect.mark import Mark
     from orlop.collect.node import Node
 
 
@@ -39,6 +42,30 @@ Referrers: TypeAlias = "Mapping[Node, list[tuple[Node, str]]]"
 """Who refers to each node that was reached, and by which label or field."""
 
 
+class MarkedGraph(Protocol):
+    """A graph that was marked for one moment; see `orlop.collect.marked.Marked`."""
+
+    @property
+    def graph(self) -> Graph:
+        """What the records say."""
+
+    @property
+    def now(self) -> Instant:
+        """For when it was marked."""
+
+    @property
+    def mark(self) -> Mark:
+        """What can be reached from the roots."""
+
+    @property
+    def roots(self) -> Mapping[Node, str]:
+        """The nodes that hold themselves, and the type or label that says so."""
+
+    @property
+    def referrers(self) -> Referrers:
+        """The records that refer to each node, and the label or field of each that does."""
+
+
 class _LastEdge(NamedTuple):
     """One label or field that refers to the node.
 
@@ -52,7 +79,7 @@ class _LastEdge(NamedTuple):
     sources: dict[Node, Node]
 
 
-def referrers(marked: Marked) -> Referrers:
+def referrers(marked: MarkedGraph) -> Referrers:
     """Return who refers to each node that was reached."""
     found: dict[Node, list[tuple[Node, str]]] = {}
     for node in marked.mark.seen:
@@ -70,7 +97,7 @@ def referrers(marked: Marked) -> Referrers:
     return found
 
 
-def paths(marked: Marked, node: Node) -> Iterator[Path]:
+def paths(marked: MarkedGraph, node: Node) -> Iterator[Path]:
     """Iterate over the paths to a node, in no order that matters."""
     facts = marked.graph.facts(node)
     if node.whole in marked.roots and facts is not None:
@@ -88,7 +115,7 @@ def paths(marked: Marked, node: Node) -> Iterator[Path]:
             yield from cone.forward(root, last_edges)
 
 
-def _last_edges(marked: Marked, node: Node) -> list[_LastEdge]:
+def _last_edges(marked: MarkedGraph, node: Node) -> list[_LastEdge]:
     found: dict[tuple[Node, str], dict[Node, Node]] = {}
     for form in dict.fromkeys((node.whole, node.flat)):
         for source, rule in marked.referrers.get(form, ()):
@@ -100,7 +127,7 @@ def _last_edges(marked: Marked, node: Node) -> list[_LastEdge]:
 class _Cone:
     """All that leads to a node without going through it."""
 
-    def __init__(self, marked: Marked, node: Node, sources: Iterable[Node]) -> None:
+    def __init__(self, marked: MarkedGraph, node: Node, sources: Iterable[Node]) -> None:
         self._marked = marked
         self._node = node.whole
         members = dict.fromkeys(sources)

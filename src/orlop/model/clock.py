@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from whenever import Instant
-
-from orlop.model.observed_clock import system_elapsed
 
 
 class Clock(Protocol):
@@ -30,3 +29,8 @@ class SystemClock:
     def elapsed(self) -> float:
         """Return the seconds since this machine started, suspended time included."""
         return system_elapsed()
+
+
+def system_elapsed() -> float:
+    """Return the seconds since this machine started, with those in which it was suspended."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e9

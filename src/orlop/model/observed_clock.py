@@ -7,11 +7,12 @@ written with: it is moved as far as the clock was set forward since then.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from whenever import Instant, TimeDelta
+
+from orlop.model.clock import system_elapsed
 
 if TYPE_CHECKING:
     from orlop.model.clock import Clock
@@ -107,8 +108,3 @@ class ObservedClock:
             past = (both, *rest)
         self._past, self._present = past, _Stretch(offset, wall)
         self.jumps += 1
-
-
-def system_elapsed() -> float:
-    """Return the seconds since this machine started, with those in which it was suspended."""
-    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e9

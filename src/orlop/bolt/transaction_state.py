@@ -1,0 +1,97 @@
+"""What buckets and cursors need of their transaction: its pages, its edit, whether it is open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from orlop.kv.errors import (
+    CorruptError,
+    EngineClosedError,
+    ReadOnlyError,
+    TransactionClosedError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from orlop.bolt.edit import Edit
+    from orlop.bolt.node import Node
+    from orlop.bolt.pager import Pager
+    from orlop.kv.contract import Path
+
+
+class Handle:
+    """An open database, as far as its transactions ask.
+
+    Attributes:
+        is_closed: whether nothing may be read of it any more.
+        is_rolled_back: whether that is so since a writer was rolled back, who has this alone.
+    """
+
+    __slots__ = ("is_closed", "is_rolled_back")
+
+    def __init__(self) -> None:
+        """Begin open."""
+        self.is_closed = False
+        self.is_rolled_back = False
+
+
+class TransactionState:
+    """The pages of one version, and what a writing transaction has changed.
+
+    Attributes:
+        pager: reads the pages.
+        load: from a page id to its node, in this version.
+        contents: from a page id to the bytes of the page, as the file has them.
+        touched: where this transaction changes something; see the contract.
+        writable: whether this transaction may write.
+        is_over: whether it has ended.
+        handle: says whether anything may be read of it.
+    """
+
+    def __init__(self, pager: Pager, handle: Handle, edit: Edit | None, root_page: int) -> None:
+        """Begin; an `edit` makes it a writing transaction. `root_page` is 0 where there is none."""
+        self.pager = pager
+        self.load: Callable[[int], Node] = pager.load
+        self.contents: Callable[[int], bytes] = pager.contents
+        self.touched: set[Path] = set()
+        self.writable = edit is not None
+        self.is_over = False
+        self.handle = handle
+        self._edit = edit
+        # The root bucket lies in no other one.
+        self._places: dict[int, int] = {root_page: 0}
+
+    @property
+    def edit(self) -> Edit:
+        """What owns the nodes that this transaction makes."""
+        if self._edit is None:
+            raise ReadOnlyError("the transaction only reads")
+        return self._edit
+
+    def require_open(self) -> None:
+        """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
+        if self.is_over or self.handle.is_rolled_back:
+            raise TransactionClosedError("the transaction has ended")
+        if self.handle.is_closed:
+            raise EngineClosedError("the database was closed before the transaction ended")
+
+    def require_writable(self) -> None:
+        """Raise ReadOnlyError or TransactionClosedError where nothing may be changed."""
+        self.require_open()
+        if self._edit is None:
+            raise ReadOnlyError("the transaction only reads")
+
+    def require_one_place(self, page: int, place: tuple[int, bytes]) -> None:
+        """Note that the tree of the bucket at `place` begins on `page`.
+
+        In a damaged file a bucket may be inside itself, or in two places at each of many
+        levels: whoever walked over such buckets would never end.
+
+        Raises:
+            CorruptError: another bucket, or the outermost one, begins there.
+        """
+        # Only the hash is kept: there may be hundreds of thousands of buckets.
+        mark = hash(place)
+        if self._places.setdefault(page, mark) != mark:
+            raise CorruptError(f"page {page} is referred to by two buckets")
