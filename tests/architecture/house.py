@@ -53,8 +53,8 @@ BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
 
 
-NEUTRAL = frozenset({"lazy_names", "ownership"})
-"""The parts of floor 0 that know nothing of databases: locks, and names that are loaded late."""
+NEUTRAL = frozenset({"forks", "lazy_names", "ownership"})
+"""The parts of floor 0 that know nothing of databases: locks, forked processes, names that are loaded late."""
 
 
 @dataclass(frozen=True, slots=True)
