@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.backends.id_maps import mapped_root
 from orlop.backends.overlay_features import needs_userxattr, supports_index
+from orlop.backends.overlay_options import directory_option, lower_option
 from orlop.backends.snapshotter import DirectorySnapshotter
 from orlop.model.records import Mount, SnapshotKind
 
@@ -103,9 +104,9 @@ class OverlaySnapshotter(DirectorySnapshotter):
         options = []
         if not is_view:
             work = self._directory / snapshot.id / _WORK
-            options += [f"workdir={work}", f"upperdir={self._data(snapshot.id)}"]
-        lower = ":".join(str(self._data(number)) for number in snapshot.parent_ids)
-        options += [f"lowerdir={lower}", *self._options()]
+            upper = self._data(snapshot.id)
+            options += [directory_option("workdir", work), directory_option("upperdir", upper)]
+        options += [lower_option(map(self._data, snapshot.parent_ids)), *self._options()]
         return (Mount(type="overlay", source="overlay", options=tuple(options)),)
 
     def _bind(self, number: str, access: str) -> tuple[Mount, ...]:

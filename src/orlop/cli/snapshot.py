@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
@@ -184,8 +185,8 @@ def _show_mounts(session: Session, mounts: tuple[Mount, ...]) -> None:
 
 
 def _command(mount: Mount) -> str:
-    """Return the mount(8) command, but for the mount point."""
-    return f"mount -t {mount.type} -o {','.join(mount.options)} {mount.source}"
+    """Return the mount(8) command, but for the mount point, as a shell reads it."""
+    return shlex.join(["mount", "-t", mount.type, "-o", ",".join(mount.options), mount.source])
 
 
 @app.command()

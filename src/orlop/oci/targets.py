@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orlop.backends.overlay_options import directory_of, lowers_of
 from orlop.model.errors import UnimplementedError
 from orlop.oci.safe_path import SnapshotTree
 
@@ -47,8 +48,8 @@ def target_of(mounts: Sequence[Mount]) -> Target:
         options = dict(option.partition("=")[::2] for option in mounts[0].options)
         if "upperdir" in options:
             return Target(
-                root=Path(options["upperdir"]),
-                lowers=tuple(map(Path, filter(None, options.get("lowerdir", "").split(":")))),
+                root=directory_of(options["upperdir"]),
+                lowers=lowers_of(options.get("lowerdir", "")),
                 user="userxattr" in options,
             )
     kinds = ", ".join(mount.type for mount in mounts) or "none"
