@@ -20,7 +20,7 @@ TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/model 
 	tests/campaigns/test_crash_campaign.py tests/campaigns/test_hostile_files_campaign.py \
 	tests/campaigns/test_interrupts_campaign.py tests/campaigns/test_world_campaign.py
 
-.PHONY: check demo test test-accelerated lint types unit campaign benchmark docs format clean setup \
+.PHONY: check demo test test-accelerated lint types unit campaign benchmark docs architecture format clean setup \
 	accelerate help
 
 help:  ## List the targets
@@ -85,6 +85,9 @@ benchmark: $(STAMP)  ## Measure Orlop beside Debian's containerd and bbolt
 
 docs: $(STAMP)  ## Write the pages that are made from the code
 	$(BIN)/python -m orlop.inspect.rules_page > docs/collection-rules.md
+
+architecture: $(STAMP)  ## Draw the floors into docs/architecture.md, from the imports
+	PYTHONPATH=tests $(BIN)/python -m architecture.drawing
 
 format: $(STAMP)  ## Mend style and formatting
 	$(BIN)/ruff check --fix

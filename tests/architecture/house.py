@@ -54,7 +54,7 @@ BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
 
 
 NEUTRAL = frozenset({"forks", "lazy_names", "ownership"})
-"""The parts of floor 0 that know nothing of databases: locks, forked processes, names that are loaded late."""
+"""The parts of floor 0 that know nothing of databases: locks, processes, names loaded late."""
 
 
 @dataclass(frozen=True, slots=True)

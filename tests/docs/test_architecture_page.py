@@ -1,0 +1,51 @@
+"""The page on the architecture names what exists, and its picture is that of the imports."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from architecture.drawing import PAGE, drawn, part_graph, picture
+from architecture.house import PACKAGE, REPOSITORY, floor_of
+
+TEXT = PAGE.read_text(encoding="utf-8")
+NAMED = re.compile(r"`([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`")
+
+
+def test_the_picture_is_that_of_the_imports() -> None:
+    assert drawn(TEXT) == TEXT, "the imports have changed: make architecture"
+    assert picture() in TEXT
+
+
+def test_every_file_that_is_named_exists() -> None:
+    named = NAMED.findall(TEXT)
+
+    assert len(set(named)) > 60
+    missing = [
+        name for name in named if not (PACKAGE / name).exists() and not (REPOSITORY / name).exists()
+    ]
+    assert missing == [], "the page names what is not there any more"
+
+
+def test_the_page_is_one_page() -> None:
+    prose = re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL)
+
+    assert len(prose.splitlines()) < 110
+
+
+def test_arrows_of_the_picture_point_down() -> None:
+    for upper, below in part_graph().items():
+        for lower in below:
+            assert (floor_of(lower) or 0) < (floor_of(upper) or 0)
+
+
+def test_the_target_writes_the_page() -> None:
+    recipe = subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "--always-make", "architecture"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert "-m architecture.drawing" in recipe
