@@ -101,9 +101,11 @@ class Damaged:
             return "nothing"
         ns, snapshotter, key = self.chosen.choice(sound)
         store = ns.snapshots(snapshotter)
-        only_files = self.chosen.random() < 0.5
+        only_files = self.chosen.random() < 0.6
         lost = (files_of if only_files else snapshot_directory)(self.database, store, key)
         shutil.rmtree(lost)
+        if only_files and self.chosen.random() < 0.5:
+            lost.mkdir()
         self.snapshots.add(self._node(ns, snapshotter, key))
         return f"lose {lost}"
 
@@ -133,7 +135,7 @@ class Damaged:
             chain = store.chain(info.name)
             lost = [one for one in chain if self._node(ns, snapshotter, one) in self.snapshots]
             if lost if snapshotter == "overlayfs" else chain[0] in lost:
-                with pytest.raises(DataLossError, match="is missing"):
+                with pytest.raises(DataLossError, match=r"is missing|was emptied"):
                     store.view("look", info.name)
             else:
                 store.view("look", info.name)
@@ -210,7 +212,8 @@ class Damaged:
             snapshotter, _, key = node.key.partition("/")
             store = self.database.namespace(node.namespace).snapshots(snapshotter)
             with suppress(NotFoundError):
-                if files_of(self.database, store, key).is_dir():
+                files = files_of(self.database, store, key)
+                if files.is_dir() and any(files.iterdir()):
                     self.snapshots.discard(node)
 
     def collect(self) -> str:

@@ -197,18 +197,63 @@ def test_a_commit_of_a_name_that_is_whole_says_that_it_exists(store: SnapshotSto
         store.commit("top", "again")
 
 
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
 def test_what_somebody_put_in_the_place_is_not_overwritten(
-    db: Database, store: SnapshotStore
+    db: Database, store: SnapshotStore, kind: str
 ) -> None:
     lost = lose(db, store, "base")
-    lost.write_bytes(b"precious")
+    if kind == "file":
+        lost.write_bytes(b"precious")
+    else:
+        lost.symlink_to("/nowhere/at/all")
+    before = lost.lstat().st_ino
     store.prepare("again")
 
     with pytest.raises(FailedPreconditionError, match="move it away"):
         store.commit("base", "again")
 
-    assert lost.read_bytes() == b"precious"
-    assert store.stat("again").name == "again"
+    assert lost.lstat().st_ino == before
+    assert store.fault("base") != ""
+    assert store.fault("again") == ""
+
+
+def test_a_link_to_a_directory_elsewhere_is_that_directory(
+    db: Database, store: SnapshotStore, tmp_path: Path
+) -> None:
+    moved = snapshot_directory(db, store, "base")
+    moved.rename(tmp_path / "elsewhere")
+    moved.symlink_to(tmp_path / "elsewhere")
+
+    assert store.fault("base") == ""
+    assert store.prepare("child", "base")
+
+
+@pytest.mark.parametrize("key", ["base", "top"])
+def test_an_emptied_directory_is_named_and_filled_again(
+    db: Database, store: SnapshotStore, key: str
+) -> None:
+    files = files_of(db, store, key)
+    for one in files.iterdir():
+        one.unlink()
+    assert store.fault(key) == f"{files} was emptied"
+    with pytest.raises(DataLossError, match="was emptied"):
+        store.view("look", key)
+    with pytest.raises(DataLossError, match="was emptied"):
+        store.prepare("child", key)
+
+    store.prepare("again", record(store, key).parent)
+    (files_of(db, store, "again") / key).write_bytes(b"again")
+    store.commit(key, "again")
+
+    assert (files / key).read_bytes() == b"again"
+    assert store.fault(key) == ""
+
+
+def test_a_layer_that_never_had_files_is_whole(store: SnapshotStore) -> None:
+    store.prepare("nothing")
+    store.commit("empty", "nothing")
+
+    assert store.fault("empty") == ""
 
 
 def test_a_target_that_has_lost_its_directory_is_not_said_to_exist(

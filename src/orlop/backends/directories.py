@@ -8,6 +8,7 @@ left by processes that died, by updates that failed, or by a database that was s
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import weakref
@@ -43,6 +44,15 @@ def directory_fault(path: Path) -> str:
     except OSError as error:
         return f"{path} cannot be read: {error.strerror}"
     return "" if stat.S_ISDIR(mode) else f"{path} is no directory"
+
+
+def emptied_fault(path: Path) -> str:
+    """Return that a directory in which there were files is empty; empty where it is not."""
+    try:
+        with os.scandir(path) as entries:
+            return "" if next(entries, None) is not None else f"{path} was emptied"
+    except OSError:
+        return ""  # none can tell
 
 
 class SnapshotDirectories:
@@ -102,16 +112,17 @@ class SnapshotDirectories:
             FailedPreconditionError: something else is in that place.
         """
         target = self._path / number
-        if not os.path.lexists(target):
-            (self._path / source).rename(target)
-            files.sync_directory(self._path)
-        elif target.is_dir() and not os.path.lexists(target / data):
-            (self._path / source / data).rename(target / data)
-            files.sync_directory(target)
-        else:
+        inner = "" if not os.path.lexists(target) else data
+        try:
+            # An empty directory gives way; whatever else is there does not.
+            (self._path / source / inner).rename(target / inner)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}:
+                raise
             raise FailedPreconditionError(
-                f"{target / data} is in the place of a snapshot's directory: move it away"
-            )
+                f"{target / inner} is in the place of a snapshot's directory: move it away"
+            ) from error
+        files.sync_directory((target / inner).parent)
 
     def take_away(self, number: str) -> None:
         """Take the number from a directory whose snapshot is durably removed."""

@@ -67,14 +67,23 @@ class Snapshots:
         record = self._read(key)
         return str(record.id), record.info, record.usage
 
-    def chain(self, key: str) -> tuple[str, ...]:
-        """Return the ids of a snapshot and of all that it stands on, the nearest first.
+    def chain(self, key: str) -> dict[str, str]:
+        """Return the keys of a snapshot and of all that it stands on by their ids, nearest first.
 
         Raises:
             NotFoundError: one of them does not exist.
             DataLossError: one stands on itself.
         """
-        return self._chain(key)
+        chain: dict[str, str] = {}
+        while key:
+            link = self._buckets.link(key)
+            if link is None:
+                raise NotFoundError(f"parent snapshot {key!r}")
+            if str(link[0]) in chain:
+                raise DataLossError(f"snapshot {key!r} stands on itself: its database is damaged")
+            chain[str(link[0])] = key
+            key = link[1]
+        return chain
 
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots, in byte order of their keys."""
@@ -251,6 +260,16 @@ class Snapshots:
             self._buckets.add_child(int(chain[0]), record.id, name)
         return str(record.id)
 
+    def set_usage(self, key: str, usage: SnapshotUsage) -> None:
+        """Store what a snapshot takes on disk.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+        """
+        record = self._read(key)
+        self._buckets.delete(key)
+        self._buckets.write(dataclasses.replace(record, usage=usage))
+
     def number(self, key: str) -> str | None:
         """Return the id of a snapshot, `None` where there is none."""
         link = self._buckets.link(key)
@@ -345,15 +364,4 @@ class Snapshots:
 
     def _chain(self, parent: str) -> tuple[str, ...]:
         """Return the ids of a parent and of all that it stands on, the nearest first."""
-        chain: dict[int, None] = {}
-        while parent:
-            link = self._buckets.link(parent)
-            if link is None:
-                raise NotFoundError(f"parent snapshot {parent!r}")
-            if link[0] in chain:
-                raise DataLossError(
-                    f"snapshot {parent!r} stands on itself: its database is damaged"
-                )
-            chain[link[0]] = None
-            parent = link[1]
-        return tuple(str(number) for number in chain)
+        return tuple(self.chain(parent))

@@ -19,7 +19,7 @@ import logging
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.backends import files
-from orlop.backends.directories import SnapshotDirectories, directory_fault
+from orlop.backends.directories import SnapshotDirectories, directory_fault, emptied_fault
 from orlop.backends.metastore import Metastore
 from orlop.backends.reversible import ReversibleSnapshotter
 from orlop.backends.usage import disk_usage
@@ -137,13 +137,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             FailedPreconditionError: it is committed.
             DataLossError: a directory that would be mounted is missing.
         """
-        snapshot = self._metastore.read(lambda snapshots: snapshots.snapshot(key))
-        parents = snapshot.parent_ids
+        snapshot, chain = self._metastore.read(
+            lambda snapshots: (snapshots.snapshot(key), snapshots.chain(key))
+        )
         with self._unless_gone(lambda: self.stat(key)):
-            for path in self._own(snapshot.id, snapshot.kind, has_parent=bool(parents)):
-                if reason := directory_fault(path):
-                    raise _lost(repr(key), reason)
-            self._require(key, self._lower(snapshot.kind, parents))
+            own = self._own(snapshot.id, snapshot.kind, has_parent=bool(snapshot.parent_ids))
+            if reason := next(filter(None, map(directory_fault, own)), ""):
+                raise _lost(repr(key), reason)
+            self._require(key, chain, self._lower(snapshot.kind, snapshot.parent_ids))
         return self._mounts(snapshot)
 
     def fault(self, key: str) -> str:
@@ -152,15 +153,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         Raises:
             NotFoundError: there is no such snapshot.
         """
-        number, info, _ = self._metastore.read(lambda snapshots: snapshots.info(key))
-        return self._fault(number, info)
+        return self._fault(*self._metastore.read(lambda snapshots: snapshots.info(key)))
 
     def faults(self) -> dict[str, str]:
         """Return what `fault` says of all snapshots whose directories are not there, by key."""
         known = self._metastore.read(
             lambda snapshots: [snapshots.info(key) for key in snapshots.ids().values()]
         )
-        found = ((info.name, self._fault(number, info)) for number, info, _ in known)
+        found = ((one[1].name, self._fault(*one)) for one in known)
         return {key: fault for key, fault in found if fault}
 
     def restore(self, key: str, active: str) -> None:
@@ -181,14 +181,16 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             OSError: it could not be moved.
         """
         self._directories.put_back(self._numbers)
-        number, info, _ = self._metastore.read(lambda snapshots: snapshots.info(key))
+        number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
         source, taken, _ = self._metastore.read(lambda snapshots: snapshots.info(active))
         self._check_restoring(info, taken)
-        if not self._fault(number, info):
+        if not self._fault(number, info, usage):
             raise AlreadyExistsError(f"the files of snapshot {key!r}")
         with self._explaining(active, source):
+            usage = disk_usage(self._data(source))
             files.sync_tree(self._data(source))
         with self._changing() as snapshots:
+            snapshots.set_usage(key, usage)
             if snapshots.remove(active)[0] != source or snapshots.number(key) != number:
                 raise ConflictError(f"snapshot {active!r} was made again meanwhile")
             data = self._data(number).relative_to(self._directory / number)
@@ -310,7 +312,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         directory = self._directory / number
         if not directory.is_dir():
             return 0  # a view that shows its parent, or its directory is missing
-        if self._fault(number, info):
+        if self._fault(number, info, usage):
             return disk_usage(directory).size
         if info.kind is not SnapshotKind.COMMITTED:
             return disk_usage(directory).size
@@ -383,17 +385,17 @@ class DirectorySnapshotter(ReversibleSnapshotter):
     def _create(
         self, kind: SnapshotKind, key: str, parent: str, labels: Mapping[str, str] | None
     ) -> tuple[Mount, ...]:
-        def check(snapshots: Snapshots) -> tuple[str, ...]:
+        def check(snapshots: Snapshots) -> dict[str, str]:
             snapshots.parent_id(parent)
             snapshots.refuse_existing(key)
             return snapshots.chain(parent)
 
         self._metastore.require_home()
         # Without a parent nothing is copied, and the transaction checks soon enough.
-        chain = self._metastore.read(check) if parent else ()
-        parent_id = chain[0] if chain else None
+        chain = self._metastore.read(check) if parent else {}
+        parent_id = next(iter(chain), None)
         with self._unless_gone(lambda: self._metastore.read(check)):
-            self._require(parent, self._lower(SnapshotKind.VIEW, chain))
+            self._require(parent, chain, self._lower(SnapshotKind.VIEW, list(chain)))
         try:
             # Filled before the transaction, so that no other writer waits for a copy.
             with (
@@ -413,21 +415,33 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             raise
         return self._mounts(snapshot)
 
-    def _fault(self, number: str, info: SnapshotInfo) -> str:
+    def _fault(self, number: str, info: SnapshotInfo, usage: SnapshotUsage) -> str:
         own = self._own(number, info.kind, has_parent=bool(info.parent))
-        return next(filter(None, map(directory_fault, own)), "")
+        fault = next(filter(None, map(directory_fault, own)), "")
+        # The directory itself is counted, too.
+        if not fault and info.kind is SnapshotKind.COMMITTED and usage.inodes > 1:
+            return emptied_fault(self._data(number))
+        return fault
 
-    def _require(self, key: str, numbers: Sequence[str]) -> None:
-        """Check that the directories of snapshots that `key` is, or stands on, are there.
+    def _require(self, key: str, chain: Mapping[str, str], numbers: Sequence[str]) -> None:
+        """Check that the directories of committed snapshots are there.
+
+        Args:
+            key: of the snapshot that is one of them, or stands on them.
+            chain: their keys by their ids.
+            numbers: the ids of those to look at.
 
         Raises:
-            DataLossError: one is missing.
+            DataLossError: one is missing, or was emptied.
         """
         for number in numbers:
-            if reason := directory_fault(self._data(number)):
-                name = self._numbers().get(number, key)
-                below = "" if name == key else f", on which {key!r} stands"
-                raise _lost(f"{name!r}{below}", reason)
+            path = self._data(number)
+            reason = directory_fault(path)
+            if not reason and emptied_fault(path):
+                reason = self.fault(chain[number])
+            if reason:
+                below = "" if chain[number] == key else f", on which {key!r} stands"
+                raise _lost(f"{chain[number]!r}{below}", reason)
 
     @contextlib.contextmanager
     def _unless_gone(self, look_again: Callable[[], object]) -> Iterator[None]:

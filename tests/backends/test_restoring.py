@@ -1,0 +1,110 @@
+"""A lost directory is given back: killed at any point, the files are somewhere, and go on."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from backends.killing import steps
+from backends.opening import open_for_writing
+from orlop.backends import NativeSnapshotter, OverlaySnapshotter
+from orlop.model.clock import SystemClock
+from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from orlop.model.records import SnapshotKind
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Snapshotter = NativeSnapshotter | OverlaySnapshotter
+KINDS = pytest.mark.parametrize("kind", [NativeSnapshotter, OverlaySnapshotter])
+
+
+def opened(kind: type[Snapshotter], root: Path) -> Snapshotter:
+    return kind(root, open_for_writing, clock=SystemClock())
+
+
+def begin(kind: type[Snapshotter], root: Path, *, only_files: bool = False) -> Path:
+    """Make `base`, lose its directory, and make `again`; return where its files were."""
+    snapshotter = opened(kind, root)
+    snapshotter.prepare("key", "")
+    (snapshotter._data("1") / "file").write_bytes(b"first")
+    snapshotter.commit("base", "key")
+    snapshotter.prepare("child", "base")
+    lost = snapshotter._data("1")
+    shutil.rmtree(lost if only_files else root / "snapshots" / "1")
+    snapshotter.prepare("again", "")
+    (snapshotter._data("3") / "file").write_bytes(b"again")
+    snapshotter.close()
+    return lost
+
+
+@KINDS
+@pytest.mark.parametrize("only_files", [False, True])
+def test_killed_at_any_point(tmp_path: Path, kind: type[Snapshotter], *, only_files: bool) -> None:
+    root = tmp_path / "root"
+    lost = begin(kind, root, only_files=only_files)
+
+    def scenario() -> None:
+        snapshotter = opened(kind, root)
+        snapshotter.restore("base", "again")
+        snapshotter.close()
+
+    deaths = 0
+    for _ in steps(scenario):
+        deaths += 1
+        snapshotter = opened(kind, root)
+        if snapshotter.fault("base"):
+            assert (snapshotter._data("3") / "file").read_bytes() == b"again"
+            snapshotter.restore("base", "again")
+        if "again" in {info.name for info in snapshotter.walk()}:
+            with pytest.raises(AlreadyExistsError):
+                snapshotter.restore("base", "again")
+            snapshotter.remove("again")
+        assert (lost / "file").read_bytes() == b"again"
+        assert snapshotter.stat("base").kind is SnapshotKind.COMMITTED
+        snapshotter.cleanup()
+        assert {path.name for path in (root / "snapshots").iterdir()} == {"1", "2"}
+        snapshotter.close()
+        shutil.rmtree(root)
+        begin(kind, root, only_files=only_files)
+    assert deaths > 5
+
+
+@KINDS
+def test_what_cannot_take_the_place_is_refused(tmp_path: Path, kind: type[Snapshotter]) -> None:
+    begin(kind, tmp_path)
+    snapshotter = opened(kind, tmp_path)
+    snapshotter.prepare("whole", "")
+    snapshotter.commit("other", "whole")
+
+    with pytest.raises(AlreadyExistsError):
+        snapshotter.restore("other", "again")
+    for key, active in (("base", "other"), ("child", "again"), ("again", "again")):
+        with pytest.raises(FailedPreconditionError):
+            snapshotter.restore(key, active)
+    for key, active in (("none", "again"), ("base", "none")):
+        with pytest.raises(NotFoundError):
+            snapshotter.restore(key, active)
+    assert set(snapshotter.faults()) == {"base"}
+    snapshotter.close()
+
+
+@KINDS
+def test_what_containerd_renamed_too_early_is_put_back(
+    tmp_path: Path, kind: type[Snapshotter]
+) -> None:
+    begin(kind, tmp_path)
+    snapshotter = opened(kind, tmp_path)
+    (tmp_path / "snapshots" / "rm-1").mkdir()
+    data = snapshotter._data("1").relative_to(tmp_path / "snapshots" / "1")
+    (tmp_path / "snapshots" / "rm-1" / data).mkdir(exist_ok=True)
+    (tmp_path / "snapshots" / "rm-1" / data / "file").write_bytes(b"first")
+
+    with pytest.raises(AlreadyExistsError):
+        snapshotter.restore("base", "again")
+
+    assert (snapshotter._data("1") / "file").read_bytes() == b"first"
+    assert snapshotter.faults() == {}
+    snapshotter.close()
