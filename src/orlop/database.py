@@ -17,6 +17,7 @@ from orlop.forks import HomeProcess
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.model.observed_clock import ObservedClock
+from orlop.model.timeouts import require_timeout
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
 from orlop.schema import version
@@ -130,6 +131,7 @@ class Database:
 
         For arguments and errors see `orlop.open`.
         """
+        require_timeout(timeout)
         file = opening.absolute(path)
         engine = opening.open_metadata(
             open_engine,
@@ -461,6 +463,7 @@ def open_database(
         PermissionDeniedError: the system does not let us.
     """
     check_sharing(sharing)
+    require_timeout(timeout)
     rules = CreationRules(opening.layout_of(root), begin_anew)
     may_create = create and not read_only
     tracker = None if read_only else _tracker_of(rules.layout)

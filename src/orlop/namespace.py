@@ -15,6 +15,7 @@ from orlop.model.errors import (
     NotFoundError,
     OrlopError,
 )
+from orlop.model.timestamps import require_duration
 from orlop.ownership import Flag, Hold, start_thread
 from orlop.stores.checks import check_key
 from orlop.stores.scope import Scope
@@ -205,7 +206,7 @@ class Namespace:
             InvalidArgumentError: the id or a label is invalid, or `expires` is not positive.
         """
         home = HomeProcess()
-        duration = _DEFAULT_LEASE if expires is None else expires
+        duration = require_duration(_DEFAULT_LEASE if expires is None else expires, "expires")
         if duration <= timedelta():
             raise InvalidArgumentError(f"a lease cannot expire after {duration}")
         lease = self.leases.create(lease_id, labels=labels, expires=duration)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -248,6 +249,24 @@ def printable(text: str) -> str:
         return text
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def shell_word(text: str) -> str:
+    """Return a text as one word of a shell's command line, without what `printable` changes."""
+    if text.isprintable():
+        return shlex.quote(text)
+    return "".join(
+        (
+            "$'",
+            *(
+                letter
+                if letter.isprintable() and letter not in "\\'"
+                else "".join(f"\\{byte:03o}" for byte in os.fsencode(letter))
+                for letter in text
+            ),
+            "'",
+        )
     )
 
 

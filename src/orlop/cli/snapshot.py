@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import shlex
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
 
 from orlop.cli import arguments
-from orlop.cli.output import human_size, printable
+from orlop.cli.output import human_size, printable, shell_word
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, in_namespace, labels_cell
 from orlop.cli.session import session_of
@@ -186,7 +185,8 @@ def _show_mounts(session: Session, mounts: tuple[Mount, ...]) -> None:
 
 def _command(mount: Mount) -> str:
     """Return the mount(8) command, but for the mount point, as a shell reads it."""
-    return shlex.join(["mount", "-t", mount.type, "-o", ",".join(mount.options), mount.source])
+    words = ("mount", "-t", mount.type, "-o", ",".join(mount.options), mount.source)
+    return " ".join(shell_word(word) for word in words)
 
 
 @app.command()

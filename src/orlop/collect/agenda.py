@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from orlop.model.errors import InvalidArgumentError
+from orlop.model.timestamps import require_duration
+
 _SECOND: Final = 10**9
 _LEAST_PAUSE: Final = 5 * 10**6
 _PAUSE_SHARE_MAX: Final = 0.5
@@ -47,6 +50,10 @@ class Settings:
     confirm: bool = False
 
     def __post_init__(self) -> None:
+        require_duration(self.schedule_delay, "schedule_delay")
+        require_duration(self.startup_delay, "startup_delay")
+        if self.pause_threshold != self.pause_threshold:
+            raise InvalidArgumentError("pause_threshold nan", hint="give a share from 0 to 0.5")
         pause_threshold = min(max(self.pause_threshold, 0.0), _PAUSE_SHARE_MAX)
         object.__setattr__(self, "pause_threshold", pause_threshold)
         object.__setattr__(self, "mutation_threshold", max(self.mutation_threshold, 0))

@@ -33,6 +33,7 @@ from orlop.model.errors import (
     NotFoundError,
     UnavailableError,
 )
+from orlop.model.timestamps import require_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -155,7 +156,7 @@ class Collector:
             UnavailableError: the file changes all the time.
             DataLossError: the database is damaged.
         """
-        return self._runner.nearest(now or self._domain.transactor.clock.now())
+        return self._runner.nearest(self._moment(now))
 
     def forget(self) -> None:
         """Read everything from the database again next time; it was changed past the stores."""
@@ -220,7 +221,7 @@ class Collector:
             UnavailableError: the file changes all the time, or a plug-in failed.
             DataLossError: the database is damaged.
         """
-        moment = now or self._domain.transactor.clock.now()
+        moment = self._moment(now)
         omissions = Omissions(
             one if isinstance(one, Omission) else Omission(one) for one in without
         )
@@ -294,7 +295,7 @@ class Collector:
             UnavailableError: the file changes all the time, or a plug-in failed.
             DataLossError: the database is damaged.
         """
-        moment = now or self._domain.transactor.clock.now()
+        moment = self._moment(now)
         with self._sessions({}) as sessions:
             return mark(self._domain, sessions, moment)
 
@@ -355,6 +356,12 @@ class Collector:
         if self._domain.journal is not None:
             at = self._domain.transactor.clock.now()
             self._domain.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
+
+    def _moment(self, now: Instant | None) -> Instant:
+        """Return the moment that a caller gave; the present for none."""
+        if now is None:
+            return self._domain.transactor.clock.now()
+        return require_instant(now, "now")
 
     def _refuse_to_read(self) -> None:
         if not self._home.is_here:

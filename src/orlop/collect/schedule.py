@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.collect.agenda import Agenda, Settings
 from orlop.model.errors import AbortedError, OrlopError, UnavailableError
+from orlop.model.timeouts import require_timeout
 from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ class Waiter:
             AbortedError: it failed, or the database was closed before.
             UnavailableError: it took longer.
             FailedPreconditionError: this thread has an update open, which the collection waits for.
+            InvalidArgumentError: the timeout is negative, or no number.
         """
+        require_timeout(timeout)
         self._gate.refuse_holder()
         if not self._has_ended.wait(timeout):
             raise UnavailableError(f"the collection did not end within {timeout} seconds")

@@ -9,13 +9,16 @@ Source: Go, package time (Parse with RFC3339, ParseDuration); RFC 3339.
 from __future__ import annotations
 
 import re
-from datetime import date
+from datetime import date, timedelta
 from typing import Final
 
 from whenever import Instant
 
+from orlop.model.errors import InvalidArgumentError
+
 _NANOSECONDS: Final = 10**9
 _NANOSECOND_DIGITS: Final = 9
+_MICROSECOND: Final = timedelta(microseconds=1)
 _DAY: Final = 86_400
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 # The calendar repeats itself after so many years and days.
@@ -71,6 +74,39 @@ def parse_rfc3339(text: str) -> Instant:
     seconds += offset if match["sign"] == "-" else -offset
     fraction = (match["fraction"] or "")[:_NANOSECOND_DIGITS].ljust(_NANOSECOND_DIGITS, "0")
     nanoseconds = seconds * _NANOSECONDS + int(fraction)
+    return Instant.from_timestamp(min(max(nanoseconds, _LOWEST), _HIGHEST), unit="nanosecond")
+
+
+def require_instant(value: object, what: str) -> Instant:
+    """Return a moment that a caller gave.
+
+    Raises:
+        InvalidArgumentError: it is none, such as a datetime, which may not know its zone.
+    """
+    if not isinstance(value, Instant):
+        raise InvalidArgumentError(
+            f"{what} {value!r}",
+            hint="give a whenever.Instant, such as Instant.parse_iso('2026-01-31T12:00:00Z')",
+        )
+    return value
+
+
+def require_duration(value: object, what: str) -> timedelta:
+    """Return a duration that a caller gave.
+
+    Raises:
+        InvalidArgumentError: it is none, such as a number, which may be seconds or not.
+    """
+    if not isinstance(value, timedelta):
+        raise InvalidArgumentError(
+            f"{what} {value!r}", hint="give a datetime.timedelta, such as timedelta(hours=1)"
+        )
+    return value
+
+
+def moment_after(now: Instant, duration: timedelta) -> Instant:
+    """Return the moment a duration after another; the first or last one that there is at most."""
+    nanoseconds = now.timestamp(unit="nanosecond") + duration // _MICROSECOND * 1000
     return Instant.from_timestamp(min(max(nanoseconds, _LOWEST), _HIGHEST), unit="nanosecond")
 
 

@@ -12,6 +12,7 @@ from orlop.model import digest
 from orlop.model import labels as label_names
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.model.records import Image
+from orlop.model.timestamps import require_instant
 from orlop.schema import images, leases
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels, check_map, check_size, check_texts
@@ -73,7 +74,7 @@ class ImageStore:
             NotFoundError: the lease in force does not exist.
         """
         _check(image)
-        now = source_date or self.scope.transactor.clock.now()
+        now = self._date(source_date)
         with self.scope.transactor.update() as update:
             self._check_lease(update, image)
             bucket = images.create(update.transaction, self.scope.namespace)
@@ -119,7 +120,7 @@ class ImageStore:
             paths = (*paths, *(f"labels.{key}" for key in labels))
             if not paths:
                 return self.get(image.name)
-        now = source_date or self.scope.transactor.clock.now()
+        now = self._date(source_date)
         with self.scope.transactor.update() as update:
             before = self._get(update.transaction, image.name)
             changed = _masked(before, given, image.target, paths, now)
@@ -167,6 +168,12 @@ class ImageStore:
     def _check_lease(self, update: Update, image: Image) -> None:
         if label_names.GC_EXPIRE in image.labels:
             attachment.check_lease(self.scope, update.transaction)
+
+    def _date(self, source_date: Instant | None) -> Instant:
+        """Return the time to note; the present for none."""
+        if source_date is None:
+            return self.scope.transactor.clock.now()
+        return require_instant(source_date, "source_date")
 
     def _write(
         self, update: Update, bucket: Bucket, image: Image, before: Image | None = None

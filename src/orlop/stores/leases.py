@@ -10,8 +10,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from whenever import TimeDelta
-
 from orlop.model import digest, filters, timestamps
 from orlop.model import labels as label_names
 from orlop.model.errors import (
@@ -90,7 +88,8 @@ class LeaseStore:
         Args:
             lease_id: its id; `None` for a random one.
             labels: its labels; containerd does not limit their length, and so do we.
-            expires: after what time it ends by itself; `None`: never, unless a label says so.
+            expires: after what time it ends by itself, in year 9999 at most; `None`: never,
+                unless a label says so.
 
         Raises:
             AlreadyExistsError: there is one of that id.
@@ -199,8 +198,13 @@ class LeaseStore:
 
 
 def expiry(now: Instant, expires: timedelta) -> str:
-    """Return the value of the label that ends a lease `expires` from now."""
-    return timestamps.format_rfc3339(now + TimeDelta(seconds=expires.total_seconds()))
+    """Return the value of the label that ends a lease `expires` from now, in year 9999 at most.
+
+    Raises:
+        InvalidArgumentError: `expires` is no timedelta.
+    """
+    duration = timestamps.require_duration(expires, "expires")
+    return timestamps.format_rfc3339(timestamps.moment_after(now, duration))
 
 
 def _random_id(now: Instant) -> str:
