@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -45,7 +46,10 @@ def _platform(text: str | None) -> oci.Platform | None:
 def import_(
     context: Context,
     file: Annotated[
-        Path, Argument(help="OCI layout directory, OCI archive, or docker save archive.")
+        Path,
+        Argument(
+            help="OCI layout directory, OCI archive, or docker save archive; - for standard input."
+        ),
     ],
     name: Annotated[str | None, Option(help="What to call the image.")] = None,
     unpack: Annotated[
@@ -68,7 +72,7 @@ def import_(
         namespace = session.target(database)
         images = oci.import_image(
             namespace,
-            file,
+            sys.stdin.buffer if str(file) == "-" else file,
             name=name,
             unpack=unpack,
             platform=_platform(platform),

@@ -191,6 +191,10 @@ def _json_to_read(record: object) -> str:
 class StandardOutput(io.RawIOBase):
     """Standard output for bytes."""
 
+    def fileno(self) -> int:
+        """Return its descriptor; OSError where it has none."""
+        return sys.stdout.buffer.fileno()
+
     def writable(self) -> bool:
         """Tell that it can be written to."""
         return True

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import posixpath
-import stat
 from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
@@ -19,7 +18,6 @@ from orlop.oci.tar_header import BLOCK, parse_header
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:
-    from pathlib import Path
     from typing import BinaryIO
 
     from orlop.oci.tar_entry import Extent, TarEntry
@@ -50,15 +48,21 @@ class Archive:
         OSError: it cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.label = str(path)
+    def __init__(self, label: str, descriptor: int) -> None:
+        """Find the files.
+
+        Args:
+            label: what to call the archive in errors.
+            descriptor: an open plain file, which is closed with this.
+        """
+        self.label = label
         self._files: dict[str, _Place] = {}
         self._links: dict[str, str] = {}
         self._extents = 0
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self._descriptor = descriptor
         try:
-            size = self._require_tar()
-            self._find_files(size)
+            require_tar(os.pread(descriptor, BLOCK, 0), label)
+            self._find_files(os.fstat(descriptor).st_size)
         except BaseException:
             self.close()
             raise
@@ -99,28 +103,6 @@ class Archive:
             os.close(self._descriptor)
             self._descriptor = -1
 
-    def _require_tar(self) -> int:
-        """Refuse what is no archive by its first block; return the size of the file in bytes."""
-        state = os.fstat(self._descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise InvalidArgumentError(f"{self.label}: no plain file; an archive is read twice")
-        head = os.pread(self._descriptor, BLOCK, 0)
-        kind = compression.detect(head)
-        if kind is not compression.Compression.NONE:
-            raise InvalidArgumentError(
-                f"{self.label}: compressed with {kind.value} as a whole; decompress it first"
-            )
-        if len(head) < BLOCK:
-            raise InvalidArgumentError(f"{self.label}: too short for a tar archive")
-        try:
-            if any(head):
-                parse_header(head, self.label)
-        except DataLossError:
-            if _MAGIC in head:
-                raise
-            raise InvalidArgumentError(f"{self.label}: not a tar archive") from None
-        return state.st_size
-
     def _find_files(self, end: int) -> None:
         """Go through the headers once."""
         with io.FileIO(self._descriptor, closefd=False) as raw:
@@ -157,6 +139,29 @@ class Archive:
                 break
             name = self._links[name]
         return name
+
+
+def require_tar(head: bytes, label: str) -> None:
+    """Refuse what is no archive by its first block.
+
+    Raises:
+        InvalidArgumentError: it is no tar archive, or compressed as a whole.
+        DataLossError: its first header is damaged.
+    """
+    kind = compression.detect(head)
+    if kind is not compression.Compression.NONE:
+        raise InvalidArgumentError(
+            f"{label}: compressed with {kind.value} as a whole; decompress it first"
+        )
+    if len(head) < BLOCK:
+        raise InvalidArgumentError(f"{label}: too short for a tar archive")
+    try:
+        if any(head):
+            parse_header(head, label)
+    except DataLossError:
+        if _MAGIC in head:
+            raise
+        raise InvalidArgumentError(f"{label}: not a tar archive") from None
 
 
 def _clean(name: str) -> str:

@@ -8,6 +8,7 @@ Source: OCI image spec, image-layout.md; behaviour of containerd's export.
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -16,6 +17,7 @@ from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
 from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
+from orlop.oci.export_target import refuse_own_file
 from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.selection import Selection
@@ -61,12 +63,15 @@ def export_image(
 
     Raises:
         NotFoundError: an image, a blob, or an image for the platform is missing.
-        InvalidArgumentError: no name is given, or a name stands for no image.
+        InvalidArgumentError: no name is given, or a name stands for no image; or the archive would
+            be written over a file of the root.
         DataLossError: a blob is not what its digest says.
         OSError: the system refused (space, permission, input and output).
     """
     if not names:
         raise InvalidArgumentError("export needs the name of an image")
+    target = Path(path) if isinstance(path, str | os.PathLike) else path
+    refuse_own_file(namespace.database.root, target)
     found = [namespace.images.get(name) for name in dict.fromkeys(names)]
     wanted = platform or this_platform()
     selection = Selection(
@@ -81,10 +86,10 @@ def export_image(
         selection.add(image.target)
     blobs = [member.descriptor for member in selection.members()]
     export = _Export(namespace.content, found, blobs, wanted, progress or Silent())
-    if isinstance(path, str | os.PathLike):
-        _replace(Path(path), export)
+    if isinstance(target, Path):
+        _replace(target, export)
     else:
-        export.write(path)
+        export.write(target)
 
 
 def _size(content: ContentStore, digest: str) -> int | None:
@@ -201,20 +206,28 @@ class _Export:
 
 
 def _familiar(name: str) -> list[str]:
-    """Return the name as Docker has it; nothing where Docker could have no such name."""
+    """Return the name as Docker has it; nothing where Docker could have no such name.
+
+    Docker loads no archive with a tag that has a digest behind it.
+    """
     try:
-        return [references.familiar(name)]
+        reference = references.parse_reference(name)
     except InvalidArgumentError:
         return []
+    if reference.digest and not reference.tag:
+        return []
+    return [references.familiar(str(replace(reference, digest="")))]
 
 
 def _index_entry(image: Image) -> dict[str, object]:
     target = image.target
     named: Mapping[str, str] = {
-        **target.annotations,
+        **{key: text for key, text in target.annotations.items() if key != REFERENCE_NAME},
         IMAGE_NAME: image.name,
-        REFERENCE_NAME: references.object_of(image.name),
     }
+    reference = references.object_of(image.name)
+    if references.is_reference_name(reference):
+        named = {**named, REFERENCE_NAME: reference}
     return {
         "mediaType": target.media_type,
         "digest": target.digest,

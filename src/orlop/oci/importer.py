@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,7 +33,6 @@ from orlop.oci.source import Source, open_source
 from orlop.oci.unpacker import is_runnable, require_snapshotter, unpack_image
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping, Sequence
     from typing import BinaryIO
 
@@ -48,7 +48,7 @@ _HEAD = 10
 
 def import_image(
     namespace: Namespace,
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | BinaryIO,
     *,
     name: str | None = None,
     unpack: str | Sequence[str] | None = None,
@@ -67,7 +67,8 @@ def import_image(
 
     Args:
         namespace: where to.
-        path: the layout directory or the archive, which must be a plain file.
+        path: the layout directory or the archive, which may be a named pipe; or an open file, which
+            is read to its end. What comes through a pipe is copied into the root first.
         name: with a tag or digest, the name of the only image; without, what goes before
             the tags that the archive knows (and images of other names are left out);
             `None` for `import-<date>`.
@@ -99,7 +100,11 @@ def import_image(
         require_snapshotter(namespace, snapshotter)
     with (
         held(namespace) as lease,
-        open_source(Path(path), partial(_compressed, namespace, lease, verify=verify)) as source,
+        open_source(
+            Path(path) if isinstance(path, str | os.PathLike) else path,
+            partial(_compressed, namespace, lease, verify=verify),
+            root=namespace.database.root,
+        ) as source,
     ):
         run = _Import(namespace.content, source, progress or Silent(), verify=verify)
         selection = Selection(

@@ -23,6 +23,7 @@ _REFERENCE = re.compile(
     rf"(?P<domain>{_DOMAIN})/(?P<path>{_PATH})(?::(?P<tag>{_TAG}))?(?:@(?P<digest>.+))?"
 )
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+_REFERENCE_NAME = re.compile(r"[A-Za-z0-9]+(?:(?:[-._:@+/]|--)[A-Za-z0-9]+)*")
 _LONGEST_NAME = 255
 _LONGEST = 1024
 _DEFAULT_DOMAIN = "docker.io"
@@ -120,6 +121,14 @@ def object_of(name: str) -> str:
         return name
     found = re.search(r"[:@]", path)
     return path[found.start() :].removeprefix(":") if found else ""
+
+
+def is_reference_name(text: str) -> bool:
+    """Whether a text may be the annotation that says how an image is called in a layout.
+
+    Source: OCI image spec, annotations.md, `org.opencontainers.image.ref.name`.
+    """
+    return _REFERENCE_NAME.fullmatch(text) is not None
 
 
 def has_object(name: str) -> bool:

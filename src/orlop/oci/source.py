@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError
-from orlop.oci.archive import Archive
 from orlop.oci.docker_archive import DockerArchive
 from orlop.oci.layout import LayoutArchive, LayoutDirectory
+from orlop.oci.spooling import open_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,24 +53,32 @@ class Source(Protocol):
     ) -> None: ...
 
 
-def open_source(path: Path, compressed: Callable[[str], Descriptor | None]) -> Source:
+def open_source(
+    path: Path | BinaryIO,
+    compressed: Callable[[str], Descriptor | None],
+    *,
+    root: Path | None = None,
+) -> Source:
     """Open whatever `path` holds.
 
     Args:
-        path: an OCI layout directory, or an archive of one, or one of `docker save`.
+        path: an OCI layout directory, or an archive of one, or one of `docker save`; or an open
+            file with an archive, which may be a pipe.
         compressed: returns the compressed form of a layer that is there already, by the
             digest of the uncompressed one; an archive of `docker save` is read with it.
+        root: where a copy of what comes through a pipe is made.
 
     Raises:
         NotFoundError: there is no such file, or something is missing in it.
         InvalidArgumentError: it is nothing of this kind.
         DataLossError: it is cut off or damaged.
     """
-    if not path.exists():
-        raise NotFoundError(f"{path}: no such file or directory")
-    if path.is_dir():
-        return LayoutDirectory(path)
-    archive = Archive(path)
+    if isinstance(path, os.PathLike):
+        if not path.exists():
+            raise NotFoundError(f"{path}: no such file or directory")
+        if path.is_dir():
+            return LayoutDirectory(path)
+    archive = open_archive(path, root)
     try:
         if archive.has(LayoutArchive.MARK):
             return LayoutArchive(archive)
@@ -80,6 +89,6 @@ def open_source(path: Path, compressed: Callable[[str], Descriptor | None]) -> S
         raise
     archive.close()
     raise InvalidArgumentError(
-        f"{path}: neither an OCI archive ({LayoutArchive.MARK}) nor one of docker save"
+        f"{archive.label}: neither an OCI archive ({LayoutArchive.MARK}) nor one of docker save"
         f" ({DockerArchive.MARK})"
     )
