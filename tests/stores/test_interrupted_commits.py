@@ -339,3 +339,64 @@ def test_an_older_database_undoes_the_commit_and_the_newer_one_does_it_again(
         assert readable(store_of(db, snapshotter)) == ["done"]
         db.gc.run()
         assert readable(store_of(db, snapshotter)) == ["done"]
+
+
+@pytest.mark.parametrize("is_collected", [False, True])
+def test_an_older_database_between_a_death_and_its_end_loses_no_note(
+    tmp_path: Path, snapshotter: str, *, is_collected: bool
+) -> None:
+    """A commit is killed, a meta.db from before the snapshot is used, and the newest put back."""
+    root = tmp_path / "root"
+    metadata = root / "io.containerd.metadata.v1.bolt" / "meta.db"
+    with orlop.open(root, sync=False) as db:
+        store_of(db, snapshotter).prepare("base", "", ROOTED)
+    older = metadata.read_bytes()
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        store.prepare("work", "", ROOTED)
+        data_of(store, "work").write_bytes(WORDS)
+    newest = tmp_path / "newest"
+
+    def die(*_: object, **__: object) -> None:
+        shutil.copy2(metadata, newest)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if child == 0:
+        with orlop.open(root, sync=False) as db, pytest.MonkeyPatch.context() as patch:
+            store = store_of(db, snapshotter)
+            backend = backend_of(store)
+            commit = backend.commit
+
+            def commit_and_die(*given: object, **options: object) -> None:
+                commit(*given, **options)  # type: ignore[arg-type]
+                die()
+
+            patch.setattr(type(backend), "commit", lambda _, *a, **o: commit_and_die(*a, **o))
+            store.commit("done", "work", ROOTED)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    replace(metadata, older)
+    for _ in range(2):
+        with orlop.open(root, sync=False) as db:
+            if is_collected:
+                db.gc.run(confirmed=True)
+    replace(metadata, newest.read_bytes())
+
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        assert data_of(store, "work").read_bytes() == WORDS
+        store.commit("done", "work", ROOTED)
+        assert "done" in readable(store)
+        db.gc.run(release=True)
+    with orlop.open(root, sync=False) as db:
+        db.gc.run()
+        assert readable(store_of(db, snapshotter)) == ["done"]
+        assert not list(
+            (root / f"io.containerd.snapshotter.v1.{snapshotter}").glob(".orlop/commits/*")
+        )
+
+
+def replace(path: Path, data: bytes) -> None:
+    path.with_suffix(".new").write_bytes(data)
+    path.with_suffix(".new").rename(path)

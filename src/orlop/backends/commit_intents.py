@@ -14,9 +14,9 @@ import contextlib
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from orlop.backends.small_files import write_small
+from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.model.backends import ORLOP_DIRECTORY, PendingCommit
 from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
@@ -80,18 +80,12 @@ class CommitIntents:
         """
         path = self._folder / f"{number}{_SUFFIX}"
         try:
-            stored = json.loads(path.read_bytes())
-            return CommitIntent(
-                PendingCommit(number, key=str(stored["key"]), name=str(stored["name"])),
-                _to_tree(stored["active"]),
-                {str(label): str(value) for label, value in stored["labels"].items()},
-                str(stored["parent"]),
-            )
+            return read_document(path, lambda stored: _parse(number, stored))
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except DamagedFileError as error:
             raise DataLossError(
-                f"{path} is damaged: it says how to undo the commit of a snapshot that was "
+                f"{error}: it says how to undo the commit of a snapshot that was "
                 "interrupted. Once `snapshot ls` misses none, delete it"
             ) from error
 
@@ -117,6 +111,15 @@ class CommitIntents:
             return os.listdir(self._folder)  # noqa: PTH208 -- no Path for each of many names
         except (FileNotFoundError, NotADirectoryError):
             return []
+
+
+def _parse(number: str, stored: Any) -> CommitIntent:
+    return CommitIntent(
+        PendingCommit(number, key=str(stored["key"]), name=str(stored["name"])),
+        _to_tree(stored["active"]),
+        {str(label): str(value) for label, value in stored["labels"].items()},
+        str(stored["parent"]),
+    )
 
 
 def _to_json(tree: Tree) -> dict[str, object]:

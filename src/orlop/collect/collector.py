@@ -238,7 +238,9 @@ class Collector:
             marked, inventory, kept = self._domain.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
             nodes += orphans(self._domain, inventory, surveyed)
-        doubt = self._domain.quarantine.any_doubt
+        backends = (CONTENT_BACKEND, *self._domain.snapshotters)
+        quarantine = self._domain.quarantine
+        doubt = quarantine.any_doubt or quarantine.list_fault(backends)
         keeps = self._domain.quarantine.keeper(surveyed.entries)
         return Plan(
             nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),

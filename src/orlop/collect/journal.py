@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +40,9 @@ SIZE_MAX: Final = 16 << 20
 
 _DIRECTORY_MODE: Final = 0o711
 _FILE_MODE: Final = 0o644
+
+_READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+"""A pipe in the place of the journal must not be waited for."""
 
 _logger = logging.getLogger(__name__)
 
@@ -197,12 +201,12 @@ class Journal:
         found, seen = [], set()
         for path in (self._path, self._older):
             try:
-                with path.open("rb") as file:
+                with os.fdopen(os.open(path, _READ), "rb") as file:
                     status = os.fstat(file.fileno())
-                    if (status.st_dev, status.st_ino) not in seen:
+                    if stat.S_ISREG(status.st_mode) and (status.st_dev, status.st_ino) not in seen:
                         seen.add((status.st_dev, status.st_ino))
                         found.append(file.read().splitlines())
-            except FileNotFoundError:
+            except (FileNotFoundError, IsADirectoryError):
                 continue
         return found
 
@@ -212,7 +216,7 @@ def _parsed(lines: Iterable[bytes]) -> Iterator[Entry]:
         try:
             fields = json.loads(line)
             yield Entry(**{**fields, "at": parse_rfc3339(fields["at"])})
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             _logger.debug("a line of the journal is passed over: %s", error)
 
 

@@ -136,7 +136,7 @@ def settle_commits(domain: Domain, name: str) -> set[Datum]:
         name,
         backend,
         domain.claims(name),
-        keeps_notes=domain.quarantine.any_doubt is not None,
+        keeps_notes=domain.quarantine.has_suspects(name) or domain.quarantine.has_suspects(""),
     )
     return {Datum(FILES, one, name) for one in left}
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
-from orlop.backends.small_files import write_small
+from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.collect.named import Datum
 from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
@@ -107,12 +107,12 @@ class Quarantine:
             return {}
         path = self._folder / _FILE
         try:
-            found = [_read(one) for one in json.loads(path.read_bytes())["set_aside"]]
+            found = read_document(path, lambda one: [_read(entry) for entry in one["set_aside"]])
         except FileNotFoundError:
             return {}
-        except (ValueError, KeyError, TypeError) as error:
+        except DamagedFileError as error:
             raise DataLossError(
-                f"{path} is damaged: it lists what is set aside. Delete it, and the next "
+                f"{error}: it lists what is set aside. Delete it, and the next "
                 "collection writes it again"
             ) from error
         return {one.datum: one for one in found}
@@ -128,6 +128,22 @@ class Quarantine:
         if session is None or directory is None:
             return frozenset()
         return read_suspects(directory, must_exist=session.has_suspects(backend))
+
+    def has_suspects(self, backend: str) -> bool:
+        """Whether data of a backend may have a name that this metadata does not know."""
+        session = self._session
+        return session is not None and (
+            session.doubt(backend) is not None or session.has_suspects(backend)
+        )
+
+    def list_fault(self, backends: Iterable[str]) -> str | None:
+        """Return why a list of suspects cannot be read; `None` if all can."""
+        for backend in backends:
+            try:
+                self.suspects(backend)
+            except DataLossError as error:
+                return str(error)
+        return None
 
     def suspect_all(self, backend: str, inventory: Collection[Suspect]) -> None:
         """Add all that is in a backend to its suspects, durably, if it is in doubt.
@@ -161,21 +177,21 @@ class Quarantine:
     def keeper(self, entries: Callable[[Datum], Collection[Suspect]]) -> Callable[[Datum], bool]:
         """Return a predicate: whether unnamed data would be set aside instead of deleted.
 
+        Where the list of suspects is damaged, all of that backend would be.
+
         Args:
             entries: returns the entries by which data is found in a list of suspects.
-
-        Raises:
-            DataLossError: a list of suspects is damaged.
         """
-        known: dict[str, frozenset[Suspect]] = {}
+        known: dict[str, frozenset[Suspect] | None] = {}
 
         def keeps(datum: Datum) -> bool:
             name = datum.snapshotter
             if self.doubt(name) is not None:
                 return True
             if name not in known:
-                known[name] = self.suspects(name)
-            return not known[name].isdisjoint(entries(datum))
+                known[name] = None if self.list_fault([name]) else self.suspects(name)
+            suspects = known[name]
+            return suspects is None or not suspects.isdisjoint(entries(datum))
 
         return keeps
 

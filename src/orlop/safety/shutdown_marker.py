@@ -6,9 +6,9 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from orlop.backends.small_files import read_small, write_small
+from orlop.backends.small_files import DamagedFileError, read_document, write_small
 
 MARKER: Final = "period.json"
 
@@ -37,16 +37,19 @@ class ShutdownMarker:
     @classmethod
     def read(cls, directory: Path) -> ShutdownMarker | None:
         """Return the marker in a directory; `None` if there is none, or it is damaged."""
-        data = read_small(directory / MARKER)
-        if data is None:
-            return None
         try:
-            found = json.loads(data)["period"]
-            previous = tuple(str(one) for one in found["previous"])
-            return cls(str(found["session"]), previous, str(found["boot"]))
-        except (ValueError, KeyError, TypeError) as error:
-            _logger.warning("%s counts as missing: %s", directory / MARKER, error)
+            return read_document(directory / MARKER, cls._parse)
+        except FileNotFoundError:
             return None
+        except DamagedFileError as error:
+            _logger.warning("%s: it counts as missing", error)
+            return None
+
+    @classmethod
+    def _parse(cls, document: Any) -> ShutdownMarker:
+        found = document["period"]
+        previous = tuple(str(one) for one in found["previous"])
+        return cls(str(found["session"]), previous, str(found["boot"]))
 
     def write(self, directory: Path) -> None:
         """Replace the marker in a directory, durably.
@@ -55,7 +58,8 @@ class ShutdownMarker:
             OSError: it cannot be written.
         """
         found = {"session": self.session, "previous": self.previous, "boot": self.boot}
-        write_small(directory, MARKER, f"{json.dumps({'period': found})}\n".encode())
+        data = f"{json.dumps({'period': found})}\n".encode()
+        write_small(directory, MARKER, data, in_place=True)
 
 
 def boot_id() -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from orlop.backends import files
-from orlop.backends.small_files import write_small
+from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.model.backends import ORLOP_DIRECTORY
 from orlop.model.errors import DataLossError
 
@@ -34,25 +34,23 @@ def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
         must_exist: whether a missing list is damage, instead of an empty one.
 
     Raises:
-        DataLossError: the list is missing, or damaged.
-        OSError: it cannot be read.
+        DataLossError: the list is missing, damaged, or cannot be read.
     """
     path = backend / ORLOP_DIRECTORY / SUSPECTS
     try:
-        found = json.loads(path.read_bytes())["suspects"]
-        return frozenset((str(kind), str(name)) for kind, name in found)
-    except (FileNotFoundError, NotADirectoryError) as error:
+        return read_document(path, _parse)
+    except FileNotFoundError as error:
         if not must_exist:
             return frozenset()
-        raise _unusable(path, "is missing") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unusable(path, "is damaged") from error
+        raise _unusable(f"{path} is missing") from error
+    except DamagedFileError as error:
+        raise _unusable(str(error)) from error
 
 
 def read_reason(backend: Path) -> str:
     """Return why the suspects of a backend were listed; empty if that is not known."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((backend / ORLOP_DIRECTORY / SUSPECTS).read_bytes())["why"])
+    with contextlib.suppress(FileNotFoundError, DamagedFileError):
+        return read_document(backend / ORLOP_DIRECTORY / SUSPECTS, lambda one: str(one["why"]))
     return ""
 
 
@@ -80,8 +78,12 @@ def remove_suspects(backend: Path) -> None:
         os.fsync(directory)
 
 
-def _unusable(path: Path, state: str) -> DataLossError:
+def _parse(document: Any) -> frozenset[Suspect]:
+    return frozenset((str(kind), str(name)) for kind, name in document["suspects"])
+
+
+def _unusable(state: str) -> DataLossError:
     return DataLossError(
-        f"{path} {state}: it lists what must not be deleted without a person's word",
+        f"{state}: it lists what must not be deleted without a person's word",
         hint="once nothing unnamed is needed any more, orlop gc run --release deletes it",
     )

@@ -16,9 +16,9 @@ import json
 import logging
 import os
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from orlop.backends.small_files import read_small, write_small
+from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.model.backends import ORLOP_DIRECTORY
 
 if TYPE_CHECKING:
@@ -86,31 +86,33 @@ class Witness:
     @classmethod
     def read(cls, backend: Path) -> Witness | None:
         """Return the witness of a backend; `None` if there is none, or it is damaged."""
-        data = read_small(backend / ORLOP_DIRECTORY / WITNESS)
-        if data is None:
-            return None
         try:
-            found = json.loads(data)
-            note = Note(
-                int(found["version"]),
-                int(found["ctime_ns"]),
-                int(found["size"]),
-                str(found["stamp"]),
-                str(found["pending"]),
-            )
-            return cls(
-                note,
-                session=str(found["session"]),
-                boot=str(found["boot"]),
-                is_open=found["is_open"] is not False,
-                device=int(found["device"]),
-                inode=int(found["inode"]),
-                doubt=str(found["doubt"]),
-                has_suspects=found["has_suspects"] is not False,
-            )
-        except (ValueError, KeyError, TypeError) as error:
-            _logger.warning("%s counts as missing: %s", backend / ORLOP_DIRECTORY / WITNESS, error)
+            return read_document(backend / ORLOP_DIRECTORY / WITNESS, cls._parse)
+        except FileNotFoundError:
             return None
+        except DamagedFileError as error:
+            _logger.warning("%s: it counts as missing", error)
+            return None
+
+    @classmethod
+    def _parse(cls, found: Any) -> Witness:
+        note = Note(
+            int(found["version"]),
+            int(found["ctime_ns"]),
+            int(found["size"]),
+            str(found["stamp"]),
+            str(found["pending"]),
+        )
+        return cls(
+            note,
+            session=str(found["session"]),
+            boot=str(found["boot"]),
+            is_open=found["is_open"] is not False,
+            device=int(found["device"]),
+            inode=int(found["inode"]),
+            doubt=str(found["doubt"]),
+            has_suspects=found["has_suspects"] is not False,
+        )
 
     def encode(self) -> bytes:
         """Return its text: the note, then the rest."""
@@ -150,7 +152,7 @@ class WitnessFile:
         """
         self.release()
         directory = self._backend / ORLOP_DIRECTORY
-        write_small(directory, WITNESS, witness.encode())
+        write_small(directory, WITNESS, witness.encode(), in_place=True)
         self.witness = witness
         if witness.is_open:
             self._descriptor = os.open(directory / WITNESS, os.O_RDWR | os.O_CLOEXEC)

@@ -55,7 +55,7 @@ def settle(
         snapshotter: the name of the backend.
         backend: the backend.
         pending: the commit. No update is at it, but for the one that ends just now.
-        keeps_note: whether a commit that was undone may have to be done again, since the
+        keeps_note: whether the commit may have to be settled again, the other way, since the
             metadata may not be the newest.
 
     Raises:
@@ -69,10 +69,10 @@ def settle(
         is_there = backend.redo_commit(pending)
     elif named == pending.key:
         is_there = backend.undo_commit(pending)
-        if is_there and keeps_note:
-            return
     else:
         is_there = True  # nothing names it: it is garbage as any
+    if is_there and keeps_note:
+        return
     if not is_there:
         _logger.warning(
             "snapshot %r of %s was being committed, and its data is gone", pending.key, snapshotter
