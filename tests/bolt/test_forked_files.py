@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -180,6 +181,21 @@ def test_a_child_forked_while_a_file_is_being_opened_does_not_keep_its_lock(
     os.close(reading)
     os.close(writing)
     os.wait()
+
+
+def test_a_child_that_is_just_being_forked_is_waited_for(path: Path) -> None:
+    children = []
+    for _ in range(30):
+        engine = open_engine(path, timeout=0)
+        child = os.fork()
+        if child == 0:
+            time.sleep(SOON)
+            os._exit(0)
+        children.append(child)
+        engine.close()
+    for child in children:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
 
 
 def test_a_handler_that_forks_amid_a_read_keeps_no_lock_and_reads_no_other_file(

@@ -16,6 +16,8 @@ from orlop.bolt import open_files
 from orlop.kv.errors import LockedError
 
 _POLL_SECONDS = 0.05
+_CHILD_SECONDS = 1.0
+"""How long a child that was just forked, or is about to run another program, is waited for."""
 _PROC_LOCKS = Path("/proc/locks")
 _WAIT = "stop it, or wait longer with a timeout (--timeout SECONDS)"
 
@@ -30,7 +32,8 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
             process has it already, which no waiting would change.
     """
     status = os.fstat(descriptor)
-    deadline = None if timeout is None else time.monotonic() + timeout
+    begun = time.monotonic()
+    deadline = None if timeout is None else begun + timeout
     is_first = True
     while True:
         try:
@@ -48,11 +51,18 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
                     hint="use that handle, or close it first",
                 ) from None
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
+            if left <= 0 and time.monotonic() < begun + _CHILD_SECONDS and _is_ours(status):
+                left = _POLL_SECONDS
             if left <= 0:
                 raise LockedError(_refusal(status, path), hint=_WAIT) from None
             time.sleep(min(_POLL_SECONDS, left))
         else:
             return
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Return whether this process took a lock that it does not hold any more: a child has it."""
+    return os.getpid() in _lock_takers(status)
 
 
 def _refusal(status: os.stat_result, path: Path) -> str:
