@@ -16,12 +16,16 @@ from orlop.collect.faults import find_faults
 from orlop.collect.hold import refuse_large
 from orlop.collect.journal import COLLECTED, FAILED, Entry
 from orlop.collect.metrics import Metrics, measured
-from orlop.collect.node import BUILT_IN
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory, uncertain, with_set_aside
-from orlop.collect.resources import ResourceError, begin_sessions, cancelled_at_end
+from orlop.collect.resources import (
+    RegisteredResource,
+    ResourceError,
+    begin_sessions,
+    cancelled_at_end,
+)
 from orlop.collect.run import Runner, mark, mark_in
 from orlop.collect.schedule import Scheduler
 from orlop.collect.survey import survey
@@ -29,7 +33,6 @@ from orlop.forks import HomeProcess
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
-    InvalidArgumentError,
     NotFoundError,
     UnavailableError,
 )
@@ -166,14 +169,14 @@ class Collector:
         """Let a kind of resource take part in collections from now on.
 
         Raises:
-            InvalidArgumentError: its type is one of the database's own, or empty.
+            InvalidArgumentError: its type or its label is no text, or the type is empty or one of
+                the database's own.
             AlreadyExistsError: its type is registered.
         """
-        if not resource.type or resource.type in BUILT_IN:
-            raise InvalidArgumentError(f'resources cannot be registered as "{resource.type}"')
-        if resource.type in self._domain.resources:
-            raise AlreadyExistsError(f'resources of type "{resource.type}"')
-        self._domain.resources[resource.type] = resource
+        registered = RegisteredResource(resource)
+        if registered.type in self._domain.resources:
+            raise AlreadyExistsError(f'resources of type "{registered.type}"')
+        self._domain.resources[registered.type] = registered
 
     def run(
         self, *, release: bool = False, confirmed: bool = False, verify: bool = False
@@ -336,9 +339,16 @@ class Collector:
         self._refuse_to_read()
 
         def work() -> Statistics:
+            failures: dict[str, str] = {}
             if self._domain.quarantine.initial_doubt(CONTENT_BACKEND) is not None and not confirmed:
-                refuse_large(plan or self.plan(), release=release)
-            return self._runner.run(plan, release=release, verify=verify)
+                try:
+                    refuse_large(plan or self.plan(), release=release)
+                except UnavailableError as error:
+                    if not isinstance(error.__cause__, ResourceError):
+                        raise
+                    # What a plug-in that does not answer holds could not be weighed.
+                    failures = {error.__cause__.kind: str(error.__cause__)}
+            return self._runner.run(plan, release=release, verify=verify, failures=failures)
 
         # A view that is open here must not be taken for the present, and an update that is
         # open here holds the gate: its own error says so.

@@ -64,7 +64,12 @@ class CompactGraph:
         self._conditions: dict[int, tuple[tuple[int, tuple[Comparison, ...]], ...]] = {}
         self._waiting: dict[int, set[int]] = {}
         self._used_at: dict[int, tuple[int, ...]] = {}
+        # In states, as `following` has them.
         self._leased: dict[int, list[int]] = {}
+        # What resources of other kinds were asked about.
+        self._listed: set[str] = set()
+        self._leases_asked: set[int] = set()
+        self._namespaces_asked: set[str] = set()
         # Resources of other kinds whose references are known.
         self._asked: set[int] = set()
 
@@ -181,6 +186,8 @@ class CompactGraph:
     ) -> set[int]:
         """Add the resources of other kinds; the records must be there before.
 
+        Called again in a run, it asks about the leases and namespaces that are new.
+
         Args:
             sessions: the part of each kind of resource in a run, by type.
             namespaces: those that exist.
@@ -188,36 +195,45 @@ class CompactGraph:
         Returns:
             The numbers of nodes that may refer to more than before.
         """
-        leases = list(self._having(_LEASE))
-        places = tuple(namespaces)
+        leases = [one for one in self._having(_LEASE) if one not in self._leases_asked]
+        places = [one for one in namespaces if one not in self._namespaces_asked]
         affected: set[int] = set()
         for kind, session in sessions.items():
-            existing = session.all()
-            nodes = dict.fromkeys(existing, _EXISTS if session.is_kept else _EXISTS | _SWEPT)
-            active = {node for place in places for node in session.active(place)}
-            if session.is_kept:
-                active.update(existing)
-            for lease in leases:
-                node = self.node(lease)
-                for held in session.leased(node.namespace, node.key):
-                    self._leased.setdefault(lease, []).append(self._number(held))
-                    if held.type == kind:
-                        nodes.setdefault(held, _EXISTS)
-                    affected.add(lease)
-            for node in active:
-                nodes.setdefault(node, _EXISTS)
-            for node, flags in nodes.items():
-                number = self._number(node)
-                self.add_references(number, session.references(node))
-                self.swept_count += bool(flags & _SWEPT)
-                self._flags[number] = flags | (_ROOT if node in active else 0)
-                affected.add(number)
+            nodes: dict[Node, int] = {}
+            existing = [] if kind in self._listed else session.all()
+            for node in existing:
+                nodes[node.whole] = _EXISTS | _ROOT if session.is_kept else _EXISTS | _SWEPT
             for place in places:
+                for node in session.active(place):
+                    nodes[node.whole] = nodes.get(node.whole, _EXISTS) | _ROOT
                 for parent, child in session.back_references(place):
                     number = self._number(parent)
                     self._children.setdefault(number, []).append(self._number(child))
                     affected.add(number)
+            for lease in leases:
+                holder = self.node(lease)
+                for held in session.leased(holder.namespace, holder.key):
+                    state = self._number(held) << 1 | held.is_flat
+                    self._leased.setdefault(lease, []).append(state)
+                    affected.add(lease)
+                    if held.type == kind:
+                        nodes.setdefault(held.whole, _EXISTS)
+            for node, flags in nodes.items():
+                affected.add(self._add_resource(session, node, flags))
+            self._listed.add(kind)
+        self._leases_asked.update(leases)
+        self._namespaces_asked.update(places)
         return affected
+
+    def _add_resource(self, session: ResourceSession, node: Node, flags: int) -> int:
+        """Add a resource of another kind, or flags to one; return its number."""
+        number = self._number(node)
+        if number not in self._asked:
+            self.add_references(number, session.references(node))
+        before = self._flags[number]
+        self.swept_count += bool(flags & ~before & _SWEPT)
+        self._flags[number] = before | flags
+        return number
 
     def unasked(self, kinds: Container[str]) -> list[int]:
         """Return the nodes of these types whose references were not added."""
@@ -284,7 +300,7 @@ class CompactGraph:
             # The last bit of a kind and that of a state ask the same where the node is whole.
             found = [one >> 1 for one in own]
             if self._leased:
-                found += [held << 1 for held in self._leased.get(number, ())]
+                found += self._leased.get(number, [])
             if number in self._conditions:
                 found += [target << 1 for target in self._conditional(number, now)]
         if self._children:
@@ -335,7 +351,8 @@ class CompactGraph:
     def mentioned(self, number: int) -> Iterator[int]:
         """Iterate over all that a node may refer to at any moment, whatever the time."""
         yield from self._children.get(number, ())
-        yield from self._leased.get(number, ())
+        for state in self._leased.get(number, ()):
+            yield state >> 1
         for one in self._edges.of(number):
             yield one >> KIND_BITS
         for target, _ in self._conditions.get(number, ()):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orlop.collect.journal import Journal
     from orlop.collect.quarantine import Quarantine
     from orlop.collect.reports import Reports
-    from orlop.collect.resources import Resource
+    from orlop.collect.resources import RegisteredResource
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.locks import SharedLock
@@ -49,7 +49,7 @@ class Domain:
     snapshotters: Mapping[str, SnapshotBackend]
     snapshot_claims: Callable[[str], Claims]
     quarantine: Quarantine
-    resources: dict[str, Resource] = field(default_factory=dict)
+    resources: dict[str, RegisteredResource] = field(default_factory=dict)
     journal: Journal | None = None
 
     def wait_for_disk(self) -> None:

@@ -86,19 +86,19 @@ class Graph:
         places = tuple(namespaces)
         self._sessions = sessions
         for kind, session in sessions.items():
-            existing = session.all()
+            existing = dict.fromkeys(one.whole for one in session.all())
             self._resources.extend(existing)
             active: set[Node] = set()
             nodes = dict.fromkeys(existing)
             for namespace in places:
-                active.update(session.active(namespace))
+                active.update(one.whole for one in session.active(namespace))
                 for parent, child in session.back_references(namespace):
                     self._children.setdefault(parent, []).append(Edge(child, kind))
             for lease in leases:
                 for node in session.leased(lease.namespace, lease.key):
                     self._leased.setdefault(lease, []).append(Edge(node, kind))
                     if node.type == kind:
-                        nodes[node] = None
+                        nodes[node.whole] = None
             for node in {**nodes, **dict.fromkeys(active)}:
                 root = kind if node in active else ""
                 self.add(Facts(node, root=root, references=self._asked(node)))

@@ -25,6 +25,7 @@ from orlop.collect.reading import leases_in_force, read_again, read_all
 from orlop.collect.released import OverBudgetError, Released
 from orlop.collect.reports import MissedChangeError
 from orlop.model.errors import InternalError, UnavailableError
+from orlop.schema import namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -215,16 +216,17 @@ class Pursuit:
                 + ", ".join(str(node) for node in [*lost, *sorted(different)][:_SHOWN])
             )
 
-    def add_sessions(
-        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
-    ) -> None:
+    def add_sessions(self, sessions: Mapping[str, ResourceSession]) -> None:
         """Add the resources of other kinds, and extend the mark. The graph cannot be kept then.
+
+        Called again, it asks them about leases and namespaces that are new.
 
         Raises:
             ResourceError: a plug-in failed.
         """
         self._sessions = sessions
-        affected = self.graph.add_sessions(sessions, namespaces)
+        existing = self._domain.transactor.read(namespaces.all_names)
+        affected = self.graph.add_sessions(sessions, existing)
         self._suspects |= affected
         self._extend(affected)
         self._ask_sessions()

@@ -13,10 +13,12 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from orlop.collect.node import Node
+from orlop.collect.node import BUILT_IN, ORPHAN, SNAPSHOT, Node
+from orlop.model.errors import InvalidArgumentError
+from orlop.schema import names
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+    from collections.abc import Container, Iterable, Iterator, Mapping
 
 _logger = logging.getLogger(__name__)
 
@@ -70,6 +72,37 @@ class Resource(Protocol):
         """Begin its part in a run. An error only leaves this kind out of the run."""
 
 
+class RegisteredResource:
+    """A kind of resource as it was when it was registered: a plug-in's attributes may change.
+
+    Attributes:
+        type: the type of its nodes.
+        reference_label: what follows `containerd.io/gc.ref.` in labels that refer to it.
+    """
+
+    def __init__(self, resource: Resource) -> None:
+        """Read the attributes of a plug-in.
+
+        Raises:
+            InvalidArgumentError: one is no text, or the type is one of the database's own.
+        """
+        kind: object = resource.type
+        label: object = resource.reference_label
+        if not isinstance(kind, str) or not kind or kind in BUILT_IN:
+            raise InvalidArgumentError(f"resources cannot be registered as {kind!r}")
+        if not isinstance(label, str):
+            raise InvalidArgumentError(
+                f"the reference label of resources of type {kind} is {label!r}, and no text"
+            )
+        self.type = kind
+        self.reference_label = label
+        self._resource = resource
+
+    def begin(self) -> Collection:
+        """Begin its part in a run."""
+        return self._resource.begin()
+
+
 class ResourceError(Exception):
     """A plug-in failed while the graph was read, or while records were removed.
 
@@ -79,7 +112,7 @@ class ResourceError(Exception):
     """
 
     def __init__(self, kind: str, method: str, error: Exception) -> None:
-        super().__init__(f"{method} of resources of type {kind} failed: {_told(error)}")
+        super().__init__(f"{method} of resources of type {kind} failed: {told(error)}")
         self.kind = kind
         self.is_removal = method == "remove"
 
@@ -91,11 +124,26 @@ class ResourceSession:
         is_kept: whether nothing of this kind is removed in this run.
     """
 
-    def __init__(self, kind: str, collection: Collection, *, is_kept: bool = False) -> None:
-        """Wrap what `Resource.begin` has returned."""
+    def __init__(
+        self,
+        kind: str,
+        collection: Collection,
+        types: Iterable[str] = (),
+        *,
+        is_kept: bool = False,
+    ) -> None:
+        """Wrap what `Resource.begin` has returned.
+
+        Args:
+            kind: the type of its resources.
+            collection: it may lack any method.
+            types: the types of all resources that are registered; it may name them.
+            is_kept: whether nothing of this kind is removed in this run.
+        """
         self.is_kept = is_kept
         self._kind = kind
         self._collection = collection
+        self._types = (BUILT_IN - {ORPHAN}) | {kind, *types}
 
     def all(self) -> list[Node]:
         """Return all resources of this kind.
@@ -103,27 +151,25 @@ class ResourceSession:
         Raises:
             ResourceError: the plug-in failed; so for all that asks it.
         """
-        return self._own("all", self._collection.all)
+        return self._own("all")
 
     def active(self, namespace: str) -> list[Node]:
         """Return the resources in a namespace that hold themselves."""
-        return self._own("active", lambda: self._collection.active(namespace))
+        return self._own("active", namespace)
 
     def back_references(self, namespace: str) -> list[tuple[Node, Node]]:
         """Return pairs in a namespace of which the first holds the second."""
         with self._failing("back_references"):
-            pairs = [tuple(pair) for pair in self._collection.back_references(namespace)]
-            for pair in pairs:
-                _check(pair)
-            return [(holder, held) for holder, held in pairs]
+            pairs = [(one, other) for one, other in self._collection.back_references(namespace)]
+            return [(self._checked(one).whole, self._checked(other).whole) for one, other in pairs]
 
     def leased(self, namespace: str, lease: str) -> list[Node]:
         """Return the nodes that a lease holds."""
-        return self._nodes("leased", lambda: self._collection.leased(namespace, lease))
+        return self._nodes("leased", namespace, lease)
 
     def references(self, node: Node) -> list[Node]:
         """Return what a resource refers to."""
-        return self._nodes("references", lambda: self._collection.references(node))
+        return self._nodes("references", node)
 
     def remove(self, node: Node) -> None:
         """Note that a resource is removed."""
@@ -141,22 +187,31 @@ class ResourceSession:
         except Exception as error:
             method = "finish" if finish else "cancel"
             _logger.exception("%s of resources of type %s failed", method, self._kind)
-            return f"{method} failed: {_told(error)}"
+            return f"{method} failed: {told(error)}"
         return None
 
-    def _own(self, method: str, ask: Callable[[], Iterable[Node]]) -> list[Node]:
-        nodes = self._nodes(method, ask)
+    def _own(self, method: str, *arguments: object) -> list[Node]:
+        nodes = self._nodes(method, *arguments)
         with self._failing(method):
             for node in nodes:
                 if node.type != self._kind:
                     raise TypeError(f"{node} is no resource of this type")
         return nodes
 
-    def _nodes(self, method: str, ask: Callable[[], Iterable[Node]]) -> list[Node]:
+    def _nodes(self, method: str, *arguments: object) -> list[Node]:
         with self._failing(method):
-            nodes = list(ask())
-            _check(nodes)
-            return nodes
+            return [self._checked(one) for one in getattr(self._collection, method)(*arguments)]
+
+    def _checked(self, node: object) -> Node:
+        """Return a node of a plug-in's answer, flat only where its type can be."""
+        if not isinstance(node, Node) or not all(isinstance(part, str) for part in node[:3]):
+            raise TypeError(f"{node!r} is no Node")
+        if node.type not in self._types:
+            raise TypeError(f"{node} is of no type that takes part in collections")
+        if node.type == SNAPSHOT and "/" not in node.key:
+            raise ValueError(f"the key of {node} does not begin with a snapshotter")
+        names.to_bytes(node.key)
+        return node.flat if node.is_flat else node
 
     @contextmanager
     def _failing(self, method: str) -> Iterator[None]:
@@ -186,9 +241,9 @@ def begin_sessions(
             collection = resource.begin()
         except Exception as error:
             _logger.exception("resources of type %s are left out of this collection", kind)
-            failures[kind] = f"begin failed: {_told(error)}; they were left out"
+            failures[kind] = f"begin failed: {told(error)}; they were left out"
         else:
-            sessions[kind] = ResourceSession(kind, collection, is_kept=kind in kept)
+            sessions[kind] = ResourceSession(kind, collection, resources, is_kept=kind in kept)
 
 
 def end_sessions(
@@ -224,12 +279,11 @@ def cancelled_at_end(failures: dict[str, str]) -> Iterator[dict[str, ResourceSes
         end_sessions(sessions, failures, has_succeeded=False)
 
 
-def _check(nodes: Iterable[object]) -> None:
-    """Raise TypeError unless these are nodes with texts for names."""
-    for node in nodes:
-        if not isinstance(node, Node) or not all(isinstance(part, str) for part in node[:3]):
-            raise TypeError(f"{node!r} is no Node")
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def told(error: Exception) -> str:
+    """Return class and message of an exception of a plug-in."""
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 (its __str__ is a plug-in's, too)
+        return name
+    return f"{name}: {text}" if text else name

@@ -45,11 +45,14 @@ if TYPE_CHECKING:
     from orlop.collect.node import Node
     from orlop.collect.omission import Omissions
     from orlop.collect.plan import Plan
-    from orlop.collect.resources import ResourceSession
+    from orlop.collect.resources import RegisteredResource, ResourceSession
     from orlop.kv import Transaction
 
 _ATTEMPTS: Final = 4
 """So many times a run begins anew where others write past the stores, before it gives up."""
+
+_EVENTS: Final = "events"
+"""Stands for the subscribers of events among what failed in a run."""
 
 _logger = logging.getLogger(__name__)
 
@@ -79,7 +82,12 @@ class Runner:
         self._pursuit: Pursuit | None = None
 
     def run(
-        self, plan: Plan | None = None, *, release: bool = False, verify: bool = False
+        self,
+        plan: Plan | None = None,
+        *,
+        release: bool = False,
+        verify: bool = False,
+        failures: dict[str, str] | None = None,
     ) -> Statistics:
         """Remove what nothing holds.
 
@@ -87,6 +95,7 @@ class Runner:
             plan: what may be removed at most; `None`: all that nothing holds.
             release: whether data goes too that is set aside, or would be.
             verify: whether to compare the graph that was kept with the database first.
+            failures: which kinds of resources failed before: where any did, no record is removed.
 
         Raises:
             FailedPreconditionError: the plan is out of date, or this thread has an update open.
@@ -95,23 +104,27 @@ class Runner:
         """
         self._domain.gate.refuse_holder()
         with self._turn.exclusive():
-            run = self._collect(plan, verify=verify)
-            if not self._domain.resources:  # what they say changes without a report
+            run = self._collect(plan, failures or {}, verify=verify)
+            if not run.resources:  # what they say changes without a report
                 self._pursuit = run.pursuit
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
         return _clean_up(self._cleaner, run, Order(only, release))
 
-    def _collect(self, plan: Plan | None, *, verify: bool) -> _Run:
+    def _collect(self, plan: Plan | None, failures: dict[str, str], *, verify: bool) -> _Run:
         """Return the run that came to its end; what fails on the way is tried again."""
         removed: list[Node] = []
         pauses: list[int] = []
-        failures: dict[str, str] = {}
         kept: set[str] = set()
         missed = 0
+        is_weighed = not failures
         while missed < _ATTEMPTS:
-            run = _Run(self._domain, self._pursuit_to_go_on(), plan, removed, pauses)
-            run.failures, run.kept_kinds = failures, kept
+            resources = dict(self._domain.resources)  # others may be registered meanwhile
+            pursuit = self._pursuit_to_go_on(resources)
+            run = _Run(self._domain, pursuit, plan, removed, pauses)
+            run.resources, run.failures, run.kept_kinds = resources, failures, kept
+            if not is_weighed:
+                return run
             try:
                 run.collect(verify=verify)
             except MissedChangeError:
@@ -150,15 +163,14 @@ class Runner:
         """Read everything from the database again next time."""
         self._pursuit = None
 
-    def _pursuit_to_go_on(self) -> Pursuit:
+    def _pursuit_to_go_on(self, resources: Mapping[str, RegisteredResource]) -> Pursuit:
         """Return the pursuit that was kept, or a new one; it is kept again once all is well.
 
         So whatever fails, or interrupts a run, leaves none that may have missed something.
         """
         pursuit, self._pursuit = self._pursuit, None
-        if pursuit is None or self._domain.resources or pursuit.is_worn_out:
-            resources = sorted(self._domain.resources.items())
-            labels = [(kind, resource.reference_label) for kind, resource in resources]
+        if pursuit is None or resources or pursuit.is_worn_out:
+            labels = [(kind, one.reference_label) for kind, one in sorted(resources.items())]
             book = RuleBook(labels, self._domain.transactor.clock.lasting)
             pursuit = Pursuit(self._domain, book)
         return pursuit
@@ -177,7 +189,8 @@ class _Run:
         swept: what it did.
         turns: the turns of its sweep.
         pursuit: its graph and mark.
-        failures: which kinds of resources failed, and why.
+        resources: the kinds of resources that take part, by type.
+        failures: which of them failed, and why.
         kept_kinds: the kinds of resources of which nothing is removed.
     """
 
@@ -192,6 +205,7 @@ class _Run:
         self.swept = Swept()
         self.turns = Turns(domain, pursuit, removed, pauses)
         self.pursuit = pursuit
+        self.resources: Mapping[str, RegisteredResource] = {}
         self.failures: dict[str, str] = {}
         self.kept_kinds: set[str] = set()
         self._domain = domain
@@ -217,35 +231,36 @@ class _Run:
     def sweep(self) -> None:
         """Remove what is not marked, turn by turn."""
         begun = perf_counter_ns()
-        try:
-            self._sweep()
-        except BaseException:
-            # What is gone is told of all the same, if it becomes durable.
-            with suppress(OrlopError):
-                self.turns.make_durable()
-            raise
+        with cancelled_at_end(self.failures) as sessions:
+            before = len(self.turns.removed)
+            try:
+                self._sweep(sessions)
+            except BaseException:
+                # What is gone is told of all the same, if it becomes durable.
+                with suppress(OrlopError):
+                    self.turns.make_durable()
+                if len(self.turns.removed) > before and self.turns.is_durable:
+                    end_sessions(sessions, self.failures, has_succeeded=True)
+                raise
         self.turns.make_durable()
         self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
-    def _sweep(self) -> None:
-        resources = self._domain.resources
-        with cancelled_at_end(self.failures) as sessions:
-            if resources:
-                with self.turns.gate():
-                    self.pursuit.catch_up()
-                    begin_sessions(resources, sessions, self.failures, self.kept_kinds)
-                    existing = self._domain.transactor.read(namespaces.all_names)
-                    self.pursuit.add_sessions(sessions, existing)
-            garbage = self._garbage()
-            causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
-            remaining = self._pieces(garbage, sessions)
-            if remaining:
-                self.turns.take(remaining, causes, sessions, self._check)
-            if sessions:
-                self.turns.make_durable()
-            self.pursuit.forget_sessions()
-            end_sessions(sessions, self.failures, has_succeeded=True)
+    def _sweep(self, sessions: dict[str, ResourceSession]) -> None:
+        if self.resources:
+            with self.turns.gate():
+                self.pursuit.catch_up()
+                begin_sessions(self.resources, sessions, self.failures, self.kept_kinds)
+                self.pursuit.add_sessions(sessions)
+        garbage = self._garbage()
+        causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
+        remaining = self._pieces(garbage)
+        if remaining:
+            self.turns.take(remaining, causes, sessions, self._check)
+        if sessions:
+            self.turns.make_durable()
+        self.pursuit.forget_sessions()
+        end_sessions(sessions, self.failures, has_succeeded=True)
         while remaining:
             self.turns.take(remaining, causes, {}, lambda: None)
 
@@ -256,11 +271,9 @@ class _Run:
         planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
         return [number for number in planned if number is not None]
 
-    def _pieces(
-        self, garbage: Sequence[int], sessions: Mapping[str, ResourceSession]
-    ) -> deque[list[int]]:
-        node = self.pursuit.graph.node
-        first = {one for one in garbage if node(one).type in sessions} if sessions else set()
+    def _pieces(self, garbage: Sequence[int]) -> deque[list[int]]:
+        # A resource that is not asked any more could begin to refer to what is in a later piece.
+        first = set(garbage) if self.resources else set()
         references = self.pursuit.mentioned
         return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
 
@@ -324,5 +337,10 @@ def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
         freed_bytes=cleaning.freed_bytes,
         set_aside=cleaning.set_aside,
         set_aside_bytes=cleaning.set_aside_bytes,
-        failures={**run.failures, **cleaning.failures},
+        failures={**run.failures, **_event_failures(run), **cleaning.failures},
     )
+
+
+def _event_failures(run: _Run) -> dict[str, str]:
+    failures = run.turns.event_failures
+    return {_EVENTS: "; ".join(dict.fromkeys(failures))} if failures else {}

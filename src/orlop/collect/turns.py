@@ -9,10 +9,12 @@ A turn ends soon after somebody wants to write, and takes more where nobody does
 
 from __future__ import annotations
 
+import logging
 import weakref
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.collect.resources import told
 from orlop.collect.sweep import Sweep
 from orlop.ownership import Hold
 from orlop.stores.scope import Changes
@@ -40,6 +42,8 @@ _TURN_NANOSECONDS: Final = 4_000_000
 
 _UNDURABLE_RECORDS: Final = 4_096
 """After so many a sweep waits for the disk: what is not durable takes memory."""
+
+_logger = logging.getLogger(__name__)
 
 
 class Pause(Hold):
@@ -87,6 +91,7 @@ class Turns:
     Attributes:
         removed: what is gone, in this order.
         pauses: how long updates waited each time, in nanoseconds.
+        event_failures: the exceptions of subscribers that were told of removals.
     """
 
     def __init__(
@@ -102,6 +107,7 @@ class Turns:
         """
         self.removed = removed
         self.pauses = pauses
+        self.event_failures: list[str] = []
         self._domain = domain
         self._pursuit = pursuit
         self._pause = self.gate()
@@ -131,6 +137,8 @@ class Turns:
         with self.gate() as self._pause:
             self._pursuit.catch_up()
             self._pursuit.require_all_seen()
+            if sessions:
+                self._pursuit.add_sessions(sessions)
             check()
             with self._domain.transactor.update(later=True) as update:
                 # Left when the changes are there for the next writer, and before they are told of.
@@ -152,20 +160,34 @@ class Turns:
         self._pursuit.follow_sweep(removed, touched)
         self._pursuit.come_close()
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that was removed is known to be durable."""
+        return not self._undurable
+
     def make_durable(self) -> None:
         """Return when all that was removed is durable, and was told of.
+
+        An exception of a subscriber of events ends no collection: it is logged, and noted.
 
         Raises:
             UnavailableError: this write, or one that it is built on, failed.
         """
         if not self._undurable:
             return
+        errors: list[BaseException] = []
         # An update that changes nothing is over when what it has seen is durable.
         with self._domain.transactor.update() as update:
             _add(update.changes, self._untold)
+            update.changes.errors = errors
             self._untold = Changes()
         self._undurable = 0
         self._pursuit.is_ahead = False
+        for error in errors:
+            if not isinstance(error, Exception):
+                raise error
+            _logger.error("a subscriber of events failed in a collection", exc_info=error)
+            self.event_failures.append(told(error))
 
     def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
         gate = self._domain.gate

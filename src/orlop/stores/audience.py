@@ -35,7 +35,7 @@ class Audience:
         """Tell of an update that has ended. A rollback is told of if it left data in backends.
 
         All are told, even if one raises: what is told has happened. The first error is raised
-        then.
+        then, unless the changes say where errors go.
         """
         if not (changes.committed or changes.content or changes.snapshotters):
             return
@@ -48,7 +48,9 @@ class Audience:
         for event in changes.events if subscribers else ():
             for subscriber in subscribers:
                 _tell(subscriber, event, errors)
-        if errors:
+        if changes.errors is not None:
+            changes.errors += errors
+        elif errors:
             raise errors[0]
 
     def _register(self, registry: list[_T], entry: _T) -> Callable[[], None]:

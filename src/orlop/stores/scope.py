@@ -34,6 +34,8 @@ class Changes:
         content_made: whether the content backend got data that only this update names.
         snapshots_made: the backends that got data that only this update names.
         committed: whether the update is durable, and not rolled back.
+        errors: where to put the exceptions of followers and subscribers; `None`: the first is
+            raised.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -43,6 +45,7 @@ class Changes:
     content_made: bool = False
     snapshots_made: set[str] = field(default_factory=set)
     committed: bool = True
+    errors: list[BaseException] | None = None
 
     def undone(self) -> Changes:
         """Return what is left of it after a rollback: data in backends that nothing names."""
