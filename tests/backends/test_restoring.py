@@ -55,21 +55,50 @@ def test_killed_at_any_point(tmp_path: Path, kind: type[Snapshotter], *, only_fi
     for _ in steps(scenario):
         deaths += 1
         snapshotter = opened(kind, root)
+        assert (snapshotter._data("3") / "file").read_bytes() == b"again", "it stays as it was"
         if snapshotter.fault("base"):
-            assert (snapshotter._data("3") / "file").read_bytes() == b"again"
             snapshotter.restore("base", "again")
-        if "again" in {info.name for info in snapshotter.walk()}:
-            with pytest.raises(AlreadyExistsError):
-                snapshotter.restore("base", "again")
-            snapshotter.remove("again")
+        with pytest.raises(AlreadyExistsError):
+            snapshotter.restore("base", "again")
         assert (lost / "file").read_bytes() == b"again"
         assert snapshotter.stat("base").kind is SnapshotKind.COMMITTED
+        assert snapshotter.mounts("again")
         snapshotter.cleanup()
-        assert {path.name for path in (root / "snapshots").iterdir()} == {"1", "2"}
+        assert {path.name for path in (root / "snapshots").iterdir()} == {"1", "2", "3"}
         snapshotter.close()
         shutil.rmtree(root)
         begin(kind, root, only_files=only_files)
     assert deaths > 5
+
+
+@KINDS
+@pytest.mark.parametrize("how", ["directory", "files", "emptied", "forgotten"])
+def test_what_was_given_can_be_taken_away_again(
+    tmp_path: Path, kind: type[Snapshotter], how: str
+) -> None:
+    lost = begin(kind, tmp_path, only_files=how != "directory")
+    snapshotter = opened(kind, tmp_path)
+    if how == "emptied":
+        lost.mkdir()
+    if how == "forgotten":
+        snapshotter.remove("child")
+        snapshotter.remove("base")
+
+    undo = snapshotter.restore("base", "again", {"containerd.io/snapshot/a": "b"})
+    assert snapshotter.fault("base") == ""
+    number = snapshotter.numbers()["base"]
+    assert (snapshotter._data(number) / "file").read_bytes() == b"again"
+    undo()
+
+    assert (snapshotter._data("3") / "file").read_bytes() == b"again"
+    if how == "forgotten":
+        with pytest.raises(NotFoundError):
+            snapshotter.stat("base")
+    else:
+        assert snapshotter.fault("base") != ""
+    snapshotter.cleanup()
+    assert len(list((tmp_path / "snapshots").iterdir())) <= 3
+    snapshotter.close()
 
 
 @KINDS
@@ -84,9 +113,10 @@ def test_what_cannot_take_the_place_is_refused(tmp_path: Path, kind: type[Snapsh
     for key, active in (("base", "other"), ("child", "again"), ("again", "again")):
         with pytest.raises(FailedPreconditionError):
             snapshotter.restore(key, active)
-    for key, active in (("none", "again"), ("base", "none")):
-        with pytest.raises(NotFoundError):
-            snapshotter.restore(key, active)
+    with pytest.raises(NotFoundError):
+        snapshotter.restore("base", "none")
+    with pytest.raises(NotFoundError):
+        snapshotter.restore("forgotten", "again", parent="none")
     assert set(snapshotter.faults()) == {"base"}
     snapshotter.close()
 

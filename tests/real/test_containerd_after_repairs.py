@@ -36,6 +36,7 @@ def unpack(root: Path, archive: Path, snapshotter: str, *, verify: bool = False)
         orlop.oci.import_image(
             database.namespace("default"), archive, unpack=snapshotter, verify=verify
         )
+        assert not database.gc.run().failures
 
 
 def blob_files(daemon: Daemon) -> list[Path]:

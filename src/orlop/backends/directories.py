@@ -12,6 +12,7 @@ import errno
 import os
 import stat
 import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
@@ -24,7 +25,6 @@ from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
-    from pathlib import Path
 
 _NEW: Final = "new-"
 _MODE: Final = 0o700
@@ -99,30 +99,43 @@ class SnapshotDirectories:
         directory.rename(f"{self._path}/{number}")
         files.sync_directory(self._path)
 
-    def hand_over(self, source: str, number: str, data: str) -> None:
-        """Give the directory of one number to another that has lost its own, durably.
+    def hand_over(self, directory: Path, number: str, data: Path) -> Path:
+        """Give a new directory to a number that has lost its own, durably.
 
         Args:
-            source: whose directory it is.
+            directory: the new one.
             number: who gets it.
             data: where in a directory the files are, as a relative path. Where only they are
                 lost, only they are given.
+
+        Returns:
+            What was given, where it is now.
 
         Raises:
             FailedPreconditionError: something else is in that place.
         """
         target = self._path / number
-        inner = "" if not os.path.lexists(target) else data
+        inner = data if os.path.lexists(target) else Path()
+        given = target / inner
         try:
             # An empty directory gives way; whatever else is there does not.
-            (self._path / source / inner).rename(target / inner)
+            (directory / inner).rename(given)
         except OSError as error:
             if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}:
                 raise
             raise FailedPreconditionError(
-                f"{target / inner} is in the place of a snapshot's directory: move it away"
+                f"{given} is in the place of a snapshot's directory: move it away"
             ) from error
-        files.sync_directory((target / inner).parent)
+        files.sync_directory(given.parent)
+        return given
+
+    def throw_away(self, directory: Path) -> None:
+        """Delete a directory that was given to a number; what it lies in stays."""
+        name = files.unique_name(_NEW)
+        with self.claim(name):
+            with contextlib.suppress(FileNotFoundError):
+                directory.rename(self._path / name)
+            remove_tree(self._path / name)
 
     def take_away(self, number: str) -> None:
         """Take the number from a directory whose snapshot is durably removed."""

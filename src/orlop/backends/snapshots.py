@@ -164,6 +164,34 @@ class Snapshots:
             raise InvalidArgumentError(
                 f"snapshot {key!r}: only active snapshots and views can be created, not {kind.name}"
             )
+        return self._create(kind, key, parent, labels, usage=_NO_USAGE, is_free=is_free)
+
+    def create_committed(
+        self,
+        key: str,
+        parent: str,
+        labels: Mapping[str, str] | None,
+        *,
+        usage: SnapshotUsage,
+        is_free: Callable[[str], bool],
+    ) -> str:
+        """Create a committed snapshot, whose files are known, and return its id.
+
+        Raises: as `create`.
+        """
+        kind = SnapshotKind.COMMITTED
+        return self._create(kind, key, parent, labels, usage=usage, is_free=is_free).id
+
+    def _create(
+        self,
+        kind: SnapshotKind,
+        key: str,
+        parent: str,
+        labels: Mapping[str, str] | None,
+        *,
+        usage: SnapshotUsage,
+        is_free: Callable[[str], bool],
+    ) -> Snapshot:
         self.parent_id(parent)
         self.refuse_existing(key)
         parent_ids = self._chain(parent)
@@ -179,7 +207,7 @@ class Snapshots:
             created_at=now,
             updated_at=now,
         )
-        self._buckets.write(SnapshotRecord(number, info, _NO_USAGE))
+        self._buckets.write(SnapshotRecord(number, info, usage))
         if parent_ids:
             self._buckets.add_child(int(parent_ids[0]), number, key)
         return Snapshot(str(number), kind, parent_ids)

@@ -16,9 +16,11 @@ from __future__ import annotations
 import abc
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.backends import files
+from orlop.backends.copying import copy_tree
 from orlop.backends.directories import SnapshotDirectories, directory_fault, emptied_fault
 from orlop.backends.metastore import Metastore
 from orlop.backends.reversible import ReversibleSnapshotter
@@ -163,39 +165,62 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         found = ((one[1].name, self._fault(*one)) for one in known)
         return {key: fault for key, fault in found if fault}
 
-    def restore(self, key: str, active: str) -> None:
-        """Give the files of an active snapshot to a committed one that has lost its directory.
+    def restore(
+        self, key: str, active: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
+    ) -> Callable[[], None]:
+        """Give a copy of the files of an active snapshot to a committed one that has lost its own.
 
-        They are durable when this returns. The active snapshot is gone then; what stands on the
-        committed one, and mounts of it, find the files where they were.
+        They are durable when this returns, and where they were before: what stands on the
+        committed snapshot, and mounts of it, find them. The active one stays as it is, so that
+        nothing is lost if the update that this is part of never ends.
 
         Args:
-            key: of the committed snapshot.
+            key: of the committed snapshot. One that the database does not know is made.
             active: of the active one.
+            labels: of a snapshot that is made.
+            parent: what a snapshot that is made stands on.
+
+        Returns:
+            What takes the files away again.
 
         Raises:
-            NotFoundError: there is no such snapshot.
+            NotFoundError: there is no such active snapshot, or no such parent.
             AlreadyExistsError: the directory of the committed one is there.
             FailedPreconditionError: they are not of these kinds, or do not stand on the same
                 snapshot, or something else is in the place of the directory.
-            OSError: it could not be moved.
+            OSError: it could not be copied.
         """
         self._directories.put_back(self._numbers)
-        number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
         source, taken, _ = self._metastore.read(lambda snapshots: snapshots.info(active))
-        self._check_restoring(info, taken)
-        if not self._fault(number, info, usage):
-            raise AlreadyExistsError(f"the files of snapshot {key!r}")
-        with self._explaining(active, source):
-            usage = disk_usage(self._data(source))
-            files.sync_tree(self._data(source))
-        with self._changing() as snapshots:
+        is_known = self._check_restoring(key, taken, parent)
+        with (
+            self._explaining(active, source),
+            self._directories.new(partial(copy_tree, self._directory / source)) as copied,
+        ):
+            usage = disk_usage(copied / self._data(source).relative_to(self._directory / source))
+            files.sync_tree(copied)
+            if is_known:
+                return self._give(key, copied, usage)
+            with contextlib.ExitStack() as claimed, self._changing() as snapshots:
+                number = snapshots.create_committed(
+                    key, parent, labels, usage=usage, is_free=self._directories.is_free
+                )
+                claimed.enter_context(self._directories.claim(number))
+                self._directories.put_in_place(copied, number)
+        return lambda: self._forget(key)
+
+    def _give(self, key: str, directory: Path, usage: SnapshotUsage) -> Callable[[], None]:
+        """Let a directory be that of a snapshot that has lost its own."""
+        with contextlib.ExitStack() as claimed, self._changing() as snapshots:
             snapshots.set_usage(key, usage)
-            if snapshots.remove(active)[0] != source or snapshots.number(key) != number:
-                raise ConflictError(f"snapshot {active!r} was made again meanwhile")
+            number = str(snapshots.number(key))
+            claimed.enter_context(self._directories.claim(number))
             data = self._data(number).relative_to(self._directory / number)
-            self._directories.hand_over(source, number, str(data))
-        self._discard(source)
+            given = self._directories.hand_over(directory, number, data)
+        return lambda: self._directories.throw_away(given)
+
+    def _forget(self, key: str) -> None:
+        self.discard([key])
 
     def prepare(
         self, key: str, parent: str, labels: Mapping[str, str] | None = None
@@ -464,22 +489,33 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             self.stat(key)  # raises where it was removed meanwhile
             raise _lost(repr(key), reason) from error
 
-    def _check_restoring(self, info: SnapshotInfo, active: SnapshotInfo) -> None:
-        """Check that the files of one snapshot can be those of another.
+    def _check_restoring(self, key: str, active: SnapshotInfo, parent: str) -> bool:
+        """Check that a snapshot can get the files of another; return whether it is known.
 
         Raises:
-            FailedPreconditionError: they cannot.
+            FailedPreconditionError: they would be others.
+            AlreadyExistsError: it has its files.
         """
-        if info.kind is not SnapshotKind.COMMITTED or active.kind is not SnapshotKind.ACTIVE:
+        is_known = self._number(key) is not None
+        if active.kind is not SnapshotKind.ACTIVE:
             raise FailedPreconditionError(
-                f"snapshots {info.name!r} and {active.name!r} are {info.kind.name.lower()} and "
-                f"{active.kind.name.lower()}, not committed and active"
+                f"snapshot {active.name!r} is {active.kind.name.lower()}, not active"
             )
-        if active.parent != info.parent and (active.parent or not self._moves):
+        if is_known:
+            number, info, usage = self._metastore.read(lambda snapshots: snapshots.info(key))
+            if info.kind is not SnapshotKind.COMMITTED:
+                raise FailedPreconditionError(
+                    f"snapshot {key!r} is {info.kind.name.lower()}, not committed"
+                )
+            if not self._fault(number, info, usage):
+                raise AlreadyExistsError(f"the files of snapshot {key!r}")
+            parent = info.parent
+        if active.parent != parent and (active.parent or not self._moves):
             raise FailedPreconditionError(
-                f"snapshot {info.name!r} stands on {info.parent!r}, and {active.name!r} on "
+                f"snapshot {key!r} stands on {parent!r}, and {active.name!r} on "
                 f"{active.parent!r}: its files are others"
             )
+        return is_known
 
     def _new_directory(
         self, kind: SnapshotKind, parent_id: str | None, labels: Mapping[str, str]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from orlop.model.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
@@ -191,10 +191,16 @@ class RepairableSnapshots(SnapshotBackend, Protocol):
     def faults(self) -> Mapping[str, str]:
         """Return what `fault` says of all snapshots whose files are not there, by their keys."""
 
-    def restore(self, key: str, active: str) -> None:
-        """Give the files of an active snapshot to the committed one `key` that has lost its own.
+    def restore(
+        self, key: str, active: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
+    ) -> Callable[[], None]:
+        """Give a copy of the files of an active snapshot to the committed one `key`.
 
-        The active one is gone then. It must stand on the same parent, or could be moved there.
+        That one has lost its own, or is not known any more: then it gets `labels` and `parent`.
+        The active one stays as it is.
+
+        Returns:
+            What takes the files away again.
         """
 
 

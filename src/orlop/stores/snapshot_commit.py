@@ -23,6 +23,7 @@ from orlop.stores import attachment
 from orlop.stores.lost_data import explained, found, is_being_committed
 from orlop.stores.pending_commits import CommitGuard
 from orlop.stores.snapshot_creation import claimed_name
+from orlop.stores.update_guards import RestoringGuard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -98,7 +99,7 @@ class Commit:
         update.held.enter_context(self.claims.claim(stored.backend_name, self.active.backend_name))
         update.changes.snapshotters.add(self.snapshotter)
         with explained(self.backend, self.active.backend_name, self.active.key, self.snapshotter):
-            self._restore_in_backend(bucket, stored)
+            self._restore_in_backend(update, bucket, stored)
         if self.active.parent:
             snapshots.remove_child(bucket, self.active.parent, self.active.key)
         snapshots.delete(bucket, self.active.key)
@@ -109,22 +110,24 @@ class Commit:
             update, "/snapshot/remove", key=self.active.key, snapshotter=self.snapshotter
         )
 
-    def _restore_in_backend(self, bucket: Bucket, stored: SnapshotRecord) -> None:
-        if found(self.backend, stored.backend_name) is None:
-            moved_onto = "" if self.active.parent else snapshots.backend_name(bucket, stored.parent)
-            self.backend.commit(
-                stored.backend_name,
-                self.active.backend_name,
-                label_names.inheritable(stored.labels),
-                parent=moved_onto,
-            )
-        elif isinstance(self.backend, RepairableSnapshots):
-            self.backend.restore(stored.backend_name, self.active.backend_name)
-        else:
+    def _restore_in_backend(self, update: Update, bucket: Bucket, stored: SnapshotRecord) -> None:
+        """Let the backend copy the files; the active snapshot is garbage once the update ends well.
+
+        Until then it is as it was, whatever ends the process or the update.
+        """
+        if not isinstance(self.backend, RepairableSnapshots):
             raise FailedPreconditionError(
                 f'snapshot "{self.name}" of {self.snapshotter} has lost its data: remove it, with '
                 "what stands on it, and make it again"
             )
+        active = self.active.backend_name
+        guard = RestoringGuard(self.scope.transactor, self.snapshotter, active)
+        update.held.enter_context(guard)
+        stands_on = snapshots.backend_name(bucket, stored.parent) if stored.parent else ""
+        inherited = label_names.inheritable(stored.labels)
+        guard.undo.append(
+            self.backend.restore(stored.backend_name, active, inherited, parent=stands_on)
+        )
 
     def _commit_in_backend(self, update: Update, bucket: Bucket, parent: str) -> str:
         """Commit in the backend; return how it calls the snapshot from now on.

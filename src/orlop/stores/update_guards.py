@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import abc
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orlop.model.errors import AbortedError, FailedPreconditionError, NotFoundError, OrlopError
 from orlop.schema import namespaces, snapshots
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Self
 
     from orlop.kv import Transaction
@@ -67,6 +68,29 @@ class CreationGuard(UpdateGuard):
             lambda transaction: is_named(transaction, self.snapshotter, self.backend_name)
         ):
             self.backend.discard([self.backend_name])
+
+
+@dataclass(frozen=True, slots=True)
+class RestoringGuard(UpdateGuard):
+    """Takes files away from a lost snapshot where the update that gave them is rolled back.
+
+    Attributes:
+        backend_name: of the active snapshot that had them, and is named by the metadata again.
+        undo: takes the files away; nothing before they were given.
+    """
+
+    transactor: Transactor
+    snapshotter: str
+    backend_name: str
+    undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def agree(self) -> None:
+        """Take the files away if the metadata still names the active snapshot."""
+        is_rolled_back = self.transactor.read(
+            lambda transaction: is_named(transaction, self.snapshotter, self.backend_name)
+        )
+        for undo in self.undo if is_rolled_back else ():
+            undo()
 
 
 @dataclass(frozen=True, slots=True)
