@@ -20,7 +20,7 @@ TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/model 
 	tests/campaigns/test_crash_campaign.py tests/campaigns/test_hostile_files_campaign.py \
 	tests/campaigns/test_interrupts_campaign.py tests/campaigns/test_world_campaign.py
 
-.PHONY: check demo test test-accelerated lint types unit campaign benchmark docs architecture format clean setup \
+.PHONY: check slow-tests demo test test-accelerated lint types unit campaign benchmark docs architecture format clean setup \
 	accelerate help
 
 help:  ## List the targets
@@ -63,10 +63,15 @@ lint: $(STAMP)  ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-# What a change is judged by while it is made: no campaigns, no real daemons, nothing slow.
+# What a change is judged by while it is made: no campaigns, no real daemons, nothing that takes long.
+QUICK := not real and not campaign and not slow
+QUICK_FOLDERS := --ignore tests/campaigns --ignore tests/real --ignore tests/benchmarking
+
 check: lint types  ## Lint, types and the quick tests, in under a minute
-	$(BIN)/pytest --numprocesses auto -m 'not real and not slow' --ignore tests/campaigns \
-		--ignore tests/real --ignore tests/benchmarking
+	$(BIN)/pytest --numprocesses auto -m '$(QUICK) and not listed' $(QUICK_FOLDERS)
+
+slow-tests: $(STAMP)  ## Measure which tests are too slow for make check, and write their list
+	$(BIN)/pytest --numprocesses auto -m '$(QUICK)' $(QUICK_FOLDERS) --write-slow-tests
 
 types: $(STAMP)  ## Check the types, strictly
 	$(BIN)/mypy

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
+import slow_tests
 from campaigns.tally import summary
 
 if TYPE_CHECKING:
@@ -53,6 +54,9 @@ SOURCES = {
     "containerd-go": GOPATH_SOURCES / "github.com/containerd/containerd",
 }
 """The parts that are Go source and not a program on PATH."""
+
+
+_BEGUN = pytest.StashKey[float]()
 
 
 def pytest_configure() -> None:
@@ -98,14 +102,33 @@ def reason_to_interpret(item: pytest.Item) -> str | None:
     return f"{INTERPRETED_ONLY}: {mark.args[0]}"
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option behind `make slow-tests`."""
+    parser.addoption(
+        "--write-slow-tests", action="store_true", help="write tests/slow_tests.txt as measured"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what needs something that is not here."""
+    """Mark what takes long, and skip what needs something that is not here."""
+    listed = slow_tests.listed()
     for item in items:
+        if mark := slow_tests.folder_mark(item.nodeid):
+            item.add_marker(mark)
+        if slow_tests.function_of(item.nodeid) in listed:
+            item.add_marker("listed")
         unknown = {part for mark in item.iter_markers("real") for part in mark.args} - set(PACKAGES)
         if unknown:
             raise pytest.UsageError(f"{item.nodeid} needs {unknown}, which no package here brings")
         if reason := reason_to_interpret(item) or reason_to_skip(item):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Begin to measure the processor time of a test."""
+    item.stash[_BEGUN] = slow_tests.processor_seconds()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -114,6 +137,9 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip of a real or root test into a failure where all parts must be there."""
     report = yield
+    if report.when == "teardown" and _BEGUN in item.stash:
+        taken = slow_tests.processor_seconds() - item.stash[_BEGUN]
+        report.user_properties.append((slow_tests.PROPERTY, taken))
     required = os.environ.get(REQUIRE_REAL_PARTS) == "1" and reason_to_interpret(item) is None
     marked = any(item.get_closest_marker(name) for name in ("real", "root"))
     if required and marked and report.skipped and not hasattr(report, "wasxfail"):
@@ -131,6 +157,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         for report in several
         if isinstance(report, pytest.TestReport)
     ]
+    if terminalreporter.config.getoption("--write-slow-tests"):
+        slow_tests.write(slow_tests.measured(reports))
     if lines := list(summary(reports)):
         terminalreporter.section("campaigns")
         for line in lines:
