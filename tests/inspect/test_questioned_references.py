@@ -259,8 +259,11 @@ def test_an_owner_is_looked_for_in_one_namespace(database: Database, tmp_path: P
     assert [node.namespace for node in found.held] == ["one"]
     assert [node.namespace for node in owner(database, str(blob), namespace="two").nodes] == ["two"]
     assert owner(database, str(blob), namespace="three").nodes == ()
+    assert found.faults == {}
     blob.unlink()  # a record still names it
-    assert owner(database, str(blob)) == found
+    again = owner(database, str(blob))
+    assert (again.nodes, again.held) == (found.nodes, found.held)
+    assert set(again.faults.values()) == {"the data is missing"}
 
 
 def test_a_store_of_another_root_is_not_ours(database: Database, tmp_path: Path) -> None:

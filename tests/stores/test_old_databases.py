@@ -92,7 +92,7 @@ def test_only_when_asked(tmp_path: Path, number: int) -> None:
         with Database.open_file(path) as db:
             assert db.version == 3
     else:
-        with pytest.raises(FailedPreconditionError, match="migrate it"):
+        with pytest.raises(FailedPreconditionError, match="orlop db migrate"):
             Database.open_file(path)
     assert held(path) == old(number)
 

@@ -91,7 +91,7 @@ def test_an_old_schema_is_read_and_written_only_after_migration(
 
     with orlop.Database.open_file(path, read_only=True) as db:
         assert db.version == number
-    with pytest.raises(FailedPreconditionError, match="migrate it"):
+    with pytest.raises(FailedPreconditionError, match="orlop db migrate"):
         orlop.Database.open_file(path)
     with orlop.Database.open_file(path, migrate=True) as db, db.view() as transaction:
         assert db.version == 4
