@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.model.backends import snapshot_number
+from orlop.model.digest import ALGORITHMS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,6 +76,13 @@ class RootLayout:
         _make_directory(self.backend(CONTENT_BACKEND), _CONTENT_MODE)
         for name in self.snapshotters:
             _make_directory(self.backend(name), _SNAPSHOTTER_MODE)
+
+    def data_directories(self, name: str) -> tuple[str, ...]:
+        """Return the paths of the directories with the data, in the directory of a backend."""
+        if name != CONTENT_BACKEND:
+            return ("snapshots",)
+        blobs = (f"blobs/{algorithm}" for algorithm in ALGORITHMS)
+        return ("blobs", *blobs, "ingest")
 
     def data_sample(self, name: str) -> list[Path]:
         """Return at most one piece of data in a backend: a blob, an ingest or a directory."""

@@ -49,6 +49,7 @@ def root_files(layout: RootLayout, read_state: StateReader) -> RootFiles:
             name: layout.metastore_file(name) if name else layout.metadata_file for name in names
         },
         backends={name: layout.backend(name) for name in names},
+        directories={name: layout.data_directories(name) for name in names},
         has_data=layout.has_data,
         state_of=state_of,
     )

@@ -12,6 +12,9 @@ from orlop.model.errors import InvalidArgumentError
 
 # Length of the hash in hexadecimal digits.
 _LENGTHS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
+
+ALGORITHMS: Final = tuple(_LENGTHS)
+"""The algorithms that blobs are named by."""
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _SHOWN: Final = 160
 

@@ -15,13 +15,14 @@ import contextlib
 import json
 import logging
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.model.backends import ORLOP_DIRECTORY
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orlop.kv import FileState
@@ -72,6 +73,8 @@ class Witness:
         inode: of the database file; 0 if there is none.
         doubt: why nothing here may be deleted, until the suspects are listed; empty: it may.
         has_suspects: whether there must be a list of suspects.
+        directories: the inodes of the directories with the data, by their paths in the backend;
+            those that are missing are left out. A mount or a move can bring other ones.
     """
 
     note: Note
@@ -82,6 +85,7 @@ class Witness:
     inode: int = 0
     doubt: str = ""
     has_suspects: bool = False
+    directories: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def read(cls, backend: Path) -> Witness | None:
@@ -112,6 +116,7 @@ class Witness:
             inode=int(found["inode"]),
             doubt=str(found["doubt"]),
             has_suspects=found["has_suspects"] is not False,
+            directories={str(name): int(one) for name, one in found["directories"].items()},
         )
 
     def encode(self) -> bytes:
@@ -124,6 +129,7 @@ class Witness:
             "inode": self.inode,
             "doubt": self.doubt,
             "has_suspects": self.has_suspects,
+            "directories": dict(self.directories),
         }
         return self.note.encode() + f", {json.dumps(rest)[1:]}\n".encode()
 

@@ -66,6 +66,7 @@ class RootFiles:
         marker_directory: the directory of the shutdown marker.
         databases: the databases.
         backends: the directories with the data that each database names.
+        directories: the paths of the directories with its data in each backend.
         has_data: whether a backend holds anything.
         state_of: reads the state of a database; `None` if there is none, or it is damaged.
     """
@@ -73,12 +74,21 @@ class RootFiles:
     marker_directory: Path
     databases: Mapping[str, Path]
     backends: Mapping[str, Path]
+    directories: Mapping[str, tuple[str, ...]]
     has_data: Callable[[str], bool]
     state_of: Callable[[Path], FileState | None]
 
     def states(self) -> dict[str, FileState | None]:
         """Return the state of each database as it is found."""
         return {name: self.state_of(path) for name, path in self.databases.items()}
+
+    def inodes(self, name: str) -> dict[str, int]:
+        """Return the inodes of the directories with the data of a backend, of those that exist."""
+        found = {}
+        for directory in self.directories[name]:
+            with contextlib.suppress(OSError):
+                found[directory] = (self.backends[name] / directory).stat().st_ino
+        return found
 
 
 class _Assessment(NamedTuple):
@@ -272,7 +282,8 @@ class WriteSession:
             pending = self._pending.get(name, NO_STAMP)
             if found and state and not _is_same_file(found, state, pending):
                 witness = replace(witness, doubt=_DOUBTS[LastShutdown.UNKNOWN].format(_title(name)))
-            file.write(replace(witness, is_open=False, boot=boot_id()))
+            directories = self._files.inodes(name)
+            file.write(replace(witness, is_open=False, boot=boot_id(), directories=directories))
         if self._marker is not None:
             replace(self._marker, boot="").write(self._files.marker_directory)
 
@@ -282,6 +293,15 @@ class WriteSession:
         for path in (self._files.backends[name], self._files.databases[name].parent):
             with contextlib.suppress(OSError):
                 self._identities.setdefault(path, _identity(path))
+        self._watch_directories(name)
+
+    def _watch_directories(self, name: str) -> None:
+        """Add the directories with the data of a backend that exist by now."""
+        for directory in self._files.directories[name]:
+            path = self._files.backends[name] / directory
+            if path not in self._identities:
+                with contextlib.suppress(OSError):
+                    self._identities[path] = _identity(path)
 
     def _take_state(self, name: str, state: FileState) -> None:
         self._states[name] = state
@@ -293,7 +313,8 @@ class WriteSession:
     def _begin_witness(self, name: str) -> None:
         witness = _open_witness(self._witnesses.get(name), self._marker, self._doubts.get(name))
         file = WitnessFile(self._files.backends[name], witness)
-        file.write(witness.with_state(self._states[name]))
+        directories = self._files.inodes(name)
+        file.write(replace(witness.with_state(self._states[name]), directories=directories))
         self._witness_files[name] = file
         self._witnesses[name] = file.witness
 
@@ -342,6 +363,7 @@ class WriteSession:
             except OSError:
                 return path
         for name in self._watched:
+            self._watch_directories(name)
             file = self._witness_files.get(name)
             if file is not None and not file.is_ours():
                 return self._files.backends[name]
@@ -453,7 +475,7 @@ def _assess(
         if witness is None and not files.has_data(name):
             ends[name] = LastShutdown.NEW
         else:
-            ends[name] = _end(marker, witness, state, read_only=read_only)
+            ends[name] = _end(marker, witness, state, files.inodes(name), read_only=read_only)
     # Data of a snapshotter is named by both databases. What has no witness proves nothing.
     above_end = ends[METADATA]
     if above_end is LastShutdown.NEW:
@@ -472,10 +494,11 @@ def _end(
     marker: ShutdownMarker | None,
     witness: Witness | None,
     state: FileState | None,
+    inodes: Mapping[str, int],
     *,
     read_only: bool,
 ) -> LastShutdown:
-    if marker is None or witness is None:
+    if marker is None or witness is None or not _has_its_directories(witness, inodes):
         return LastShutdown.UNKNOWN
     if not witness.session or witness.session not in {marker.session, *marker.previous}:
         return LastShutdown.UNKNOWN
@@ -491,6 +514,16 @@ def _end(
     else:
         is_known = _is_as_interrupted(witness, state)
     return LastShutdown.INTERRUPTED if is_known else LastShutdown.UNKNOWN
+
+
+def _has_its_directories(witness: Witness, inodes: Mapping[str, int]) -> bool:
+    """Whether the directories with the data are those of the last session.
+
+    While that one was open, it may have made those that were missing.
+    """
+    if witness.is_open:
+        return all(inodes.get(name) == inode for name, inode in witness.directories.items())
+    return inodes == witness.directories
 
 
 def _is_as_closed(witness: Witness, state: FileState | None) -> bool:
@@ -575,7 +608,7 @@ def carried_over(files: RootFiles, name: str) -> Iterator[None]:
     witness = Witness.read(files.backends[name])
     marker = ShutdownMarker.read(files.marker_directory)
     path = files.databases[name]
-    end = _end(marker, witness, files.state_of(path), read_only=False)
+    end = _end(marker, witness, files.state_of(path), files.inodes(name), read_only=False)
     try:
         yield
     finally:
