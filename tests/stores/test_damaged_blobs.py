@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
+import tempfile
+from contextlib import nullcontext, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -23,12 +25,11 @@ from stores.blobs import DATA, digest_of, put
 from stores.damaging import SEEN, blob_file
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from orlop import Database, Namespace
     from orlop.model.events import Event
 
 DIGEST = digest_of(DATA)
+NOBODY = 65534
 
 
 @pytest.fixture(params=SEEN)
@@ -203,14 +204,23 @@ def test_a_shared_ingest_whose_blob_is_damaged_meanwhile_is_not_committed(
     assert list(other.content.walk()) == []
 
 
-def test_data_whose_size_nobody_knows_is_not_shared(ns: Namespace, db: Database) -> None:
+@pytest.mark.parametrize("is_inside", [False, True])
+def test_data_whose_size_nobody_knows_is_shared_only_once_it_was_read(
+    ns: Namespace, db: Database, *, is_inside: bool
+) -> None:
     put(ns)
     ns.content.delete(DIGEST)
+    other = db.namespace("other").content
 
-    with db.namespace("other").content.writer("unknown", expected=DIGEST) as writer:
-        assert writer.status().offset == 0
-    with db.namespace("other").content.writer("known", expected=DIGEST, size=9) as writer:
+    with other.writer("known", expected=DIGEST, size=9) as writer:
         assert writer.status().offset == len(DATA)
+    with db.update() if is_inside else nullcontext():
+        with other.writer("whole", expected=DIGEST) as writer:
+            assert writer.status().offset == len(DATA)
+        for damage in (damaging.flip, damaging.cut):
+            damage(blob_file(db, DIGEST))
+            with other.writer(damage.__name__, expected=DIGEST) as writer:
+                assert writer.status().offset == 0
 
 
 def test_a_record_with_a_wrong_size_gets_the_right_one(ns: Namespace, db: Database) -> None:
@@ -255,17 +265,35 @@ def test_a_record_whose_data_is_missing_is_collected_and_frees_nothing(
     assert list(ns.content.walk()) == []
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_cannot_be_read_is_named(ns: Namespace, db: Database) -> None:
-    put(ns)
-    blob_file(db, DIGEST).chmod(0)
+def read_an_unreadable_file(root: Path) -> None:
+    with orlop.open(root) as database:
+        ns = database.namespace("testing")
+        put(ns)
+        file = blob_file(database, DIGEST)
+        file.chmod(0)
+        assert "cannot be read" in ns.content.fault(DIGEST, verify=True)
+        with pytest.raises(PermissionError) as caught:
+            ns.content.open(DIGEST)
+        assert caught.value.filename == str(file)
+        write_again(ns, verify=True)
+        assert_whole(ns)
 
-    assert "cannot be read" in ns.content.fault(DIGEST, verify=True)
-    with pytest.raises(PermissionError) as caught:
-        ns.content.open(DIGEST)
-    assert caught.value.filename == str(blob_file(db, DIGEST))
-    write_again(ns, verify=True)
-    assert_whole(ns)
+
+def test_a_file_that_cannot_be_read_is_named_and_replaced() -> None:
+    with tempfile.TemporaryDirectory() as folder:  # pytest's own folders are closed to others
+        Path(folder).chmod(0o777)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                if os.geteuid() == 0:
+                    os.setgid(NOBODY)
+                    os.setuid(NOBODY)
+                read_an_unreadable_file(Path(folder, "root"))
+                code = 0
+            finally:
+                os._exit(code)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
 def test_a_root_that_is_only_read_names_the_fault(tmp_path: Path) -> None:

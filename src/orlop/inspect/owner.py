@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from orlop.inspect.disk import owned_at
@@ -30,7 +30,7 @@ class Owner:
     piece: Piece
     nodes: tuple[Node, ...]
     held: frozenset[Node]
-    faults: Mapping[Node, str]
+    faults: Mapping[Node, str] = field(default_factory=dict, compare=False)
 
 
 def owner(database: Database, path: str, *, namespace: str | None = None) -> Owner:

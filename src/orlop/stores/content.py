@@ -57,6 +57,10 @@ def check_sharing(policy: str) -> None:
         )
 
 
+class _UnknownSizeError(OrlopError):
+    """Nothing says how large a blob is that is there, and that no namespace names."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContentStore:
     """The blobs of a namespace.
@@ -271,8 +275,22 @@ class ContentStore:
             resume=resume,
             replace=verify,
         )
-        # Before the update: to read the data may take long.
-        is_damaged = verify and bool(expected) and opening.has_damaged_data()
+        must_read = verify and bool(expected)
+        while True:
+            # Before the update: it may take long.
+            is_damaged = must_read and opening.has_damaged_data()
+            try:
+                return self._opened(opening, is_damaged=is_damaged, was_read=must_read)
+            except _UnknownSizeError:
+                must_read = True
+
+    def _opened(self, opening: Opening, *, is_damaged: bool, was_read: bool) -> ContentWriter:
+        """Open an ingest, knowing whether the blob was read, and whether it was damaged.
+
+        Raises:
+            _UnknownSizeError: it must be read before it can be shared.
+        """
+        expected = opening.expected
         exists, writer = False, None
         try:
             with self.scope.transactor.update() as update:
@@ -288,8 +306,8 @@ class ContentStore:
                     attachment.attach(self.scope, update, leases.CONTENT, expected)
                 else:
                     shares = not is_named and not is_damaged
-                    size_ = self._shared_size(update, opening) if shares else None
-                    writer = opening.open(update, shared_size=size_)
+                    size = self._shared_size(update, opening, was_read=was_read) if shares else None
+                    writer = opening.open(update, shared_size=size)
         except BaseException:
             if writer is not None:
                 writer.close()
@@ -298,8 +316,13 @@ class ContentStore:
             raise AlreadyExistsError(f"content {expected}")
         return writer
 
-    def _shared_size(self, update: Update, opening: Opening) -> int | None:
-        """Return the size of the blob that an ingest may share, `None` where it may not."""
+    def _shared_size(self, update: Update, opening: Opening, *, was_read: bool) -> int | None:
+        """Return the size of the blob that an ingest may share, `None` where it may not.
+
+        Raises:
+            _UnknownSizeError: neither a record nor the caller says how large it is. Only reading
+                it tells a file that was cut from a whole one.
+        """
         if not opening.expected or not self._may_share(update.transaction, opening.expected):
             return None
         # From before it is looked at: it may be about to go.
@@ -311,8 +334,9 @@ class ContentStore:
         known = set(_recorded_sizes(update.transaction, opening.expected))
         if opening.size:
             known.add(opening.size)
-        # Where nobody says how large it is, nothing tells a file that was cut from a whole one.
-        return found.size if known == {found.size} else None
+        if not known and not was_read:
+            raise _UnknownSizeError(f"content {opening.expected}: its size is not known")
+        return found.size if known <= {found.size} else None
 
     def _may_share(self, transaction: Transaction, digest: str) -> bool:
         if self.sharing == SHARED:
