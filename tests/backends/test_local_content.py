@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -164,20 +165,80 @@ def test_another_total_begins_again(content: LocalContent) -> None:
     assert content.status("ref").offset == 0
 
 
-def test_half_an_ingest_is_passed_over_and_begun_again(
+def test_an_ingest_whose_reference_is_lost_is_found_by_it_and_written_on_to(
     content: LocalContent, tmp_path: Path
 ) -> None:
     content.writer("good").close()
     half = tmp_path / "content/ingest" / hashlib.sha256(b"half").hexdigest()
     half.mkdir()
-    (half / "data").write_bytes(b"a longer rest of something")
+    (half / "data").write_bytes(b"old")
 
     assert [status.ref for status in content.statuses()] == ["good"]
-    with pytest.raises(NotFoundError):
-        content.status("half")
+    assert set(content.leftovers()) == {half.name}
+    found = content.status("half")
+    assert (found.ref, found.offset, found.started_at) == ("half", 3, None)
     writer = content.writer("half")
-    writer.write(b"new")
-    writer.commit(size=3, expected=digests.from_bytes(b"new"))
+    assert {status.ref for status in content.statuses()} == {"good", "half"}
+    assert content.leftovers() == {}
+    writer.write(b" and new")
+    writer.commit(size=11, expected=digests.from_bytes(b"old and new"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"re", None, "directory", "link"])
+@pytest.mark.parametrize("name", ["ref", "startedat", "updatedat", "total"])
+def test_no_damage_of_a_small_file_costs_the_data(
+    content: LocalContent, tmp_path: Path, name: str, damage: bytes | str | None
+) -> None:
+    with contextlib.closing(content.writer("ref", size=8)) as writer:
+        writer.write(b"data")
+    place = tmp_path / "content/ingest" / hashlib.sha256(b"ref").hexdigest()
+    (place / name).unlink()
+    if damage == "directory":
+        (place / name).mkdir()
+    elif damage == "link":
+        (place / name).symlink_to("/nowhere")
+    elif isinstance(damage, bytes):
+        (place / name).write_bytes(damage)
+
+    for opened in (content, LocalContent(tmp_path / "content", clock=SystemClock())):
+        opened.cleanup()
+        opened.writer("other").close()
+        known = {status.ref for status in opened.statuses()} | set(opened.leftovers())
+        assert known == {"other", place.name if name == "ref" else "ref"}
+        assert opened.status("ref").offset == 4
+
+    if damage == "directory" and name != "total":
+        with pytest.raises(IsADirectoryError):
+            content.writer("ref", size=8)
+        return
+    writer = content.writer("ref", size=8)
+    assert writer.status().offset == 4
+    assert {status.ref for status in content.statuses()} == {"ref", "other"}
+    writer.write(b"more")
+    writer.commit(size=8, expected=digests.from_bytes(b"datamore"))
+
+
+def test_a_leftover_is_moved_out_of_sight_unless_it_is_an_ingest_again(
+    content: LocalContent, tmp_path: Path
+) -> None:
+    ingests = tmp_path / "content/ingest"
+    with contextlib.closing(content.writer("ref")) as writer:
+        writer.write(b"data")
+    (leftover,) = ingests.iterdir()
+    (leftover / "ref").write_bytes(b"")
+    (ingests / "a file").write_bytes(b"somebody's")
+    (ingests / "empty").mkdir()
+    assert set(content.leftovers()) == {leftover.name, "a file"}
+
+    content.writer("ref").close()
+    with pytest.raises(NotFoundError):
+        content.discard_leftover(leftover.name)
+    content.discard_leftover("a file")
+    with pytest.raises(NotFoundError):
+        content.discard_leftover("a file")
+    content.cleanup()
+    assert list(ingests.iterdir()) == [leftover]
+    assert content.status("ref").offset == 4
 
 
 def test_cleanup_deletes_only_what_is_dead(content: LocalContent, tmp_path: Path) -> None:

@@ -166,3 +166,32 @@ def test_a_blob_is_durable_when_it_is_committed(
     ingest = tmp_path / "ingest" / digests.encoded(digests.from_bytes(b"ref"))
     assert synced == [str(ingest / "data"), str(tmp_path / "blobs" / "sha256")]
     assert not ingest.exists()
+
+
+@pytest.mark.parametrize("size", [0, 7])
+def test_an_ingest_is_durable_with_all_that_it_needs_when_its_writer_closes(
+    tmp_path: Path, synced: list[str], size: int
+) -> None:
+    content = LocalContent(tmp_path, clock=SystemClock())
+    writer = content.writer("ref", size=size)
+    writer.write(b"data")
+    ingest = tmp_path / "ingest" / digests.encoded(digests.from_bytes(b"ref"))
+    del synced[:]
+    writer.close()
+
+    small = {path.name for path in ingest.iterdir()} - {"data"}
+    assert small == {"ref", "startedat", "updatedat", *(["total"] if size else [])}
+    assert {str(ingest / name) for name in ("data", *small)} <= set(synced)
+    # The names are durable last: of the files first, then of the directory.
+    assert synced[-2:] == [str(ingest), str(tmp_path / "ingest")]
+
+
+def test_a_writer_that_closes_after_an_abort_syncs_nothing_of_a_new_ingest(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    content = LocalContent(tmp_path, clock=SystemClock())
+    writer = content.writer("ref")
+    content.abort("ref")
+    del synced[:]
+    writer.close()
+    assert len(synced) == 1

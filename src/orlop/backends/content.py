@@ -156,6 +156,19 @@ class LocalContent:
         self._require_home()
         self._ingests.discard(ref)
 
+    def leftovers(self) -> dict[str, int]:
+        """Return the directories in `ingest` that have data and no reference, with their bytes."""
+        return self._ingests.leftovers()
+
+    def discard_leftover(self, name: str) -> None:
+        """Take a leftover out of sight; its data goes with `cleanup`.
+
+        Raises:
+            NotFoundError: there is no leftover of that name: it may be an ingest again.
+        """
+        self._require_home()
+        self._ingests.discard_leftover(name)
+
     def ingest_size(self, ref: str) -> int:
         """Return the sizes of all files of an ingest together, in bytes.
 
@@ -165,7 +178,7 @@ class LocalContent:
         return self._ingests.size(ref)
 
     def cleanup(self) -> None:
-        """Delete what was discarded, and ingests that killed processes left half made.
+        """Delete what was discarded, and ingests without data that killed processes left.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
@@ -177,7 +190,10 @@ class LocalContent:
             self._blobs.cleanup()
 
     def mounted(self) -> dict[str, str]:
-        """Return the digests and references that something is mounted in, each with its path."""
+        """Return the digests and references that something is mounted in, each with its path.
+
+        A leftover has the name of its directory.
+        """
         return {**self._blobs.mounted(), **self._ingests.mounted()}
 
     def _refuse_existing(self, expected: str, size: int) -> None:

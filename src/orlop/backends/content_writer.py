@@ -119,6 +119,8 @@ class ContentWriter:
     def sync(self) -> None:
         """Make the data written so far durable; a commit that follows need not do it again.
 
+        The ingest itself becomes durable with `close`, or the blob with `commit`.
+
         Raises:
             FailedPreconditionError: the writer is closed.
         """
@@ -167,6 +169,7 @@ class ContentWriter:
                 updated_at = self._status.updated_at
                 if updated_at is not None:
                     self._ingests.set_updated(self._ingest, updated_at)
+                self._ingests.sync(self._ingest)
         finally:
             self._release()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_TEMPORARY_SUFFIX: Final = ".tmp"
+TEMPORARY_SUFFIX: Final = ".tmp"
 _NAME_BYTES: Final = 6
 _ENTRY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FEW: Final = 4
@@ -173,7 +173,7 @@ def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) 
 
     The data is durable when this returns, the name when the directory is synced.
     """
-    temporary = name + _TEMPORARY_SUFFIX
+    temporary = name + TEMPORARY_SUFFIX
     write_new(temporary, data, dir_fd=dir_fd, mode=mode, durable=True)
     os.rename(temporary, name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
 
@@ -200,6 +200,15 @@ def write_new(
             remaining = remaining[os.write(descriptor, remaining) :]
         if durable:
             os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(name: str, *, dir_fd: int) -> None:
+    """Make the data of a file durable; its name is when the directory is synced."""
+    descriptor = os.open(name, _ENTRY, dir_fd=dir_fd)
+    try:
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -5,6 +5,10 @@ the store's root under `.new-` or `.rm-`, where containerd does not look. (Its l
 ingests fails as a whole when one of them has no data.) `cleanup` deletes what a killed
 process left there.
 
+The directory's name is the hash of the reference, so an ingest whose `ref` is damaged is found by
+its reference all the same, and is written on to. Where the reference is not known, it is a
+leftover: it has data and no name, and `cleanup` leaves it alone.
+
 Source: containerd, plugins/content/local.
 """
 
@@ -21,9 +25,11 @@ from whenever import Instant
 from orlop.backends import files
 from orlop.backends.mounts import MountedError, mounts_in, naming_mounts
 from orlop.backends.removal import remove_tree, remove_trees
+from orlop.backends.usage import disk_usage
 from orlop.forks import HomeProcess
 from orlop.model import digest as digests
 from orlop.model import timestamps
+from orlop.model.backends import ingest_directory
 from orlop.model.errors import NotFoundError
 from orlop.model.records import IngestStatus
 from orlop.ownership import Mutex, OwnedFile
@@ -41,6 +47,7 @@ _REF: Final = "ref"
 _STARTED_AT: Final = "startedat"
 _UPDATED_AT: Final = "updatedat"
 _TOTAL: Final = "total"
+_SMALL_FILES: Final = (_REF, _STARTED_AT, _UPDATED_AT, _TOTAL)
 _NEW: Final = ".new-"
 _REMOVED: Final = ".rm-"
 _DIRECTORY_MODE: Final = 0o755
@@ -48,6 +55,7 @@ _DATA_MODE: Final = 0o644
 _READ_BYTES: Final = 1 << 20
 _SMALL_FILE_BYTES: Final = 1 << 16
 _OWNER_WRITES: Final = stat.S_IWUSR
+_SMALL_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_DATA: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -86,18 +94,20 @@ class Ingests:
     def open(self, ref: str, total: int) -> OpenIngest:
         """Open the ingest of `ref` for writing, at its end; a missing one is made.
 
-        One that cannot be understood, or was begun for another `total`, is begun again.
+        One without data, or that was begun for another `total`, is begun again. Where its
+        reference or its times cannot be read, they are written again.
         """
-        name = _directory_name(ref)
+        name = ingest_directory(ref)
         with self._changing:
             if not os.path.lexists(f"{self._root}/{_INGEST}/{name}"):
                 return self._create(name, ref, total)
-            found = self._read(name)
-            if found is None or found.ref != ref or 0 < total != found.total > 0:
+            found = self._read(name, ref)
+            if found is None or 0 < total != found.total > 0:
                 self._take_away(name)
                 return self._create(name, ref, total)
-        with files.directory(self._root, _INGEST, name) as ingest:
-            file = OwnedFile(_open_for_writing(ingest), "r+b")
+            with files.directory(self._root, _INGEST, name) as ingest:
+                self._repair(ingest, ref)
+                file = OwnedFile(_open_for_writing(ingest), "r+b")
         return self._resume(name, file, found)
 
     def status(self, ref: str) -> IngestStatus:
@@ -106,17 +116,40 @@ class Ingests:
         Raises:
             NotFoundError: there is no such ingest.
         """
-        found = self._read(_directory_name(ref))
-        if found is None or found.ref != ref:
+        found = self._read(ingest_directory(ref), ref)
+        if found is None:
             raise _missing(ref)
         return found
 
     def statuses(self) -> Iterator[IngestStatus]:
-        """Iterate over all ingests; what is none, or half of one, is passed over."""
+        """Iterate over all ingests; what is none, or a leftover, is passed over."""
         for name in self._names():
             found = self._read(name)
-            if found is not None and _directory_name(found.ref) == name:
+            if found is not None:
                 yield found
+
+    def leftovers(self) -> dict[str, int]:
+        """Return the names of what has data in `ingest` and no reference, with its bytes."""
+        found = {}
+        for name in self._names():
+            if self._is_leftover(name):
+                with contextlib.suppress(FileNotFoundError):  # it was removed meanwhile
+                    found[name] = disk_usage(self._root / _INGEST / name).size
+        return found
+
+    def discard_leftover(self, name: str) -> None:
+        """Move a leftover out of sight, unless its reference became known meanwhile.
+
+        Raises:
+            NotFoundError: there is no leftover of that name.
+            MountedError: something is mounted in it.
+        """
+        place = mounts_in(self._root / _INGEST).get(name)
+        if place is not None:
+            raise MountedError(place)
+        with self._changing:
+            if not self._is_leftover(name) or self._take_away(name) is None:
+                raise NotFoundError(f"{self._root / _INGEST / name}")
 
     def remove(self, ref: str) -> None:
         """Delete the ingest of `ref` with its data.
@@ -132,7 +165,7 @@ class Ingests:
         Raises:
             NotFoundError: there is no such ingest.
         """
-        place = mounts_in(self._root / _INGEST).get(_directory_name(ref))
+        place = mounts_in(self._root / _INGEST).get(ingest_directory(ref))
         if place is not None:
             raise MountedError(place)
         removed = self.take_away(ref)
@@ -143,7 +176,7 @@ class Ingests:
     def take_away(self, ref: str) -> Path | None:
         """Move the ingest of `ref` out of sight; return where it is, `None` where there is none."""
         with self._changing:
-            return self._take_away(_directory_name(ref))
+            return self._take_away(ingest_directory(ref))
 
     def size(self, ref: str) -> int:
         """Return the sizes of all files of the ingest of `ref` together, in bytes.
@@ -153,7 +186,7 @@ class Ingests:
         """
         try:
             with (
-                files.directory(self._root, _INGEST, _directory_name(ref)) as descriptor,
+                files.directory(self._root, _INGEST, ingest_directory(ref)) as descriptor,
                 os.scandir(descriptor) as entries,
             ):
                 return sum(entry.stat(follow_symlinks=False).st_size for entry in entries)
@@ -166,6 +199,20 @@ class Ingests:
             if descriptor is not None:
                 text = timestamps.format_rfc3339_nano(updated_at).encode()
                 files.write_atomically(_UPDATED_AT, text, dir_fd=descriptor)
+
+    def sync(self, ingest: OpenIngest) -> None:
+        """Make durable all that an ingest needs beside its data; nothing happens where it is gone.
+
+        That is what is noted of it, and the names of its files and of its directory.
+        """
+        with self.holding(ingest) as descriptor:
+            if descriptor is None:
+                return
+            for name in _SMALL_FILES:
+                with contextlib.suppress(FileNotFoundError):  # `total` may be missing
+                    files.sync_file(name, dir_fd=descriptor)
+            os.fsync(descriptor)
+        files.sync_directory(self._root / _INGEST)
 
     @contextlib.contextmanager
     def holding(self, ingest: OpenIngest) -> Iterator[int | None]:
@@ -182,16 +229,18 @@ class Ingests:
             yield descriptor if is_same else None
 
     def mounted(self) -> dict[str, str]:
-        """Return the references of ingests that something is mounted in, each with its path."""
+        """Return the references of ingests that something is mounted in, each with its path.
+
+        A leftover has the name of its directory instead.
+        """
         found = {}
         for name, path in mounts_in(self._root / _INGEST).items():
             ingest = self._read(name)
-            if ingest is not None:
-                found[ingest.ref] = path
+            found[name if ingest is None else ingest.ref] = path
         return found
 
     def cleanup(self) -> None:
-        """Delete what killed processes left: half an ingest, or one that was being removed.
+        """Delete what killed processes left: an ingest without data, or one that was being removed.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
@@ -200,19 +249,46 @@ class Ingests:
             return
         mounted = mounts_in(self._root / _INGEST)
         names = self._names()
-        broken = [name for name in names if name not in mounted and not self._is_whole(name)]
+        empty = [name for name in names if name not in mounted and self._is_empty(name)]
         with self._changing:  # so that none is being made or taken away
-            for name in broken:
-                if not self._is_whole(name):
+            for name in empty:
+                if self._is_empty(name):
                     self._take_away(name)
             with files.directory(self._root) as descriptor:
                 found = files.list_names(descriptor)
             leftovers = [self._root / name for name in found if name.startswith((_NEW, _REMOVED))]
         remove_trees(leftovers)
 
-    def _is_whole(self, name: str) -> bool:
-        found = self._read(name)
-        return found is not None and _directory_name(found.ref) == name
+    def _is_empty(self, name: str) -> bool:
+        """Tell whether there is an ingest without a byte of data, and not a whole one."""
+        if self._read(name) is not None:
+            return False
+        try:
+            with (
+                files.directory(self._root, _INGEST, name) as descriptor,
+                os.scandir(descriptor) as entries,
+            ):
+                return all(map(_holds_no_data, entries))
+        except OSError as error:
+            if files.is_missing(error):
+                return False  # it is gone, or is no directory
+            raise
+
+    def _is_leftover(self, name: str) -> bool:
+        is_there = os.path.lexists(f"{self._root}/{_INGEST}/{name}")
+        return is_there and self._read(name) is None and not self._is_empty(name)
+
+    def _repair(self, ingest: int, ref: str) -> None:
+        """Write what is noted of an ingest again where it cannot be read: its reference, its times.
+
+        The directory's name has told that it is the ingest of `ref`.
+        """
+        if _read_ref(ingest) != ref:
+            files.write_atomically(_REF, _to_bytes(ref), dir_fd=ingest)
+        now = timestamps.format_rfc3339_nano(self._clock.now()).encode()
+        for name in (_STARTED_AT, _UPDATED_AT):
+            if _parse_time(ingest, name) is None:
+                files.write_atomically(name, now, dir_fd=ingest)
 
     def _create(self, name: str, ref: str, total: int) -> OpenIngest:
         now = self._clock.now()
@@ -272,27 +348,31 @@ class Ingests:
         except FileNotFoundError:
             return []
 
-    def _read(self, name: str) -> IngestStatus | None:
-        """Return the status of an ingest; `None` where there is none, or no whole one."""
+    def _read(self, name: str, ref: str = "") -> IngestStatus | None:
+        """Return the status of an ingest; `None` where there is none.
+
+        Args:
+            name: of its directory.
+            ref: its reference; empty: there is none, unless it says itself what its reference is.
+        """
         try:
             with files.directory(self._root, _INGEST, name) as descriptor:
-                return _read_status(descriptor)
+                data = os.stat(DATA, dir_fd=descriptor, follow_symlinks=False)
+                ref = ref or _read_ref(descriptor)
+                if not stat.S_ISREG(data.st_mode) or ingest_directory(ref) != name:
+                    return None
+                return _read_status(descriptor, ref, data)
         except OSError as error:
             if files.is_missing(error):
                 return None
             raise
-        except ValueError:  # a time that was cut short
-            return None
 
 
-def _read_status(descriptor: int) -> IngestStatus | None:
-    data = os.stat(DATA, dir_fd=descriptor, follow_symlinks=False)
-    if not stat.S_ISREG(data.st_mode):
-        return None
+def _read_status(descriptor: int, ref: str, data: os.stat_result) -> IngestStatus:
     modified = Instant.from_timestamp(data.st_mtime_ns, unit="nanosecond")
     updated = _read_time(descriptor, _UPDATED_AT)
     return IngestStatus(
-        ref=_read_small(descriptor, _REF).decode("utf-8", "surrogateescape"),
+        ref=ref,
         offset=data.st_size,
         total=_read_total(descriptor),
         started_at=_read_time(descriptor, _STARTED_AT),
@@ -301,23 +381,53 @@ def _read_status(descriptor: int) -> IngestStatus | None:
     )
 
 
+def _read_ref(descriptor: int) -> str:
+    """Return the reference that an ingest says it has; empty where it says none."""
+    return _read_small(descriptor, _REF).decode("utf-8", "surrogateescape")
+
+
 def _read_time(descriptor: int, name: str) -> Instant | None:
-    instant = timestamps.parse_rfc3339(_read_small(descriptor, name).decode())
+    """Return a time that is noted, `None` where none is, or where it cannot be read."""
+    instant = _parse_time(descriptor, name)
     return None if instant == Instant.MIN else instant
+
+
+def _parse_time(descriptor: int, name: str) -> Instant | None:
+    """Return a time as it is written, `None` where it cannot be read."""
+    try:
+        return timestamps.parse_rfc3339(_read_small(descriptor, name).decode())
+    except ValueError:  # it was cut short
+        return None
+
+
+def _holds_no_data(entry: os.DirEntry[str]) -> bool:
+    """Tell whether a file in the directory of an ingest is one of ours, and no byte of data."""
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    if entry.name == DATA:
+        return entry.stat(follow_symlinks=False).st_size == 0
+    return entry.name.removesuffix(files.TEMPORARY_SUFFIX) in _SMALL_FILES
 
 
 def _read_total(descriptor: int) -> int:
     try:
         return int(_read_small(descriptor, _TOTAL))
-    except (FileNotFoundError, ValueError):
+    except ValueError:
         return 0
 
 
 def _read_small(descriptor: int, name: str) -> bytes:
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    file = os.open(name, flags, dir_fd=descriptor)
-    with os.fdopen(file, "rb") as reader:
-        return reader.read(_SMALL_FILE_BYTES)
+    """Return what a small file has; nothing where there is no plain file of that name."""
+    try:
+        file = os.open(name, _SMALL_FLAGS, dir_fd=descriptor)
+        with os.fdopen(file, "rb") as reader:
+            return reader.read(_SMALL_FILE_BYTES)
+    except IsADirectoryError:
+        return b""
+    except OSError as error:
+        if files.is_missing(error):
+            return b""
+        raise
 
 
 def _open_for_writing(ingest: int) -> int:
@@ -332,10 +442,6 @@ def _open_for_writing(ingest: int) -> int:
         finally:
             os.close(reader)
         return os.open(DATA, flags, dir_fd=ingest)
-
-
-def _directory_name(ref: str) -> str:
-    return digests.encoded(digests.from_bytes(_to_bytes(ref)))
 
 
 def _to_bytes(ref: str) -> bytes:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.collect.node import CONTENT, INGEST, ORPHAN, SNAPSHOT, Node, split_snapshot
-from orlop.schema import buckets, content, ingests, namespaces, snapshots
+from orlop.model.backends import ingest_directory
+from orlop.schema import content, ingests, namespaces, snapshots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -25,8 +26,9 @@ class Datum(NamedTuple):
     """A piece of data in a backend.
 
     Attributes:
-        kind: a blob, an unfinished one, a snapshot, or a directory that the database of the
-            snapshotter does not name either.
+        kind: a blob, an unfinished one, a snapshot, or a directory that its backend has no name
+            for: that of a snapshot that is not in the database of the snapshotter, or of an
+            ingest whose reference cannot be read.
         name: how the backend calls it.
         snapshotter: whose backend it is, for a snapshot; else empty.
     """
@@ -39,13 +41,14 @@ class Datum(NamedTuple):
     def type(self) -> str:
         """The type of the records that name such data."""
         types = {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}
-        return types.get(self.kind, ORPHAN)  # no record names a leftover
+        return types.get(self.kind, ORPHAN)
 
     @property
     def key(self) -> str:
         """What it is called in a plan."""
         if self.kind == LEFTOVER:
-            return f"{self.snapshotter}/snapshots/{self.name}"
+            folder = f"{self.snapshotter}/snapshots" if self.snapshotter else "ingest"
+            return f"{folder}/{self.name}"
         return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name
 
 
@@ -89,19 +92,22 @@ def still_named(transaction: Transaction, data: Iterable[Datum]) -> set[Datum]:
     its backend) is not found so: claims tell of that.
     """
     names = list(namespaces.all_names(transaction))
-    shared = {
-        ingests.expected(bucket, ref)
-        for bucket in (ingests.find(transaction, name) for name in names)
-        for ref in ingests.all_names(bucket)
+    by_ingests = {
+        datum
+        for name in names
+        for ref in ingests.all_names(ingests.find(transaction, name))
+        for datum in data_of(transaction, Node(INGEST, name, ref))
     }
     blobs = [content.find(transaction, name) for name in names]
     return {
         datum
         for datum in data
-        if (
-            datum.name in shared or any(content.exists(bucket, datum.name) for bucket in blobs)
+        if datum in by_ingests
+        or (
+            any(content.exists(bucket, datum.name) for bucket in blobs)
             if datum.kind == BLOB
-            else _has_record(transaction, datum)
+            else datum.kind == FILES
+            and snapshots.names_itself(transaction, datum.snapshotter, datum.name)
         )
     }
 
@@ -112,7 +118,9 @@ def data_of(transaction: Transaction, node: Node) -> Iterator[Datum]:
         yield Datum(BLOB, node.key)
     elif node.type == INGEST:
         bucket = ingests.find(transaction, node.namespace)
-        yield Datum(UNFINISHED, ingests.backend_ref(bucket, node.namespace, node.key))
+        backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
+        yield Datum(UNFINISHED, backend_ref)
+        yield Datum(LEFTOVER, ingest_directory(backend_ref))  # where its reference is damaged
         expected = ingests.expected(bucket, node.key)
         if expected:
             yield Datum(BLOB, expected)
@@ -132,19 +140,3 @@ def _content(transaction: Transaction, namespace: str) -> Iterator[Datum]:
 def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[Datum]:
     for name in snapshots.backend_names(snapshots.find(transaction, namespace, snapshotter)):
         yield Datum(FILES, name, snapshotter)
-
-
-def _has_record(transaction: Transaction, datum: Datum) -> bool:
-    """Tell whether the record that gave an ingest or a snapshot its backend name has it still."""
-    namespace, _, rest = datum.name.partition("/")
-    _, _, key = rest.partition("/")
-    if not key:
-        return False
-    if datum.kind == UNFINISHED:
-        found = ingests.find(transaction, namespace)
-        if buckets.child(found, key) is None:
-            return False
-        return ingests.backend_ref(found, namespace, key) == datum.name
-    if datum.kind == LEFTOVER:
-        return False
-    return snapshots.names_itself(transaction, datum.snapshotter, datum.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.named import BLOB, LEFTOVER, UNFINISHED, Datum, data_of, read_named
+from orlop.collect.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum, data_of, read_named
 from orlop.collect.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.collect.plan import Removal
 from orlop.collect.reasons import reasons
@@ -26,7 +26,7 @@ _SHOWN: Final = 5
 
 _ORPHANED: Final = {
     BLOB: "no metadata names this blob",
-    LEFTOVER: "no snapshot has this directory",
+    FILES: "no metadata names this snapshot",
     UNFINISHED: "no metadata names this ingest",
 }
 
@@ -110,12 +110,21 @@ def orphans(domain: Domain, inventory: Inventory, survey: Survey) -> list[Remova
         Removal(
             Node(ORPHAN, "", datum.key),
             survey.size(datum),
-            _ORPHANED.get(datum.kind, "no metadata names this snapshot"),
+            _orphaned(datum),
             data=(datum,),
         )
         for datum in survey.data()
         if datum in unnamed
     ]
+
+
+def _orphaned(datum: Datum) -> str:
+    """Return why a collection deletes data that has no record."""
+    if datum.kind != LEFTOVER:
+        return _ORPHANED[datum.kind]
+    if datum.snapshotter:
+        return "no snapshot has this directory"
+    return "its reference cannot be read, and no metadata names it"
 
 
 def with_set_aside(nodes: Iterable[Removal], keeps: Callable[[Datum], bool]) -> Iterator[Removal]:

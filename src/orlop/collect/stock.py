@@ -17,7 +17,7 @@ from orlop.collect.named import (
     read_named_snapshots,
     suspect_of,
 )
-from orlop.model.backends import MountedData, snapshot_number
+from orlop.model.backends import MountedData, ingest_directory, snapshot_number
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Stock(Protocol):
 
 
 class ContentStock:
-    """Blobs and ingests.
+    """Blobs, ingests, and leftovers that were ingests.
 
     Attributes:
         claims: what somebody is making or naming here.
@@ -97,16 +97,24 @@ class ContentStock:
         self._backend = backend
         self.blob_sizes = {blob.digest: blob.size for blob in backend.walk()}
         self._ingests = [Datum(UNFINISHED, ingest.ref) for ingest in backend.statuses()]
+        self._leftovers = {Datum(LEFTOVER, one): size for one, size in backend.leftovers().items()}
 
     def data(self) -> Iterator[Datum]:
         """Return all data, blobs first."""
         for digest in self.blob_sizes:
             yield Datum(BLOB, digest)
         yield from self._ingests
+        yield from self._leftovers
 
     def entries(self, datum: Datum) -> Collection[Suspect]:
-        """Return the one entry of a blob or an ingest in a list of suspects."""
-        return (suspect_of(datum),)
+        """Return the entries of a datum in a list of suspects: an ingest has its directory, too.
+
+        An ingest that was a leftover is written on to, and one can become a leftover.
+        """
+        own = suspect_of(datum)
+        if datum.kind == UNFINISHED:
+            return (own, (LEFTOVER, ingest_directory(datum.name)))
+        return (own,)
 
     def named(self, transaction: Transaction) -> set[Datum]:
         """Return the blobs and ingests that the metadata of all namespaces names."""
@@ -137,21 +145,24 @@ class ContentStock:
         """Return the sizes of the files of a datum, in bytes."""
         if datum.kind == BLOB:
             return self.blob_sizes.get(datum.name, 0)
+        if datum.kind == LEFTOVER:
+            return self._leftovers.get(datum, 0)
         try:
             return self._backend.ingest_size(datum.name)
         except NotFoundError:
             return 0
 
     def discard(self, data: Sequence[Datum]) -> list[Datum]:
-        """Move blobs and ingests out of sight; return which this moved."""
+        """Move data out of sight; return what this moved."""
         return [datum for datum in data if _is_gone(self._discarding(datum), datum)]
 
-    def cleanup(self, keep: Collection[Datum] = ()) -> None:  # noqa: ARG002 -- all have a name
+    def cleanup(self, keep: Collection[Datum] = ()) -> None:  # noqa: ARG002 -- all is discarded first
         """Delete what was discarded."""
         self._backend.cleanup()
 
     def _discarding(self, datum: Datum) -> Callable[[str], None]:
-        return self._backend.discard if datum.kind == BLOB else self._backend.discard_ingest
+        discards = {BLOB: self._backend.discard, LEFTOVER: self._backend.discard_leftover}
+        return discards.get(datum.kind, self._backend.discard_ingest)
 
 
 class SnapshotStock:

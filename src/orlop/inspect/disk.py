@@ -12,17 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.named import BLOB, FILES, UNFINISHED
+from orlop.collect.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum
 from orlop.database import Database
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
-from orlop.model import digest as digests
+from orlop.model.backends import ingest_directory
 from orlop.model.errors import NotFoundError
 from orlop.schema.metastore import SnapshotBuckets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.collect.named import Datum
     from orlop.collect.node import Node
     from orlop.kv import Transaction
 
@@ -49,6 +48,8 @@ class Piece:
     @property
     def key(self) -> str:
         """What it is called in a plan, where no metadata names it."""
+        if self.kind == UNFINISHED and not self.name:
+            return Datum(LEFTOVER, self.place).key
         name = self.name or self.place
         return f"{self.snapshotter}/{name}" if self.snapshotter else name
 
@@ -57,7 +58,7 @@ class Piece:
         if datum.kind != self.kind:
             return False
         if self.kind == UNFINISHED:
-            return _hash_of(datum.name) == self.place
+            return ingest_directory(datum.name) == self.place
         return datum == (self.kind, self.name, self.snapshotter)
 
 
@@ -148,11 +149,7 @@ def _ref(ingest: Path) -> str:
         ref = (ingest / "ref").read_text(encoding="utf-8", errors="surrogateescape")
     except OSError:
         return ""
-    return ref if _hash_of(ref) == ingest.name else ""
-
-
-def _hash_of(ref: str) -> str:
-    return digests.encoded(digests.from_bytes(ref.encode("utf-8", "surrogateescape")))
+    return ref if ingest_directory(ref) == ingest.name else ""
 
 
 def _snapshot_name(metastore: Path, number: str) -> str:

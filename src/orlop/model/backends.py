@@ -12,6 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
+from orlop.model import digest as digests
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
@@ -28,6 +30,11 @@ def snapshot_number(directory: str) -> str:
     """Return the number in the name of a snapshot's directory; empty if there is none."""
     number = directory.removeprefix(REMOVED_PREFIX)
     return number if number.isdecimal() else ""
+
+
+def ingest_directory(ref: str) -> str:
+    """Return the name of the directory of an ingest in a content store: the hash of its name."""
+    return digests.encoded(digests.from_bytes(ref.encode("utf-8", "surrogateescape")))
 
 
 class BackendWriter(Protocol):
@@ -65,7 +72,7 @@ class BackendWriter(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the reference and keep what was written, for a later resume."""
+        """Let go of the reference and keep what was written, durably, for a later resume."""
 
 
 class ContentBackend(Protocol):
@@ -113,8 +120,17 @@ class ContentBackend(Protocol):
     def ingest_size(self, ref: str) -> int:
         """Return what an ingest takes, in bytes: its data and what is noted of it."""
 
+    def leftovers(self) -> Mapping[str, int]:
+        """Return what is on disk that has data and no known reference, with its bytes.
+
+        The name of such an ingest is the hash of its reference (`ingest_directory`).
+        """
+
+    def discard_leftover(self, name: str) -> None:
+        """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""
+
     def cleanup(self) -> None:
-        """Delete what was discarded, and what killed processes left half made or removed."""
+        """Delete what was discarded, and what without data killed processes left."""
 
 
 class SnapshotBackend(Protocol):
