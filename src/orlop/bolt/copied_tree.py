@@ -89,11 +89,15 @@ class CopiedTree(Reachable):
         Raises:
             CorruptError: the tree is damaged.
         """
+        # Everything new is read before anything is changed here: where a commit disturbs the
+        # reading, the tree still is that of the known version, and the caller tries again.
         found: dict[int, tuple[bytes, list[int]]] = {}
         kept: set[int] = set()
         pending = [meta.root]
         while pending:
             page = pending.pop()
+            # Pages never change in place. So a page that is part of the known version has the same
+            # contents in the next one, with all that is below it: only new pages need be read.
             if self.is_referred_to(page):
                 kept.add(page)
                 continue

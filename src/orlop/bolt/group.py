@@ -117,6 +117,8 @@ class Groups:
         member = Member(edit, state, self.serial + 1)
         with self._gathering_lock:
             group = self._last
+            # A closed group is being flushed: its last state is on the way to the disk, and a
+            # member that came now would be acknowledged without having been written.
             if group is None or group.is_closed:
                 group = self._last = Group(member)
             else:
@@ -177,8 +179,11 @@ class Groups:
         # While nobody flushes and nothing has failed, what is not durable is what gathers.
         with self._gathering_lock:
             group.is_closed = True
+        # The last state is built on all states before it, so that one version makes all durable.
+        # Their edits are needed, too: each knows the pages that it no longer uses.
         last = group.members[-1]
         group.number = self._flush(last.state, [member.edit for member in group.members])
+        # Noted before the members are dropped: `_newest` finds the state in either place.
         self._durable = Durable(last.state, last.serial)
         group.is_durable = True
         # Its nodes have their pages: what it replaced needs no memory any more.

@@ -53,6 +53,8 @@ class CurrentDisk:
             ChangedError: a meta has been written since the metas were taken.
         """
         data = self._disk.read(offset, length)
+        # Looked at after the read: a page is of the version only if no commit began to replace
+        # pages before the last of its bytes was read, and a commit ends with writing a meta.
         if self.has_changed():
             raise ChangedError("a meta was written")
         return data
@@ -122,6 +124,8 @@ class LiveCopy:
         self._deadline = None if seconds is None else deadline
         is_left = True
         while is_left:
+            # In small steps: the fewer pages a step reads, the smaller the chance that a commit
+            # falls into it, so that it was in vain.
             try:
                 is_left = self._tree.copy_some()
             except ChangedError:
@@ -140,6 +144,7 @@ class LiveCopy:
             metas = self._current.take_metas()
             meta = newest_meta(metas)
             known = self._tree.meta
+            # Something else on the pages of the metas was written: the version is the same.
             if meta == known:
                 self.metas = metas
                 return
@@ -147,6 +152,8 @@ class LiveCopy:
                 is_next = meta.transaction == known.transaction + 1 and self._tree.advance(meta)
             except ChangedError:
                 continue
+            # Each version may overwrite pages of the one before the last: a copy that missed one
+            # cannot know which of its pages still count, and begins anew.
             if is_next:
                 self.metas = metas
                 self.followed += 1

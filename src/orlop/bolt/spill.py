@@ -45,6 +45,8 @@ class Spill:
         """Lay out what has no page yet; return the root's page."""
         if isinstance(tree, int):
             return tree
+        # Room is asked for all nodes at once: the allocator can then put them side by side, and
+        # one write takes what would else be one for each node.
         nodes = _without_page(tree)
         spans = [-(-node.size // self._page_size) for node in nodes]
         for node, span, page in zip(nodes, spans, self._allocate(spans), strict=True):
@@ -74,6 +76,8 @@ class Spill:
         """Write all pages, in ascending order, in runs as long as they are adjacent."""
         run: list[bytes] = []
         start = end = 0
+        # In ascending order, so that adjacent pages join to runs: one call for many pages. A run
+        # is bounded, and with it the time that one call takes.
         for page in sorted(self._pages):
             span, chunks = self._pages[page]
             offset = page * self._page_size
@@ -89,6 +93,8 @@ class Spill:
 
     def settle(self) -> None:
         """Let parents name the pages, which are written now, so that nodes can be forgotten."""
+        # Only after the write: a version that fails to be written must leave the nodes as they
+        # were. From here on parents name pages, so nodes below them can be dropped and read again.
         for branch, children in self._children:
             branch.children[:] = children
         for leaf, values in self._values:
@@ -99,6 +105,7 @@ class Spill:
         if isinstance(node, Leaf):
             chunks = self._leaf(node, page, span - 1)
         else:
+            # Children have been placed before their parents, so each of them has its page by now.
             children = [child if isinstance(child, int) else child.page for child in node.children]
             self._children.append((node, children))
             chunks = encode_branch(node, page, span - 1, children)
@@ -106,6 +113,7 @@ class Spill:
         node.span = span
         # Set last: until then the node counts as one without a page.
         node.page = page
+        # Frozen: the next transaction makes a copy where it changes the node.
         node.owner = None
         self.nodes.append(node)
 
@@ -129,6 +137,8 @@ def _without_page(tree: Node) -> list[Node]:
     while pending:
         hand_over()
         node = pending.pop()
+        # A node with a page is in the file already, and so is all below it: a change would have
+        # replaced every node from there up to the root.
         if not node.page:
             nodes.append(node)
             pending += _unplaced(node)

@@ -240,6 +240,7 @@ class Scheduler:
                     self._nearest = None
                     self._look_at = None  # the collection looks again
                     self._agenda.owe(now)
+                # After the expiry above, which may have made a collection due now.
                 due = self._agenda.due
                 if due is not None and due <= now:
                     self._agenda.begin()
@@ -248,6 +249,7 @@ class Scheduler:
                 if must_look:
                     self._look_at = None
                 seconds = self._nap(now, due)
+            # Without the mutex: reading may take long, and updates note their changes meanwhile.
             if must_look:
                 self._look()
             else:
@@ -259,6 +261,7 @@ class Scheduler:
         naps = [(at - now) / _SECOND for at in (due, self._look_at) if at is not None]
         if self._nearest is not None:
             until = (self._nearest - self._clock.now()).total("seconds")
+            # Bounded, because the wall clock may be set while the thread sleeps.
             naps.append(min(max(until, 0), _NAP_SECONDS_MAX))
         return min(naps, default=None)
 
@@ -272,10 +275,13 @@ class Scheduler:
             _logger.warning("when something expires could not be read: %s", error)
         taken = self._timer.now() - begun
         with self._mutex:
+            # A large database takes long to look through: looking must not become its main work.
             self._look_pause = max(_SECOND, taken * _LOOKING_SHARE)
             self._nearest = found
 
     def _collect_once(self) -> None:
+        # Taken before the run: what is asked for or deleted while it runs may come too late for it,
+        # and counts for the next one.
         with self._mutex:
             waiters, self._waiters = self._waiters, []
             deletions, self._deletions = self._deletions, 0
@@ -291,6 +297,7 @@ class Scheduler:
             now = self._timer.now()
             self._look_at = now
             if statistics is None:
+                # They are still to be collected: a failed run must not make them count as done.
                 self._deletions += deletions
                 self._agenda.fail(now)
             else:

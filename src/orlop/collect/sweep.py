@@ -72,6 +72,8 @@ class Sweep:
 
     def finish(self) -> None:
         """Take what was removed out of the lists of those that stay; nothing is removed then."""
+        # At the end of a batch and not with each snapshot: whole chains go together, and then no
+        # list needs to be mended at all, because the parents that have them go, too.
         for (namespace, snapshotter, key), parent in self._parents.items():
             # The list of a parent that is gone went with it.
             if parent and (namespace, snapshotter, parent) not in self._parents:
@@ -81,6 +83,7 @@ class Sweep:
     def _remove_snapshot(self, node: Node) -> None:
         snapshotter, key = split_snapshot(node.key)
         bucket = self._shelf(SNAPSHOT, node.namespace, snapshotter)
+        # Read before the record is deleted, which is the only place that names the parent.
         self._parents[node.namespace, snapshotter, key] = snapshots.parent(bucket, key)
         snapshots.delete(bucket, key)
         self._update.changes.snapshotters.add(snapshotter)
@@ -90,6 +93,8 @@ class Sweep:
     def _shelf(self, kind: str, namespace: str, snapshotter: str = "") -> Bucket | None:
         """Return the bucket in which records lie, `None` where there is none."""
         place = (kind, namespace, snapshotter)
+        # Opened once for a batch: its records share a few buckets, and to find one costs as much
+        # as to delete a record.
         if place not in self._shelves:
             self._shelves[place] = self._find(kind, namespace, snapshotter)
         return self._shelves[place]

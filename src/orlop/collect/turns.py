@@ -135,11 +135,15 @@ class Turns:
                 the sweep.
         """
         with self.gate() as self._pause:
+            # With the gate held no update can commit, so after this the mark is that of the newest
+            # version: what is unmarked now is garbage for certain.
             self._pursuit.catch_up()
             self._pursuit.require_all_seen()
             if sessions:
                 self._pursuit.add_sessions(sessions)
             check()
+            # Not synced: what a crash takes back are removals, and the garbage is found again.
+            # But their events may not be delivered before they are durable.
             with self._domain.transactor.update(later=True) as update:
                 # Left when the changes are there for the next writer, and before they are told of.
                 update.held.callback(self._pause.end)
@@ -193,9 +197,12 @@ class Turns:
         gate = self._domain.gate
         removed: list[Node] = []
         while remaining and len(removed) < _TURN_RECORDS:
+            # A piece goes whole or not at all: its records refer to each other, and a writer
+            # between two halves could find one whose references are gone.
             garbage = self._pursuit.still_garbage(remaining.popleft())
             sweep.remove(garbage)
             removed += garbage
+            # While no update waits, a longer turn delays none, and saves the next catching up.
             if gate.is_wanted and self._pause.nanoseconds > _TURN_NANOSECONDS:
                 break
         sweep.finish()
