@@ -316,11 +316,11 @@ class BoltBucket(TreeHandle):
         return self._origin
 
     def place(self, name: bytes) -> tuple[int, bytes]:
-        """Return what tells the place of the nested bucket `name` from all others in the file."""
+        """Return a value that identifies the place of the nested bucket `name` in the file."""
         return self._origin, name
 
     def touch(self) -> None:
-        """Note that what this bucket holds changes."""
+        """Note that the contents of this bucket change."""
         if not self._touched:
             self._touched = True
             self.transaction.touched.add(self._path)

@@ -51,7 +51,7 @@ WORTH_SHARE = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What a compaction did; sizes are in bytes."""
+    """The result of a compaction; sizes are in bytes."""
 
     before: int
     after: int

@@ -177,7 +177,7 @@ class CopiedTree(Reachable):
         return pages
 
     def _forget_all_but(self, kept: set[int]) -> None:
-        """Forget what is not part of the next version, which uses the subtrees of `kept`."""
+        """Forget the pages that the next version lacks; it uses the subtrees of `kept`."""
         for page in self._freelist or ():
             self.numbers[page] = 0
         pending = [self.root]
@@ -240,7 +240,7 @@ class CopiedTree(Reachable):
 
 
 def _refers(data: bytes, header: Header) -> bool:
-    """Whether a node refers to others, by the first of its pages."""
+    """Whether a node refers to further nodes, by the first of its pages."""
     end = HEADER_SIZE + header.elements * LEAF_ELEMENT.size
     if header.kind != LEAF_PAGE or end > len(data):
         return True

@@ -1,4 +1,4 @@
-"""What one writing transaction does to nodes: which are its own, and which it has replaced.
+"""The nodes of one writing transaction: those that it owns, and those that it has replaced.
 
 Source: the ownership of nodes is that of transient persistent trees (Clojure); the list of
 freed pages is bbolt's.

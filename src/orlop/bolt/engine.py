@@ -132,7 +132,7 @@ class BoltEngine:
         )
 
     def bytes_in_use(self) -> int:
-        """Return how many bytes of the file hold what can be reached, in whole pages."""
+        """Return the bytes of all reachable pages."""
         pin = Pin()
         meta = self._pin(pin)
         try:
@@ -146,7 +146,7 @@ class BoltEngine:
         return self._meta.bytes_in_use
 
     def close(self) -> None:
-        """Wait until what was committed is durable, then release file and lock; see the contract.
+        """Wait until all commits are durable, then release file and lock; see the contract.
 
         A writer of this very thread is rolled back; one of another thread is waited for. Where
         this is interrupted, it can be called again.
@@ -229,7 +229,7 @@ class BoltEngine:
             pin.entry = None
 
     def _pinned(self) -> list[int]:
-        """Return the versions that are read, and forget readers that nobody keeps any more."""
+        """Return the versions that are read, and forget readers that were garbage-collected."""
         found = []
         for entry, version in list(self._pins.items()):
             if entry() is None:

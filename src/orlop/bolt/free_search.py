@@ -1,4 +1,4 @@
-"""The search for the free pages of a file that keeps no list of them, beside whoever writes.
+"""The search for free pages in a file without a freelist, while transactions are written.
 
 What is searched is one version: that of the opening. Its pages stay as they are until the
 search has ended; see `orlop.bolt.writeout`.
@@ -43,7 +43,7 @@ SEARCHING: Final = SearchOptions()
 
 
 class FreeSearch:
-    """A search that a thread goes on with, and that whoever needs its answer can end.
+    """A search that a thread continues, and that a caller in need of its result can finish.
 
     Attributes:
         walk: what is known of the version.

@@ -75,7 +75,7 @@ class Freelist:
             self._list.add(pending[known:])
 
     def release(self, transaction: int) -> None:
-        """Make available what was freed by `transaction` and by those before it."""
+        """Make the pages available that were freed by transactions up to `transaction`."""
         for number in [number for number in self._pending if number <= transaction]:
             for start, length in _runs(sorted(self._pending.pop(number))):
                 self._add(start, length)

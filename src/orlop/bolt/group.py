@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Member(NamedTuple):
-    """What one transaction of a group did.
+    """One transaction of a group: its edit, its state and its number.
 
     Attributes:
         edit: the nodes that it made and replaced.
@@ -104,7 +104,7 @@ class Groups:
 
     @property
     def undurable(self) -> Group | None:
-        """The group that made `head` what it is, unless it is durable."""
+        """The group of the last transaction, unless it is durable."""
         last = self._last
         return None if last is None or last.is_durable else last
 
@@ -126,7 +126,7 @@ class Groups:
         return group
 
     def wait(self, group: Group) -> None:
-        """Return when the group is durable; whoever comes first does the work for all.
+        """Wait until the group is durable; the first caller flushes for all.
 
         Raises:
             EnginePoisonedError: its flush failed, or one that it was built on.
@@ -164,7 +164,7 @@ class Groups:
             raise EnginePoisonedError(self.failure) from self._cause
 
     def _newest(self) -> Member | Durable:
-        """Return the last transaction that ended, or what is durable."""
+        """Return the last transaction that ended, or the durable state."""
         last = self._last
         # In this order: what is durable is noted before it is forgotten here.
         members = [] if last is None else last.members[-1:]
@@ -191,7 +191,7 @@ class Groups:
         self._flushed = None
 
     def fail(self, error: BaseException) -> None:
-        """Accept nothing any more, since `error` leaves in doubt what is there."""
+        """Poison the engine: after `error` the state of the file is not known."""
         if self.failure is None:
             self._cause = error
             self.failure = (
@@ -201,7 +201,7 @@ class Groups:
 
 
 class Durable(NamedTuple):
-    """What the disk has.
+    """The durable state.
 
     Attributes:
         state: the root bucket.

@@ -1,4 +1,4 @@
-"""Where compiled code lets others go on.
+"""The points at which compiled code lets other threads run.
 
 The interpreter looks for signals, and for threads that wait for their turn, whenever a function
 of Python begins; in compiled code it looks at nothing. So this module is never compiled.

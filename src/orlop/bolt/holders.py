@@ -1,4 +1,4 @@
-"""What a transaction has of its engine, for as long as the transaction is kept.
+"""Objects that tie a reader's version or a writer's turn to its transaction.
 
 Never compiled: weak references lead here.
 """

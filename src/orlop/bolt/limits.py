@@ -1,4 +1,4 @@
-"""What bbolt takes: bounds of keys and values, and one of our own for nesting.
+"""The limits of bbolt for keys and values, and our own for nesting.
 
 Source: go.etcd.io/bbolt, bucket.go.
 """

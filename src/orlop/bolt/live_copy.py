@@ -30,14 +30,14 @@ _HINT: Final = (
 
 
 class ChangedError(EngineError):
-    """A meta was written since the metas were taken: what was read may not count."""
+    """A meta was written since the metas were taken: the bytes read may be of two versions."""
 
 
 class CurrentDisk:
     """A file from which nothing is returned that was read after a meta had changed."""
 
     def __init__(self, disk: Readable, page_size: int) -> None:
-        """Read from `disk`; the metas that it has now count, until others are taken."""
+        """Read from `disk`; its metas of this moment count until `take_metas` is called."""
         self._disk = disk
         self._length = page_size + META_SIZE
         self.take_metas()
@@ -53,8 +53,8 @@ class CurrentDisk:
             ChangedError: a meta has been written since the metas were taken.
         """
         data = self._disk.read(offset, length)
-        # Looked at after the read: a page is of the version only if no commit began to replace
-        # pages before the last of its bytes was read, and a commit ends with writing a meta.
+        # A version is intact as long as it is the newest: where no meta was written until the
+        # read had ended, its pages are those of the version.
         if self.has_changed():
             raise ChangedError("a meta was written")
         return data

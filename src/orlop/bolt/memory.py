@@ -36,7 +36,7 @@ def _of_machine() -> int:
 
 
 def _of_groups() -> list[int]:
-    """Return what each control group of this process, and each above it, leaves."""
+    """Return the bytes that each control group of this process, and each above it, still allows."""
     found = []
     for line in _read(_OWN_GROUP).splitlines():
         _, controllers, name = line.split(":", 2)

@@ -94,7 +94,7 @@ Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
 
 
 def read_metas(read: Callable[[int, int], bytes]) -> Metas:
-    """Return what stands in the places of the two metas: a sound one, or what is wrong.
+    """Return the two metas; in the place of a damaged one, its error.
 
     The first one tells where the second is; where it is damaged, every page size that the
     format knows is tried.
@@ -128,7 +128,7 @@ def _meta_or_error(page: bytes, slot: int) -> Meta | CorruptError:
 
 
 def suspect_metas(read: Callable[[int, int], bytes]) -> list[Meta]:
-    """Return the metas whose checksum is wrong, but which may say where their tree begins.
+    """Return the metas with a wrong checksum that may still name the root of their tree.
 
     For whoever looks for what can be saved of a file that has no sound one.
 

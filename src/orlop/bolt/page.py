@@ -158,7 +158,7 @@ def encode_leaf(node: Leaf, page: int, overflow: int, values: Sequence[bytes]) -
 
 
 def encode_inline(leaf: Leaf, sequence: int) -> bytes:
-    """Write the value of a bucket whose one leaf, without nested buckets, stands inline."""
+    """Encode the value of an inline bucket: its header and its one leaf."""
     # Only nested buckets are no bytes, and this leaf holds none.
     values = cast("list[bytes]", leaf.values)
     return b"".join([BUCKET_HEADER.pack(0, sequence), *encode_leaf(leaf, 0, 0, values)])

@@ -44,7 +44,7 @@ class PageList:
                 self._taken.add(page)
 
     def pages(self) -> array[int]:
-        """Return all of them; who gets them does not change them."""
+        """Return all page ids; the caller must not change them."""
         changed = sorted(self._added | self._taken)
         if changed:
             before, after, start = self._pages, array("Q"), 0

@@ -55,7 +55,7 @@ class Pager:
         self._ways: tuple[int, dict[Path, Way]] = (0, {})
 
     def ways(self, number: int) -> dict[Path, Way]:
-        """Return what readers of a version have noted of the buckets that they went to."""
+        """Return the cache of buckets that readers of a version share."""
         ways = self._ways
         if ways[0] != number:
             # Another version: those that read the one before keep what they have.
@@ -80,7 +80,7 @@ class Pager:
         return node
 
     def keep(self, node: Node) -> None:
-        """Remember the node under its page, in place of what was there."""
+        """Cache a node under its page, in place of the one before."""
         self.young[node.page] = node
         self._young_bytes += node.span * self.page_size
         if self._young_bytes > _GENERATION_BYTES:

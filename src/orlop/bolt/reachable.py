@@ -187,7 +187,7 @@ class Reachable:
         self._done = end
 
     def _look_at(self, pages: list[int], data: bytes, first: int) -> None:
-        """Mark pages and note what they refer to; `data` begins with the page `first`."""
+        """Mark pages and note their references; `data` begins with the page `first`."""
         size, used = self._page_size, self._used
         header_at, shapes = HEADER.unpack_from, _shapes
         for page in pages:
@@ -303,7 +303,7 @@ def references(data: bytes) -> list[int]:
 
 
 def find_unreachable(disk: Readable, meta: Meta) -> list[range]:
-    """Return the runs of pages that are not part of a version, which nobody may change meanwhile.
+    """Return the runs of pages that are not part of a version, which must not change meanwhile.
 
     Raises:
         CorruptError: the tree is damaged.

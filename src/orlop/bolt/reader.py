@@ -1,4 +1,4 @@
-"""An engine on a file whose lock it does not take, while another process may write it.
+"""A read-only engine without a lock, for a file that another process may write.
 
 How that goes well: `orlop.bolt.versions`.
 """
@@ -93,12 +93,12 @@ class ReadingEngine:
         return BoltTransaction(meta.transaction, _root_state(meta), pager, end, self._handle)
 
     def close(self) -> None:
-        """Release the file; what is being read does not count."""
+        """Release the file; reads under way are void."""
         self._handle.is_closed = True
         self._file.close()
 
     def _pager_of(self, version: Version, meta: Meta) -> Pager:
-        """Return what reads the pages of a version; those of another must not answer for it."""
+        """Return the pager of a version; the caches of another one must not answer for it."""
         pager, paged = self._pager, self._paged
         if paged is not version.disk:
             pager = Pager(version.disk, meta.page_size)

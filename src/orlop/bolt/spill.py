@@ -42,7 +42,7 @@ class Spill:
         self.nodes: list[Node] = []
 
     def tree(self, tree: int | Node) -> int:
-        """Lay out what has no page yet; return the root's page."""
+        """Lay out all nodes without a page; return the root's page."""
         if isinstance(tree, int):
             return tree
         # Room is asked for all nodes at once: the allocator can then put them side by side, and
@@ -147,7 +147,7 @@ def _without_page(tree: Node) -> list[Node]:
 
 
 def _unplaced(node: Node) -> list[Node]:
-    """Return what has to be laid out before `node`."""
+    """Return the nodes that have to be laid out before `node`."""
     if isinstance(node, Branch):
         return [child for child in node.children if not isinstance(child, int)]
     if BUCKET_FLAG not in node.flags:

@@ -1,4 +1,4 @@
-"""The end of a file, and what has to move so that it is free.
+"""The end of a file, and the pages that must move to make it free.
 
 Who opens a large file without a freelist writes at its end until the free pages are known. So
 that the file does not become longer and longer, somebody has to make room there now and then:
@@ -133,7 +133,7 @@ def _own_buckets(edit: Edit, leaf: Leaf, pages: set[int], pending: list[Node]) -
 
 
 def _in_pages(tree: Node, sequence: int, page_size: int) -> BucketState:
-    """Return a bucket whose tree has pages of its own, as before.
+    """Return a bucket whose tree stays on pages of its own.
 
     Inline it would make the leaf around it larger, and nobody has made room for that.
     """

@@ -26,7 +26,7 @@ _WAYS_MAX: Final = 1000
 
 
 class Ending(Protocol):
-    """What an engine does when a transaction ends."""
+    """The call by which an engine ends a transaction."""
 
     def __call__(self, transaction: BoltTransaction, state: BucketState | None, /) -> int:
         """Make `state` durable, or nothing where it is None; return the version's number.

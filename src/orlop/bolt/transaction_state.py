@@ -1,4 +1,4 @@
-"""What buckets and cursors need of their transaction: its pages, its edit, whether it is open."""
+"""The state of a transaction that its buckets and cursors share: its pages and its edit."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Handle:
 
 
 class TransactionState:
-    """The pages of one version, and what a writing transaction has changed.
+    """The pages of one version, and the changes of a writing transaction.
 
     Attributes:
         pager: reads the pages.
@@ -64,7 +64,7 @@ class TransactionState:
 
     @property
     def edit(self) -> Edit:
-        """What owns the nodes that this transaction makes."""
+        """The owner of the nodes that this transaction makes."""
         if self._edit is None:
             raise ReadOnlyError("the transaction only reads")
         return self._edit

@@ -1,4 +1,4 @@
-"""A tree whose root may change under its cursors: what these need of a bucket."""
+"""A tree whose root may change under its cursors: the base class of buckets."""
 
 from __future__ import annotations
 

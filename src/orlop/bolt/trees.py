@@ -106,7 +106,7 @@ def _load(transaction: TransactionState, number: int) -> Node:
 def _decode(
     transaction: TransactionState, value: bytes, place: tuple[int, bytes], depth: int
 ) -> Tree:
-    """Decode the value of a bucket: what lies inline, or the pages that it names."""
+    """Decode the value of a bucket: its inline leaf, or the pages that it names."""
     if len(value) < BUCKET_HEADER.size:
         raise CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
     if value.startswith(_NO_ROOT):

@@ -122,7 +122,7 @@ class LiveFile:
         return _ByPage(self, current)
 
     def close(self) -> None:
-        """Release the file; what is being read does not count."""
+        """Release the file; reads under way are void."""
         if self._clone is not None:
             self._clone.close()
         self.disk.close()
@@ -144,7 +144,7 @@ class LiveFile:
         self._disturbance = _Disturbance()
 
     def disturbed(self, number: int, seconds: float) -> StaleReadError:
-        """Note that a reading of a version was in vain; return what says so."""
+        """Note that a read of a version was disturbed; return the error that says so."""
         if not self._disturbance.count:
             self._disturbance = _Disturbance(0, time.monotonic() - seconds, number)
         disturbance = self._disturbance
@@ -184,7 +184,7 @@ class LiveFile:
 
 
 class _Watched:
-    """A file whose reader is told early that it reads in vain."""
+    """A file that notices early that a read was disturbed."""
 
     def __init__(self, disk: Readable) -> None:
         self._disk = disk
@@ -243,7 +243,7 @@ class _ByPage:
 
 
 class _Copied:
-    """A version that was copied: whatever happens to the file, it counts."""
+    """A copied version: changes of the file no longer matter."""
 
     def __init__(self, copy: LiveCopy) -> None:
         self.metas = copy.metas
@@ -270,7 +270,7 @@ class _Cloned:
 
 
 def read_version(path: Path, function: Callable[[Version], _T]) -> _T:
-    """Return what `function` reads of the newest version of a file; no lock is taken.
+    """Return the result of `function` on the newest version of a file; no lock is taken.
 
     It is called again where the file was changed meanwhile, and must change nothing.
 

@@ -176,7 +176,7 @@ class Layout:
             self.search.start()
 
     def stop_searching(self) -> None:
-        """Return when nobody reads the file for this any more. No version is written after it."""
+        """End the search for free pages and wait for it. No version is written afterwards."""
         if self.search is not None:
             self.search.stop()
 
@@ -235,7 +235,7 @@ class Layout:
         self.freelist.release(self._released)
 
     def place_freelist(self, transaction: int, spill: Spill) -> int:
-        """Lay out the freelist, where one is kept, and return what the meta says of it."""
+        """Lay out the freelist, where one is kept; return the page for the meta."""
         freelist = self.freelist
         self.free(transaction, self._freelist_pages)
         self._freelist_pages = range(0)

@@ -1,4 +1,4 @@
-"""The contract of a key-value engine: what Orlop needs of the database below it.
+"""The contract of a key-value engine, which the database below Orlop must keep.
 
 An engine holds nested buckets of sorted byte keys behind transactions: many readers, one
 writer. Everything above this floor sees only these protocols, so that another engine can

@@ -66,7 +66,7 @@ class Cursor(Protocol):
 
 
 class ReadableBucket(Protocol):
-    """What can be read of a bucket, wherever it comes from."""
+    """The reading half of a bucket, in a database or in memory."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; `None` where there is none or where a bucket is."""
@@ -79,7 +79,7 @@ class ReadableBucket(Protocol):
 
 
 class RecordBucket(ReadableBucket, Protocol):
-    """What a record is written to: a bucket of a database, or one that becomes part of it."""
+    """The bucket that a record is written to: in a database, or in memory before it is added."""
 
     def get(self, key: bytes) -> bytes | None:
         """Return the value under `key`; `None` where there is none or where a bucket is."""
@@ -270,7 +270,7 @@ class Transaction(Protocol):
         """
 
     def commit_with_next(self) -> None:
-        """End the transaction without waiting: what comes after it will make it durable.
+        """Commit without waiting: a later commit makes the transaction durable.
 
         The next writer builds on the changes. Until a later transaction has been committed, or
         the engine was closed, the end of the process undoes them, and readers do not see them.

@@ -1,4 +1,4 @@
-"""What an engine may raise. Each class is one thing that a caller may want to tell apart.
+"""The errors of an engine, one class for each case that callers treat differently.
 
 A refused operation (a wrong key, a missing bucket) leaves the transaction as it was.
 """
@@ -78,7 +78,7 @@ class LockedError(EngineError):
 
 
 class StaleReadError(EngineError):
-    """The file was changed by another process while it was read: what was read does not count."""
+    """Another process changed the file during the read: its result is void, read again."""
 
 
 class FileBusyError(StaleReadError):

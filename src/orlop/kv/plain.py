@@ -1,4 +1,4 @@
-"""Trees that read, or are written, like buckets: who does that need not know which it is."""
+"""Trees in memory with the interface of buckets, to read records from and to write them to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class PlainBucket:
 
 
 class DraftBucket:
-    """A bucket in memory that is written; `Bucket.create_tree` takes what it holds.
+    """A bucket in memory to write to; its `tree` goes to `Bucket.create_tree`.
 
     What is out of bounds is refused there.
 

@@ -1,4 +1,4 @@
-"""The one loop that reads again what another process has changed meanwhile."""
+"""The retry loop of reads that a writer in another process has disturbed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FIRST_PAUSE_SECONDS: Final = 0.005
 
 
 def read_again(attempt: Callable[[], _T], *, attempts: int = ATTEMPTS) -> _T:
-    """Return what `attempt` returns; it is called again while it raises `StaleReadError`.
+    """Return the result of `attempt`, which is called again while it raises `StaleReadError`.
 
     Each pause is twice as long as the one before. An engine that has been disturbed several
     times reads in a way that cannot be disturbed, or raises `FileBusyError`, which is final.

@@ -1,1 +1,1 @@
-"""What the stores speak of: records, names, times, errors, filters and single-value encodings."""
+"""The vocabulary of the stores: records, names, times, errors, filters, encodings of values."""

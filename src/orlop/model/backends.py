@@ -1,4 +1,4 @@
-"""The contracts of what keeps the data: a content backend and a snapshot backend.
+"""The contracts of a content backend and a snapshot backend, which keep the data.
 
 The stores name data by namespace; a backend knows nothing of namespaces. Its references
 and keys are the backend names `<namespace>/<sequence>/<key>` that the stores make up.
@@ -47,7 +47,7 @@ class BackendWriter(Protocol):
         """Return how far the blob has come."""
 
     def digest(self) -> str:
-        """Return the digest (sha256) of what has been written so far."""
+        """Return the digest (sha256) of the bytes written so far."""
 
     def truncate(self, size: int) -> None:
         """Start over. Only a `size` of 0 is supported; else InvalidArgumentError."""
@@ -72,7 +72,7 @@ class BackendWriter(Protocol):
         """
 
     def close(self) -> None:
-        """Let go of the reference and keep what was written, durably, for a later resume."""
+        """Release the reference and keep the bytes written, durably, for a later resume."""
 
 
 class ContentBackend(Protocol):
@@ -118,10 +118,10 @@ class ContentBackend(Protocol):
         """Take an ingest out of sight as `discard` a blob; NotFoundError where it is unknown."""
 
     def ingest_size(self, ref: str) -> int:
-        """Return what an ingest takes, in bytes: its data and what is noted of it."""
+        """Return the size of an ingest in bytes: its data and its notes."""
 
     def leftovers(self) -> Mapping[str, int]:
-        """Return what is on disk that has data and no known reference, with its bytes.
+        """Return the ingests on disk with data and no known reference, with their bytes.
 
         The name of such an ingest is the hash of its reference (`ingest_directory`).
         """
@@ -130,20 +130,20 @@ class ContentBackend(Protocol):
         """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""
 
     def cleanup(self) -> None:
-        """Delete what was discarded, and what without data killed processes left."""
+        """Delete discarded data, and ingests without data that killed processes left."""
 
 
 class SnapshotBackend(Protocol):
-    """Where the files of snapshots lie, by key; committed snapshots are parents of others."""
+    """Keeps the files of snapshots by key; a committed snapshot can be a parent."""
 
     def stat(self, key: str) -> SnapshotInfo:
-        """Return what is known of a snapshot; NotFoundError where there is none."""
+        """Return the record of a snapshot; NotFoundError where there is none."""
 
     def update(self, info: SnapshotInfo, paths: Sequence[str] = ()) -> SnapshotInfo:
         """Change labels: all of them, or those that `paths` (`labels`, `labels.<key>`) name."""
 
     def usage(self, key: str) -> SnapshotUsage:
-        """Return what a snapshot takes on disk beyond its parent."""
+        """Return the disk usage of a snapshot beyond its parent."""
 
     def mounts(self, key: str) -> tuple[Mount, ...]:
         """Return how to mount an active snapshot or a view."""
@@ -167,7 +167,7 @@ class SnapshotBackend(Protocol):
         """
 
     def remove(self, key: str) -> None:
-        """Remove a snapshot; FailedPreconditionError where others stand on it."""
+        """Remove a snapshot; FailedPreconditionError where it has children."""
 
     def discard(self, keys: Sequence[str]) -> list[str]:
         """Remove snapshots in that order, all at once; their files go with `cleanup`.
@@ -185,13 +185,13 @@ class SnapshotBackend(Protocol):
         """Iterate over all snapshots."""
 
     def leftovers(self) -> Mapping[str, int]:
-        """Return what is on disk that no snapshot of this backend needs, with its bytes."""
+        """Return the directories that no snapshot of this backend needs, with their bytes."""
 
     def cleanup(self, keep: Collection[str] = ()) -> None:
-        """Delete what removed snapshots left on disk, but for leftovers to `keep`."""
+        """Delete the files of removed snapshots, except for leftovers to `keep`."""
 
     def close(self) -> None:
-        """Release what the backend holds; closing twice is allowed."""
+        """Release files and locks; closing twice is allowed."""
 
 
 @runtime_checkable
@@ -205,7 +205,7 @@ class RepairableSnapshots(SnapshotBackend, Protocol):
         """
 
     def faults(self) -> Mapping[str, str]:
-        """Return what `fault` says of all snapshots whose files are not there, by their keys."""
+        """Return the faults of all snapshots whose files are missing, by their keys."""
 
     def restore(
         self, key: str, active: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
@@ -258,7 +258,7 @@ class ReversibleCommits(SnapshotBackend, Protocol):
     def begin_commit(
         self, name: str, key: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
     ) -> PendingCommit:
-        """Note durably what `commit` with the same arguments is about to do."""
+        """Note durably that `commit` with the same arguments is about to begin."""
 
     def pending_commits(self) -> list[PendingCommit]:
         """Return the commits that are noted."""

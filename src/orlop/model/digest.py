@@ -27,10 +27,10 @@ class Hash(Protocol):
         """The algorithm's name."""
 
     def update(self, data: bytes | bytearray | memoryview, /) -> None:
-        """Append `data` to what is hashed."""
+        """Append `data` to the hashed data."""
 
     def hexdigest(self) -> str:
-        """Return the hash of what was appended so far, in hexadecimal digits."""
+        """Return the hash of the data so far, in hexadecimal digits."""
 
     def copy(self) -> Hash:
         """Return an independent hash in the same state."""
@@ -96,12 +96,12 @@ def new_hash(algorithm: str = "sha256") -> Hash:
 
 
 def of_hash(running: Hash) -> str:
-    """Return the digest of what a hash was given so far."""
+    """Return the digest of the data that a hash was given so far."""
     return f"{running.name}:{running.hexdigest()}"
 
 
 def _fault(text: str) -> str:
-    """Return what is wrong with a digest; nothing if it is right."""
+    """Return the fault of a digest; empty if it is valid."""
     name, colon, hexadecimal = text.partition(":")
     if not colon:
         return "expected <algorithm>:<hash>"

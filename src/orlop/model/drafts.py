@@ -119,7 +119,7 @@ def content_info(
     labels: Mapping[str, str],
     times: Times,
 ) -> ContentInfo:
-    """Return what is known of a blob."""
+    """Return the record of a blob."""
     draft: Any = _ContentInfo()
     draft.digest = digest
     draft.size = size

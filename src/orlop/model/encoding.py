@@ -64,7 +64,7 @@ def encode_time(instant: Instant) -> bytes:
 
 
 def decode_time(data: bytes) -> Instant:
-    """Decode what Go's Time.MarshalBinary wrote, in either version and any time zone.
+    """Decode a time as Go's Time.MarshalBinary writes it, in either version and any time zone.
 
     Go's zero time is `Instant.MIN`.
 

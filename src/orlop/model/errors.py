@@ -47,7 +47,7 @@ class OrlopError(Exception):
 
     @property
     def message(self) -> str:
-        """The text of the error without what to do next."""
+        """The text of the error, without the hint."""
         return f"{self.context}: {self.kind}" if self.context else self.kind
 
     def because(self, cause: BaseException) -> Self:
@@ -70,13 +70,13 @@ class InvalidArgumentError(OrlopError):
 
 
 class NotFoundError(OrlopError):
-    """What was named does not exist."""
+    """The named object does not exist."""
 
     kind = "not found"
 
 
 class AlreadyExistsError(OrlopError):
-    """What should be created exists."""
+    """The object to be created exists already."""
 
     kind = "already exists"
 
@@ -118,7 +118,7 @@ class AbortedError(OrlopError):
 
 
 class OutOfRangeError(OrlopError):
-    """An offset or a size lies outside what exists."""
+    """An offset or a size is out of bounds."""
 
     kind = "out of range"
 
@@ -148,6 +148,6 @@ class DataLossError(OrlopError):
 
 
 class UnauthenticatedError(OrlopError):
-    """The caller did not say who they are."""
+    """The caller is not authenticated."""
 
     kind = "unauthorized"

@@ -1,4 +1,4 @@
-"""What the stores tell the world after a commit: a topic and its fields.
+"""Events that the stores publish after a commit: a topic and its fields.
 
 Source: spec/metadata.md 2.1 (topics), github.com/containerd/containerd, api/events.
 """

@@ -1,4 +1,4 @@
-"""A clock whose jumps are noticed, by the time that has really passed meanwhile.
+"""A clock that detects jumps of the wall clock, by a clock that cannot be set.
 
 An expiry is a moment of the wall clock. If that clock jumps forward, whatever was to last for
 some more hours seems to be over. Here each expiry is understood by the clock that it was
@@ -52,7 +52,7 @@ class ObservedClock:
         self.jumps = 0
 
     def now(self) -> Instant:
-        """Return what the wall clock says, in UTC, to the nanosecond."""
+        """Return the time of the wall clock, in UTC, to the nanosecond."""
         if self._own_elapsed is None:
             return self._clock.now()
         while True:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Descriptor:
-    """What points at a blob (OCI image spec, descriptor.md). `size` is in bytes."""
+    """A pointer to a blob (OCI image spec, descriptor.md). `size` is in bytes."""
 
     media_type: str
     digest: str
@@ -106,7 +106,7 @@ class IngestStatus:
 
 
 class SnapshotKind(enum.Enum):
-    """What may be done with a snapshot; the values are those of containerd's metastore."""
+    """The kind of a snapshot; the values are those of containerd's metastore."""
 
     UNKNOWN = 0
     VIEW = 1
@@ -128,7 +128,7 @@ class SnapshotInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotUsage:
-    """What a snapshot takes on disk beyond its parent. `size` is in bytes."""
+    """The disk usage of a snapshot beyond its parent. `size` is in bytes."""
 
     inodes: int
     size: int
@@ -146,7 +146,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """What holds resources until it is deleted or, with the label gc.expire, until then."""
+    """A lease: it holds resources until it is deleted or, with the label gc.expire, expires."""
 
     id: str
     labels: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How long to wait at most: what callers may give."""
+"""The check of timeouts that callers give."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def apply_layer(stream: Readable, tree: SnapshotTree, *, label: str = "layer") -
 
 
 class _Finish(NamedTuple):
-    """What a directory gets last. Its entry is not kept: it may hold a megabyte of attributes."""
+    """The attributes that a directory gets last, without its entry, which may be large."""
 
     mode: int
     times: tuple[int, int]
@@ -115,7 +115,7 @@ class _Application:
             self._whiteouts.brought((*directory.path, name))
 
     def _place(self, directory: Directory, name: bytes, entry: TarEntry) -> None:
-        """Put an entry under its name; only a directory joins what is there."""
+        """Create an entry under its name; only a directory is merged with an existing one."""
         state = status(directory.writable, name)
         joins = state is not None and stat.S_ISDIR(state.st_mode)
         if state is not None and not (joins and entry.kind is EntryKind.DIRECTORY):

@@ -142,7 +142,7 @@ class Archive:
 
 
 def require_tar(head: bytes, label: str) -> None:
-    """Refuse what is no archive by its first block.
+    """Refuse a file that is no tar archive by its first block.
 
     Raises:
         InvalidArgumentError: it is no tar archive, or compressed as a whole.

@@ -1,4 +1,4 @@
-"""Owner, mode, times and extended attributes of what a layer brings.
+"""Owner, mode, times and extended attributes of the entries of a layer.
 
 An ordinary user can give files only to themselves: owners and privileged attributes are
 then left out, as other tools do without root.
@@ -79,7 +79,7 @@ def set_attributes(descriptor: int, entry: TarEntry) -> None:
 
 
 def replace_attributes(descriptor: int, entry: TarEntry) -> None:
-    """Set the extended attributes of a directory that was there, and drop its others."""
+    """Replace the extended attributes of an existing directory."""
     for name in _names(descriptor):
         if name not in entry.attributes and not name.startswith(_KEPT):
             _drop(descriptor, name)
@@ -87,7 +87,7 @@ def replace_attributes(descriptor: int, entry: TarEntry) -> None:
 
 
 def set_all_by_name(directory: int, name: bytes, entry: TarEntry) -> None:
-    """Set everything on what cannot be opened: a link, a device, a fifo.
+    """Set all attributes of an entry that cannot be opened: a link, a device, a fifo.
 
     Args:
         directory: the open directory that holds it.
@@ -179,7 +179,7 @@ def _require_left_out(
 
 
 def _is_full(file: int | bytes) -> bool:
-    """Whether the file system of an open file, or of what lies at a path, has no room at all."""
+    """Whether the file system of an open file or a path has no room at all."""
     descriptor = file if isinstance(file, int) else os.open(os.path.dirname(file), os.O_PATH)  # noqa: PTH120 - bytes
     try:
         state = os.fstatvfs(descriptor)

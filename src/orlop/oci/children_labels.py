@@ -1,4 +1,4 @@
-"""The labels that let a document hold what it points at.
+"""The labels by which a document refers to its children.
 
 The collector follows `containerd.io/gc.ref.content.*`; containerd numbers them by kind.
 

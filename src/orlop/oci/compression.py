@@ -52,7 +52,7 @@ def detect(head: bytes) -> Compression:
 
 
 def decompress(stream: Readable, *, label: str) -> tuple[Compression, io.BufferedReader]:
-    """Return the compression of `stream`, and a reader of what it holds.
+    """Return the compression of `stream`, and a reader of the decompressed bytes.
 
     Args:
         stream: the blob, read front to back.
@@ -80,7 +80,7 @@ class _Decoder(Protocol):
 
 
 class _GzipMember:
-    """A gzip member behind the interface of the zstd decoder: it keeps what it did not use."""
+    """A gzip member with the interface of the zstd decoder: it keeps unused input."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=_GZIP_WINDOW)

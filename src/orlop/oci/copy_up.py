@@ -24,7 +24,7 @@ _CHUNK = 1 << 20
 
 
 def ensure_written(tree: SnapshotTree, path: Path) -> None:
-    """See to it that what stands at `path` stands in the part of the snapshot that is written.
+    """Copy the file or directory at `path` to the writable part of a snapshot, if it is below.
 
     Raises:
         InvalidArgumentError: there is nothing, or a directory.

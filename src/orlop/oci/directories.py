@@ -83,7 +83,7 @@ def shown(path: Path) -> str:
 
 
 def status(directory: int, name: bytes) -> os.stat_result | None:
-    """Return what `name` is, itself and not where it points; `None` where there is nothing."""
+    """Return the status of `name` without following a link; `None` where nothing has the name."""
     try:
         return os.stat(name, dir_fd=directory, follow_symlinks=False)
     except FileNotFoundError:

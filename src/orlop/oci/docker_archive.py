@@ -130,7 +130,7 @@ class DockerArchive:
         return self._layers[name]
 
     def _file(self, name: str, kind: str) -> Descriptor:
-        """Hash a file of the archive, and tell from its first bytes what it is as a layer."""
+        """Hash a file of the archive, and find its media type by its first bytes."""
         if not self._archive.has(name):
             raise NotFoundError(f"{self.label}: {kind} {name!r} in the archive")
         running = digests.new_hash()

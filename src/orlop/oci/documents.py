@@ -85,7 +85,7 @@ LAYOUT = Struct({"imageLayoutVersion": Scalar.TEXT})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Child:
-    """What a document points at, with the platform that an index states for it."""
+    """A descriptor in a document, with the platform that an index states for it."""
 
     descriptor: Descriptor
     platform: Platform | None = None
@@ -108,7 +108,7 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What unpacking needs of an image's config: the platform and the digests of the layers."""
+    """The part of an image's config that unpacking needs: platform and digests of the layers."""
 
     platform: Platform
     diff_ids: tuple[str, ...]
@@ -217,7 +217,7 @@ def parse_layout(data: bytes, where: str) -> str:
 
 
 def children(media_type: str, data: bytes, where: str) -> tuple[Child, ...]:
-    """Return what a document points at; nothing where it is none that containerd follows.
+    """Return the children of a document; none for types that containerd does not follow.
 
     Raises:
         InvalidArgumentError: it is damaged.
@@ -231,7 +231,7 @@ def children(media_type: str, data: bytes, where: str) -> tuple[Child, ...]:
 
 
 def is_followed(media_type: str) -> bool:
-    """Whether a document of this type points at others."""
+    """Whether a document of this type has children."""
     return mediatypes.is_index(media_type) or mediatypes.is_manifest(media_type)
 
 

@@ -21,7 +21,7 @@ _Identity = tuple[int, int]
 
 
 def refuse_own_file(root: Path | None, target: Path | BinaryIO) -> None:
-    """Refuse to write to what belongs to a root, by whatever name: a link, a second name, a mount.
+    """Refuse to write to a file of a root, also through a link, a second name or a mount.
 
     Args:
         root: the root directory; `None`: there is none.
@@ -48,7 +48,7 @@ def refuse_own_file(root: Path | None, target: Path | BinaryIO) -> None:
 
 
 def _path_of(file: BinaryIO) -> Path | None:
-    """Return by what path an open file can be reached; `None` where it is none of the system."""
+    """Return the path of an open file; `None` where it has none."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         return Path(f"/proc/self/fd/{file.fileno()}")
     return None

@@ -182,7 +182,7 @@ class _Export:
         self._progress.finished(work, reused=False)
 
     def _saved(self, exported: Sequence[Image], platform: Platform) -> list[dict[str, object]]:
-        """Return what `docker load` reads: one manifest an image, with its names."""
+        """Return `manifest.json` for `docker load`: one manifest an image, with its names."""
         manifests: dict[str, Manifest] = {}
         tags: dict[str, list[str]] = {}
         for image in exported:

@@ -1,4 +1,4 @@
-"""The lease that holds what is brought in until an image does.
+"""The lease that holds imported blobs and snapshots until an image does.
 
 Source: behaviour of containerd's client (WithLease).
 """

@@ -50,7 +50,7 @@ def manifest_for(content: ContentStore, target: Descriptor, platform: Platform) 
 
 
 def find_manifest(content: ContentStore, target: Descriptor, platform: Platform) -> Manifest | None:
-    """Return what `manifest_for` returns; `None` where no image fits.
+    """Return the manifest for a platform; `None` where no image fits.
 
     Raises:
         NotFoundError: a document is missing.

@@ -98,7 +98,7 @@ def add_labels(
 
 
 def reference(digest: str) -> str:
-    """Return the name of the ingest of a blob: the same for all who bring it."""
+    """Return the reference of the ingest of a blob: the same for all importers."""
     return f"import-{digest}"
 
 

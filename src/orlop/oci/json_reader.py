@@ -1,4 +1,4 @@
-"""Reads JSON as Go's decoder does into a struct: of a document only what was asked for is kept.
+"""Reads JSON as Go's decoder reads into a struct: only the fields asked for are kept.
 
 The documents of an image were made for containerd, which reads them with Go: a key counts in
 any case, of a key that comes twice both count, bytes that are no UTF-8 become the replacement
@@ -52,7 +52,7 @@ codecs.register_error(_REPLACED, lambda error: ("\ufffd", getattr(error, "start"
 
 
 class Scalar(enum.Enum):
-    """What a field holds that is no list and no object."""
+    """A field that is no list and no object."""
 
     TEXT = "a string"
     INTEGER = "an integer"
@@ -61,7 +61,7 @@ class Scalar(enum.Enum):
 
 
 class Raw(enum.Enum):
-    """What is told of a field that may hold anything."""
+    """A field that may hold anything."""
 
     NULL = "null"
     EMPTY = "an empty list"
@@ -98,7 +98,7 @@ Json: TypeAlias = "dict[str, object]"
 
 
 def decode(data: bytes, kind: Kind, where: str, *, whole: bool = True) -> object:
-    """Return what a document holds of `kind`: a dict for a struct, with the fields that are there.
+    """Return the value of `kind` in a document: a dict for a struct, with the fields present.
 
     Args:
         data: the document.
@@ -132,7 +132,7 @@ class _Reader:
         self._field = ""
 
     def value(self, kind: Kind, old: object) -> object:
-        """Read a value; `old` is what an earlier key of that name gave, `None` for nothing."""
+        """Read a value; `old` is the value of an earlier key of that name, `None` without one."""
         head = self._peek()
         if kind is Scalar.RAW:
             return self._raw(head)

@@ -31,20 +31,20 @@ class LayerStream:
         self._hash = digests.new_hash(algorithm)
 
     def read(self, size: int, /) -> bytes:
-        """Return `size` uncompressed bytes, or what is left."""
+        """Return `size` uncompressed bytes, fewer at the end."""
         data = self._expanded.read(size)
         self._hash.update(data)
         return data
 
     def finish(self) -> str:
-        """Read what follows the archive, and return the digest of all that was read."""
+        """Read to the end, and return the digest of the uncompressed layer."""
         while self.read(CHUNK):
             pass
         return digests.of_hash(self._hash)
 
 
 class _Counted:
-    """Counts what is read of a blob."""
+    """Counts the bytes that are read of a blob."""
 
     def __init__(self, blob: BinaryIO, advanced: Callable[[int], None]) -> None:
         self._blob = blob

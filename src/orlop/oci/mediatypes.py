@@ -1,4 +1,4 @@
-"""What a media type stands for, in OCI's words and in Docker's.
+"""The meaning of media types, OCI's and Docker's.
 
 Source: OCI image spec, media-types.md; github.com/containerd/containerd, core/images.
 """

@@ -1,4 +1,4 @@
-"""What the images of an archive are to be called.
+"""The names of the images of an archive.
 
 An OCI archive often knows tags only. As with `ctr images import`, a base name goes before
 them, `import-<date>` where none is given.
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedImage:
-    """A name, and what it is to stand for."""
+    """A name, and the descriptor that it is for."""
 
     name: str
     child: Child

@@ -79,7 +79,7 @@ def parse_platform(text: str) -> Platform:
 
 
 def accepted(platform: Platform) -> tuple[Platform, ...]:
-    """Return the platforms whose images run on `platform`, the best first."""
+    """Return the platforms with images that run on `platform`, the best first."""
     first = platform.normalized()
     found = [first]
     number = int(first.variant[1:]) if first.variant[1:].isdigit() else 0
@@ -114,7 +114,7 @@ Chooser: TypeAlias = "Callable[[Sequence[Platform | None]], list[bool]]"
 
 
 def chooser(asked: Platform | None, *, all_platforms: bool = False) -> Chooser:
-    """Return what chooses among the platforms of an index.
+    """Return the function that chooses among the platforms of an index.
 
     What was asked for is that platform alone. Where nothing was asked for, it is this machine's
     if it is listed, and what else could run here if not: an image for 386, say, is taken on

@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class Stage(enum.Enum):
-    """What is being done."""
+    """The stages of an import, an export or an unpacking."""
 
     IMPORT = "import"
     UNPACK = "unpack"
@@ -33,7 +33,7 @@ class Work:
 
 
 class Progress(Protocol):
-    """Who is told. Every piece of work is started, and finished unless it fails."""
+    """The receiver of progress. Every piece of work is started, and finished unless it fails."""
 
     def started(self, work: Work) -> None:
         """A piece of work begins."""
@@ -46,7 +46,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that tells nobody."""
+    """A receiver that ignores all progress."""
 
     def started(self, work: Work) -> None:
         """Nothing."""

@@ -1,4 +1,4 @@
-"""Names of images as Docker writes them, and what containerd makes of them.
+"""Names of images as Docker writes them and as containerd parses them.
 
 `alpine` means `docker.io/library/alpine:latest`; archives of `docker save` hold the short
 form, containerd keeps the long one.
@@ -45,7 +45,7 @@ class Reference:
 
     @property
     def object(self) -> str:
-        """The tag and the digest, with what sets them off."""
+        """The tag and the digest, with their separators."""
         tag = f":{self.tag}" if self.tag else ""
         return f"{tag}@{self.digest}" if self.digest else tag
 
@@ -109,7 +109,7 @@ def familiar(text: str) -> str:
 
 
 def object_of(name: str) -> str:
-    """Return what follows the repository in a name (tag or `@digest`), as containerd sees it.
+    """Return the tag or `@digest` of a name, as containerd parses it.
 
     A name in which containerd finds no repository is returned whole.
     """
@@ -137,7 +137,7 @@ def has_object(name: str) -> bool:
 
 
 def with_base(text: str, base: str) -> str:
-    """Return the full name of what an archive calls `text`: a bare tag is put behind `base`."""
+    """Return the full name for `text` in an archive: a bare tag is put behind `base`."""
     return text if set("/:@") & set(text) else f"{base}:{text}"
 
 

@@ -1,4 +1,4 @@
-"""Finds the place of an archive's entry inside a snapshot, whatever its name says.
+"""Finds the place of an archive's entry, always inside the snapshot.
 
 `..` and absolute names stay inside: the root of the snapshot is its own parent. Links on
 the way are followed as the kernel would follow them inside a container, seen from the
@@ -62,7 +62,7 @@ def parts_of(name: bytes) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Missing:
-    """Nothing of that name; `hidden` where the snapshot hides what its parents have."""
+    """No file of that name; `hidden` where the snapshot hides one of its parents."""
 
     hidden: bool = False
 
@@ -161,7 +161,7 @@ class SnapshotTree:
         return opened
 
     def forget(self) -> None:
-        """Drop what is remembered of the last path: something on it may have changed."""
+        """Drop the cache of the last path: something on it may have changed."""
         if self._last is not None:
             self._last[1].close()
             self._last = None
@@ -268,7 +268,7 @@ class SnapshotTree:
     def _step(
         self, here: Directory, name: bytes, found: Directory | _Missing, *, make: bool
     ) -> Directory:
-        """Turn what was found into a directory, made where that is wanted."""
+        """Turn a lookup into a directory, created where that is wanted."""
         path = (*here.path, name)
         if len(path) > DEEPEST:
             if isinstance(found, Directory):
@@ -292,7 +292,7 @@ class SnapshotTree:
         return made
 
     def _look(self, here: Directory, name: bytes) -> Directory | _Missing | _Link:
-        """Return what lies under a name, through all layers of the snapshot."""
+        """Look a name up through all layers of the snapshot."""
         path = (*here.path, name)
         result = Directory(path, None)
         if here.upper is not None and (state := status(here.upper, name)) is not None:
@@ -313,7 +313,7 @@ class SnapshotTree:
         return result if result.upper is not None or result.lowers else _Missing()
 
     def _look_below(self, here: Directory, name: bytes, result: Directory) -> _Link | None:
-        """Gather the parents' directories of a name, down to the first that hides the others."""
+        """Gather the parents' directories of a name, down to the first that hides those below."""
         for lower in here.lowers:
             state = status(lower.descriptor, name)
             if state is None:

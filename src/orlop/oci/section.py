@@ -49,7 +49,7 @@ class Section(io.RawIOBase):
 
 
 class SparseSection(io.RawIOBase):
-    """A file of `size` bytes whose extents lie one after the other in a section of another.
+    """A sparse file of `size` bytes whose extents are stored one after the other in a section.
 
     What no extent covers reads as zeros.
     """

@@ -49,11 +49,11 @@ class Selection:
     _members: dict[str, Member] = field(default_factory=dict)
 
     def members(self) -> list[Member]:
-        """Return what was gathered, each blob once."""
+        """Return the selected blobs, each once."""
         return list(self._members.values())
 
     def choose(self, children: Iterable[Child]) -> list[Child]:
-        """Return the children whose platform is taken."""
+        """Return the children for the chosen platforms."""
         listed = list(children)
         chosen = self.chooser([child.platform for child in listed])
         return [child for child, is_chosen in zip(listed, chosen, strict=True) if is_chosen]

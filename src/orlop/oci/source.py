@@ -24,7 +24,7 @@ class Source(Protocol):
 
     @property
     def label(self) -> str:
-        """What to call it in errors."""
+        """The name of the source in errors."""
 
     @property
     def index(self) -> bytes:
@@ -59,7 +59,7 @@ def open_source(
     *,
     root: Path | None = None,
 ) -> Source:
-    """Open whatever `path` holds.
+    """Open the layout or the archive at `path`.
 
     Args:
         path: an OCI layout directory, or an archive of one, or one of `docker save`; or an open

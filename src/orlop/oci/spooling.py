@@ -54,7 +54,7 @@ def open_archive(source: Path | BinaryIO, root: Path | None) -> Archive:
 
 
 def _copied(stream: BinaryIO, label: str, root: Path | None) -> int:
-    """Return a descriptor of a copy of what a stream has; what is no archive is not copied."""
+    """Return a descriptor of a copy of a stream; a stream that is no archive is not copied."""
     import tempfile  # noqa: PLC0415 (few archives come through a pipe)
 
     head = b""

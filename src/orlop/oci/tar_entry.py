@@ -1,4 +1,4 @@
-"""One entry of a tar archive: its header, with what extended headers add to it.
+"""One entry of a tar archive: its header, merged with extended headers.
 
 Names and link targets stay bytes: an archive may hold any, and a layer must come out as it
 went in.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class EntryKind(enum.Enum):
-    """What an entry describes; the values are tar's type flags."""
+    """The kind of an entry; the values are tar's type flags."""
 
     FILE = b"0"
     HARD_LINK = b"1"
@@ -30,7 +30,7 @@ class EntryKind(enum.Enum):
 
     @property
     def has_data(self) -> bool:
-        """Whether data follows the header: the other kinds have none, whatever their size says."""
+        """Whether data follows the header; of other kinds the size is ignored."""
         return self is EntryKind.FILE or self is EntryKind.OTHER
 
 

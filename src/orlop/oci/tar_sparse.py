@@ -42,7 +42,7 @@ _MAP_BEFORE_DATA = (b"1", b"0")
 
 
 class Sparse(NamedTuple):
-    """What pax records say of a sparse file. `size` is in bytes; `name` empty for no other."""
+    """A sparse file in pax records. `size` is in bytes; `name` empty for no other."""
 
     name: bytes
     size: int
@@ -99,7 +99,7 @@ def join_map(records: Iterable[tuple[bytes, bytes]], where: str) -> dict[bytes, 
 def pax_extents(
     records: Mapping[bytes, bytes], size: int, read: Callable[[int], bytes], where: str
 ) -> Sparse | None:
-    """Return what pax records say of a sparse file; `None` where they speak of none.
+    """Return the sparse file that pax records describe; `None` where they describe none.
 
     Args:
         records: the pax records of the entry.

@@ -45,10 +45,10 @@ _KINDS = {kind.value: kind for kind in EntryKind if kind.value} | {b"\x00": Entr
 
 
 class Readable(Protocol):
-    """What is read front to back. A short answer of `read` means the end."""
+    """A stream that is read front to back. A short answer of `read` means the end."""
 
     def read(self, size: int, /) -> bytes:
-        """Return `size` bytes, or what is left."""
+        """Return `size` bytes, fewer at the end."""
 
 
 class TarReader:
@@ -147,7 +147,7 @@ class TarReader:
         return None
 
     def _header(self) -> TarHeader | None:
-        """Skip what is left of the entry before, then read a header block."""
+        """Skip the rest of the entry before, then read a header block."""
         self._entry = None
         if self._skip is not None:
             skipped = self._skip(self._remaining)

@@ -59,7 +59,7 @@ class TarWriter:
         self._padding = 0
 
     def _header(self, name: str, mode: int, size: int, flag: bytes) -> None:
-        """Write a header, with pax records before it for what does not fit into it."""
+        """Write a header, after pax records for values that do not fit into it."""
         self._end_file()
         records = b""
         prefix, short = _split(name.encode())

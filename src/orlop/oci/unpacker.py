@@ -94,7 +94,7 @@ def is_runnable(namespace: Namespace, image: Image, *, platform: Platform | None
 
 
 def _reason_not_to_run(manifest: Manifest) -> str | None:
-    """Return what of a manifest is that of no image; `None` where all is."""
+    """Return the part of a manifest that no image has; `None` where it is an image's."""
     if not mediatypes.is_image_config(manifest.config.media_type):
         return f"config {manifest.config.digest} ({manifest.config.media_type})"
     for layer in manifest.layers:
@@ -111,7 +111,7 @@ def unpack_image(
     platform: Platform | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """Unpack an image; layers whose snapshots are there already are skipped.
+    """Unpack an image; layers with an existing snapshot are skipped.
 
     A layer whose snapshot is named and has lost its directory is unpacked again, into its place.
 
@@ -209,7 +209,7 @@ class _Unpacking:
             return False
 
     def _make(self, layer: Layer, work: Work) -> bool:
-        """Prepare, fill and commit; false where somebody else was faster."""
+        """Prepare, fill and commit a snapshot; false where another unpacking was faster."""
         if mediatypes.is_encrypted(layer.blob.media_type):
             raise UnimplementedError(f"layer {layer.blob.digest} is encrypted")
         key, mounts = self._prepare(layer)
@@ -243,7 +243,7 @@ class _Unpacking:
                 ) from error
 
     def _prepare(self, layer: Layer) -> tuple[str, tuple[Mount, ...]]:
-        """Prepare a snapshot under a key that nobody else has."""
+        """Prepare a snapshot under a unique key."""
         while True:
             nanosecond = self._clock.now().timestamp(unit="nanosecond") % _NANOSECONDS
             random = base64.urlsafe_b64encode(secrets.token_bytes(_RANDOM_BYTES)).decode()
@@ -271,6 +271,6 @@ class _Unpacking:
         sync_file_system(target.root)
 
     def _remove(self, key: str) -> None:
-        """Remove what was begun; where that fails the lease goes, and a collection does it."""
+        """Remove the unfinished snapshot; where that fails, a collection does it."""
         with contextlib.suppress(OrlopError):
             self._snapshots.remove(key)

@@ -1,4 +1,4 @@
-"""What a layer says is gone: `.wh.<name>` for one name, `.wh..wh..opq` for a directory.
+"""Whiteouts: `.wh.<name>` hides one name, `.wh..wh..opq` all of a directory.
 
 A whiteout speaks of the layers below only: what its own layer brings stays, wherever in
 the archive it stands (OCI image spec, layer.md, "Whiteouts").
@@ -46,7 +46,7 @@ def hidden_name(name: bytes) -> bytes:
 
 
 class Whiteouts:
-    """For a snapshot with files of its own: what is gone is removed."""
+    """Whiteouts in a snapshot with files of its own: hidden files are removed."""
 
     def __init__(self, tree: SnapshotTree) -> None:
         self._tree = tree
@@ -82,7 +82,7 @@ class Whiteouts:
         self._remove_within(directory.writable, directory.path)
 
     def _remove(self, directory: int, path: Path) -> None:
-        """Remove what lies at `path`, but for what the layer brought."""
+        """Remove the files at `path`, except those of the layer itself."""
         if hash(path) not in self._brought:
             remove(directory, path[-1])
             return
@@ -100,7 +100,7 @@ class Whiteouts:
 
 
 class OverlayWhiteouts(Whiteouts):
-    """For the upper directory of an overlay: what is gone is marked, for the kernel to hide.
+    """Whiteouts in the upper directory of an overlay: hidden names are marked for the kernel.
 
     What the upper directory has, but the layer did not bring, was made on the way: directories
     above entries, copies of files that got a second name. It goes like what is below.

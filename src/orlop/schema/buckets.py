@@ -20,7 +20,7 @@ def find(transaction: Transaction, namespace: str, *path: bytes) -> Bucket | Non
 
 
 def create(transaction: Transaction, namespace: str, *path: bytes) -> Bucket:
-    """Return the bucket at `path` in a namespace; what is missing is made."""
+    """Return the bucket at `path` in a namespace; missing buckets are created."""
     bucket = transaction.root.create_bucket_if_absent(names.SCHEMA)
     for name in (names.to_bytes(namespace), *path):
         bucket = bucket.create_bucket_if_absent(name)

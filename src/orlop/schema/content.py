@@ -48,7 +48,7 @@ def size(blobs: Bucket | None, digest: str) -> int:
 
 
 def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
-    """Return what is known of a blob, `None` where there is none.
+    """Return the record of a blob, `None` where there is none.
 
     Raises:
         DataLossError: a stored time cannot be read.
@@ -79,7 +79,7 @@ def read_all(
 
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
-    """Store what is known of a blob; return it without the empty labels, which are dropped."""
+    """Store the record of a blob; return it without empty labels, which are dropped."""
     with buckets.Written(blobs, info.digest) as blob:
         values.write_time(blob, names.CREATED_AT, info.created_at)
         values.write_time(blob, names.UPDATED_AT, info.updated_at)

@@ -61,7 +61,7 @@ def records(
 
 
 def nested(tree: Tree, key: bytes) -> Tree:
-    """Return what a nested bucket holds: nothing where there is none. It is not to be changed."""
+    """Return the contents of a nested bucket, empty without one. Do not change them."""
     value = tree.get(key)
     return value if isinstance(value, dict) else _NOTHING
 
@@ -94,7 +94,7 @@ def times(tree: Tree) -> tuple[Instant | None, Instant | None]:
 
 
 def check_times(_: str, tree: Tree) -> None:
-    """Raise what `times` raises."""
+    """Raise the errors of `times` for damaged times."""
     times(tree)
 
 

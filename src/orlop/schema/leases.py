@@ -1,4 +1,4 @@
-"""Leases: `v1/<namespace>/leases/<id>`, with what each of them holds."""
+"""Leases: `v1/<namespace>/leases/<id>`, with the resources of each."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ def write(leases: Bucket, lease: Lease) -> Lease:
 
 
 def delete(leases: Bucket | None, lease_id: str) -> None:
-    """Delete a lease; what it held is not touched. Nothing happens where there is none."""
+    """Delete a lease, if there is one, and leave its resources as they are."""
     buckets.delete(leases, lease_id)
 
 
 def resources(leases: ReadableBucket | None, lease_id: str) -> Iterator[LeaseResource]:
-    """Iterate over what a lease holds: content, images, ingests, then snapshots."""
+    """Iterate over the resources of a lease: content, images, ingests, then snapshots."""
     lease = buckets.child(leases, lease_id)
     if lease is None:
         return

@@ -97,7 +97,7 @@ class SnapshotBuckets:
         return fields.record(self._snapshots, key) if key else None
 
     def restore(self, key: str, stored: Tree) -> None:
-        """Store what `stored` returned under a key that is free."""
+        """Store the result of `stored` under a key that is free."""
         self._created(self._snapshots).create_tree(names.to_bytes(key), stored)
 
     def link(self, key: str) -> tuple[int, str] | None:

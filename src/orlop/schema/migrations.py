@@ -77,7 +77,7 @@ def _keep(_transaction: Transaction) -> None:
 
 
 def _move_sandboxes(transaction: Transaction) -> None:
-    """Version 4: sandboxes move from the root into the schema; whatever else was there goes."""
+    """Version 4: move sandboxes from the root into the schema, and delete the rest there."""
     root = transaction.root
     strays = [name for name, value in root.items() if value is None and name != names.SCHEMA]
     schema = root.create_bucket_if_absent(names.SCHEMA)

@@ -69,12 +69,12 @@ def to_bytes(text: str) -> bytes:
 
 
 def to_text(data: bytes) -> str:
-    """Return stored bytes as text; what is no UTF-8 survives as lone surrogates."""
+    """Return stored bytes as text; bytes that are no UTF-8 survive as lone surrogates."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def check_key(text: str, what: str) -> None:
-    """Refuse what cannot be the name of a key or a bucket, before anything is written.
+    """Refuse an invalid name of a key or a bucket, before anything is written.
 
     Raises:
         InvalidArgumentError: the text is empty or longer than the file format takes.

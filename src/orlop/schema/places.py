@@ -1,4 +1,4 @@
-"""Whose record lies where: from the path of a bucket to the record that it is part of."""
+"""From the path of a bucket to the record that it is part of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _STORES_WITH_PARTS: Final = frozenset({names.CONTENT, names.SNAPSHOTS})
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a bucket belongs to. What is empty or `None` is left open: all below is meant.
+    """The record or the set of records that a bucket belongs to; empty fields match all.
 
     Attributes:
         namespace: the namespace; `None`: the whole schema.
@@ -31,7 +31,7 @@ class Place:
 
 
 def place(path: Path) -> Place | None:
-    """Return what the bucket at `path` belongs to; `None` where it is no part of any record."""
+    """Return the place of the bucket at `path`; `None` where it is no part of a record."""
     if path and path[0] != names.SCHEMA:
         return None
     if len(path) < 2:  # noqa: PLR2004 -- the schema, then the namespace

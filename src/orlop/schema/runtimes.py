@@ -30,7 +30,7 @@ def replace(bucket: RecordBucket, runtime: Runtime) -> None:
 
 
 def merge(bucket: RecordBucket, runtime: Runtime) -> None:
-    """Store a runtime over the one before, whose options stay if there are no new ones."""
+    """Store a runtime in place of another one, whose options stay without new ones."""
     nested = bucket.create_bucket_if_absent(names.RUNTIME)
     values.write_text(nested, names.NAME, runtime.name)
     values.write_any(nested, names.OPTIONS, runtime.options)

@@ -83,7 +83,7 @@ def decode_time(key: bytes, value: bytes) -> Instant | None:
 
 
 def write_time(bucket: RecordBucket, key: bytes, instant: Instant | None) -> None:
-    """Store a time, unless it stands there already; `None` leaves what is stored."""
+    """Store a time, unless it is stored already; `None` changes nothing."""
     if instant is not None and not _holds_time(bucket, key, instant):
         bucket.put(key, encoding.encode_time(instant))
 
@@ -118,7 +118,7 @@ def write_map(bucket: RecordBucket, key: bytes, entries: Mapping[str, str]) -> d
 
 
 def write_any(bucket: RecordBucket, key: bytes, value: ProtoAny | None) -> None:
-    """Store an Any; `None` leaves what is stored."""
+    """Store an Any; `None` changes nothing."""
     if value is not None:
         bucket.put(key, encoding.encode_any(value))
 

@@ -1,4 +1,4 @@
-"""From a quoted text to what it says: the escapes of Go's string literals.
+"""Unquoting, with the escapes of Go's string literals.
 
 Escapes may name single bytes, so the text is put together as bytes. Those that are no UTF-8
 in the end become lone surrogates, as everywhere in Python.
@@ -34,7 +34,7 @@ class QuoteError(ValueError):
 
 
 def unquote(quoted: str) -> str:
-    """Return what a quoted text says; the scanner has found it well formed.
+    """Return the contents of a quoted text, which the scanner has found well formed.
 
     Raises:
         QuoteError: an escape is out of range.

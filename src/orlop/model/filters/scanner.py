@@ -40,7 +40,7 @@ _VALUE_CATEGORIES: Final = frozenset("LMNPS")
 
 
 class TokenKind(Enum):
-    """What a token is."""
+    """The kinds of tokens."""
 
     END = "end"
     QUOTED = "quoted"

@@ -1,4 +1,4 @@
-"""What a parsed filter is, and what it matches."""
+"""Parsed filters, and how they match records."""
 
 from __future__ import annotations
 
