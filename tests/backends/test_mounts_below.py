@@ -13,6 +13,7 @@ from backends.mounting import bound
 from orlop.backends import mounts, removal
 from orlop.backends.mounts import MountedError, mount_id, mounts_in
 from orlop.backends.removal import remove_tree, remove_trees
+from orlop.oci import directories
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,6 +126,14 @@ def test_the_rest_of_many_trees_is_removed(tree: Path, precious: Path) -> None:
         with pytest.raises(MountedError):
             remove_trees([others[0], tree, others[1]])
         assert not any(other.exists() for other in others)
+
+
+def test_a_layer_does_not_delete_through_a_mount(tree: Path, precious: Path) -> None:
+    before = listed(precious)
+    with bound(precious, tree / "fs" / "a b\\c"), opened(tree) as descriptor:
+        with pytest.raises(MountedError):
+            directories.remove(descriptor, b"fs")
+        assert listed(precious) == before
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from orlop.backends import access
+from orlop.backends.mounts import mount_id
 from orlop.model.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -113,14 +114,18 @@ def is_opaque(descriptor: int, attribute: str) -> bool:
 
 
 def remove(directory: int, name: bytes) -> None:
-    """Remove `name` with all that is below it; nothing happens where there is nothing."""
+    """Remove `name` with all that is below it; nothing happens where there is nothing.
+
+    Raises:
+        MountedError: something is mounted there or below; what is beside it may be gone.
+    """
     found = status(directory, name)
     if found is None:
         return
     if not stat.S_ISDIR(found.st_mode):
         os.unlink(name, dir_fd=directory)
         return
-    inner, _ = access.open_for_changes(name, directory)
+    inner, _ = access.open_for_changes(name, directory, mount=mount_id(directory))
     try:
         for child in names_in(inner):
             remove(inner, child)
