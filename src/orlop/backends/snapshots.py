@@ -67,6 +67,11 @@ class Snapshots:
         record = self._read(key)
         return str(record.id), record.info, record.usage
 
+    def outlines(self) -> Iterator[tuple[str, SnapshotInfo, SnapshotUsage]]:
+        """Iterate over what `info` returns of all snapshots, without their labels and times."""
+        for _, record in self._buckets.outlines():
+            yield str(record.id), record.info, record.usage
+
     def chain(self, key: str) -> dict[str, str]:
         """Return the keys of a snapshot and of all that it stands on by their ids, nearest first.
 

@@ -159,9 +159,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
 
     def faults(self) -> dict[str, str]:
         """Return what `fault` says of all snapshots whose directories are not there, by key."""
-        known = self._metastore.read(
-            lambda snapshots: [snapshots.info(key) for key in snapshots.ids().values()]
-        )
+        known = self._metastore.read(lambda snapshots: list(snapshots.outlines()))
         found = ((one[1].name, self._fault(*one)) for one in known)
         return {key: fault for key, fault in found if fault}
 

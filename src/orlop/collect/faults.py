@@ -7,21 +7,26 @@ are not one version together: what looks faulty is looked at again, and so is it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.collect.node import CONTENT, SNAPSHOT, Node, snapshot_node, split_snapshot
 from orlop.model import digest as digests
+from orlop.model.backends import RepairableSnapshots
 from orlop.model.errors import OrlopError
 from orlop.schema import content, namespaces, snapshots
 from orlop.stores.blob_faults import blob_fault
 from orlop.stores.lost_data import snapshot_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
 
     from orlop.kv import Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.stores.scope import Transactor
+
+
+_MANY: Final = 256
+"""More records than that are compared with a listing, instead of looked at one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +63,6 @@ def find_faults(
         DataLossError: the database is damaged.
     """
 
-    def read(transaction: Transaction) -> dict[Node, _Recorded]:
-        wanted = _all_nodes(transaction) if nodes is None else nodes
-        found = ((node, _recorded(transaction, node)) for node in wanted)
-        return {node: record for node, record in found if record is not None}
-
     def fault(node: Node, record: _Recorded) -> str:
         try:
             if node.type == CONTENT:
@@ -74,12 +74,13 @@ def find_faults(
         except (OrlopError, OSError):
             return ""  # the backend cannot be read, which a plan says by itself
 
-    recorded = transactor.read(read)
-    suspects = {
-        node: record
-        for node, record in recorded.items()
-        if not _is_listed(node, record, sizes) and fault(node, record)
-    }
+    if nodes is None or len(nodes) > _MANY:
+        bulk = _Bulk(content_backend, snapshotters, sizes)
+        wanted = None if nodes is None else set(nodes)
+        suspects = transactor.read(lambda one: dict(bulk.suspects(one, wanted)))
+    else:
+        recorded = transactor.read(lambda one: {node: _recorded(one, node) for node in nodes})
+        suspects = {node: said for node, said in recorded.items() if said and fault(node, said)}
     if not suspects:
         return {}
     still = transactor.read(
@@ -87,17 +88,6 @@ def find_faults(
     )
     again = ((node, fault(node, record)) for node, record in suspects.items())
     return {node: found for node, found in again if found and still[node] == suspects[node]}
-
-
-def _all_nodes(transaction: Transaction) -> Iterator[Node]:
-    for name in namespaces.all_names(transaction):
-        for digest in content.all_names(content.find(transaction, name)):
-            if digests.is_valid(digest):
-                yield Node(CONTENT, name, digest)
-        for snapshotter in snapshots.snapshotters(transaction, name):
-            if "/" not in snapshotter:  # else none of our backends, and its keys make no nodes
-                for key in snapshots.all_names(snapshots.find(transaction, name, snapshotter)):
-                    yield snapshot_node(name, snapshotter, key)
 
 
 def _recorded(transaction: Transaction, node: Node) -> _Recorded | None:
@@ -114,5 +104,64 @@ def _recorded(transaction: Transaction, node: Node) -> _Recorded | None:
     return None
 
 
-def _is_listed(node: Node, record: _Recorded, sizes: Mapping[str, int] | None) -> bool:
-    return node.type == CONTENT and sizes is not None and sizes.get(node.key) == record.size
+class _Bulk:
+    """One listing of the backends, to compare many records with."""
+
+    def __init__(
+        self,
+        content_backend: ContentBackend | None,
+        snapshotters: Mapping[str, SnapshotBackend],
+        sizes: Mapping[str, int] | None,
+    ) -> None:
+        if sizes is None and content_backend is not None:
+            try:
+                sizes = {blob.digest: blob.size for blob in content_backend.walk()}
+            except (OrlopError, OSError):
+                sizes = None  # each is asked for
+        self._sizes = sizes or {}
+        self._has_content = content_backend is not None
+        self._whole = {name: _whole(backend) for name, backend in snapshotters.items()}
+
+    def suspects(
+        self, transaction: Transaction, wanted: Collection[Node] | None
+    ) -> Iterator[tuple[Node, _Recorded]]:
+        """Iterate over the records that the listing does not confirm, in their order."""
+        for name in namespaces.all_names(transaction):
+            for node, record in (*self._blobs(transaction, name), *self._files(transaction, name)):
+                if wanted is None or node in wanted:
+                    yield node, record
+
+    def _blobs(self, transaction: Transaction, name: str) -> Iterator[tuple[Node, _Recorded]]:
+        if not self._has_content:
+            return
+        for digest, size in content.sizes(content.find(transaction, name)):
+            if self._sizes.get(digest) != size and digests.is_valid(digest):
+                yield Node(CONTENT, name, digest), _Recorded(size=size)
+
+    def _files(self, transaction: Transaction, name: str) -> Iterator[tuple[Node, _Recorded]]:
+        for snapshotter in snapshots.snapshotters(transaction, name):
+            whole = self._whole.get(snapshotter)
+            if whole is None:
+                continue
+            bucket = snapshots.find(transaction, name, snapshotter)
+            for key in snapshots.all_names(bucket):
+                backend_name = snapshots.backend_name(bucket, key)
+                if backend_name and backend_name not in whole:
+                    yield (
+                        snapshot_node(name, snapshotter, key),
+                        _Recorded(backend_name=backend_name),
+                    )
+
+
+def _whole(backend: SnapshotBackend) -> Collection[str]:
+    """Return the snapshots of a backend whose files are there; nothing where none can tell."""
+    try:
+        if not isinstance(backend, RepairableSnapshots):
+            return {info.name for info in backend.walk()}
+        lost = backend.faults()
+        # Those of ours list their numbers without the rest of each record.
+        numbers: Callable[[], Collection[str]] | None = getattr(backend, "numbers", None)
+        known = {info.name for info in backend.walk()} if numbers is None else numbers()
+        return set(known).difference(lost)
+    except (OrlopError, OSError):
+        return ()

@@ -47,6 +47,12 @@ def size(blobs: Bucket | None, digest: str) -> int:
     return 0 if blob is None else values.read_size(blob, names.SIZE)
 
 
+def sizes(blobs: Bucket | None) -> Iterator[tuple[str, int]]:
+    """Iterate over the names of all blobs with their sizes in bytes, in byte order."""
+    for key, blob in () if blobs is None else blobs.trees():
+        yield names.to_text(key), fields.size(blob, names.SIZE)
+
+
 def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
     """Return the record of a blob, `None` where there is none.
 

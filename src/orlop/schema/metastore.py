@@ -92,6 +92,20 @@ class SnapshotBuckets:
         )
         return SnapshotRecord(_id(snapshot.get(_ID)), info, usage)
 
+    def outlines(self) -> Iterator[tuple[str, SnapshotRecord]]:
+        """Iterate over all snapshots with their keys, without their labels and times."""
+        for key, snapshot in () if self._snapshots is None else self._snapshots.trees():
+            name = names.to_text(key)
+            info = SnapshotInfo(
+                kind=_kind(snapshot.get(_KIND)),
+                name=name,
+                parent=fields.text(snapshot, names.PARENT),
+            )
+            usage = SnapshotUsage(
+                inodes=fields.size(snapshot, _INODES), size=fields.size(snapshot, _SIZE)
+            )
+            yield name, SnapshotRecord(_id(snapshot.get(_ID)), info, usage)
+
     def stored(self, key: str) -> Tree | None:
         """Return all that is stored of a snapshot, `None` where there is none."""
         return fields.record(self._snapshots, key) if key else None
