@@ -181,7 +181,7 @@ def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) 
 def remove_temporary(name: str, *, dir_fd: int) -> None:
     """Delete what a `write_atomically` that failed has left, if it has."""
     with contextlib.suppress(OSError):
-        os.unlink(name + _TEMPORARY_SUFFIX, dir_fd=dir_fd)
+        os.unlink(name + TEMPORARY_SUFFIX, dir_fd=dir_fd)
 
 
 def write_new(
