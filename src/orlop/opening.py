@@ -95,16 +95,18 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         at, reason = error.filename or path, error.strerror
         if error.errno == errno.ENOENT:
+            lost = lost_database(path)
             raise NotFoundError(
-                lost_database(path) or f"database {path} (is this a root directory?)"
+                lost or f"database {path} (is this a root directory?)",
+                hint="" if lost else "name the root with --root, or make one with orlop db init",
             ) from error
         if error.errno in _REFUSED:
             raise PermissionDeniedError(
-                f"{at}: {reason}; open it read-only, or as a user who may write there"
+                f"{at}: {reason}", hint="open it read-only, or as a user who may write there"
             ) from error
         if error.errno in _MISPLACED:
             raise InvalidArgumentError(
-                f"{at}: {reason}; give the root directory of a database, or the file itself"
+                f"{at}: {reason}", hint="give the root directory of a database, or the file itself"
             ) from error
         if error.errno in _FULL:
             raise ResourceExhaustedError(f"{at}: {reason}") from error

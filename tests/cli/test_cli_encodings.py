@@ -25,6 +25,8 @@ ENVIRONMENTS: dict[str, Mapping[str, str]] = {
     "latin-1": {"PYTHONIOENCODING": "latin-1"},
     "utf-8": {"PYTHONIOENCODING": "utf-8:strict"},
     "cp1252": {"PYTHONIOENCODING": "cp1252"},
+    "utf-16": {"PYTHONIOENCODING": "utf-16-le"},
+    "EBCDIC": {"PYTHONIOENCODING": "cp500"},
     "C": {"LC_ALL": "C"},
     "C as it is": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "POSIX": {"LANG": "POSIX", "LC_ALL": "POSIX", "PYTHONUTF8": "0"},
@@ -99,7 +101,8 @@ def test_an_encoding_that_lacks_characters(
         words = filled(command, draw.choice(NAMES))
         ended = named.started(*options, *words, env={**ENVIRONMENTS[environment], "TERM": "dumb"})
 
-        encoding = ENVIRONMENTS[environment].get("PYTHONIOENCODING", "utf-8").partition(":")[0]
+        chosen = {} if options else ENVIRONMENTS[environment]
+        encoding = chosen.get("PYTHONIOENCODING", "utf-8").partition(":")[0]
         out, err = ended.stdout.decode(encoding), ended.stderr.decode(encoding)
         assert ended.returncode in range(9), (words, err)
         assert "bug" not in err, (words, err)

@@ -127,7 +127,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command line and return its exit code."""
     given = in_front(sys.argv[1:] if arguments is None else arguments)
     invocation = Invocation(as_json=_wants_json(given))
-    adapt_streams()
+    adapt_streams(as_json=invocation.as_json)
     with signals.raising(), logs.shown():
         return errors.run(lambda: _answer(given, invocation), invocation)
 

@@ -156,8 +156,10 @@ class Output:
                 sys.stderr.write(printable(text) + "\n")
 
 
-def adapt_streams() -> None:
+def adapt_streams(*, as_json: bool = False) -> None:
     """Let nothing that is written to standard streams fail for its characters.
+
+    JSON is UTF-8 also where the encoding of the terminal is none that begins with ASCII.
 
     A stream that the caller has closed becomes one to nowhere, under its own number: else a file
     that is opened later, such as the database, would get what is meant for the stream.
@@ -167,7 +169,8 @@ def adapt_streams() -> None:
         if stream is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+            encoding = "utf-8" if as_json else None
+            stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
 
 def write(text: str) -> None:
