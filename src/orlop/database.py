@@ -519,7 +519,7 @@ def _follower(tracker: SessionTracker | None) -> Follower | None:
     """Return what is told of the versions of a `meta.db`."""
     if tracker is None:
         return None
-    from orlop.safety.write_session import METADATA  # noqa: PLC0415
+    from orlop.safety.assessment import METADATA  # noqa: PLC0415
 
     return tracker.follower(METADATA)
 

@@ -246,9 +246,13 @@ class Ticket:
         self.handing[0] = self.handing[0][0], what
         return self.handing
 
+    def release_with_caller(self) -> None:
+        """Hand the lock to the calling function, which releases it, at the latest with its end."""
+        self.handing = [(sys._getframe(1), None)]  # noqa: SLF001 (the call that owns it now)
+
     @property
     def is_abandoned(self) -> bool:
-        """Whether the call that acquired the lock has ended before its caller took it over."""
+        """Whether the call that was to hand on or to release the lock has ended before."""
         return any(not is_running(caller) for caller, _ in tuple(self.handing))
 
     def roll_back(self) -> None:

@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from orlop.collect.quarantine import Quarantine
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
-from orlop.safety.write_session import (
-    METADATA,
-    RootFiles,
-    SessionTracker,
-    WriteSession,
-    carried_over,
-)
+from orlop.safety.assessment import METADATA, RootFiles
+from orlop.safety.write_session import SessionTracker, WriteSession, carried_over
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -250,6 +250,7 @@ class BoltEngine:
         state: BucketState | None,
     ) -> int:
         """End a writer that began when the group `seen` was not durable yet."""
+        ticket.release_with_caller()  # a traceback may keep the ticket after an interrupt
         group = seen
         try:
             transaction.is_over = True

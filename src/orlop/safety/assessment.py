@@ -1,0 +1,218 @@
+"""Assessment of the last session of writing: whether it left the newest databases, and its data.
+
+Decision 23 says what proves it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.safety.shutdown_marker import UNKNOWN_BOOT, ShutdownMarker, boot_id
+from orlop.safety.witness import NO_STAMP, Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from orlop.kv import FileState
+
+METADATA: Final = ""
+"""The name of `meta.db` among those of snapshotters; its witness is in the content directory."""
+
+
+class LastShutdown(Enum):
+    """How the last session of writing to a database ended.
+
+    NEW: there is no data that could be deleted. CLEAN: the session was closed, and the file has
+    not changed since. INTERRUPTED: the process died, on this boot of the machine, and the file is
+    as it left it. UNCLEAN: the machine went down. UNKNOWN: another program wrote the file, or it
+    is another one.
+    """
+
+    NEW = "new"
+    CLEAN = "clean"
+    INTERRUPTED = "interrupted"
+    UNCLEAN = "unclean"
+    UNKNOWN = "unknown"
+
+
+DOUBTS: Final = {
+    LastShutdown.UNCLEAN: "the machine went down while {} was being written, and may have lost "
+    "some of it",
+    LastShutdown.UNKNOWN: "{} is not as Orlop left it: another program wrote it, or a file or "
+    "directory was replaced",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RootFiles:
+    """The paths of a root that a session watches. The keys are snapshotters and `METADATA`.
+
+    Attributes:
+        marker_directory: the directory of the shutdown marker.
+        databases: the databases.
+        backends: the directories with the data that each database names.
+        directories: the paths of the directories with its data in each backend.
+        has_data: whether a backend holds anything.
+        state_of: reads the state of a database; `None` if there is none, or it is damaged.
+    """
+
+    marker_directory: Path
+    databases: Mapping[str, Path]
+    backends: Mapping[str, Path]
+    directories: Mapping[str, tuple[str, ...]]
+    has_data: Callable[[str], bool]
+    state_of: Callable[[Path], FileState | None]
+
+    def states(self) -> dict[str, FileState | None]:
+        """Return the state of each database as it is found."""
+        return {name: self.state_of(path) for name, path in self.databases.items()}
+
+    def inodes(self, name: str) -> dict[str, int]:
+        """Return the inodes of the directories with the data of a backend, of those that exist."""
+        found = {}
+        for directory in self.directories[name]:
+            with contextlib.suppress(OSError):
+                found[directory] = (self.backends[name] / directory).stat().st_ino
+        return found
+
+
+class Assessment(NamedTuple):
+    """How the last session ended for each database, and what was found of it."""
+
+    ends: dict[str, LastShutdown]
+    doubts: dict[str, str]
+    witnesses: dict[str, Witness]
+    marker: ShutdownMarker | None
+
+
+def assess(
+    files: RootFiles, states: Mapping[str, FileState | None], *, read_only: bool
+) -> Assessment:
+    """Assess how the last session ended for each database of a root.
+
+    Args:
+        files: the paths of the root.
+        states: the state of each database, `None` if there is none.
+        read_only: another process may be writing at this moment.
+    """
+    marker = ShutdownMarker.read(files.marker_directory)
+    read = {name: Witness.read(path) for name, path in files.backends.items()}
+    witnesses = {name: witness for name, witness in read.items() if witness is not None}
+    ends = {}
+    for name, state in states.items():
+        witness = witnesses.get(name)
+        if witness is None and not files.has_data(name):
+            ends[name] = LastShutdown.NEW
+        else:
+            ends[name] = assess_shutdown(
+                marker, witness, state, files.inodes(name), read_only=read_only
+            )
+    # Data of a snapshotter is named by both databases. What has no witness proves nothing.
+    above_end = ends[METADATA]
+    if above_end is LastShutdown.NEW:
+        above_end = LastShutdown.UNKNOWN
+    above = DOUBTS.get(above_end, "").format(title(METADATA))
+    doubts: dict[str, str] = {}
+    for name, end in ends.items():
+        own = DOUBTS.get(end, "").format(title(name))
+        noted = witnesses[name].doubt if name in witnesses else ""
+        if end is not LastShutdown.NEW and (own or above or noted):
+            doubts[name] = above or own or noted
+    return Assessment(ends, doubts, witnesses, marker)
+
+
+def assess_shutdown(
+    marker: ShutdownMarker | None,
+    witness: Witness | None,
+    state: FileState | None,
+    inodes: Mapping[str, int],
+    *,
+    read_only: bool,
+) -> LastShutdown:
+    """Assess how the last session ended for one database.
+
+    Args:
+        marker: the marker beside `meta.db`.
+        witness: the witness with the data.
+        state: the state of the database.
+        inodes: of the directories with the data.
+        read_only: another process may be writing at this moment.
+    """
+    if marker is None or witness is None or not _has_its_directories(witness, inodes):
+        return LastShutdown.UNKNOWN
+    if not witness.session or witness.session not in {marker.session, *marker.previous}:
+        return LastShutdown.UNKNOWN
+    if marker.boot and (marker.boot != boot_id() or marker.boot == UNKNOWN_BOOT):
+        return LastShutdown.UNCLEAN
+    if not witness.is_open:
+        return LastShutdown.CLEAN if _is_as_closed(witness, state) else LastShutdown.UNKNOWN
+    if witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT:
+        return LastShutdown.UNCLEAN
+    if read_only and state is not None and state.inode == witness.inode:
+        # A session may be writing at this moment, between the reading of the two files.
+        is_known = state.version >= witness.note.version
+    else:
+        is_known = _is_as_interrupted(witness, state)
+    return LastShutdown.INTERRUPTED if is_known else LastShutdown.UNKNOWN
+
+
+def _has_its_directories(witness: Witness, inodes: Mapping[str, int]) -> bool:
+    """Whether the directories with the data are those of the last session.
+
+    While that one was open, it may have made those that were missing.
+    """
+    if witness.is_open:
+        return all(inodes.get(name) == inode for name, inode in witness.directories.items())
+    return inodes == witness.directories
+
+
+def _is_as_closed(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is exactly as a session has left it at its close."""
+    if state is None:
+        return not witness.inode
+    if witness.boot == boot_id() and state.device != witness.device:
+        return False  # the numbers of devices may change when the machine starts
+    note = witness.note
+    return (state.inode, state.version, state.ctime_ns, state.size, state.stamp) == (
+        witness.inode,
+        note.version,
+        note.ctime_ns,
+        note.size,
+        note.stamp,
+    )
+
+
+def _is_as_interrupted(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is as a process that died on this boot can have left it."""
+    if state is None:
+        return not witness.inode
+    if (state.device, state.inode) != (witness.device, witness.inode):
+        # A database that was made, or made smaller, in that session is noted when it is durable.
+        return False
+    note = witness.note
+    if note.pending == NO_STAMP:
+        return (state.version, state.ctime_ns, state.stamp) == (
+            note.version,
+            note.ctime_ns,
+            note.stamp,
+        )
+    # A version was being written. Own writes set both times of the file to the same moment.
+    is_ours = state.stamp in {note.stamp, note.pending}
+    return is_ours and (state.ctime_ns in {note.ctime_ns, state.mtime_ns})
+
+
+def is_same_file(found: FileState, state: FileState, pending: str) -> bool:
+    """Whether a file is the one that was opened, at the version that was written last or next."""
+    if (found.device, found.inode) != (state.device, state.inode):
+        return False
+    is_newest = (found.version, found.stamp) == (state.version, state.stamp)
+    return is_newest or (pending != NO_STAMP and found.stamp == pending)
+
+
+def title(name: str) -> str:
+    """Return the name of a database in messages."""
+    return f"metadata.db of {name}" if name else "meta.db"
