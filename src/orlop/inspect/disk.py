@@ -1,4 +1,4 @@
-"""What a path on disk belongs to: a blob, an unfinished one, or the files of a snapshot.
+"""From a path on disk to its data: a blob, an ingest, or the files of a snapshot.
 
 Where stores lie is compared by what is there, not by name: a root that is reached through a
 symbolic link is the same root. What lies below a snapshot is never looked at, so that a link in
@@ -47,14 +47,14 @@ class Piece:
 
     @property
     def key(self) -> str:
-        """What it is called in a plan, where no metadata names it."""
+        """The key of the data in a plan, where no metadata names it."""
         if self.kind == UNFINISHED and not self.name:
             return Datum(LEFTOVER, self.place).key
         name = self.name or self.place
         return f"{self.snapshotter}/{name}" if self.snapshotter else name
 
     def is_datum(self, datum: Datum) -> bool:
-        """Tell whether what metadata names is this."""
+        """Whether metadata names this data."""
         if datum.kind != self.kind:
             return False
         if self.kind == UNFINISHED:
@@ -63,7 +63,7 @@ class Piece:
 
 
 def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
-    """Return what lies at a path, and the records of all namespaces that name it.
+    """Return the data at a path, and the records of all namespaces that name it.
 
     Returns:
         `None` where there is nothing of ours.
@@ -82,7 +82,7 @@ def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
 
 
 def piece_at(database: Database, path: str) -> Piece | None:
-    """Return what lies at a path, or what the path lies in; `None` where that is nothing of ours.
+    """Return the data at or around a path; `None` where it is none of this root.
 
     Args:
         database: whose stores are meant. For a bare file that is not in its root, a store is

@@ -1,4 +1,4 @@
-"""The canonical dump: all that a database says, in one form whatever its pages look like.
+"""The canonical dump: the contents of a database in a form that does not depend on its pages.
 
 `{"sequence": n, "items": [{"key": hex, "bucket": {...}} | {"key": hex, "value": hex}]}`,
 items in key order. Two databases are equal exactly when their dumps are.

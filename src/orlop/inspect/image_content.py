@@ -1,4 +1,4 @@
-"""What belongs to an image: the blobs below its target, and the snapshots made from them.
+"""The content of an image: the blobs below its target, and the snapshots made from them.
 
 It follows the labels that hold content, not the documents: so it can be asked of a database
 without its content, and says what a collection would keep for the image's sake.
@@ -38,12 +38,12 @@ class ImageContent:
 
     @property
     def size(self) -> int:
-        """What the blobs take together, in bytes; a blob that others share counts, too."""
+        """The size of all blobs in bytes; shared blobs count, too."""
         return sum(blob.size for blob in self.blobs)
 
 
 def content_of(namespace: Namespace, image: Image) -> ImageContent:
-    """Return what belongs to an image of a namespace.
+    """Return the content of an image of a namespace.
 
     Raises:
         UnavailableError: the file changes all the time.

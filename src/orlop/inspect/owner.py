@@ -1,4 +1,4 @@
-"""Whose file is it: the records that name what lies at a path on disk."""
+"""The owner of a file: the records that name the data at a path on disk."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner:
-    """Who owns what lies at a path.
+    """The owner of the data at a path.
 
     Attributes:
         piece: what lies there, or what the path lies in.
@@ -34,7 +34,7 @@ class Owner:
 
 
 def owner(database: Database, path: str, *, namespace: str | None = None) -> Owner:
-    """Return who owns what lies at a path: a blob, an ingest, or anything below a snapshot.
+    """Return the owner of the data at a path: a blob, an ingest, or a file below a snapshot.
 
     Args:
         database: it may be open for reading only.

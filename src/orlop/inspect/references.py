@@ -1,4 +1,4 @@
-"""References as people have them: what a text on a command line means.
+"""References on a command line, and the records that they mean.
 
 In this order: the exact name of a record, or of one that others only refer to, with or without
 its type before it (`image:NAME`); a path on disk; the beginning of a digest, or of the id of a
@@ -76,7 +76,7 @@ def resolve(
 def resolve_omission(
     graph: Graph, text: str, *, namespace: str | None = None, preferred: str = ""
 ) -> Omission:
-    """Return what `TYPE:KEY` or `TYPE:KEY#LABEL` leaves out of a plan.
+    """Return the omission from a plan that `TYPE:KEY` or `TYPE:KEY#LABEL` means.
 
     Args:
         graph: what there is.
@@ -200,7 +200,7 @@ def _begins(node: Node, text: str, *, shortest: int) -> bool:
 
 
 def _ends(image: Node, text: str) -> bool:
-    """Tell whether a text is what people call an image: `busybox` for `…/library/busybox:1.36`."""
+    """Whether a text is the short name of an image: `busybox` for `…/library/busybox:1.36`."""
     if not text:
         return False
     place, slash, name = f"/{image.key}".rpartition("/")

@@ -1,4 +1,4 @@
-"""Who refers to something, whether that holds it or not."""
+"""The referrers of a record, whether their references hold it or not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def referrers(
     namespace: str | None = None,
     now: Instant | None = None,
 ) -> list[Link]:
-    """Return the labels and fields that refer to what a reference means.
+    """Return the labels and fields that refer to a record.
 
     Args:
         database: it may be open for reading only.

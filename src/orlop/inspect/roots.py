@@ -1,4 +1,4 @@
-"""What holds itself, and with it all that it refers to."""
+"""The root nodes, with their references."""
 
 from __future__ import annotations
 
@@ -46,5 +46,5 @@ def roots(marked: Marked, *, namespace: str | None = None) -> Iterator[RootRecor
 
 
 def dangling_links(marked: Marked, *, namespace: str | None = None) -> Iterator[Link]:
-    """Iterate over the references that lead to what does not exist."""
+    """Iterate over the references to records that do not exist."""
     return (one for one in dangling(marked) if namespace in {None, one.source.namespace})

@@ -41,7 +41,7 @@ class Entry:
 
 
 def entries(transaction: Transaction, *, depth: int | None = None) -> Iterator[Entry]:
-    """Iterate over all buckets and values, each bucket before what is in it.
+    """Iterate over all buckets and values, each bucket before its contents.
 
     Args:
         transaction: the version to walk through.

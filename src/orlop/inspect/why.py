@@ -1,4 +1,4 @@
-"""Why is it here: who holds something, or why nothing does."""
+"""Why a record is kept: the paths from root nodes, or why there is none."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What is known of why one thing is here.
+    """The answer for one record: the paths that hold it, or the reason why none does.
 
     Attributes:
         node: what was asked about.

@@ -1,4 +1,4 @@
-"""Questions about the file itself: is it sound, what is in it, how can it be saved."""
+"""Maintenance of the file: checks, listings, statistics, backup, compaction, salvage."""
 
 from orlop.inspect.bolt.backup import backup
 from orlop.inspect.bolt.check import Fault, Report, check_file

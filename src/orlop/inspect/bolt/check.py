@@ -55,7 +55,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the checker found.
+    """The result of a check.
 
     Attributes:
         transaction: the version that was checked; None where there is none.
@@ -149,7 +149,7 @@ def tree_fault(disk: Readable, meta: Meta) -> Fault | None:
 
 @dataclass(slots=True)
 class _Subtree:
-    """A node still to be visited, with what its place promises of its keys."""
+    """A node still to be visited, with the bounds of its keys."""
 
     page: int
     place: Place | None
@@ -169,7 +169,7 @@ class _Check:
     pending: list[_Subtree] = field(default_factory=list)
 
     def run(self) -> None:
-        """Visit everything that can be reached, then compare with what is free."""
+        """Visit all reachable pages, then compare them with the free ones."""
         available = self.disk.size() // self.meta.page_size
         if self.meta.high_water > available:
             self.beside(

@@ -1,4 +1,4 @@
-"""What differs between two databases, by bucket and key, whatever their pages look like."""
+"""The differences of two databases, by bucket and key, regardless of their pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Kind(enum.Enum):
-    """What became of an entry on the way from the first database to the second."""
+    """The kind of a change from the first database to the second."""
 
     ADDED = "added"
     REMOVED = "removed"
@@ -41,7 +41,7 @@ class Difference:
 
 
 def diff(before: Transaction, after: Transaction) -> Iterator[Difference]:
-    """Iterate over the differences in key order: a bucket's own, then those of what is in it.
+    """Iterate over the differences in key order: a bucket's own, then those of its contents.
 
     A bucket that only one has is one difference: what is in it is not listed.
 

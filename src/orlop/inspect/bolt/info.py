@@ -1,4 +1,4 @@
-"""What a database file says of itself, without reading its tree."""
+"""The metas of a database file, without reading its tree."""
 
 from __future__ import annotations
 

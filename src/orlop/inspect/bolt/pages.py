@@ -1,4 +1,4 @@
-"""The file page by page: what each one is, and which bucket it belongs to."""
+"""The pages of a file: the kind of each, and the bucket that it belongs to."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Subtree:
 
 
 class PageWalk:
-    """Visits every page once: what is reachable in the order of the tree, then the rest."""
+    """Visits every page once: the reachable ones in the order of the tree, then the rest."""
 
     def __init__(self, disk: Readable, meta: Meta) -> None:
         """Walk over the version of `meta`."""
@@ -210,7 +210,7 @@ def nested(leaf: Leaf) -> Iterator[tuple[bytes, int, Leaf | None]]:
 
 
 def pages(path: Path) -> list[Page]:
-    """Return all pages of a file, in the order of its tree; then what is idle.
+    """Return all pages of a file, in the order of its tree; then the idle ones.
 
     Raises: as `walk_pages`.
     """
@@ -218,7 +218,7 @@ def pages(path: Path) -> list[Page]:
 
 
 def walk_pages(path: Path, function: Callable[[Iterator[Page]], _T]) -> _T:
-    """Return what a function makes of all pages of a file; no lock is taken.
+    """Return the result of a function on all pages of a file; no lock is taken.
 
     It is called again where the file was changed meanwhile.
 

@@ -1,4 +1,4 @@
-"""A file in numbers: what its pages hold, how full they are, what compaction would save."""
+"""A file in numbers: the contents of its pages, their fill, the gain of a compaction."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SIZES: Final = 100
 
 @dataclass(slots=True)
 class BucketSize:
-    """What the pages of a bucket, with all that lie inside, take.
+    """The size of a bucket's pages, with those of all buckets inside.
 
     Attributes:
         pages: of its own; a bucket so small that it lies in its parent's page has none.
@@ -104,7 +104,7 @@ class Statistics:
 
 
 def statistics(path: Path) -> Statistics:
-    """Count what is in a file. No lock is taken.
+    """Count the contents of a file. No lock is taken.
 
     Raises:
         CorruptError: the file is no database.
@@ -186,7 +186,7 @@ class _Count:
         return FIRST_NODE_PAGE + (meta.freelist != NO_FREELIST) + self._whole_pages + loose
 
     def take(self, page: Page, node: Node | None) -> None:
-        """Count a page, and what is in it."""
+        """Count a page, and its contents."""
         self.kinds[page.kind] += 1
         if node is None:
             return
@@ -207,7 +207,7 @@ class _Count:
             self._take_leaf(node, page.place)
 
     def _take_leaf(self, leaf: Leaf, place: Place | None) -> None:
-        """Count what is on a leaf, and in the inline buckets on it, however deep they lie.
+        """Count the contents of a leaf, and of the inline buckets on it at any depth.
 
         No writer puts a bucket into an inline one, so only a damaged file has many levels; each
         of them is decoded from the one before.

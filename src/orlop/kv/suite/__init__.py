@@ -1,4 +1,4 @@
-"""The contract as tests: what any engine must pass that is to stand behind `orlop.kv`.
+"""The contract as tests: any engine behind `orlop.kv` must pass them.
 
 Classes of plain test methods, for any runner: subclass `ContractSuite` and say how a store is
 made. Where the tests can put the storage below the engine in place, `FailureSuite` asks what

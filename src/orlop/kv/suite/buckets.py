@@ -1,4 +1,4 @@
-"""What every engine's buckets do: values, names, order, nesting."""
+"""The contract of buckets: values, names, order, nesting."""
 
 from __future__ import annotations
 

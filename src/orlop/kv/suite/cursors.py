@@ -1,4 +1,4 @@
-"""How every engine's cursors move, and what they make of changes under them."""
+"""The contract of cursors: their moves, and changes under them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the suite asserts with: functions, so that it runs under any runner, and under `-O`.
+"""Assertions of the suite as functions, so that it runs under any runner, and under `-O`.
 
 Each failure is an AssertionError whose message says which clause does not hold.
 """

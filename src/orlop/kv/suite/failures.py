@@ -1,4 +1,4 @@
-"""What every engine promises when the storage below it fails or the power goes."""
+"""The contract for failures of the storage and losses of power."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ class FaultyStore(Store, Protocol):
         """Let nothing become durable any more: an engine that tries gets an error."""
 
     def hold(self) -> None:
-        """Let what makes something durable wait until `let_go`."""
+        """Make each sync wait until `let_go`."""
 
     def let_go(self) -> None:
         """End `hold`."""
 
     def wait_until_held(self, seconds: float) -> None:
-        """Return when somebody waits, or when so many seconds have passed."""
+        """Wait until a thread waits in a sync, at most so many seconds."""
 
 
 class FailureSuite(ABC):
-    """Clauses on durability and on failures: for engines whose storage a test can put in place."""
+    """Clauses on durability and on failures, for engines on a storage that tests provide."""
 
     @abstractmethod
     def faulty_store(self) -> AbstractContextManager[FaultyStore]:

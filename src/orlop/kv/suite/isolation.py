@@ -1,4 +1,4 @@
-"""What every engine's transactions see of each other."""
+"""The contract of isolation: the changes of other transactions that one sees."""
 
 from __future__ import annotations
 

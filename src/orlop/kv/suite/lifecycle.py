@@ -244,7 +244,7 @@ def _whole(reader: Transaction) -> Model:
 
 
 def _read(engine: Engine, answer: Callable[[Transaction], Answer]) -> Answer:
-    """Read until it counts, as a caller has to where others write."""
+    """Read until no writer has disturbed the read, as callers have to."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:

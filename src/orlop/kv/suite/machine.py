@@ -201,7 +201,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @rule()
     def reopen(self) -> None:
-        """Close and open again; what was not committed is gone."""
+        """Close and open again; uncommitted changes are gone."""
         self._end_all()
         self.engine.close()
         self.is_left_to_next = False
@@ -210,7 +210,7 @@ class EngineMachine(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        """The writer sees what the dictionary holds, in order."""
+        """The writer sees the contents of the dictionary, in order."""
         expect_equal(contents(self.writer.root), self.model, "the engine agrees with a dictionary")
         for name in self.model:
             keys = [key for key, _ in expect_bucket(self.writer.root.bucket(name)).items()]

@@ -1,4 +1,4 @@
-"""What every engine refuses, and that a refusal changes nothing."""
+"""The contract of refusals, which change nothing."""
 
 from __future__ import annotations
 

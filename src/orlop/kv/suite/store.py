@@ -1,4 +1,4 @@
-"""What the suite asks of whoever runs it: a database that can be opened again and again."""
+"""The interface of a suite's runner: a database that can be opened again and again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Limits(NamedTuple):
 
 
 class Suite(ABC):
-    """What all parts of the suite share. A runner makes a new object for every test method."""
+    """The base class of all parts of the suite. Each test method gets a new object."""
 
     limits = Limits()
     """The engine's; a subclass has its own where it differs."""

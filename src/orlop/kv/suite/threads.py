@@ -1,4 +1,4 @@
-"""What every engine keeps when many threads use it: every update, and whole versions."""
+"""The contract for many threads: no update is lost, and readers see whole versions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Worker(threading.Thread):
         self.start()
 
     def run(self) -> None:
-        """Work, and keep what goes wrong."""
+        """Work, and keep the error."""
         try:
             self._work()
         except BaseException as error:  # noqa: BLE001 (raised again by `result`)
@@ -40,7 +40,7 @@ class Worker(threading.Thread):
         return not self.is_alive()
 
     def result(self) -> None:
-        """Wait for the end, and raise what went wrong."""
+        """Wait for the end, and raise the error."""
         expect_equal(self.has_ended(PATIENCE_SECONDS), True, "a thread ends in time")
         if self._error is not None:
             raise self._error

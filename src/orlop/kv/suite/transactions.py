@@ -1,4 +1,4 @@
-"""How every engine's transactions begin and end, and what outlives them: nothing."""
+"""The contract of transactions: how they begin and end, and that no handle outlives them."""
 
 from __future__ import annotations
 

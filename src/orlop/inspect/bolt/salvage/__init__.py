@@ -1,4 +1,4 @@
-"""Salvage: what can still be read of a damaged file, in a new one.
+"""Salvage: the readable part of a damaged file, in a new one.
 
 The source is never written. What is tried, the best first:
 

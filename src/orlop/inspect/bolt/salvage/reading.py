@@ -1,4 +1,4 @@
-"""Reading around damage: what cannot be read is a loss, and the walk goes on."""
+"""Reading around damage: an unreadable page is a loss, and the walk goes on."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LenientDisk:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """A page that is to be read, and what its place promises of it.
+    """A page to be read, and the expectations of its place.
 
     Attributes:
         page: its number.
@@ -91,7 +91,7 @@ class Spot:
 
 
 class Take(Protocol):
-    """Takes what is on a leaf; returns the buckets to follow, and whether each is lost."""
+    """Takes the contents of a leaf; returns the buckets to follow, and whether each is lost."""
 
     def __call__(self, spot: Spot, leaf: Leaf, /) -> Mapping[bytes, bool]:
         """Take the leaf at `spot`."""

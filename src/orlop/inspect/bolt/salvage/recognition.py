@@ -1,4 +1,4 @@
-"""What a leaf that nothing reaches may be: by its keys, and by the records in it.
+"""Recognition of unreachable leaves by their keys, and by the records in them.
 
 The names are those of containerd's `meta.db`: the files that need this are mostly that.
 """
@@ -59,7 +59,7 @@ class Gaps:
     """Where pages of known buckets are lost."""
 
     def __init__(self, losses: Iterable[Loss]) -> None:
-        """Begin with what is lost."""
+        """Begin with the losses."""
         self._by_path: dict[tuple[bytes, ...], list[Loss]] = {}
         for loss in losses:
             if loss.is_gap:
@@ -125,7 +125,7 @@ class Recognition:
         return None
 
     def _namespace_of(self, leaf: Leaf) -> bytes | None:
-        """Return the name of a namespace by what its snapshots are called in their backends."""
+        """Return the name of a namespace by the names of its snapshots in their backends."""
         for snapshotters in self._nested(leaf, names.SNAPSHOTS):
             for records in self._leaves_inside(snapshotters):
                 for record in self._leaves_inside(records):

@@ -1,4 +1,4 @@
-"""What became of a damaged file: what was kept, from where, and what is lost."""
+"""The report on a damaged file: the recovered keys, their sources, and the losses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOSSES_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A page, or a record on it, that could not be read, and what may have been there.
+    """A page, or a record on it, that could not be read, and its likely contents.
 
     Attributes:
         page: its number.
@@ -59,7 +59,7 @@ class Recovered:
 
 @dataclass(slots=True)
 class Salvaged:
-    """What became of a damaged file.
+    """The result of a salvage.
 
     Attributes:
         transaction: the version that was taken; None: no meta tells.

@@ -1,4 +1,4 @@
-"""One salvage from beginning to end; see the package for what is tried."""
+"""One salvage from beginning to end; the package lists the sources that are tried."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ROOTS_TRIED: Final = 8
 
 
 def salvage(source: Path, target: Path) -> Salvaged:
-    """Write what can still be read of `source` to the new file `target`.
+    """Write the readable part of `source` to the new file `target`.
 
     The new file has been checked and is durable when it gets its name. No lock is taken; who
     has the file open for writing is in the report.
@@ -79,7 +79,7 @@ def _writers(path: Path) -> set[tuple[int, str]]:
 
 
 class _Attempt:
-    """Reads a damaged file, and writes what it finds to a file of its own."""
+    """Reads a damaged file, and writes the recovered leaves to a file of its own."""
 
     def __init__(self, disk: LenientDisk, path: Path, mode: int) -> None:
         self._disk = disk
@@ -94,7 +94,7 @@ class _Attempt:
         self._page_size = self._metas[0].page_size if self._metas else _likely_page_size(disk)
 
     def whole(self) -> Salvaged | None:
-        """Copy the newest version whose tree is sound, unless parts of the newest are more."""
+        """Copy the newest version with a sound tree, unless parts of the newest are more."""
         report = Salvaged(is_whole=True)
         for meta in () if self._faults else self._metas:
             fault = tree_fault(self._disk, meta)
@@ -115,7 +115,7 @@ class _Attempt:
         return None
 
     def _loses_by(self, meta: Meta) -> bool:
-        """Whether a version has less than what can still be reached of the newest.
+        """Whether a version has less than the reachable part of the newest.
 
         The last transaction may have been most of the file: then going back is no rescue.
         """
@@ -135,7 +135,7 @@ class _Attempt:
         return count[0]
 
     def parts(self) -> Salvaged:
-        """Copy what can be reached around the damage, then what is loose."""
+        """Copy the leaves reachable around the damage, then the loose ones."""
         engine = self._new_engine()
         try:
             work = _Work(self._disk, self._page_size, engine)
@@ -173,7 +173,7 @@ def _likely_page_size(disk: LenientDisk) -> int:
 
 
 class _Work:
-    """Takes what is reachable, then what is loose."""
+    """Takes the reachable leaves, then the loose ones."""
 
     def __init__(self, disk: LenientDisk, page_size: int, target: BoltEngine) -> None:
         self.report = Salvaged()
@@ -210,7 +210,7 @@ class _Work:
         self.report.entries = self._sink.entries
 
     def _fill_gaps(self, root: int) -> None:
-        """Take what the version before has in the places of what the newest has lost."""
+        """Fill the losses of the newest version from the version before."""
         gaps = Gaps(self.report.losses)
         before = self._sink.entries
         self._reader.walk(

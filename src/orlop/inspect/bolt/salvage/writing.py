@@ -1,4 +1,4 @@
-"""Writing what was found into the new file, in transactions of some megabytes."""
+"""Writing the recovered leaves into the new file, in transactions of some megabytes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _TRANSACTION_BYTES: Final = 4 * 1024 * 1024
 
 
 class Sink:
-    """Takes leaves. What is there already is never overwritten.
+    """Takes leaves. Existing keys are never overwritten.
 
     Attributes:
         entries: how many values and buckets were taken since it was last set.
     """
 
     def __init__(self, target: BoltEngine, lose: Callable[[Loss], None]) -> None:
-        """Write into `target`, and tell `lose` what cannot be taken."""
+        """Write into `target`, and report losses to `lose`."""
         self.entries = 0
         self._target = target
         self._lose = lose
@@ -54,7 +54,7 @@ class Sink:
     def fill(
         self, spot: Spot, leaf: Leaf, is_gap: Callable[[Place | None, bytes], bool]
     ) -> dict[bytes, bool]:
-        """Take what was lost in the place where the leaf lies, and nothing else."""
+        """Take the keys that were lost at the leaf's place, and no others."""
         bucket = self._opened(spot)
         if bucket is None:
             return {}
@@ -68,7 +68,7 @@ class Sink:
         return followed
 
     def add(self, spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
-        """Take what is not there yet, without a word about what is."""
+        """Take the keys that are not there yet, and report none that are."""
         return self.fill(spot, leaf, lambda _place, _key: True)
 
     def set_sequence(self, sequence: int) -> None:
@@ -76,11 +76,11 @@ class Sink:
         self._writing.root.set_sequence(sequence)
 
     def commit(self) -> None:
-        """Make durable what was taken."""
+        """Make the taken leaves durable."""
         self._writing.commit()
 
     def rollback(self) -> None:
-        """Give up what was taken since the last commit."""
+        """Give up the leaves taken since the last commit."""
         self._writing.rollback()
 
     def _opened(self, spot: Spot) -> BoltBucket | None:
@@ -116,7 +116,7 @@ class Sink:
         return True
 
     def _put_bucket(self, bucket: BoltBucket, spot: Spot, key: bytes, value: bytes) -> None:
-        """Put a bucket, and what lies inline in it: in a damaged file buckets, too."""
+        """Put a bucket, and its inline contents: in a damaged file buckets, too."""
         pending = [(bucket, spot.place, key, value)]
         while pending:
             outside, place, name, stored = pending.pop()
