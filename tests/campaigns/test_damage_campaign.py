@@ -118,7 +118,10 @@ class Damaged:
             if self.blobs.get(info.digest, "flip") != "flip"
         } | self.snapshots
         assert set(self.database.faults()) == expected
-        assert set(self.database.gc.plan().faults) == expected
+        plan = self.database.gc.plan()
+        assert set(plan.faults) == expected
+        one_by_one = list(plan.marked.graph.swept())
+        assert self.database.faults(one_by_one) == self.database.faults() == plan.faults
         for ns in self.namespaces():
             for info in ns.content.walk():
                 is_damaged = info.digest in self.blobs

@@ -157,7 +157,7 @@ class _Shown:
             yield f"nothing is deleted there, because {self._doubt}"
         if self._faults:
             yield ""
-            yield "the data of these records is missing, or of another size (orlop image import):"
+            yield "the data of these is missing, or of another size (orlop image import --unpack):"
             yield from table(
                 ("TYPE", "NAMESPACE", "KEY", "FAULT"),
                 [

@@ -15,10 +15,10 @@ from orlop.model.backends import RepairableSnapshots
 from orlop.model.errors import OrlopError
 from orlop.schema import content, namespaces, snapshots
 from orlop.stores.blob_faults import blob_fault
-from orlop.stores.lost_data import snapshot_fault
+from orlop.stores.lost_data import known_names, snapshot_fault
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
     from orlop.kv import Transaction
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -156,12 +156,7 @@ class _Bulk:
 def _whole(backend: SnapshotBackend) -> Collection[str]:
     """Return the snapshots of a backend whose files are there; nothing where none can tell."""
     try:
-        if not isinstance(backend, RepairableSnapshots):
-            return {info.name for info in backend.walk()}
-        lost = backend.faults()
-        # Those of ours list their numbers without the rest of each record.
-        numbers: Callable[[], Collection[str]] | None = getattr(backend, "numbers", None)
-        known = {info.name for info in backend.walk()} if numbers is None else numbers()
-        return set(known).difference(lost)
+        lost = backend.faults() if isinstance(backend, RepairableSnapshots) else ()
+        return known_names(backend).difference(lost)
     except (OrlopError, OSError):
         return ()

@@ -12,6 +12,7 @@ from orlop.model.backends import RepairableSnapshots, ReversibleCommits
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
     from types import TracebackType
 
     from orlop.model.backends import SnapshotBackend
@@ -71,6 +72,13 @@ def snapshot_fault(backend: SnapshotBackend, backend_name: str) -> str:
             return "a commit of it was interrupted, or still goes on"
         return "its data is gone from the backend"
     return ""
+
+
+def known_names(backend: SnapshotBackend) -> set[str]:
+    """Return the names of all snapshots that a backend has."""
+    # Ours list their numbers without reading the rest of each record.
+    numbers: Callable[[], Collection[str]] | None = getattr(backend, "numbers", None)
+    return {info.name for info in backend.walk()} if numbers is None else set(numbers())
 
 
 def is_being_committed(backend: SnapshotBackend, backend_name: str) -> bool:

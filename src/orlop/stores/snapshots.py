@@ -24,7 +24,7 @@ from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.stores import adaptors, attachment
 from orlop.stores.checks import check_key, check_labels
-from orlop.stores.lost_data import explained, found, snapshot_fault
+from orlop.stores.lost_data import explained, found, known_names, snapshot_fault
 from orlop.stores.masks import masked_labels
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
@@ -282,16 +282,21 @@ class SnapshotStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        if self.backend is None:
+        backend, wanted = self.backend, filters.parse(filters_)
+        if backend is None:
             return
-        wanted, after = filters.parse(filters_), None
-        while batch := self._read(_page(after)):
-            for record in batch:
-                if found(self.backend, record.backend_name) is None:
-                    info = _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
-                    if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
-                        yield info
-            after = batch[-1].key
+        known = known_names(backend)
+
+        def read(bucket: Bucket | None) -> list[SnapshotRecord]:
+            keys = snapshots.all_names(bucket)
+            missing = [key for key in keys if snapshots.backend_name(bucket, key) not in known]
+            return [record for key in missing if (record := snapshots.read(bucket, key))]
+
+        for record in self._read(read):
+            if found(backend, record.backend_name) is None:  # else it was made meanwhile
+                info = _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
+                if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
+                    yield info
 
     @property
     def _resource_type(self) -> str:
