@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _MARK_BYTES: Final = 8
+_LINKS_WITHOUT_DIRECTORIES: Final = 2
+"""Its name and its own dot; some file systems do not count, and say 1."""
 
 
 def remove_tree(path: Path) -> None:
@@ -81,10 +83,9 @@ def _refuse_mounts(path: Path, root: int) -> None:
 
     Without directories below the table need not be read: no file that is mounted on is deleted.
     """
-    with os.scandir(root) as entries:
-        has_directories = any(entry.is_dir(follow_symlinks=False) for entry in entries)
-    for place in mounts_in(path).values() if has_directories else ():
-        raise MountedError(place)
+    if os.fstat(root).st_nlink != _LINKS_WITHOUT_DIRECTORIES:
+        for place in mounts_in(path).values():
+            raise MountedError(place)
 
 
 def _empty(root: int, mount: int | None) -> None:

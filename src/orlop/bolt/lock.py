@@ -35,6 +35,7 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
     begun = time.monotonic()
     deadline = None if timeout is None else begun + timeout
     is_first = True
+    is_seen_free = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,18 +52,18 @@ def lock_exclusively(descriptor: int, path: Path, timeout: float | None) -> None
                     hint="use that handle, or close it first",
                 ) from None
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
-            if left <= 0 and time.monotonic() < begun + _CHILD_SECONDS and _is_ours(status):
-                left = _POLL_SECONDS
+            if left <= 0 and time.monotonic() < begun + _CHILD_SECONDS:
+                takers = _lock_takers(status)
+                if os.getpid() in takers:
+                    left = _POLL_SECONDS  # a child of this process has it
+                elif not takers and not is_seen_free:
+                    is_seen_free = True  # it was let go of meanwhile, or nothing is known of it
+                    continue
             if left <= 0:
                 raise LockedError(_refusal(status, path), hint=_WAIT) from None
             time.sleep(min(_POLL_SECONDS, left))
         else:
             return
-
-
-def _is_ours(status: os.stat_result) -> bool:
-    """Return whether this process took a lock that it does not hold any more: a child has it."""
-    return os.getpid() in _lock_takers(status)
 
 
 def _refusal(status: os.stat_result, path: Path) -> str:

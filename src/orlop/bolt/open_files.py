@@ -41,7 +41,8 @@ _files: list[weakref.ref[OpenFile]] = []
 
 def register(file: OpenFile) -> None:
     """Have a forked child let go of a file, for as long as the object lives."""
-    _files.append(weakref.ref(file, _forget))
+    # The callback is no Python code: an interrupt that came in there would be lost.
+    _files.append(weakref.ref(file, _files.remove))
 
 
 def is_locked_here(identity: tuple[int, int]) -> bool:
@@ -73,11 +74,6 @@ class _Forks:
 
     def end(self) -> None:
         self.ended += 1
-
-
-def _forget(entry: weakref.ref[OpenFile]) -> None:
-    with contextlib.suppress(ValueError):
-        _files.remove(entry)
 
 
 def _living() -> Iterator[OpenFile]:
