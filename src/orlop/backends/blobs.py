@@ -34,7 +34,6 @@ _Result = TypeVar("_Result")
 _BLOBS: Final = "blobs"
 _DISCARDED: Final = ".gone-"
 """Begins the names of discarded blobs, in the store's root, where containerd does not look."""
-_ALGORITHMS: Final = ("sha256", "sha384", "sha512")
 _DIRECTORY_MODE: Final = 0o755
 _KINDS: Final = {
     stat.S_IFDIR: "a directory",
@@ -73,7 +72,7 @@ class Blobs:
 
     def walk(self) -> Iterator[ContentInfo]:
         """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
-        for algorithm in _ALGORITHMS:
+        for algorithm in digests.ALGORITHMS:
             with contextlib.ExitStack() as stack:
                 try:
                     place = directory(self._root, _BLOBS, algorithm)
@@ -136,7 +135,7 @@ class Blobs:
         """Return the digests of blobs that something is mounted on, each with its path."""
         return {
             f"{algorithm}:{name}": path
-            for algorithm in _ALGORITHMS
+            for algorithm in digests.ALGORITHMS
             for name, path in mounts_in(self._root / _BLOBS / algorithm).items()
         }
 

@@ -10,11 +10,14 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, node_as_json, time_cell
 from orlop.cli.session import session_of
 from orlop.collect.links import Standing
+from orlop.collect.prospects import Prospect
 from orlop.collect.reasons import describe_path
 from orlop.inspect import owner as owners
 from orlop.inspect import referrers as referring
 from orlop.inspect import roots as rooted
 from orlop.inspect import why as answers
+from orlop.inspect.disk import STORE, STRANGER, WASTE
+from orlop.inspect.owner import BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +32,22 @@ app = Group()
 
 _PATHS: Final = 100
 """So many paths are shown to people, unless they ask for more."""
+
+_KINDS: Final = {
+    WASTE: "half removed or half written data of the content store, {place}",
+    STORE: "a part of the store itself",
+    STRANGER: "nothing of the store that it lies in",
+    BUNDLE: "the bundle of task {place}",
+}
+_PROSPECTS: Final = {
+    Prospect.REMOVED: "the next collection removes it",
+    Prospect.SET_ASIDE: "collections set it aside until it is released (gc run --release)",
+    Prospect.MOUNTED: "no collection removes it before that is unmounted",
+    Prospect.SUPPORTING: "no collection removes it while other snapshots stand on it",
+    Prospect.UNTOUCHED: "no collection removes it",
+    Prospect.ABSENT: "nothing is there",
+    Prospect.UNKNOWN: "whether a collection removes it is not known",
+}
 
 LINK_COLUMNS: Final = ("TYPE", "NAMESPACE", "KEY", "BY", "REFERS TO", "AND")
 
@@ -118,7 +137,7 @@ def owner(
     context: Context,
     path: Annotated[
         str,
-        Argument(metavar="PATH", help="A path in the content store, or in a snapshot."),
+        Argument(metavar="PATH", help="A path in a store, a mount or a task's bundle."),
     ],
 ) -> int:
     """Say which records name what lies at a path. Ends with 1 where none does."""
@@ -215,7 +234,7 @@ def _root_as_row(root: RootRecord) -> tuple[str, ...]:
 
 def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
     piece = found.piece
-    return {
+    document: dict[str, object] = {
         "path": path,
         "kind": piece.kind,
         "place": piece.place,
@@ -226,16 +245,35 @@ def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
             for one in found.nodes
         ],
     }
+    if not found.exists:
+        document["exists"] = False
+    if found.mount:
+        document["mount"] = found.mount
+    if found.forecast is not None:
+        document["forecast"] = found.forecast.prospect.value
+        if found.forecast.reason:
+            document["reason"] = found.forecast.reason
+    return document
 
 
 def _owner_lines(found: Owner, path: str) -> Iterator[str]:
     piece = found.piece
     place = f"{piece.snapshotter}/{piece.place}" if piece.snapshotter else piece.place
     known = f' ("{piece.name}")' if piece.name not in {"", piece.place} else ""
-    yield f"{path} is {piece.kind} {place}{known}, and belongs to"
-    if not found.nodes:
-        yield "  no record: the next collection removes it"
+    kind = _KINDS.get(piece.kind, f"{piece.kind} {place}{known}").format(place=place)
+    yield f"{path} is {kind}, and belongs to"
     for node in found.nodes:
         fault = found.faults.get(node)
         held = "is held" if node in found.held else "nothing holds"
         yield f"  {node}, which {held}" + (f"; its data is faulty: {fault}" if fault else "")
+    if found.forecast is not None:
+        reason = f" ({found.forecast.reason})" if found.forecast.reason else ""
+        who = "" if found.nodes else "no record: "
+        yield f"  {who}{_PROSPECTS[found.forecast.prospect]}{reason}"
+    elif not found.nodes:
+        yield "  no record of this namespace"
+    if found.mount:
+        yield f"  it is seen through the mount at {found.mount}"
+    is_said = found.forecast is not None and found.forecast.prospect is Prospect.ABSENT
+    if not found.exists and not is_said:
+        yield "  nothing is at this path"

@@ -20,6 +20,7 @@ from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
 from orlop.collect.planning import orphans, removals, take_inventory, uncertain, with_set_aside
+from orlop.collect.prospects import forecast, forecast_of_waste
 from orlop.collect.resources import (
     RegisteredResource,
     ResourceError,
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from orlop.collect.node import Node
     from orlop.collect.paths import Path
     from orlop.collect.planning import Inventory
+    from orlop.collect.prospects import Forecast
     from orlop.collect.quarantine import SetAside
     from orlop.collect.resources import Resource, ResourceSession
     from orlop.collect.schedule import Timer
@@ -327,6 +329,25 @@ class Collector:
         Raises: as `mark`.
         """
         return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
+
+    def forecast(self, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
+        """Return what a collection would do with a piece of data that no record names.
+
+        Args:
+            backend: the snapshotter that has it; empty for content.
+            is_it: tells whether a piece of data is meant.
+
+        Raises: as `mark`, and OSError where the backend cannot be read.
+        """
+        return forecast(self._domain, backend, is_it)
+
+    def forecast_of_waste(self, backend: str) -> Forecast:
+        """Return what a collection would do with what cleanups and writers left half done.
+
+        Args:
+            backend: the snapshotter that has it; empty for content.
+        """
+        return forecast_of_waste(self._domain, backend)
 
     def _collect(
         self,

@@ -210,7 +210,7 @@ class Quarantine:
             DataLossError: the list is damaged.
             OSError: it cannot be written.
         """
-        why = self._reason(backend)
+        why = self.reason(backend)
         with self._mutex:
             before = self.listed()
             after = {datum: one for datum, one in before.items() if datum.snapshotter != backend}
@@ -225,7 +225,8 @@ class Quarantine:
                 self._write(after)
         return total
 
-    def _reason(self, backend: str) -> str:
+    def reason(self, backend: str) -> str:
+        """Return why data of a backend is set aside."""
         directory = None if self._session is None else self._session.backend_directory(backend)
         noted = "" if directory is None else read_reason(directory)
         return self.doubt(backend) or noted or "the metadata was in doubt"

@@ -1,4 +1,4 @@
-"""From a path on disk to its data: a blob, an ingest, or the files of a snapshot.
+"""From a path on disk to its data: a blob, an ingest, the files of a snapshot, or none of these.
 
 Where stores lie is compared by what is there, not by name: a root that is reached through a
 symbolic link is the same root. What lies below a snapshot is never looked at, so that a link in
@@ -8,14 +8,15 @@ a container leads nowhere.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.collect.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum
 from orlop.database import Database
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
-from orlop.model.backends import ingest_directory
+from orlop.model import digest as digests
+from orlop.model.backends import ORLOP_DIRECTORY, ingest_directory
 from orlop.model.errors import NotFoundError
 from orlop.schema.metastore import SnapshotBuckets
 
@@ -27,23 +28,43 @@ if TYPE_CHECKING:
 
 _METASTORE: Final = "metadata.db"
 
+WASTE: Final = "waste"
+"""The kind of what cleanups delete in a content store, and never had a name."""
+STORE: Final = "store"
+"""The kind of what belongs to a store itself, as its database does."""
+STRANGER: Final = "stranger"
+"""The kind of what lies in a store and is nothing of it."""
+
+_WASTE_PREFIXES: Final = (".gone-", ".new-", ".rm-")
+_OWN_OF_CONTENT: Final = frozenset({"blobs", "ingest", ORLOP_DIRECTORY})
+_OWN_OF_METADATA: Final = frozenset({FILE_NAME, "orlop"})
+_OWN_OF_SNAPSHOTTERS: Final = frozenset({"snapshots", _METASTORE, ORLOP_DIRECTORY})
+_DATA_KINDS: Final = frozenset({BLOB, UNFINISHED, FILES})
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
     """A piece of data on disk.
 
     Attributes:
-        kind: `blob`, `ingest` or `snapshot`, as in `Datum`.
-        place: what it is called on disk: a digest, the hash of an ingest's reference, or the
-            number of a snapshot.
+        kind: `blob`, `ingest` or `snapshot`, as in `Datum`; `waste`, `store` or `stranger`.
+        place: what it is called on disk: a digest, the hash of an ingest's reference, the number
+            of a snapshot, or a path in the store.
         snapshotter: whose it is, for a snapshot; else empty.
         name: how its backend calls it; empty where the backend does not know it.
+        path: where it is.
     """
 
     kind: str
     place: str
     snapshotter: str = ""
     name: str = ""
+    path: str = ""
+
+    @property
+    def is_data(self) -> bool:
+        """Whether records may name it."""
+        return self.kind in _DATA_KINDS
 
     @property
     def key(self) -> str:
@@ -61,6 +82,10 @@ class Piece:
             return ingest_directory(datum.name) == self.place
         return datum == (self.kind, self.name, self.snapshotter)
 
+    def is_unnamed_datum(self, datum: Datum) -> bool:
+        """Tell whether what a backend holds, and no metadata names, is this."""
+        return self.is_datum(datum) or datum == (LEFTOVER, self.place, self.snapshotter)
+
 
 def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
     """Return the data at a path, and the records of all namespaces that name it.
@@ -73,6 +98,8 @@ def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
     piece = piece_at(database, path)
     if piece is None:
         return None
+    if not piece.is_data:
+        return piece, []
     nodes = database.gc.naming(piece.is_datum)
     if nodes:
         return piece, nodes
@@ -99,7 +126,9 @@ def piece_at(database: Database, path: str) -> Piece | None:
         for folder in (whole, *whole.parents):
             name = _store(root, folder)
             if name is not None:
-                return _piece(folder, name, whole.relative_to(folder).parts)
+                inside = whole.relative_to(folder).parts
+                piece = _piece(folder, name, inside)
+                return replace(piece, path=str(folder.joinpath(*inside[: _depth(piece)])))
     return None
 
 
@@ -120,6 +149,7 @@ def _store(root: Path | None, folder: Path) -> str | None:
 
 
 def _stores(root: Path) -> Iterator[Path]:
+    yield root / METADATA_DIRECTORY
     yield root / CONTENT_DIRECTORY
     yield from sorted(root.glob(f"{SNAPSHOTTER_DIRECTORY}*"))
 
@@ -131,17 +161,41 @@ def _is_same(one: Path, other: Path) -> bool:
         return False  # one of them is not there
 
 
-def _piece(folder: Path, store: str, inside: tuple[str, ...]) -> Piece | None:
+def _depth(piece: Piece) -> int | None:
+    """Return how many names lead from the store to a piece; `None`: all."""
+    return {BLOB: 3, UNFINISHED: 2, FILES: 2, WASTE: 1}.get(piece.kind)
+
+
+def _piece(folder: Path, store: str, inside: tuple[str, ...]) -> Piece:
     if store == CONTENT_DIRECTORY:
-        if len(inside) > 2 and inside[0] == "blobs":  # noqa: PLR2004 (blobs/<algorithm>/<hash>)
-            digest = f"{inside[1]}:{inside[2]}"
-            return Piece(BLOB, digest, name=digest)
-        if len(inside) > 1 and inside[0] == "ingest":
-            return Piece(UNFINISHED, inside[1], name=_ref(folder / "ingest" / inside[1]))
-    elif len(inside) > 1 and inside[0] == "snapshots":
+        return _piece_of_content(folder, inside)
+    if store == METADATA_DIRECTORY:
+        is_own = not inside or inside[0] in _OWN_OF_METADATA
+        return Piece(STORE if is_own else STRANGER, "/".join(inside))
+    snapshotter = store.removeprefix(SNAPSHOTTER_DIRECTORY)
+    if len(inside) > 1 and inside[0] == "snapshots":
         name = _snapshot_name(folder / _METASTORE, inside[1])
-        return Piece(FILES, inside[1], store.removeprefix(SNAPSHOTTER_DIRECTORY), name)
-    return None
+        return Piece(FILES, inside[1], snapshotter, name)
+    is_own = not inside or inside[0] in _OWN_OF_SNAPSHOTTERS
+    return Piece(STORE if is_own else STRANGER, "/".join(inside), snapshotter)
+
+
+def _piece_of_content(folder: Path, inside: tuple[str, ...]) -> Piece:
+    place = "/".join(inside)
+    top, *below = inside or ("",)
+    if top == "ingest" and below:
+        return Piece(UNFINISHED, below[0], name=_ref(folder / "ingest" / below[0]))
+    if top.startswith(_WASTE_PREFIXES):
+        return Piece(WASTE, top)
+    if top == "blobs" and below:
+        algorithm, *names = below
+        if algorithm not in digests.ALGORITHMS:
+            return Piece(STRANGER, place)
+        digest = f"{algorithm}:{names[0]}" if names else ""
+        if digests.is_valid(digest):
+            return Piece(BLOB, digest, name=digest)
+        return Piece(STRANGER if names else STORE, place)
+    return Piece(STORE if top in {"", *_OWN_OF_CONTENT} else STRANGER, place)
 
 
 def _ref(ingest: Path) -> str:

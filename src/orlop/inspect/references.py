@@ -165,6 +165,8 @@ def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]
     if owned is None:
         return []
     piece, nodes = owned
+    if not piece.is_data:
+        return []
     if not nodes:
         return [Node(ORPHAN, "", piece.key)]
     here = set(known)
