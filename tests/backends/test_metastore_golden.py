@@ -79,6 +79,12 @@ def test_reading(data: Path, tmp_path: Path, name: str) -> None:
     source = golden(data, name)
     before = source.read_bytes()
     shutil.copy(source, tmp_path / "metadata.db")
+    for number in range(
+        1, 50
+    ):  # the directories that the daemon had; without them nothing is mounted
+        for directory in ("fs", "work"):
+            (tmp_path / "snapshots" / str(number) / directory).mkdir(parents=True)
+        (tmp_path / "snapshots" / str(number) / "fs" / "file").touch()
     snapshotter = OverlaySnapshotter(tmp_path, open_for_reading, clock=TickingClock())
     found = {info.name: info for info in snapshotter.walk()}
 
@@ -98,7 +104,7 @@ def test_reading(data: Path, tmp_path: Path, name: str) -> None:
             assert mount.type in {"overlay", "bind"}
     snapshotter.close()
     assert (tmp_path / "metadata.db").read_bytes() == before
-    assert [path.name for path in tmp_path.iterdir()] == ["metadata.db"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metadata.db", "snapshots"]
 
 
 @pytest.mark.parametrize("name", DATABASES)
