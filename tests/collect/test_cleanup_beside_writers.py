@@ -162,9 +162,9 @@ def test_a_slow_cleanup_does_not_stop_those_who_make_snapshots(
     backend = database.snapshot_backends["native"]
     original, pause = getattr(backend, method), Pause()
 
-    def slow(*arguments: object) -> object:
+    def slow(*arguments: object, **options: object) -> object:
         pause()
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(backend, method, slow)
     with running(database.gc.run, pause):
@@ -183,9 +183,9 @@ def test_a_slow_cleanup_does_not_stop_those_who_write_blobs(
     make_blob(ns, b"garbage")
     original, pause = getattr(database.content_backend, method), Pause()
 
-    def slow(*arguments: object) -> object:
+    def slow(*arguments: object, **options: object) -> object:
         pause()
-        return original(*arguments)
+        return original(*arguments, **options)
 
     monkeypatch.setattr(database.content_backend, method, slow)
     with running(database.gc.run, pause):

@@ -139,13 +139,14 @@ class Blobs:
             for name, path in mounts_in(self._root / _BLOBS / algorithm).items()
         }
 
-    def cleanup(self) -> None:
-        """Delete the data of discarded blobs."""
+    def cleanup(self, advance: Callable[[], None] = lambda: None) -> None:
+        """Delete the data of discarded blobs; `advance` is called before each deletion."""
         if not self._root.is_dir():
             return
         with directory(self._root) as descriptor:
             for name in list_names(descriptor):
                 if name.startswith(_DISCARDED):
+                    advance()
                     with (
                         contextlib.suppress(FileNotFoundError),  # somebody else cleans up too
                         naming_mounts(descriptor, name),

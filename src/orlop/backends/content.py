@@ -22,7 +22,7 @@ from orlop.model.errors import (
 from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from orlop.model.clock import Clock
@@ -177,17 +177,20 @@ class LocalContent:
         """
         return self._ingests.size(ref)
 
-    def cleanup(self) -> None:
+    def cleanup(self, *, advance: Callable[[], None] = lambda: None) -> None:
         """Delete what was discarded, and ingests without data that killed processes left.
+
+        Args:
+            advance: is called before each deletion; it raises where nothing may go any more.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
         """
         self._require_home()
         try:
-            self._ingests.cleanup()
+            self._ingests.cleanup(advance)
         finally:
-            self._blobs.cleanup()
+            self._blobs.cleanup(advance)
 
     def mounted(self) -> dict[str, str]:
         """Return the digests and references that something is mounted in, each with its path.

@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.backends import files
-from orlop.backends.mounts import MountedError, mounts_in
+from orlop.backends.mounts import MountedError, mounts_in, naming_mounts
 from orlop.backends.removal import remove_tree
 from orlop.forks import HomeProcess
-from orlop.model.backends import REMOVED_PREFIX, snapshot_number
+from orlop.model.backends import (
+    REMOVED_PREFIX,
+    deletion_name,
+    name_before_deletion,
+    snapshot_number,
+)
 from orlop.model.errors import FailedPreconditionError
 from orlop.ownership import Hold, Mutex
 
@@ -193,8 +198,39 @@ class SnapshotDirectories:
             if f"{REMOVED_PREFIX}{number}" in names:
                 (self._path / f"{REMOVED_PREFIX}{number}").rename(self._path / number)
 
+    def begin_deletion(self, name: str, known: Collection[str]) -> Path | None:
+        """Take the name from a directory that no snapshot needs, and claim it; return its new path.
+
+        To be called while the database cannot change.
+
+        Args:
+            name: of the directory.
+            known: the numbers that the database names now.
+
+        Returns:
+            `None` where the directory is needed now, or another thread is at it.
+
+        Raises:
+            OSError: it could not be renamed.
+        """
+        number = snapshot_number(name) or name
+        with self.claim(name) as is_ours:
+            if not is_ours or name in known:
+                return None
+            if number in known and not os.path.lexists(f"{self._path}/{number}"):
+                return None
+            if name_before_deletion(name):
+                return self._path / name
+            path = self._path / deletion_name(name, files.random_token())
+            with (
+                contextlib.suppress(FileNotFoundError),
+                naming_mounts(None, f"{self._path}/{name}"),
+            ):
+                (self._path / name).rename(path)
+            return path
+
     def delete(self, path: Path) -> None:
-        """Delete a directory that nothing needs, unless somebody else is at it.
+        """Delete a directory whose deletion has begun, unless another thread is at it.
 
         Raises:
             OSError: something could not be deleted.

@@ -229,7 +229,12 @@ def make_unique_directory(parent: Path, prefix: str, mode: int = 0o700) -> Path:
 
 def unique_name(prefix: str) -> str:
     """Return a name that nothing has: `prefix` with 48 random bits behind it."""
-    return prefix + secrets.token_hex(_NAME_BYTES)
+    return prefix + random_token()
+
+
+def random_token() -> str:
+    """Return 48 random bits as hexadecimal digits."""
+    return secrets.token_hex(_NAME_BYTES)
 
 
 def is_missing(error: OSError) -> bool:

@@ -35,7 +35,7 @@ from orlop.model.records import IngestStatus
 from orlop.ownership import Mutex, OwnedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from orlop.model.clock import Clock
@@ -239,8 +239,11 @@ class Ingests:
             found[name if ingest is None else ingest.ref] = path
         return found
 
-    def cleanup(self) -> None:
+    def cleanup(self, advance: Callable[[], None] = lambda: None) -> None:
         """Delete what killed processes left: an ingest without data, or one that was being removed.
+
+        Args:
+            advance: is called before each deletion; it raises where nothing may go any more.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
@@ -252,12 +255,13 @@ class Ingests:
         empty = [name for name in names if name not in mounted and self._is_empty(name)]
         with self._changing:  # so that none is being made or taken away
             for name in empty:
+                advance()
                 if self._is_empty(name):
                     self._take_away(name)
             with files.directory(self._root) as descriptor:
                 found = files.list_names(descriptor)
             leftovers = [self._root / name for name in found if name.startswith((_NEW, _REMOVED))]
-        remove_trees(leftovers)
+        remove_trees(leftovers, advance)
 
     def _is_empty(self, name: str) -> bool:
         """Tell whether there is an ingest without a byte of data, and not a whole one."""

@@ -81,6 +81,15 @@ class Metastore:
         """
         return _Update(self, self._clock)
 
+    def while_locked(self, action: Callable[[Snapshots], None]) -> None:
+        """Call `action` while nobody changes the database; what it changes there is undone.
+
+        Raises: as `update`.
+        """
+        with contextlib.suppress(_Unchanged), _Update(self, self._clock) as snapshots:
+            action(snapshots)
+            raise _Unchanged
+
     def begin_writing(self, update: _Update) -> Transaction:
         """Begin the transaction of an update; its errors are the engine's."""
         self.require_home()
@@ -153,6 +162,10 @@ class Metastore:
             with naming(str(self.path)):
                 self._engine = self._open_engine(self.path)
         return self._engine
+
+
+class _Unchanged(Exception):  # noqa: N818 -- no error: it rolls a transaction back
+    """Ends a transaction that was only begun to keep others from writing."""
 
 
 class _Update(Hold):

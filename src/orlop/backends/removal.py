@@ -20,7 +20,7 @@ from orlop.backends import access
 from orlop.backends.mounts import MountedError, mount_id, mounts_in, naming_mounts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 _MARK_BYTES: Final = 8
@@ -54,14 +54,15 @@ def remove_tree(path: Path) -> None:
             path.rmdir()
 
 
-def remove_trees(paths: Iterable[Path]) -> None:
-    """Delete several trees as `remove_tree` one.
+def remove_trees(paths: Iterable[Path], advance: Callable[[], None] = lambda: None) -> None:
+    """Delete several trees as `remove_tree` one; `advance` is called before each.
 
     Raises:
         OSError: something could not be deleted; all the rest was.
     """
     errors = []
     for path in paths:
+        advance()
         try:
             remove_tree(path)
         except OSError as error:

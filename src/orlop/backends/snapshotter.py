@@ -23,6 +23,7 @@ from orlop.backends import files
 from orlop.backends.copying import copy_tree
 from orlop.backends.directories import SnapshotDirectories, directory_fault, emptied_fault
 from orlop.backends.metastore import Metastore
+from orlop.backends.mounts import MountedError
 from orlop.backends.reversible import ReversibleSnapshotter
 from orlop.backends.usage import disk_usage
 from orlop.model.errors import (
@@ -49,6 +50,8 @@ _LOG: Final = logging.getLogger(__name__)
 _DATABASE: Final = "metadata.db"
 _SNAPSHOTS: Final = "snapshots"
 _DIRECTORY_MODE: Final = 0o700
+_AT_ONCE: Final = 64
+"""So many leftovers are renamed while the database is locked."""
 
 
 class DirectorySnapshotter(ReversibleSnapshotter):
@@ -369,11 +372,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         keys = self._numbers() if found else {}
         return {keys.get(name, name): place for name, place in found.items()}
 
-    def cleanup(self, keep: Collection[str] = ()) -> None:
+    def cleanup(
+        self, keep: Collection[str] = (), *, advance: Callable[[], None] = lambda: None
+    ) -> None:
         """Delete what removed snapshots and killed processes left on disk.
 
         Args:
             keep: leftovers that stay.
+            advance: is called before each deletion; it raises where nothing may go any more.
 
         Raises:
             OSError: something could not be deleted; all the rest was.
@@ -383,17 +389,51 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         self._metastore.require_home()
         if self._directories.names() and self._metastore.exists():
             self._metastore.require_writing()
+            advance()
             self._intents.delete_unfinished()
+        advance()
         self._directories.put_back(self._numbers)
-        errors = []
-        for path in self._unnamed():
-            if path.name not in keep:
+        names = [path.name for path in self._unnamed() if path.name not in keep]
+        errors: list[OSError] = []
+        for begin in range(0, len(names), _AT_ONCE):
+            batch = names[begin : begin + _AT_ONCE]
+            for path in self._begin_deletions(batch, advance, errors):
+                advance()
                 try:
                     self._directories.delete(path)
                 except OSError as error:
                     errors.append(error)
         if errors:
             raise errors[0]
+
+    def _begin_deletions(
+        self, names: Sequence[str], advance: Callable[[], None], errors: list[OSError]
+    ) -> list[Path]:
+        """Rename what no snapshot needs, so that no snapshot can get it; return the new paths.
+
+        The database is locked meanwhile: what a snapshot got since it was listed stays.
+        """
+        begun = []
+        mounted = self._directories.mounted()
+
+        def rename(known: Collection[str]) -> None:
+            for name in names:
+                advance()
+                try:
+                    if name in mounted:
+                        raise MountedError(mounted[name])
+                    path = self._directories.begin_deletion(name, known)
+                except OSError as error:
+                    errors.append(error)
+                else:
+                    if path is not None:
+                        begun.append(path)
+
+        if self._metastore.exists():
+            self._metastore.while_locked(lambda snapshots: rename(snapshots.ids()))
+        else:
+            rename(())
+        return begun
 
     def close(self) -> None:
         """Close the database; closing twice is allowed."""

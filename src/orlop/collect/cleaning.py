@@ -111,12 +111,15 @@ class Cleaner:
             self._dirt.put_back(name)
 
     def close(self) -> None:
-        """Let cleanups end after their next step; do not wait for one that hangs."""
+        """Let cleanups end before their next deletion; do not wait for one that hangs.
+
+        What may still go on after that deletes what nothing can get the name of.
+        """
         with self._mutex:
             self._is_closed = True
             workers = list(self._working.values())
-        for worker in workers:
-            worker.stop()
+            for worker in workers:
+                worker.stop()
         for worker in workers:
             worker.wait(_CLOSING_SECONDS)
 

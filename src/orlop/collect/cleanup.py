@@ -102,12 +102,14 @@ def clean(
         unsettled = settle_commits(domain, name)
         stock = take_stock(domain, name)
         data = list(stock.data())
+        advance()
         named = domain.transactor.read(stock.named) if data else set()
         unnamed = {one for one in data if one not in named}
         kept = set() if order.release else _kept(domain, name, stock, data, unnamed)
         idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
         uncertain = _uncertain(domain, stock, order, idle, unsettled)
         # What is set aside is listed before anything is deleted beside it.
+        advance()
         still = [one for one in data if one in kept and one.name not in claimed]
         sizes = partial(_size, stock)
         cleaned.set_aside_bytes = domain.quarantine.settle(name, still, sizes)
@@ -120,17 +122,17 @@ def clean(
         discarded: list[Datum] = []
         for batch in _batches(_removable(stock, garbage)):
             advance()
-            discarded += _discard(domain, stock, batch, claimed, cleaned)
+            discarded += _discard(domain, stock, batch, claimed, cleaned, advance)
     if unsettled and settle_commits(domain, name):  # what stood on them may be gone by now
         cleaned.passed_over += len(unsettled)
-    advance()
     if order.release or domain.quarantine.doubt(name) is None:
         domain.quarantine.require_unchanged()
         try:
-            stock.cleanup({one for one in unnamed if one not in garbage})
+            stock.cleanup({one for one in unnamed if one not in garbage}, advance)
         except OSError:
             cleaned.freed_bytes -= stock.left(discarded)
             raise
+    advance()
     if order.release and order.only is None:
         domain.quarantine.release(name)
     if mounted:
@@ -207,6 +209,7 @@ def _discard(
     batch: Sequence[Datum],
     claimed: AbstractSet[str],
     cleaned: Cleaned,
+    advance: Callable[[], None],
 ) -> list[Datum]:
     """Move data out of sight, unless it was claimed since it was found to be garbage.
 
@@ -214,13 +217,27 @@ def _discard(
         What was moved.
     """
     sizes = {one: _size(stock, one) for one in batch}  # to count may take long
-    with stock.claims.take(one.name for one in batch) as taken:
-        free = [one for one in batch if one.name in taken and one.name not in claimed]
-        if domain.reports.has_unseen:
-            domain.wait_for_disk()  # a writer past the stores claims nothing
-        named = domain.transactor.read(partial(still_named, data=free))
-        domain.quarantine.require_unchanged()
-        gone = stock.discard([one for one in free if one not in named])
+    gone: list[Datum] = []
+    try:
+        with stock.claims.take(one.name for one in batch) as taken:
+            free = [one for one in batch if one.name in taken and one.name not in claimed]
+            if domain.reports.has_unseen:
+                domain.wait_for_disk()  # a writer past the stores claims nothing
+            named = domain.transactor.read(partial(still_named, data=free))
+            domain.quarantine.require_unchanged()
+            advance()
+            for one in stock.discard([one for one in free if one not in named]):
+                gone.append(one)
+                advance()
+    finally:
+        _count(domain, gone, sizes, cleaned)
+    cleaned.passed_over += len(batch) - len(free)
+    return gone
+
+
+def _count(
+    domain: Domain, gone: Sequence[Datum], sizes: Mapping[Datum, int], cleaned: Cleaned
+) -> None:
     if domain.journal is not None:
         now = domain.transactor.clock.now()
         domain.journal.add(
@@ -229,8 +246,6 @@ def _discard(
         )
     cleaned.deleted += len(gone)
     cleaned.freed_bytes += sum(sizes[one] for one in gone)
-    cleaned.passed_over += len(batch) - len(free)
-    return gone
 
 
 def _size(stock: Stock, datum: Datum) -> int:

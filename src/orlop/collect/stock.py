@@ -17,7 +17,12 @@ from orlop.collect.named import (
     read_named_snapshots,
     suspect_of,
 )
-from orlop.model.backends import MountedData, ingest_directory, snapshot_number
+from orlop.model.backends import (
+    MountedData,
+    ingest_directory,
+    name_before_deletion,
+    snapshot_number,
+)
 from orlop.model.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
@@ -72,11 +77,16 @@ class Stock(Protocol):
     def size(self, datum: Datum) -> int:
         """Return how many bytes a datum takes; 0 where it is gone."""
 
-    def discard(self, data: Sequence[Datum]) -> list[Datum]:
-        """Move data out of sight, without waiting for its deletion; return what this moved."""
+    def discard(self, data: Sequence[Datum]) -> Iterable[Datum]:
+        """Move data out of sight, without waiting for its deletion; yield what this has moved."""
 
-    def cleanup(self, keep: Collection[Datum] = ()) -> None:
-        """Delete what was discarded, and leftovers but for those to `keep`."""
+    def cleanup(self, keep: Collection[Datum], advance: Callable[[], None]) -> None:
+        """Delete what was discarded, and leftovers but for those to `keep`.
+
+        Args:
+            keep: what stays.
+            advance: is called before each deletion; it raises where nothing may go any more.
+        """
 
 
 class ContentStock:
@@ -152,13 +162,19 @@ class ContentStock:
         except NotFoundError:
             return 0
 
-    def discard(self, data: Sequence[Datum]) -> list[Datum]:
-        """Move data out of sight; return what this moved."""
-        return [datum for datum in data if _is_gone(self._discarding(datum), datum)]
+    def discard(self, data: Sequence[Datum]) -> Iterator[Datum]:
+        """Move data out of sight, one after the other; yield what this has moved."""
+        for datum in data:
+            if _is_gone(self._discarding(datum), datum):
+                yield datum
 
-    def cleanup(self, keep: Collection[Datum] = ()) -> None:  # noqa: ARG002 -- all is discarded first
+    def cleanup(
+        self,
+        keep: Collection[Datum],  # noqa: ARG002 -- all is discarded first
+        advance: Callable[[], None],
+    ) -> None:
         """Delete what was discarded."""
-        self._backend.cleanup()
+        self._backend.cleanup(advance=advance)
 
     def _discarding(self, datum: Datum) -> Callable[[str], None]:
         discards = {BLOB: self._backend.discard, LEFTOVER: self._backend.discard_leftover}
@@ -218,16 +234,14 @@ class SnapshotStock:
 
     def left(self, discarded: Collection[Datum]) -> int:
         """Return how many bytes of discarded data a cleanup that failed has left on disk."""
-        numbers = {
-            snapshot_number(one.name) or one.name
-            if one.kind == LEFTOVER
-            else self._numbers.get(one.name, "")
+        names = {
+            _name_at_first(one.name) if one.kind == LEFTOVER else self._numbers.get(one.name, "")
             for one in discarded
         }
         return sum(
             size
             for name, size in self._backend.leftovers().items()
-            if (snapshot_number(name) or name) in numbers
+            if _name_at_first(name) in names
         )
 
     def removable(self, garbage: Collection[Datum]) -> list[Datum]:
@@ -251,9 +265,10 @@ class SnapshotStock:
         removed = [self._datum(name) for name in self._backend.discard(names)] if names else []
         return removed + [one for one in data if one.kind == LEFTOVER]
 
-    def cleanup(self, keep: Collection[Datum] = ()) -> None:
+    def cleanup(self, keep: Collection[Datum], advance: Callable[[], None]) -> None:
         """Delete the files of removed snapshots, and leftovers but for those to `keep`."""
-        self._backend.cleanup({one.name for one in keep if one.kind == LEFTOVER})
+        leftovers = {one.name for one in keep if one.kind == LEFTOVER}
+        self._backend.cleanup(leftovers, advance=advance)
 
     def _is_missing(self, name: str) -> bool:
         try:
@@ -264,6 +279,11 @@ class SnapshotStock:
 
     def _datum(self, name: str) -> Datum:
         return Datum(FILES, name, self._name)
+
+
+def _name_at_first(directory: str) -> str:
+    """Return what a leftover was called before it was removed, or its deletion began."""
+    return name_before_deletion(directory) or snapshot_number(directory) or directory
 
 
 def _mounted(

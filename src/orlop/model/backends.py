@@ -9,6 +9,8 @@ Source: github.com/containerd/containerd, core/content and core/snapshots.
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
@@ -25,11 +27,33 @@ ORLOP_DIRECTORY: Final = ".orlop"
 REMOVED_PREFIX: Final = "rm-"
 """Begins the name of the directory of a removed snapshot; its number follows."""
 
+_KEPT_NAME_BYTES: Final = 200
+_BEING_DELETED: Final = re.compile(rf"{REMOVED_PREFIX}(.+)-[0-9a-f]{{12}}", re.DOTALL)
+
 
 def snapshot_number(directory: str) -> str:
     """Return the number in the name of a snapshot's directory; empty if there is none."""
     number = directory.removeprefix(REMOVED_PREFIX)
     return number if number.isdecimal() else ""
+
+
+def deletion_name(directory: str, token: str) -> str:
+    """Return what the directory of a snapshot is called while it is being deleted.
+
+    Nothing else ever gets that name: a deletion that goes on for long hits nothing new.
+
+    Args:
+        directory: its name so far.
+        token: random hexadecimal digits.
+    """
+    kept = os.fsencode(directory.removeprefix(REMOVED_PREFIX))[:_KEPT_NAME_BYTES]
+    return f"{REMOVED_PREFIX}{os.fsdecode(kept)}-{token}"
+
+
+def name_before_deletion(directory: str) -> str:
+    """Return what a directory was called before its deletion began; empty if that did not begin."""
+    found = _BEING_DELETED.fullmatch(directory)
+    return "" if found is None else found[1]
 
 
 def ingest_directory(ref: str) -> str:
@@ -129,8 +153,12 @@ class ContentBackend(Protocol):
     def discard_leftover(self, name: str) -> None:
         """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""
 
-    def cleanup(self) -> None:
-        """Delete discarded data, and ingests without data that killed processes left."""
+    def cleanup(self, *, advance: Callable[[], None] = lambda: None) -> None:
+        """Delete discarded data, and ingests without data that killed processes left.
+
+        Args:
+            advance: is called before each deletion; it raises where nothing may go any more.
+        """
 
 
 class SnapshotBackend(Protocol):
@@ -187,8 +215,15 @@ class SnapshotBackend(Protocol):
     def leftovers(self) -> Mapping[str, int]:
         """Return the directories that no snapshot of this backend needs, with their bytes."""
 
-    def cleanup(self, keep: Collection[str] = ()) -> None:
-        """Delete the files of removed snapshots, except for leftovers to `keep`."""
+    def cleanup(
+        self, keep: Collection[str] = (), *, advance: Callable[[], None] = lambda: None
+    ) -> None:
+        """Delete the files of removed snapshots, except for leftovers to `keep`.
+
+        Args:
+            keep: leftovers that stay.
+            advance: is called before each deletion; it raises where nothing may go any more.
+        """
 
     def close(self) -> None:
         """Release files and locks; closing twice is allowed."""
