@@ -11,11 +11,12 @@ with orlop.open("/var/lib/orlop") as db:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from orlop.lazy_names import lazy_names
 
+TYPE_CHECKING = False  # not from typing, which takes long to import before Ctrl-C has a handler
 if TYPE_CHECKING:
+    from typing import Any
+
     from orlop import oci
     from orlop.database import Database
     from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open

@@ -8,11 +8,11 @@ from __future__ import annotations
 import _thread
 import signal
 import time
-from typing import TYPE_CHECKING, Final
 
+TYPE_CHECKING = False  # not from typing, which takes long to import before Ctrl-C has a handler
 if TYPE_CHECKING:
     from types import FrameType
-    from typing import Any
+    from typing import Any, Final
 
 _WAIT_SECONDS: Final = 0.01
 """How long to wait before a signal is delivered again that came at a bad moment, in seconds."""
