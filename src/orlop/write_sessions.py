@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from orlop.collect.quarantine import Quarantine
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.safety.assessment import METADATA, RootFiles
-from orlop.safety.write_session import SessionTracker, WriteSession, carried_over
+from orlop.safety.compaction import carried_over
+from orlop.safety.write_session import SessionTracker, WriteSession
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -58,7 +59,9 @@ def tracker_of_file(path: Path, read_state: StateReader) -> SessionTracker | Non
 
 
 @contextmanager
-def proof_carried_over(path: Path, read_state: StateReader) -> Iterator[None]:
+def proof_carried_over(
+    path: Path, read_state: StateReader
+) -> Iterator[Callable[[Path], None] | None]:
     """Carry the proof of a database over to the file that the block leaves in its place.
 
     Args:
@@ -68,16 +71,18 @@ def proof_carried_over(path: Path, read_state: StateReader) -> Iterator[None]:
     Raises:
         OSError: the witness cannot be written.
     """
-    directory = path.parent
-    name = METADATA
-    if directory.name.startswith(SNAPSHOTTER_DIRECTORY):
-        name = directory.name.removeprefix(SNAPSHOTTER_DIRECTORY)
-    files = root_files(RootLayout(directory.parent), read_state)
-    if files.databases.get(name) != path:
-        yield
-        return
-    with carried_over(files, name):
-        yield
+    # The file, or a directory above it, may be a symbolic link, into a root or out of one.
+    for place in (path.absolute(), path.resolve()):
+        directory = place.parent
+        name = METADATA
+        if directory.name.startswith(SNAPSHOTTER_DIRECTORY):
+            name = directory.name.removeprefix(SNAPSHOTTER_DIRECTORY)
+        files = root_files(RootLayout(directory.parent), read_state)
+        if files.databases.get(name) == place:
+            with carried_over(files, name) as before_swap:
+                yield before_swap
+            return
+    yield None
 
 
 def quarantine(

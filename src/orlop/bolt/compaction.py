@@ -8,6 +8,9 @@ are swapped would go on with the old one, which has no name any more. So after t
 process is asked whether it has the old file open for writing; if one has, the old file gets
 its name back.
 
+Nothing is written to the old file. What a killed compaction leaves is removed by the next one, or
+by the next opening for writing (`orlop.bolt.interrupted_compaction`).
+
 Source: go.etcd.io/bbolt, compact.go.
 """
 
@@ -15,7 +18,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, TypeAlias
@@ -23,8 +25,12 @@ from typing import TYPE_CHECKING, TypeAlias
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.initialization import empty_database, is_uninitialized
+from orlop.bolt.interrupted_compaction import link_of_old, remove_leftovers
 from orlop.bolt.lock import writers_of
-from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
+from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
+from orlop.bolt.pager import Pager
+from orlop.bolt.reachable import count_free
+from orlop.bolt.reader import version_of
 from orlop.kv.errors import CorruptError, EngineError, LockedError
 from orlop.ownership import TemporaryName
 
@@ -34,13 +40,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.bolt.bucket import BoltBucket
-    from orlop.kv.contract import Item
+    from orlop.bolt.meta import Meta
+    from orlop.bolt.transaction import BoltTransaction
+    from orlop.kv.contract import FileState, Item
 
 _TRANSACTION_BYTES = 8 * 1024 * 1024
 _ELEMENT_BYTES = 32
 
-UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[object]]"
+BeforeSwap: TypeAlias = "Callable[[Path], None]"
+"""Is called with the new file, which is complete and durable, before it takes the place."""
+
+UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[BeforeSwap | None]]"
 """Makes a block that runs while the lock of a file is held."""
+
+
+@contextlib.contextmanager
+def _without_proof(_: Path) -> Iterator[BeforeSwap | None]:
+    """Return what stands for no block: the file is of no root."""
+    yield None
+
 
 WORTH_BYTES = 16 * 1024 * 1024
 """Compaction on opening is worth it from so many free bytes on ..."""
@@ -63,7 +81,7 @@ def compact(
     output: Path | None = None,
     timeout: float | None = 0,
     inspect: Callable[[Path], None] | None = None,
-    under_lock: UnderLock = nullcontext,
+    under_lock: UnderLock = _without_proof,
 ) -> Compacted:
     """Write the contents of a database anew, without free pages.
 
@@ -73,7 +91,7 @@ def compact(
         timeout: seconds to wait for the lock.
         inspect: is called with the new file before it gets its name, and may refuse it.
         under_lock: is entered with `path` once the lock is held, before anything is written, and
-            left when the new file is in its place.
+            left when the new file is in its place. What it returns is called before that.
 
     Raises:
         LockedError: another process holds the lock, or waits for it with the file open.
@@ -81,24 +99,26 @@ def compact(
         FileExistsError: there is an `output` already.
         OSError: the system refused; the file is left alone.
     """
-    path = path.resolve()  # a link to the file stays one
+    real = path.resolve()  # a link to the file stays one
     if output is not None and os.path.lexists(output):
         raise FileExistsError(17, "is there already; name a new file", str(output))
-    target = output or path
+    target = output or real
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
-        with TemporaryName(target) as temporary, under_lock(path):
+        remove_leftovers(real)
+        with TemporaryName(target) as temporary, under_lock(path) as before_swap:
             before = disk.size()
-            meta = newest_meta(read_metas(disk.read))
-            source = BoltEngine(disk)
+            meta = _sound_meta(disk)
             create_file(temporary, empty_database(meta.page_size), 0o600)
-            _fill(source, temporary, keep_freelist=meta.freelist != NO_FREELIST)
+            _fill(version_of(disk, meta), temporary, keep_freelist=meta.freelist != NO_FREELIST)
             if inspect is not None:
                 inspect(temporary)
-            _dress(temporary, path)
+            _dress(temporary, real)
             after = temporary.stat().st_size
             if output is None:
-                _swap(path, temporary)
+                if before_swap is not None:
+                    before_swap(temporary)
+                _swap(real, temporary)
             else:
                 os.link(temporary, output)
                 sync_directory(output.parent)
@@ -113,7 +133,7 @@ def compact_if_worth(
     timeout: float | None = None,
     least_bytes: int = WORTH_BYTES,
     least_share: float = WORTH_SHARE,
-    under_lock: UnderLock = nullcontext,
+    under_lock: UnderLock = _without_proof,
 ) -> Compacted | None:
     """Compact a file if enough of it is free; else return None.
 
@@ -122,7 +142,7 @@ def compact_if_worth(
         timeout: seconds to wait for the lock; None: without end.
         least_bytes: it is not worth it for less than so many free bytes.
         least_share: nor if they are less than this share of the file.
-        under_lock: as for `compact`; also entered while the free pages are counted.
+        under_lock: as for `compact`.
 
     Raises: as `compact`.
     """
@@ -130,9 +150,11 @@ def compact_if_worth(
     try:
         if is_uninitialized(disk):
             return None  # whoever opens it decides whether it may be filled
-        with under_lock(path):
-            size = disk.size()
-            free = size - BoltEngine(disk).bytes_in_use()
+        remove_leftovers(path)
+        size = disk.size()
+        meta = _sound_meta(disk)
+        unused = count_free(disk, Pager(disk, meta.page_size), meta)
+        free = size - meta.bytes_in_use + unused * meta.page_size
     finally:
         disk.close()
     if free < least_bytes or free < least_share * size or path.stat().st_nlink > 1:
@@ -140,13 +162,37 @@ def compact_if_worth(
     return compact(path, timeout=timeout, under_lock=under_lock)
 
 
-def _fill(source: BoltEngine, path: Path, *, keep_freelist: bool) -> None:
-    target = BoltEngine(FileDisk.for_writing(path, timeout=0), freelist_sync=keep_freelist)
+def _sound_meta(disk: FileDisk) -> Meta:
+    """Return the newest meta of a file that is as long as that says."""
+    meta = newest_meta(read_metas(disk.read))
+    require_length(meta, disk.size())
+    return meta
+
+
+class _Stamping:
+    """A follower that receives nothing: with one, each version gets a stamp of its own."""
+
+    def opened(self, state: FileState) -> None:
+        """Receive the state that was found."""
+
+    def writing(self, stamp: str) -> None:
+        """Receive the stamp of the next version."""
+
+    def durable(self, state: FileState) -> None:
+        """Receive a durable version."""
+
+    def closing(self, version: int | None) -> None:
+        """Receive the last version."""
+
+
+def _fill(source: BoltTransaction, path: Path, *, keep_freelist: bool) -> None:
+    target = BoltEngine(
+        FileDisk.for_writing(path, timeout=0), freelist_sync=keep_freelist, follower=_Stamping()
+    )
     try:
-        with source.begin() as reading:
-            copy_bucket(reading.root, target)
-            with target.begin() as copied:
-                _require_equal(reading.root, copied.root)
+        copy_bucket(source.root, target)
+        with target.begin() as copied:
+            _require_equal(source.root, copied.root)
         in_use = target.file_bytes_in_use()
     finally:
         target.close()
@@ -223,7 +269,7 @@ def _require_equal(one: BoltBucket, other: BoltBucket) -> None:
 
 
 def _dress(path: Path, like: Path) -> None:
-    """Give a file the owner, mode and attributes of another, durably."""
+    """Give a file the owner, mode, attributes and times of another, durably."""
     model = like.stat()
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -234,18 +280,24 @@ def _dress(path: Path, like: Path) -> None:
             # Some belong to the system, which sets them itself.
             with contextlib.suppress(PermissionError):
                 os.setxattr(descriptor, name, os.getxattr(like, name))
+        # By it the next opening knows whether the old file was written to since.
+        os.utime(descriptor, ns=(model.st_atime_ns, model.st_mtime_ns))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
 def _swap(path: Path, new: Path) -> None:
-    with TemporaryName(path) as old:
+    old, process = link_of_old(new), os.getpid()
+    try:
         os.link(path, old)
         with _put_back_on_failure(old, path):
             new.replace(path)
             sync_directory(path.parent)
             _require_no_writers(old, path)
+    finally:
+        if os.getpid() == process:  # a fork leaves the block as well
+            old.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 

@@ -6,7 +6,6 @@ truncation under a mapping would kill the process and pass by this seam.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import os
@@ -376,8 +375,13 @@ def create_file(path: Path, contents: bytes, mode: int) -> None:
             os.fsync(descriptor)
         # A link, not a rename: it never takes the place of a file that another process
         # has created, and perhaps locked, meanwhile.
-        with contextlib.suppress(FileExistsError):
+        try:
             os.link(temporary, path)
+        except FileExistsError:
+            pass  # another process has made it, ...
+        except FileNotFoundError:
+            if not path.exists():
+                raise  # ... and perhaps opened it, and removed what it took for a leftover
     sync_directory(path.parent)
 
 

@@ -19,7 +19,7 @@ from orlop.bolt.free_search import SEARCHING, SearchOptions
 from orlop.bolt.group import Group, Groups
 from orlop.bolt.holders import Pin, WriterTicket
 from orlop.bolt.initialization import initialize_file, is_uninitialized
-from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
+from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas, require_length
 from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.provenance import Provenance
@@ -77,10 +77,7 @@ class BoltEngine:
                 before_create()
             initialize_file(disk)
         meta = newest_meta(read_metas(disk.read))
-        if meta.bytes_in_use > disk.size():
-            raise CorruptError(
-                f"the file is cut short: {disk.size()} bytes, {meta.bytes_in_use} are in use"
-            )
+        require_length(meta, disk.size())
         self._provenance = Provenance(disk, follower)
         stamp = self._provenance.open(meta)
         # After a failed or interrupted sync the system may show a version that the disk

@@ -127,6 +127,16 @@ def _meta_or_error(page: bytes, slot: int) -> Meta | CorruptError:
         return CorruptError(f"meta page {slot}: {error}")
 
 
+def require_length(meta: Meta, size: int) -> None:
+    """Check that a file holds all pages of a version.
+
+    Raises:
+        CorruptError: it does not.
+    """
+    if meta.bytes_in_use > size:
+        raise CorruptError(f"the file is cut short: {size} bytes, {meta.bytes_in_use} are in use")
+
+
 def suspect_metas(read: Callable[[int, int], bytes]) -> list[Meta]:
     """Return the metas with a wrong checksum that may still name the root of their tree.
 

@@ -73,6 +73,7 @@ def open_engine(
 
     Raises:
         LockedError: another process has the lock, or this one has the file open already.
+        ReplacedError: an interrupted compaction left a file that another program went on with.
         CorruptError: it is no database, or damaged.
         OSError: the system refuses, or the file is missing.
     """
@@ -82,10 +83,13 @@ def open_engine(
         if before_create is not None:
             before_create()
         create_file(path, empty_database(), mode)
-    from orlop.bolt.engine import BoltEngine  # noqa: PLC0415 (what writes; readers start without)
+    # What writes; readers start without.
+    from orlop.bolt.engine import BoltEngine  # noqa: PLC0415
+    from orlop.bolt.interrupted_compaction import remove_leftovers  # noqa: PLC0415
 
     disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
+        remove_leftovers(path)
         return BoltEngine(
             disk, freelist_sync=freelist_sync, follower=follower, before_create=before_create
         )

@@ -148,15 +148,17 @@ def assess_shutdown(
         return LastShutdown.UNKNOWN
     if marker.boot and (marker.boot != boot_id() or marker.boot == UNKNOWN_BOOT):
         return LastShutdown.UNCLEAN
+    is_compacted = is_as_compacted(witness, state)
     if not witness.is_open:
-        return LastShutdown.CLEAN if _is_as_closed(witness, state) else LastShutdown.UNKNOWN
+        is_known = is_compacted or _is_as_closed(witness, state)
+        return LastShutdown.CLEAN if is_known else LastShutdown.UNKNOWN
     if witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT:
         return LastShutdown.UNCLEAN
     if read_only and state is not None and state.inode == witness.inode:
         # A session may be writing at this moment, between the reading of the two files.
         is_known = state.version >= witness.note.version
     else:
-        is_known = _is_as_interrupted(witness, state)
+        is_known = is_compacted or _is_as_interrupted(witness, state)
     return LastShutdown.INTERRUPTED if is_known else LastShutdown.UNKNOWN
 
 
@@ -203,6 +205,24 @@ def _is_as_interrupted(witness: Witness, state: FileState | None) -> bool:
     # A version was being written. Own writes set both times of the file to the same moment.
     is_ours = state.stamp in {note.stamp, note.pending}
     return is_ours and (state.ctime_ns in {note.ctime_ns, state.mtime_ns})
+
+
+def is_as_compacted(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is as a compaction that was interrupted can have left it.
+
+    Links and renames change the change time of a file, but nothing else.
+    """
+    if state is None:
+        return False
+    is_same_boot = witness.boot == boot_id()
+    found = _without_links(state, is_same_boot=is_same_boot)
+    known = [_without_links(one, is_same_boot=is_same_boot) for one in witness.compacted]
+    return found in known
+
+
+def _without_links(state: FileState, *, is_same_boot: bool) -> FileState:
+    """Return a state without its change time, and on another boot without the device number."""
+    return state._replace(ctime_ns=0, device=state.device if is_same_boot else 0)
 
 
 def is_same_file(found: FileState, state: FileState, pending: str) -> bool:

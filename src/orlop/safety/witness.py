@@ -19,13 +19,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orlop.backends.small_files import DamagedFileError, read_document, write_small
+from orlop.kv.contract import FileState
 from orlop.model.backends import ORLOP_DIRECTORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from orlop.kv import FileState
 
 WITNESS: Final = "witness.json"
 
@@ -75,6 +74,8 @@ class Witness:
         has_suspects: whether there must be a list of suspects.
         directories: the inodes of the directories with the data, by their paths in the backend;
             those that are missing are left out. A mount or a move can bring other ones.
+        compacted: while the database is being compacted, the states of the old file and of the new
+            one: either may be found after the death of the process.
     """
 
     note: Note
@@ -86,6 +87,7 @@ class Witness:
     doubt: str = ""
     has_suspects: bool = False
     directories: Mapping[str, int] = field(default_factory=dict)
+    compacted: Sequence[FileState] = ()
 
     @classmethod
     def read(cls, backend: Path) -> Witness | None:
@@ -117,6 +119,7 @@ class Witness:
             doubt=str(found["doubt"]),
             has_suspects=found["has_suspects"] is not False,
             directories={str(name): int(one) for name, one in found["directories"].items()},
+            compacted=tuple(_parse_state(one) for one in found.get("compacted", ())),
         )
 
     def encode(self) -> bytes:
@@ -130,15 +133,21 @@ class Witness:
             "doubt": self.doubt,
             "has_suspects": self.has_suspects,
             "directories": dict(self.directories),
+            "compacted": [state._asdict() for state in self.compacted],
         }
         return self.note.encode() + f", {json.dumps(rest)[1:]}\n".encode()
 
     def with_state(self, state: FileState | None) -> Witness:
         """Return the witness of a database in a state; `None`: there is no database."""
         if state is None:
-            return replace(self, note=Note(), device=0, inode=0)
+            return replace(self, note=Note(), device=0, inode=0, compacted=())
         note = Note(state.version, state.ctime_ns, state.size, state.stamp)
-        return replace(self, note=note, device=state.device, inode=state.inode)
+        return replace(self, note=note, device=state.device, inode=state.inode, compacted=())
+
+
+def _parse_state(found: Any) -> FileState:
+    numbers = {name: int(found[name]) for name in FileState._fields if name != "stamp"}
+    return FileState(stamp=str(found["stamp"]), **numbers)
 
 
 class WitnessFile:

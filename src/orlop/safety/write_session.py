@@ -18,7 +18,7 @@ from orlop.safety.assessment import (
     LastShutdown,
     RootFiles,
     assess,
-    assess_shutdown,
+    is_as_compacted,
     is_same_file,
     title,
 )
@@ -26,7 +26,7 @@ from orlop.safety.shutdown_marker import MARKER, ShutdownMarker, boot_id
 from orlop.safety.witness import NO_STAMP, Note, Witness, WitnessFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from orlop.kv import FileState, Follower
@@ -140,7 +140,7 @@ class WriteSession:
                         self._begin_witness(name)
             elif before is None:
                 self._take_state(name, state)
-            elif before != state:
+            elif before != state and not self._is_link_removed(name, state):
                 self._set_doubt(name, DOUBTS[LastShutdown.UNKNOWN].format(title(name)))
 
     def writing(self, name: str, stamp: str) -> None:
@@ -251,11 +251,21 @@ class WriteSession:
         if file is not None:
             self._note(file, file.witness.with_state(state))
 
+    def _is_link_removed(self, name: str, state: FileState) -> bool:
+        """Whether a database differs by what an interrupted compaction left, which was removed."""
+        file = self._witness_files.get(name)
+        return file is not None and is_as_compacted(file.witness, state)
+
     def _begin_witness(self, name: str) -> None:
         witness = _open_witness(self._witnesses.get(name), self._marker, self._doubts.get(name))
         file = WitnessFile(self._files.backends[name], witness)
-        directories = self._files.inodes(name)
-        file.write(replace(witness.with_state(self._states[name]), directories=directories))
+        file.write(
+            replace(
+                witness.with_state(self._states[name]),
+                directories=self._files.inodes(name),
+                compacted=witness.compacted,
+            )
+        )
         self._witness_files[name] = file
         self._witnesses[name] = file.witness
 
@@ -286,8 +296,9 @@ class WriteSession:
         return self._witness_files.get(name) if os.getpid() == self._process else None
 
     def _note(self, file: WitnessFile, witness: Witness) -> None:
-        if (witness.device, witness.inode) != (file.witness.device, file.witness.inode):
-            file.write(witness)  # a database that was made in this session
+        identity = witness.device, witness.inode, witness.compacted
+        if identity != (file.witness.device, file.witness.inode, file.witness.compacted):
+            file.write(witness)  # a database that was made in this session, or compacted before it
             return
         try:
             file.note(witness.note)
@@ -414,38 +425,10 @@ def _open_witness(
         is_open=True,
         doubt=doubt or "",
         has_suspects=before is not None and before.has_suspects,
+        compacted=before.compacted if before is not None and not doubt else (),
     )
 
 
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
-
-
-@contextlib.contextmanager
-def carried_over(files: RootFiles, name: str) -> Iterator[None]:
-    """Carry the proof of a database over to the file that the block leaves in its place.
-
-    Nothing is carried over where the last session left a doubt.
-
-    Args:
-        files: the paths of the root.
-        name: of the database. The caller holds its lock, and the block leaves its contents as
-            they are, also where it fails.
-
-    Raises:
-        OSError: the witness cannot be written.
-    """
-    witness = Witness.read(files.backends[name])
-    marker = ShutdownMarker.read(files.marker_directory)
-    path = files.databases[name]
-    end = assess_shutdown(
-        marker, witness, files.state_of(path), files.inodes(name), read_only=False
-    )
-    try:
-        yield
-    finally:
-        if witness is not None and end not in DOUBTS:
-            file = WitnessFile(files.backends[name], witness)
-            file.write(replace(witness.with_state(files.state_of(path)), boot=boot_id()))
-            file.release()

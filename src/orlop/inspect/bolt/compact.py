@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.bolt import compaction, read_file_state
@@ -12,9 +12,10 @@ from orlop.model.errors import FailedPreconditionError
 from orlop.write_sessions import proof_carried_over
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from orlop.bolt.compaction import Compacted
+    from orlop.bolt.compaction import BeforeSwap, Compacted
 
 
 def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0) -> Compacted:
@@ -23,19 +24,31 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
     Raises:
         FailedPreconditionError: the file has another name, which would keep the old contents.
     """
-    if output is None and path.stat().st_nlink > 1:
-        raise FailedPreconditionError(
-            f"{path} has {path.stat().st_nlink} names (hard links): compacted, this name would be "
-            "another file than the others",
-            hint="remove them, or write to a new file with --output (orlop db compact --output)",
-        )
+
+    @contextmanager
+    def under_lock(locked: Path) -> Iterator[BeforeSwap | None]:
+        if output is None:
+            _require_one_name(locked)
+        with proof_carried_over(locked, read_file_state) as before_swap:
+            yield before_swap
+
     return compaction.compact(
         path,
         output=output,
         timeout=timeout,
         inspect=_require_sound,
-        under_lock=partial(proof_carried_over, read_state=read_file_state),
+        under_lock=under_lock,
     )
+
+
+def _require_one_name(path: Path) -> None:
+    names = path.stat().st_nlink
+    if names > 1:
+        raise FailedPreconditionError(
+            f"{path} has {names} names (hard links): compacted, this name would be another file "
+            "than the others",
+            hint="remove them, or write to a new file with --output (orlop db compact --output)",
+        )
 
 
 def _require_sound(path: Path) -> None:

@@ -1,0 +1,95 @@
+"""What an interrupted compaction leaves beside a database, and its removal.
+
+All names are hidden ones made from that of the database: `.meta.db.HEX` (a new file that is not
+complete yet, or never got its name), `..meta.db.HEX.HEX` (the beginning of such a one) and
+`.meta.db.HEX.old` (a link to the file whose place the new one takes).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING, Final
+
+from orlop.bolt.lock import writers_of
+from orlop.kv.errors import LockedError, ReplacedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HEX_DIGITS: Final = frozenset("0123456789abcdef")
+_HEX_LENGTH: Final = 16
+_OLD: Final = ".old"
+
+
+def link_of_old(new: Path) -> Path:
+    """Return the name of the old file while the new one, under a temporary name, replaces it."""
+    return new.with_name(new.name + _OLD)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what an interrupted compaction has left beside a database, or a creation of it.
+
+    Args:
+        path: the database. The caller holds its lock.
+
+    Raises:
+        LockedError: a process has the old file open for writing, and would go on with it.
+        ReplacedError: a process has written to the old file after the new one took its place.
+    """
+    path = path.resolve()
+    try:
+        names = os.listdir(path.parent)  # noqa: PTH208 (names)
+        current = path.stat()
+    except OSError:
+        return  # the directory cannot be read: whoever may read it removes them
+    for name in sorted(names):
+        if not _is_leftover(name, path.name):
+            continue
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            leftover = path.with_name(name)
+            _remove(leftover, path, current)
+
+
+def _remove(leftover: Path, path: Path, current: os.stat_result) -> None:
+    if leftover.is_symlink() or not leftover.is_file():
+        return
+    status = leftover.stat()
+    is_same = (status.st_dev, status.st_ino) == (current.st_dev, current.st_ino)
+    if leftover.name.endswith(_OLD) and not is_same:
+        _require_unused(leftover, path, status)
+        # The new file was given the time of the old one.
+        if status.st_mtime_ns > current.st_mtime_ns:
+            raise ReplacedError(
+                f"a compaction of {path} was interrupted, and another program has written to the "
+                f"old file since, which is {leftover.name} now: move it to {path} if what was "
+                "written is to be kept, else delete it"
+            )
+    leftover.unlink()
+
+
+def _require_unused(leftover: Path, path: Path, status: os.stat_result) -> None:
+    writers = [each for each in writers_of(status) if each[0] != os.getpid()]
+    if writers:
+        names = ", ".join(f"process {number} ({name})" for number, name in writers)
+        raise LockedError(
+            f"a compaction of {path} was interrupted, and the old file, {leftover.name}, is open "
+            f"for writing in {names}",
+            hint="stop that process first",
+        )
+
+
+def _is_leftover(name: str, database: str) -> bool:
+    """Whether a name is one that a compaction of a database makes."""
+    temporary = f".{database}."
+    if name.startswith(temporary):
+        return _is_hex(name.removeprefix(temporary).removesuffix(_OLD))
+    nested = f".{temporary}"
+    if not name.startswith(nested):
+        return False
+    parts = name.removeprefix(nested).split(".")
+    return len(parts) == len(("new", "beginning")) and _is_hex(parts[0]) and _is_hex(parts[1])
+
+
+def _is_hex(text: str) -> bool:
+    return len(text) == _HEX_LENGTH and _HEX_DIGITS.issuperset(text)
