@@ -61,7 +61,7 @@ def _write(files: RootFiles, name: str, witness: Witness) -> None:
 
 
 def _sound_witness(files: RootFiles, name: str) -> Witness | None:
-    """Return the witness of a database; `None` if there is none, or the last session left a doubt."""
+    """Return the witness of a database; `None` if there is none, or its last end left a doubt."""
     witness = Witness.read(files.backends[name])
     marker = ShutdownMarker.read(files.marker_directory)
     state = files.state_of(files.databases[name])
