@@ -17,6 +17,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.ownership import OwnedFile
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -57,13 +59,11 @@ def mounts_in(directory: Path) -> dict[str, str]:
 def mount_id(descriptor: int) -> int | None:
     """Return the id of the mount that a descriptor is on; `None`: the system does not tell."""
     try:
-        details = os.open(f"{_DESCRIPTORS}/{descriptor}", os.O_RDONLY | os.O_CLOEXEC)
+        # Closes itself, whatever interrupts this.
+        with OwnedFile(f"{_DESCRIPTORS}/{descriptor}", "rb") as details:
+            text = details.read(_DETAILS_BYTES)
     except OSError:
         return None
-    try:
-        text = os.read(details, _DETAILS_BYTES)
-    finally:
-        os.close(details)
     found = re.search(rb"^mnt_id:\s*(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
 
@@ -108,7 +108,8 @@ def naming_mounts(descriptor: int | None, name: str) -> Iterator[None]:
 
 def _mount_points() -> Iterator[bytes]:
     try:
-        lines = _TABLE.read_bytes().splitlines()
+        with OwnedFile(_TABLE, "rb") as table:
+            lines = table.readall().splitlines()
     except OSError:
         return
     for line in lines:

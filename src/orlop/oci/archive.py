@@ -99,9 +99,10 @@ class Archive:
 
     def close(self) -> None:
         """Close the file; closing twice is allowed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        # Forgotten first: an interrupt behind it must not have it closed twice.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _find_files(self, end: int) -> None:
         """Go through the headers once."""

@@ -62,9 +62,10 @@ class Directory:
     def close(self) -> None:
         """Close every part."""
         self.forget_lowers()
-        if self.upper is not None:
-            os.close(self.upper)
-            self.upper = None
+        # Forgotten first: an interrupt behind it must not have it closed twice.
+        upper, self.upper = self.upper, None
+        if upper is not None:
+            os.close(upper)
 
     def __enter__(self) -> Self:
         return self
