@@ -86,12 +86,17 @@ def test_version_and_help(option: str, bare: set[str]) -> None:
 
 
 def test_a_listing_of_a_root(tmp_path: Path, bare: set[str]) -> None:
-    with orlop.open(tmp_path / "root"):
-        pass
+    with orlop.open(tmp_path / "root") as database:
+        with database.namespace("default").content.writer("blob") as writer:
+            writer.write(b"blob")
+            writer.commit()
+        target = orlop.Descriptor(media_type="application/x", digest=writer.digest(), size=4)
+        database.namespace("default").images.create(orlop.Image(name="image", target=target))
     arguments = ["--root", str(tmp_path / "root"), "image", "ls"]
     program = f"from orlop.cli.main import main\nassert main({arguments!r}) == 0"
 
-    assert (loaded_by(program) - bare) & HEAVY == set()
+    # It looks whether the data is there, and so needs the backends.
+    assert (loaded_by(program) - bare) & (HEAVY - {"json", "orlop.backends"}) == set()
 
 
 @pytest.mark.parametrize("command", ["image", "content", "snapshot", "gc", "db"])

@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import errno
 import os
-import secrets
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -234,7 +233,7 @@ def unique_name(prefix: str) -> str:
 
 def random_token() -> str:
     """Return 48 random bits as hexadecimal digits."""
-    return secrets.token_hex(_NAME_BYTES)
+    return os.urandom(_NAME_BYTES).hex()
 
 
 def is_missing(error: OSError) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import platform
 import re
 from pathlib import Path
 from typing import Final
@@ -56,5 +55,7 @@ def _is_tmpfs(root: Path) -> bool:
 
 
 def _kernel_version() -> tuple[int, int]:
+    import platform  # noqa: PLC0415 (few listings need it)
+
     match = re.match(r"(\d+)\.(\d+)", platform.release())
     return (int(match[1]), int(match[2])) if match else (0, 0)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import stat
 from typing import TYPE_CHECKING, Final
 
@@ -91,7 +90,7 @@ def _refuse_mounts(path: Path, root: int) -> None:
 
 def _empty(root: int, mount: int | None) -> None:
     """Delete everything in the directory that `root` is open on, which is on that mount."""
-    mark = secrets.token_hex(_MARK_BYTES)
+    mark = os.urandom(_MARK_BYTES).hex()
     moved = 0
     waiting = _delete_files(root)
     while waiting:

@@ -1,4 +1,4 @@
-"""The owner of a file: the records that name the data at a path, and what a collection does to it."""
+"""The owner of a path on disk: the records that name its data, or its fate."""
 
 from __future__ import annotations
 
