@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from orlop.bolt import read_file_state
@@ -14,12 +15,13 @@ if TYPE_CHECKING:
 
 
 def trust_copy(root: Path) -> Path:
-    """Let the witnesses of a root name the files that are there; return the root."""
+    """Let the witnesses of a root name what is there now; return the root."""
     files = root_files(RootLayout(root.absolute()), read_file_state)
     for name, backend in files.backends.items():
         witness = Witness.read(backend)
         if witness is not None:
             file = WitnessFile(backend, witness)
-            file.write(witness.with_state(files.state_of(files.databases[name])))
+            witness = witness.with_state(files.state_of(files.databases[name]))
+            file.write(replace(witness, directories=files.inodes(name)))
             file.release()
     return root
