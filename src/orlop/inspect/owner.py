@@ -1,4 +1,4 @@
-"""The owner of a path on disk: the records that name its data, or its fate."""
+"""The owner of a file: the records that name its data, and what a collection does to it."""
 
 from __future__ import annotations
 
