@@ -331,7 +331,7 @@ class Collector:
         return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
 
     def forecast(self, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
-        """Return what a collection would do with a piece of data that no record names.
+        """Return the future of a piece of data that no record names.
 
         Args:
             backend: the snapshotter that has it; empty for content.
@@ -342,7 +342,7 @@ class Collector:
         return forecast(self._domain, backend, is_it)
 
     def forecast_of_waste(self, backend: str) -> Forecast:
-        """Return what a collection would do with what cleanups and writers left half done.
+        """Return the future of data that cleanups or writers left half done.
 
         Args:
             backend: the snapshotter that has it; empty for content.

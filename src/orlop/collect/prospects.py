@@ -1,4 +1,4 @@
-"""What a collection would do with data in a backend that no metadata names."""
+"""The future of data in a backend that no metadata names: the next collection deletes it or not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Prospect(enum.Enum):
-    """What the next collection does with something that no record names."""
+    """The act of the next collection on data that no record names."""
 
     REMOVED = "removed"
     SET_ASIDE = "set aside"
@@ -37,14 +37,14 @@ class Prospect(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What a collection would do with something, and why."""
+    """The act of the next collection on a piece of data, and the reason."""
 
     prospect: Prospect
     reason: str = ""
 
 
 def forecast(domain: Domain, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
-    """Return what a collection would do with a datum that no metadata names.
+    """Return the future of a datum that no metadata names.
 
     Args:
         domain: the database.
@@ -86,7 +86,7 @@ def _forecast_of_unnamed(
 
 
 def forecast_of_waste(domain: Domain, backend: str) -> Forecast:
-    """Return what a collection would do with what its own cleanups left half done in a backend."""
+    """Return the future of data in a backend that writers or cleanups left half done."""
     if domain.content is None:
         return Forecast(Prospect.UNKNOWN)
     doubt = domain.quarantine.doubt(backend)
