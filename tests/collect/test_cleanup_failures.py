@@ -34,7 +34,7 @@ ROOT = {"containerd.io/gc.root": "x"}
 SECONDS = 30
 
 
-def failing(error: Exception) -> Callable[..., object]:
+def failing(error: BaseException) -> Callable[..., object]:
     def fail(*_: object, **__: object) -> object:
         raise error
 
@@ -63,6 +63,45 @@ def test_a_backend_that_fails_does_not_stop_the_others(
     assert statistics.content_nanoseconds > 0
     assert blobs_on_disk(database) == {}
     assert files_of_content(database) == []
+
+
+@pytest.mark.parametrize("method", ["discard", "cleanup", "walk"])
+def test_an_interrupt_in_a_backend_ends_the_run_when_the_others_are_clean(
+    database: Database, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    ns = database.namespace("default")
+    make_blob(ns, b"garbage")
+    make_snapshot(ns, "garbage")
+    with monkeypatch.context() as patch:
+        patch.setattr(database.content_backend, method, failing(KeyboardInterrupt()))
+        with pytest.raises(KeyboardInterrupt):
+            database.gc.run()
+    assert snapshots_on_disk(database) == set()
+    assert database.gc.run().failures == {}
+    assert blobs_on_disk(database) == {}
+
+
+class _UnspeakableError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("there are no words for it")
+
+
+@pytest.mark.parametrize("error", [ValueError(), StopIteration(), _UnspeakableError()])
+@pytest.mark.parametrize("method", ["discard", "cleanup", "walk", "statuses"])
+def test_no_exception_of_a_backend_comes_out(
+    database: Database, monkeypatch: pytest.MonkeyPatch, error: Exception, method: str
+) -> None:
+    ns = database.namespace("default")
+    make_blob(ns, b"garbage")
+    make_snapshot(ns, "garbage")
+    with monkeypatch.context() as patch:
+        patch.setattr(database.content_backend, method, failing(error))
+        assert "content" in database.gc.run().failures
+        if method in {"walk", "statuses"}:
+            assert "content" in database.gc.plan().failures
+    assert snapshots_on_disk(database) == set()
+    assert database.gc.run().failures == {}
+    assert blobs_on_disk(database) == {}
 
 
 def files_of_content(database: Database) -> list[str]:

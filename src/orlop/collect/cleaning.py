@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.collect.cleanup import Cleaned, Order, clean
 from orlop.collect.dirt import CONTENT_BACKEND, shown
+from orlop.collect.resources import reason_of
 from orlop.model.errors import AbortedError, OrlopError
 from orlop.ownership import Flag, Mutex, start_thread
 
@@ -100,9 +101,12 @@ class Cleaner:
                     cleaning.failures[shown(name)] = "an earlier cleanup of it still goes on"
                 else:
                     workers.append(worker)
+        interrupt: BaseException | None = None
         for worker in workers:
             worker.wait(self._patience_seconds)
-            worker.report(cleaning)
+            interrupt = worker.report(cleaning) or interrupt
+        if interrupt is not None:  # all others have ended by now
+            raise interrupt
         return cleaning
 
     def suspect_all(self) -> None:
@@ -176,12 +180,12 @@ class _Worker:
             if self._has_ended.wait(patience_seconds):
                 return
 
-    def report(self, cleaning: Cleaning) -> None:
-        """Add the outcome to the result of the run. An interrupt of the thread is raised here."""
+    def report(self, cleaning: Cleaning) -> BaseException | None:
+        """Add the outcome to the result of the run; return an interrupt of the thread."""
         if not self._has_ended.is_set:
             self._dirt.put_back(self.name)
             cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
-            return
+            return None
         cleaning.durations[self.name] = self._nanoseconds
         cleaning.deleted += self._cleaned.deleted
         cleaning.freed_bytes += self._cleaned.freed_bytes
@@ -189,11 +193,12 @@ class _Worker:
         cleaning.set_aside_bytes += self._cleaned.set_aside_bytes
         if isinstance(self._error, Exception):
             # A backend may be a plug-in, which raises whatever it likes.
-            cleaning.failures[shown(self.name)] = _reason(self._error)
+            cleaning.failures[shown(self.name)] = reason_of(self._error)
         elif self._error is not None:
-            raise self._error
+            return self._error
         elif self._cleaned.warning:
             cleaning.failures[shown(self.name)] = self._cleaned.warning
+        return None
 
     def _run(self, ended: Callable[[_Worker], None]) -> None:
         begun = perf_counter_ns()
@@ -223,9 +228,3 @@ class _Worker:
         self._steps += 1
         if self._is_stopped:
             raise AbortedError("the database is being closed")
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, (OrlopError, OSError)):
-        return str(error)
-    return f"{type(error).__name__}: {error}"

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Final
 from orlop.collect.journal import DELETED, Entry
 from orlop.collect.missing import Uncertain, settle_commits
 from orlop.collect.named import FILES, Datum, still_named
+from orlop.collect.resources import reason_of
 from orlop.collect.stock import descendants, take_stock
-from orlop.model.errors import FailedPreconditionError, OrlopError
+from orlop.model.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -251,6 +252,6 @@ def _count(
 def _size(stock: Stock, datum: Datum) -> int:
     try:
         return stock.size(datum)
-    except (OrlopError, OSError) as error:
-        _logger.info("what %s takes is not known: %s", datum.key, error)
+    except Exception as error:  # noqa: BLE001 (a plug-in's may be any)
+        _logger.info("what %s takes is not known: %s", datum.key, reason_of(error))
         return 0

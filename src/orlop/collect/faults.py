@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Final
 from orlop.collect.node import CONTENT, SNAPSHOT, Node, snapshot_node, split_snapshot
 from orlop.model import digest as digests
 from orlop.model.backends import RepairableSnapshots
-from orlop.model.errors import OrlopError
 from orlop.schema import content, namespaces, snapshots
 from orlop.stores.blob_faults import blob_fault
 from orlop.stores.lost_data import known_names, snapshot_fault
@@ -71,7 +70,7 @@ def find_faults(
                 return blob_fault(content_backend, node.key, record.size)
             backend = snapshotters.get(split_snapshot(node.key)[0])
             return "" if backend is None else snapshot_fault(backend, record.backend_name)
-        except (OrlopError, OSError):
+        except Exception:  # noqa: BLE001 (a plug-in's may be any)
             return ""  # the backend cannot be read, which a plan says by itself
 
     if nodes is None or len(nodes) > _MANY:
@@ -116,7 +115,7 @@ class _Bulk:
         if sizes is None and content_backend is not None:
             try:
                 sizes = {blob.digest: blob.size for blob in content_backend.walk()}
-            except (OrlopError, OSError):
+            except Exception:  # noqa: BLE001
                 sizes = None  # each is asked for
         self._sizes = sizes or {}
         self._has_content = content_backend is not None
@@ -158,5 +157,5 @@ def _whole(backend: SnapshotBackend) -> Collection[str]:
     try:
         lost = backend.faults() if isinstance(backend, RepairableSnapshots) else ()
         return known_names(backend).difference(lost)
-    except (OrlopError, OSError):
+    except Exception:  # noqa: BLE001
         return ()

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.collect.node import BUILT_IN, ORPHAN, SNAPSHOT, Node
-from orlop.model.errors import InvalidArgumentError
+from orlop.model.errors import InvalidArgumentError, OrlopError
 from orlop.schema import names
 
 if TYPE_CHECKING:
@@ -287,3 +287,8 @@ def told(error: Exception) -> str:
     except Exception:  # noqa: BLE001 (its __str__ is a plug-in's, too)
         return name
     return f"{name}: {text}" if text else name
+
+
+def reason_of(error: Exception) -> str:
+    """Return the message of an exception, with its class unless it is one that is expected."""
+    return str(error) if isinstance(error, OrlopError | OSError) else told(error)

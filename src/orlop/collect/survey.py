@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orlop.collect.dirt import CONTENT_BACKEND, shown
 from orlop.collect.named import suspect_of
+from orlop.collect.resources import reason_of
 from orlop.collect.stock import ContentStock, take_stock
 from orlop.model.errors import OrlopError
 
@@ -66,8 +67,8 @@ class Survey:
             return 0
         try:
             return stock.size(datum)
-        except (OrlopError, OSError) as error:
-            self.failures.setdefault(shown(datum.snapshotter), str(error))
+        except Exception as error:  # noqa: BLE001 (a plug-in's may be any)
+            self.failures.setdefault(shown(datum.snapshotter), reason_of(error))
             return 0
 
 
@@ -82,5 +83,5 @@ def survey(domain: Domain) -> Survey:
             found.failures[shown(name)] = str(error)
         except Exception as error:
             _logger.exception("%s could not be read", shown(name))
-            found.failures[shown(name)] = f"{type(error).__name__}: {error}"
+            found.failures[shown(name)] = reason_of(error)
     return found
