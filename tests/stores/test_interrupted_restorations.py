@@ -121,6 +121,7 @@ def test_a_process_killed_inside_of_an_update_leaves_the_active_snapshot(
     assert check(root, snapshotter) == "base+work"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("root", ["files", "forgotten"], indirect=True)
 def test_a_process_killed_before_any_call_leaves_one_or_the_other(
     root: Path, snapshotter: str, tmp_path: Path
