@@ -19,6 +19,7 @@ _T = TypeVar("_T")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DIRECTORY_MODE: Final = 0o700
 _MODE: Final = 0o600
+_PADDED_BYTES: Final = 2048
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """A pipe in the place of a file must not be waited for."""
 
@@ -63,6 +64,11 @@ def _read(path: Path) -> bytes:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return file.read()
+
+
+def padded(document: bytes) -> bytes:
+    """Return a JSON document as long as any later one, so that it can be overwritten in place."""
+    return document.ljust(_PADDED_BYTES - 1) + b"\n"
 
 
 def write_small(directory: Path, name: str, data: bytes, *, in_place: bool = False) -> None:

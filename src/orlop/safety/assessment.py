@@ -142,18 +142,20 @@ def assess_shutdown(
         inodes: of the directories with the data.
         read_only: another process may be writing at this moment.
     """
-    if marker is None or witness is None or not _has_its_directories(witness, inodes):
+    if marker is None or witness is None:
         return LastShutdown.UNKNOWN
     if not witness.session or witness.session not in {marker.session, *marker.previous}:
         return LastShutdown.UNKNOWN
     if marker.boot and (marker.boot != boot_id() or marker.boot == UNKNOWN_BOOT):
         return LastShutdown.UNCLEAN
+    if witness.is_open and (witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT):
+        return LastShutdown.UNCLEAN
+    if not _has_its_directories(witness, inodes):
+        return LastShutdown.UNKNOWN
     is_compacted = is_as_compacted(witness, state)
     if not witness.is_open:
         is_known = is_compacted or _is_as_closed(witness, state)
         return LastShutdown.CLEAN if is_known else LastShutdown.UNKNOWN
-    if witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT:
-        return LastShutdown.UNCLEAN
     if read_only and state is not None and state.inode == witness.inode:
         # A session may be writing at this moment, between the reading of the two files.
         is_known = state.version >= witness.note.version

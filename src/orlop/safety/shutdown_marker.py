@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orlop.backends.small_files import DamagedFileError, read_document, write_small
+from orlop.backends.small_files import DamagedFileError, padded, read_document, write_small
 
 MARKER: Final = "period.json"
 
@@ -58,7 +58,7 @@ class ShutdownMarker:
             OSError: it cannot be written.
         """
         found = {"session": self.session, "previous": self.previous, "boot": self.boot}
-        data = f"{json.dumps({'period': found})}\n".encode()
+        data = padded(json.dumps({"period": found}).encode())
         write_small(directory, MARKER, data, in_place=True)
 
 

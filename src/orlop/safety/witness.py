@@ -18,7 +18,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.backends.small_files import DamagedFileError, read_document, write_small
+from orlop.backends.small_files import DamagedFileError, padded, read_document, write_small
 from orlop.kv.contract import FileState
 from orlop.model.backends import ORLOP_DIRECTORY
 
@@ -135,7 +135,7 @@ class Witness:
             "directories": dict(self.directories),
             "compacted": [state._asdict() for state in self.compacted],
         }
-        return self.note.encode() + f", {json.dumps(rest)[1:]}\n".encode()
+        return padded(self.note.encode() + f", {json.dumps(rest)[1:]}".encode())
 
     def with_state(self, state: FileState | None) -> Witness:
         """Return the witness of a database in a state; `None`: there is no database."""
