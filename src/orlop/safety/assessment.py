@@ -142,13 +142,14 @@ def assess_shutdown(
         inodes: of the directories with the data.
         read_only: another process may be writing at this moment.
     """
-    if marker is None or witness is None:
+    if marker is None or witness is None or not witness.session:
         return LastShutdown.UNKNOWN
-    if not witness.session or witness.session not in {marker.session, *marker.previous}:
+    if witness.session not in {marker.session, *marker.previous}:
         return LastShutdown.UNKNOWN
-    if marker.boot and (marker.boot != boot_id() or marker.boot == UNKNOWN_BOOT):
-        return LastShutdown.UNCLEAN
-    if witness.is_open and (witness.boot != boot_id() or witness.boot == UNKNOWN_BOOT):
+    opened_on = {marker.boot} if marker.boot else set()
+    if witness.is_open:
+        opened_on.add(witness.boot)
+    if opened_on - {boot_id()} or UNKNOWN_BOOT in opened_on:
         return LastShutdown.UNCLEAN
     if not _has_its_directories(witness, inodes):
         return LastShutdown.UNKNOWN
