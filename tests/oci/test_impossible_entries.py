@@ -19,6 +19,7 @@ from orlop.model.errors import InvalidArgumentError
 from orlop.oci import whiteouts
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -43,10 +44,12 @@ def test_the_header_of_a_hard_link_is_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.root
-def test_the_owner_of_a_mark_in_an_overlay_is_checked(tmp_path: Path) -> None:
-    marks = layer(entry(".wh.x", owner=(1 << 33, 0)), form=tarfile.GNU_FORMAT)
-    with pytest.raises(InvalidArgumentError, match=r"'\.wh\.x': there is no owner"):
-        apply_overlay(tmp_path / "root", layer(entry("x")), marks)
+@pytest.mark.parametrize("applied", [apply, apply_overlay])
+def test_the_owner_of_a_whiteout_means_nothing(
+    tmp_path: Path, applied: Callable[..., object]
+) -> None:
+    marks = layer(entry(".wh.x", owner=(1 << 33, -2)), form=tarfile.GNU_FORMAT)
+    applied(tmp_path / "root", layer(entry("x"), entry("y")), marks)
 
 
 @pytest.mark.root

@@ -23,6 +23,7 @@ _DOCKER_LAYERS: Final = frozenset(
     {
         DOCKER_LAYER,
         DOCKER_LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd",
         "application/vnd.docker.image.rootfs.foreign.diff.tar",
         "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip",
     }

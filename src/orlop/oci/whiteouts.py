@@ -6,6 +6,7 @@ the archive it stands (OCI image spec, layer.md, "Whiteouts").
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from typing import TYPE_CHECKING
@@ -149,10 +150,12 @@ class OverlayWhiteouts(Whiteouts):
                 " use the native snapshotter"
             ) from error
         if privileged():
-            require_possible(entry)
-            os.chown(
-                name, entry.owner, entry.group, dir_fd=directory.writable, follow_symlinks=False
-            )
+            # An owner that no file can have means nothing here: the mark is no file of the image.
+            with contextlib.suppress(InvalidArgumentError):
+                require_possible(entry)
+                os.chown(
+                    name, entry.owner, entry.group, dir_fd=directory.writable, follow_symlinks=False
+                )
 
 
 def _is_below(directory: Directory, name: bytes) -> bool:
