@@ -299,15 +299,17 @@ class _Unwilling(Things):
         raise NotFoundError("the stream server")
 
 
-def test_a_resource_that_cannot_begin_is_left_out(
+def test_nothing_is_removed_where_a_resource_cannot_begin(
     database: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     things = _Unwilling([thing("x")])
     database.gc.register(things)
     make_blob(database.namespace("default"), b"x", {f"{GC}ref.test": "x"})
-    assert database.gc.run().removed == {"content": 1}
+    statistics = database.gc.run()
+    assert statistics.removed == {}
+    assert "the stream server" in statistics.failures["thing"]
     assert things.every == [thing("x")]
-    assert "left out" in caplog.text
+    assert "cannot take part" in caplog.text
 
 
 class _Failing(Things):

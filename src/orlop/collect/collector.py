@@ -16,6 +16,7 @@ from orlop.collect.faults import find_faults
 from orlop.collect.hold import refuse_large
 from orlop.collect.journal import COLLECTED, FAILED, Entry
 from orlop.collect.metrics import Metrics, measured
+from orlop.collect.named import read_named
 from orlop.collect.omission import Omission, Omissions
 from orlop.collect.owners import owners
 from orlop.collect.plan import Plan
@@ -203,12 +204,14 @@ class Collector:
         return self._collect(None, release=release, confirmed=confirmed, verify=verify)
 
     def quarantine(self) -> tuple[SetAside, ...]:
-        """Return what is set aside, as the last collection found it.
+        """Return what is set aside, as the last collection found it, and has no name by now.
 
         Raises:
             DataLossError: the list is damaged.
         """
-        return tuple(self._domain.quarantine.listed().values())
+        listed = self._domain.quarantine.listed()
+        named = self._domain.transactor.read(read_named) if listed else set()
+        return tuple(one for datum, one in listed.items() if datum not in named)
 
     def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
         """Return what `run` would remove; nothing is touched.
@@ -315,7 +318,7 @@ class Collector:
         """
         try:
             with cancelled_at_end(failures) as sessions:
-                begin_sessions(self._domain.resources, sessions, failures)
+                begin_sessions(self._domain.resources, sessions)
                 yield sessions
         except ResourceError as error:
             raise UnavailableError(f"{error}: a collection would remove nothing") from error

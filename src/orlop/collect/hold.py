@@ -40,7 +40,7 @@ def refuse_large(plan: Plan, *, release: bool, share: float = SHARE) -> None:
             f"this would remove {records:.0%} of the records and {data:.0%} of the data, although "
             f"{plan.doubt}",
             hint="look at the plan (orlop gc plan); if all of that may go, confirm it "
-            "(orlop gc run --yes)",
+            f"(orlop gc run{' --release' * release} --yes)",
         )
 
 

@@ -69,7 +69,7 @@ class Resource(Protocol):
         """What follows `containerd.io/gc.ref.` in labels that refer to it; empty for none."""
 
     def begin(self) -> Collection:
-        """Begin its part in a run. An error only leaves this kind out of the run."""
+        """Begin its part in a run. After an error nothing is removed in that run."""
 
 
 class RegisteredResource:
@@ -225,25 +225,25 @@ class ResourceSession:
 def begin_sessions(
     resources: Mapping[str, Resource],
     sessions: dict[str, ResourceSession],
-    failures: dict[str, str],
     kept: Container[str] = (),
 ) -> None:
-    """Begin the part of each kind of resource in a run. One that cannot begin is left out.
+    """Begin the part of each kind of resource in a run.
 
     Args:
         resources: the plug-ins, by type.
         sessions: where to put what has begun.
-        failures: where to note why one is left out.
         kept: the types of which nothing is removed.
+
+    Raises:
+        ResourceError: one cannot begin, so that it is not known what it holds.
     """
     for kind, resource in sorted(resources.items()):
         try:
             collection = resource.begin()
         except Exception as error:
-            _logger.exception("resources of type %s are left out of this collection", kind)
-            failures[kind] = f"begin failed: {told(error)}; they were left out"
-        else:
-            sessions[kind] = ResourceSession(kind, collection, resources, is_kept=kind in kept)
+            _logger.exception("resources of type %s cannot take part in a collection", kind)
+            raise ResourceError(kind, "begin", error) from error
+        sessions[kind] = ResourceSession(kind, collection, resources, is_kept=kind in kept)
 
 
 def end_sessions(

@@ -250,7 +250,7 @@ class _Run:
         if self.resources:
             with self.turns.gate():
                 self.pursuit.catch_up()
-                begin_sessions(self.resources, sessions, self.failures, self.kept_kinds)
+                begin_sessions(self.resources, sessions, self.kept_kinds)
                 self.pursuit.add_sessions(sessions)
         garbage = self._garbage()
         causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
