@@ -63,6 +63,8 @@ def pytest_configure() -> None:
     """Set what a process inherits and tests rely on, in each process that runs some."""
     # A handler, not SIG_DFL: a program that a test starts then begins with the system's default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     os.umask(0o022)
     if "HOME" not in os.environ and "XDG_CACHE_HOME" not in os.environ:
         # Go refuses to build without a place for its cache.

@@ -130,4 +130,4 @@ def test_three_sides_take_turns_where_the_accelerated_one_is_there(
 def test_every_measurement_has_a_side_of_ours_and_a_name_of_its_own() -> None:
     names = [one.name for one in MEASUREMENTS]
 
-    assert sorted(names) == sorted({*OURS, "import"})
+    assert sorted(names) == sorted({*OURS, "import", "start-up"})

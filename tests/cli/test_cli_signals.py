@@ -26,6 +26,13 @@ if TYPE_CHECKING:
 
     from cli.players import Answer, Orlop
 
+# A signal may arrive between the opening of a file and the block that closes it, which the
+# interpreter does then, with a warning.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 NAME = "example.com/greeting:v1"
 CODES = {
     signal.SIGINT: INTERRUPTED,
@@ -126,11 +133,13 @@ def test_a_signal_at_any_call_leaves_nothing_half_done(
         assert_ended(answer, number)
         left = [path.name for path in output.iterdir()]
         assert not [name for name in left if name.startswith(".")], (count, left)
-        beside = [path.name for path in (orlop.root / METADATA).parent.glob(".*")]
-        assert beside == [], count
         if (orlop.root / METADATA).exists():
             assert orlop("lease", "ls", "--json").lines == [], count
             orlop("db", "check")
+            # A signal amid the last step of a compaction leaves a file to the next opening.
+            assert orlop.ended("gc", "run").code in {0, 5}
+        beside = [path.name for path in (orlop.root / METADATA).parent.glob(".*")]
+        assert beside == [], count
         count += draw.randint(1, 1 + count // 6)
     assert count > first
 
