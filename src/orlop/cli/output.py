@@ -161,20 +161,13 @@ def adapt_streams(*, as_json: bool = False) -> None:
 
     JSON is UTF-8 also where the encoding of the terminal is none that begins with ASCII.
 
-    A stream that the caller has closed becomes one that can neither be read nor written, under its
-    own number: else a file that is opened later, such as the database, would be used for it. What
-    is said on a closed stderr goes nowhere.
+    A stream that the caller has closed becomes one to nowhere, under its own number: else a file
+    that is opened later, such as the database, would get what is meant for the stream.
     """
-    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         stream = getattr(sys, name)
         if stream is None:
-            opened = open(os.devnull, mode, encoding="utf-8")  # noqa: PTH123, SIM115 (open to the end)
-            if name != "stderr":
-                other = os.open(os.devnull, os.O_WRONLY if mode == "r" else os.O_RDONLY)
-                os.dup2(other, opened.fileno())
-                if other != number:
-                    os.close(other)
-            setattr(sys, name, opened)
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
         elif mode == "w" and isinstance(stream, io.TextIOWrapper):
             encoding = "utf-8" if as_json else None
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
