@@ -11,8 +11,9 @@ import pytest
 
 from backends.mounting import bound
 from orlop.backends import mounts, removal
-from orlop.backends.mounts import MountedError, mount_id, mounts_in
+from orlop.backends.mounts import MountedError, mount_id, mounts_in, read_mounts
 from orlop.backends.removal import remove_tree, remove_trees
+from orlop.inspect.mount_table import mount_of
 from orlop.oci import directories
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def precious(tmp_path: Path) -> Path:
 def tree(tmp_path: Path) -> Path:
     tree = tmp_path / "snapshots" / "1"
     (tree / "fs" / "a b\\c" / "d").mkdir(parents=True)
+    (tree / "fs" / ODD).mkdir()
     (tree / "fs" / "file").write_text("garbage")
     (tree / "other").mkdir()
     (tree / "other" / "file").write_text("garbage")
@@ -45,7 +47,21 @@ def listed(root: Path) -> list[str]:
     return sorted(str(path.relative_to(root)) for path in root.rglob("*"))
 
 
-PLACES = [".", "other", "fs", "fs/a b\\c", "fs/a b\\c/d"]
+ODD = "x\r\v\f\x1c\x85\u2028y"
+"""Characters at which texts or bytes are split into lines or words, and which a table may hold."""
+
+PLACES = [".", "other", "fs", "fs/a b\\c", "fs/a b\\c/d", f"fs/{ODD}"]
+
+
+def test_the_table_of_mounts_is_read_whatever_names_are_in_it(tree: Path, precious: Path) -> None:
+    place = tree / "fs" / ODD
+    with bound(precious, place):
+        assert mounts_in(tree) == {"fs": str(place)}
+        assert [one.point for one in read_mounts()].count(str(place)) == 1
+        found = mount_of(str(place / "file"))
+    assert found is not None
+    assert found[0].point == str(place)
+    assert str(precious) in found[1]
 
 
 @pytest.mark.parametrize("place", PLACES)

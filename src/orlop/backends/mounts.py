@@ -1,4 +1,4 @@
-"""What is mounted below a directory: removal does not go there.
+"""The mounts of this process: removal does not go where something is mounted.
 
 A bind mount has the device number of what it shows, so devices tell nothing. The system's table
 of mounts does (`/proc/self/mountinfo`), and the id of the mount that a descriptor is on. Without
@@ -15,7 +15,7 @@ import errno
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.ownership import OwnedFile
 
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
 
 _TABLE: Final = Path("/proc/self/mountinfo")
 _DESCRIPTORS: Final = "/proc/self/fdinfo"
+_COLUMNS_MIN: Final = 10
 _MOUNT_POINT: Final = 4
-"""The column of a mount point in the table."""
+_OPTIONAL: Final = 6
+"""The first of the columns that end with a dash."""
 _DETAILS_BYTES: Final = 4096
 
 
@@ -41,18 +43,44 @@ class MountedError(OSError):
         )
 
 
+class Mount(NamedTuple):
+    """A mount.
+
+    Attributes:
+        point: where it is.
+        root: what of its file system it shows.
+        device: the number of its file system.
+        type: the type of its file system.
+        options: those of its file system.
+    """
+
+    point: str
+    root: str
+    device: str
+    type: str
+    options: str
+
+
+def read_mounts() -> Iterator[Mount]:
+    """Iterate over the table of mounts, later ones last; nothing where the system has none."""
+    for row in _rows():
+        _, _, device, root, point = map(_decoded, row[: _MOUNT_POINT + 1])
+        type_, _, options = map(_decoded, row[row.index(b"-", _OPTIONAL) + 1 :][:3])
+        yield Mount(point, root, device, type_, options)
+
+
 def mounts_in(directory: Path) -> dict[str, str]:
     """Return the names in a directory that a mount is on or below, each with one such path.
 
     Args:
         directory: the directory. What is mounted on it or above is not meant.
     """
-    below = os.fsencode(os.path.realpath(directory)).rstrip(b"/") + b"/"
+    below = os.path.realpath(directory).rstrip("/") + "/"
     found: dict[str, str] = {}
-    for path in _mount_points():
+    for row in _rows():  # of a long table only the points, since each removal asks
+        path = _decoded(row[_MOUNT_POINT])
         if path.startswith(below):
-            name = os.fsdecode(path[len(below) :].split(b"/", 1)[0])
-            found.setdefault(name, os.fsdecode(path))
+            found.setdefault(path[len(below) :].split("/", 1)[0], path)
     return found
 
 
@@ -106,14 +134,22 @@ def naming_mounts(descriptor: int | None, name: str) -> Iterator[None]:
         raise MountedError(path) from error
 
 
-def _mount_points() -> Iterator[bytes]:
+def _rows() -> Iterator[list[bytes]]:
+    """Iterate over the rows of the table, each with its columns as they stand there."""
     try:
         with OwnedFile(_TABLE, "rb") as table:
-            lines = table.readall().splitlines()
+            lines = table.readall().split(b"\n")
     except OSError:
         return
     for line in lines:
-        fields = line.split()
-        if len(fields) > _MOUNT_POINT:
-            # Blanks and backslashes stand there as octal numbers.
-            yield re.sub(rb"\\([0-7]{3})", lambda one: bytes([int(one[1], 8)]), fields[4])
+        # Only blanks, tabs, line feeds and backslashes are escaped: other white space is a name's.
+        row = line.split(b" ")
+        if len(row) >= _COLUMNS_MIN and b"-" in row[_OPTIONAL:]:
+            yield row
+
+
+def _decoded(column: bytes) -> str:
+    """Return the text of a column, in which some characters stand as octal numbers."""
+    if b"\\" in column:
+        column = re.sub(rb"\\([0-7]{3})", lambda one: bytes([int(one[1], 8)]), column)
+    return os.fsdecode(column)

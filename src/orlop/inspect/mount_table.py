@@ -1,4 +1,4 @@
-"""The mounts of this process: which one shows a path, and from which directories.
+"""The mount that shows a path, and the directories it is made from.
 
 Source: proc(5), /proc/PID/mountinfo; Documentation/filesystems/overlayfs.rst of Linux.
 """
@@ -7,33 +7,16 @@ from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from orlop.backends.mounts import read_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TABLE: Final = Path("/proc/self/mountinfo")
-_COLUMNS_MIN: Final = 10
+    from orlop.backends.mounts import Mount
+
 _OVERLAY: Final = "overlay"
-
-
-class Mount(NamedTuple):
-    """A mount.
-
-    Attributes:
-        point: where it is.
-        root: what of its file system it shows.
-        device: the number of its file system.
-        type: the type of its file system.
-        options: those of its file system.
-    """
-
-    point: str
-    root: str
-    device: str
-    type: str
-    options: str
 
 
 def mount_of(path: str) -> tuple[Mount, tuple[str, ...]] | None:
@@ -43,7 +26,7 @@ def mount_of(path: str) -> tuple[Mount, tuple[str, ...]] | None:
         `None` where the system does not tell.
     """
     real = os.path.realpath(path)
-    mounts = list(_mounts())
+    mounts = list(read_mounts())
     showing = [one for one in mounts if _is_below(real, one.point)]
     if not showing:
         return None
@@ -69,25 +52,8 @@ def _bound(mount: Mount, mounts: list[Mount]) -> Iterator[str]:
         is_other = other.device == mount.device and other.point != mount.point
         if is_other and _is_below(mount.root, other.root):
             inside = os.path.relpath(mount.root, other.root)
-            yield os.path.normpath(f"{other.point}/{inside}")
+            yield os.path.normpath(os.path.join(other.point, inside))  # noqa: PTH118 (texts)
 
 
 def _is_below(path: str, directory: str) -> bool:
     return directory in {"/", path} or path.startswith(f"{directory}/")
-
-
-def _mounts() -> Iterator[Mount]:
-    try:
-        lines = os.fsdecode(_TABLE.read_bytes()).splitlines()
-    except OSError:
-        return
-    for line in lines:
-        fields = [_plain(one) for one in line.split(" ")]
-        if len(fields) >= _COLUMNS_MIN and "-" in fields[6:]:
-            type_, _, options = fields[fields.index("-", 6) + 1 :][:3]
-            yield Mount(fields[4], fields[3], fields[2], type_, options)
-
-
-def _plain(field: str) -> str:
-    """Return a field whose blanks and backslashes stood there as octal numbers."""
-    return re.sub(r"\\([0-7]{3})", lambda one: chr(int(one[1], 8)), field)
