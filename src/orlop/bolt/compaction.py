@@ -26,7 +26,7 @@ from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.initialization import empty_database, is_uninitialized
 from orlop.bolt.interrupted_compaction import link_of_old, remove_leftovers
-from orlop.bolt.lock import writers_of
+from orlop.bolt.lock import other_writers
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
@@ -314,10 +314,9 @@ def _put_back_on_failure(old: Path, path: Path) -> Iterator[None]:
 
 def _require_no_writers(old: Path, path: Path) -> None:
     """Refuse to go on where another process has the file open that was at `path`."""
-    others = [each for each in writers_of(old.stat()) if each[0] != os.getpid()]
+    others = other_writers(old.stat())
     if others:
-        names = ", ".join(f"process {number} ({name})" for number, name in others)
         raise LockedError(
-            f"{path} is open for writing in {names}; nothing was changed",
+            f"{path} is open for writing in {others}; nothing was changed",
             hint="stop that process first",
         )

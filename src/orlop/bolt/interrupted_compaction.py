@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.lock import writers_of
+from orlop.bolt.lock import other_writers
 from orlop.kv.errors import LockedError, ReplacedError
 
 if TYPE_CHECKING:
@@ -69,12 +69,11 @@ def _remove(leftover: Path, path: Path, current: os.stat_result) -> None:
 
 
 def _require_unused(leftover: Path, path: Path, status: os.stat_result) -> None:
-    writers = [each for each in writers_of(status) if each[0] != os.getpid()]
+    writers = other_writers(status)
     if writers:
-        names = ", ".join(f"process {number} ({name})" for number, name in writers)
         raise LockedError(
             f"a compaction of {path} was interrupted, and the old file, {leftover.name}, is open "
-            f"for writing in {names}",
+            f"for writing in {writers}",
             hint="stop that process first",
         )
 

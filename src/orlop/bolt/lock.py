@@ -176,6 +176,12 @@ def writers_of(status: os.stat_result) -> list[tuple[int, str]]:
     return found
 
 
+def other_writers(status: os.stat_result) -> str:
+    """Return the processes but this one that have a file open for writing; empty if none has."""
+    others = [each for each in writers_of(status) if each[0] != os.getpid()]
+    return ", ".join(f"process {number} ({name})" for number, name in others)
+
+
 def _is_open_for_writing(descriptor: Path, status: os.stat_result) -> bool:
     try:
         opened = descriptor.stat()
