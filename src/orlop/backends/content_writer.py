@@ -24,6 +24,7 @@ from orlop.model.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -263,9 +264,10 @@ class ContentWriter:
 
 
 def _hash_again(descriptor: int, algorithm: str) -> str:
-    running = digests.new_hash(algorithm)
-    offset = 0
-    while chunk := os.pread(descriptor, _READ_BYTES, offset):
-        running.update(chunk)
-        offset += len(chunk)
-    return digests.of_hash(running)
+    def chunks() -> Iterator[bytes]:
+        offset = 0
+        while chunk := os.pread(descriptor, _READ_BYTES, offset):
+            yield chunk
+            offset += len(chunk)
+
+    return digests.of_chunks(chunks(), algorithm)

@@ -6,9 +6,13 @@ same three algorithms.
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
 from orlop.model.errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 # Length of the hash in hexadecimal digits.
 _LENGTHS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
@@ -17,6 +21,7 @@ ALGORITHMS: Final = tuple(_LENGTHS)
 """The algorithms that blobs are named by."""
 _HEXADECIMAL: Final = frozenset("0123456789abcdef")
 _SHOWN: Final = 160
+_CHUNK_BYTES: Final = 1 << 20
 
 
 class Hash(Protocol):
@@ -77,9 +82,27 @@ def from_bytes(data: bytes, algorithm: str = "sha256") -> str:
     Raises:
         InvalidArgumentError: the algorithm is unknown.
     """
+    return of_chunks([data], algorithm)
+
+
+def of_chunks(chunks: Iterable[bytes], algorithm: str = "sha256") -> str:
+    """Return the digest of chunks of data, one after the other.
+
+    Raises:
+        InvalidArgumentError: the algorithm is unknown.
+    """
     running = new_hash(algorithm)
-    running.update(data)
+    for chunk in chunks:
+        running.update(chunk)
     return of_hash(running)
+
+
+def of_file(file: BinaryIO, algorithm: str = "sha256") -> str:
+    """Return the digest of what is left to be read of a file.
+
+    Raises: as `of_chunks`, and what reading raises.
+    """
+    return of_chunks(iter(partial(file.read, _CHUNK_BYTES), b""), algorithm)
 
 
 def new_hash(algorithm: str = "sha256") -> Hash:

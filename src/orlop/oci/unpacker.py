@@ -37,7 +37,6 @@ from orlop.oci.ingest import add_labels
 from orlop.oci.layer_stream import LayerStream
 from orlop.oci.platforms import this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
-from orlop.oci.tar_stream import CHUNK
 from orlop.oci.targets import target_of
 
 if TYPE_CHECKING:
@@ -230,11 +229,8 @@ class _Unpacking:
 
     def _require_sound(self, layer: Layer, error: OrlopError) -> None:
         """Raise `DataLossError` where a layer cannot be unpacked because its blob is damaged."""
-        running = digests.new_hash(digests.algorithm(layer.blob.digest))
         with contextlib.suppress(NotFoundError), self._content.open(layer.blob.digest) as blob:
-            while chunk := blob.read(CHUNK):
-                running.update(chunk)
-            actual = digests.of_hash(running)
+            actual = digests.of_file(blob, digests.algorithm(layer.blob.digest))
             if actual != layer.blob.digest:
                 raise DataLossError(
                     f"layer {layer.blob.digest} is damaged, it has the digest {actual} "

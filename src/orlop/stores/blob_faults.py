@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from orlop.model.backends import ContentBackend
 
 MISSING: Final = "the data is missing"
-_READ_BYTES: Final = 1 << 20
 
 
 def blob_fault(
@@ -48,14 +47,11 @@ def size_fault(found: int, recorded: int) -> str:
 
 
 def _digest_fault(backend: ContentBackend, digest: str) -> str:
-    running = digests.new_hash(digests.algorithm(digest))
     try:
         with backend.open(digest) as blob:
-            while chunk := blob.read(_READ_BYTES):
-                running.update(chunk)
+            actual = digests.of_file(blob, digests.algorithm(digest))
     except NotFoundError as error:
         return fault_of(error, digest)
     except OSError as error:
         return f"the data cannot be read: {error.strerror}"
-    actual = digests.of_hash(running)
     return "" if actual == digest else f"the data has the digest {actual}"
