@@ -246,10 +246,10 @@ class Collector:
             marked, inventory, kept = self._domain.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
             nodes += orphans(self._domain, inventory, surveyed)
-        backends = (CONTENT_BACKEND, *self._domain.snapshotters)
         quarantine = self._domain.quarantine
-        doubt = quarantine.any_doubt or quarantine.list_fault(backends)
-        keeps = self._domain.quarantine.keeper(surveyed.entries)
+        keeps = quarantine.keeper(surveyed.entries)
+        faults = map(keeps.fault, (CONTENT_BACKEND, *self._domain.snapshotters))
+        doubt = quarantine.any_doubt or next(filter(None, faults), None)
         return Plan(
             nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
             marked=marked,

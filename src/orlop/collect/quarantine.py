@@ -136,15 +136,6 @@ class Quarantine:
             session.doubt(backend) is not None or session.has_suspects(backend)
         )
 
-    def list_fault(self, backends: Iterable[str]) -> str | None:
-        """Return why a list of suspects cannot be read; `None` if all can."""
-        for backend in backends:
-            try:
-                self.suspects(backend)
-            except DataLossError as error:
-                return str(error)
-        return None
-
     def suspect_all(self, backend: str, inventory: Collection[Suspect]) -> None:
         """Add all that is in a backend to its suspects, durably, if it is in doubt.
 
@@ -174,26 +165,13 @@ class Quarantine:
         session.suspects_released(backend)
         remove_suspects(directory)
 
-    def keeper(self, entries: Callable[[Datum], Collection[Suspect]]) -> Callable[[Datum], bool]:
+    def keeper(self, entries: Callable[[Datum], Collection[Suspect]]) -> Keeper:
         """Return a predicate: whether unnamed data would be set aside instead of deleted.
-
-        Where the list of suspects is damaged, all of that backend would be.
 
         Args:
             entries: returns the entries by which data is found in a list of suspects.
         """
-        known: dict[str, frozenset[Suspect] | None] = {}
-
-        def keeps(datum: Datum) -> bool:
-            name = datum.snapshotter
-            if self.doubt(name) is not None:
-                return True
-            if name not in known:
-                known[name] = None if self.list_fault([name]) else self.suspects(name)
-            suspects = known[name]
-            return suspects is None or not suspects.isdisjoint(entries(datum))
-
-        return keeps
+        return Keeper(self, entries)
 
     def settle(self, backend: str, data: Iterable[Datum], size: Callable[[Datum], int]) -> int:
         """Replace what the list says of a backend, durably.
@@ -237,6 +215,41 @@ class Quarantine:
         entries = [listed[datum].as_json() for datum in sorted(listed)]
         text = json.dumps({"set_aside": entries}, indent=1) + "\n"
         write_small(self._folder, _FILE, text.encode())
+
+
+class Keeper:
+    """Whether unnamed data would be set aside instead of deleted. Reads each list once.
+
+    Where the list of suspects is damaged, all data of that backend would be set aside.
+    """
+
+    def __init__(
+        self, quarantine: Quarantine, entries: Callable[[Datum], Collection[Suspect]]
+    ) -> None:
+        """Read nothing yet; see `Quarantine.keeper`."""
+        self._quarantine = quarantine
+        self._entries = entries
+        self._lists: dict[str, frozenset[Suspect] | DataLossError] = {}
+
+    def __call__(self, datum: Datum) -> bool:
+        """Return whether a datum that no metadata names would stay."""
+        if self._quarantine.doubt(datum.snapshotter) is not None:
+            return True
+        suspects = self._list(datum.snapshotter)
+        return isinstance(suspects, DataLossError) or not suspects.isdisjoint(self._entries(datum))
+
+    def fault(self, backend: str) -> str | None:
+        """Return why the list of suspects of a backend cannot be read; `None` if it can."""
+        suspects = self._list(backend)
+        return str(suspects) if isinstance(suspects, DataLossError) else None
+
+    def _list(self, backend: str) -> frozenset[Suspect] | DataLossError:
+        if backend not in self._lists:
+            try:
+                self._lists[backend] = self._quarantine.suspects(backend)
+            except DataLossError as error:
+                self._lists[backend] = error
+        return self._lists[backend]
 
 
 def _read(entry: dict[str, object]) -> SetAside:
