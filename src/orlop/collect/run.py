@@ -117,13 +117,12 @@ class Runner:
         pauses: list[int] = []
         kept: set[str] = set()
         missed = 0
-        is_weighed = not failures
+        must_keep_all = bool(failures)
         while missed < _ATTEMPTS:
             resources = dict(self._domain.resources)  # others may be registered meanwhile
-            pursuit = self._pursuit_to_go_on(resources)
-            run = _Run(self._domain, pursuit, plan, removed, pauses)
-            run.resources, run.failures, run.kept_kinds = resources, failures, kept
-            if not is_weighed:
+            turns = Turns(self._domain, self._pursuit_to_go_on(resources), removed, pauses)
+            run = _Run(self._domain, turns, plan, resources, failures, kept)
+            if must_keep_all:
                 return run
             try:
                 run.collect(verify=verify)
@@ -197,17 +196,18 @@ class _Run:
     def __init__(
         self,
         domain: Domain,
-        pursuit: Pursuit,
+        turns: Turns,
         plan: Plan | None,
-        removed: list[Node],
-        pauses: list[int],
+        resources: Mapping[str, RegisteredResource],
+        failures: dict[str, str],
+        kept_kinds: set[str],
     ) -> None:
         self.swept = Swept()
-        self.turns = Turns(domain, pursuit, removed, pauses)
-        self.pursuit = pursuit
-        self.resources: Mapping[str, RegisteredResource] = {}
-        self.failures: dict[str, str] = {}
-        self.kept_kinds: set[str] = set()
+        self.turns = turns
+        self.pursuit = turns.pursuit
+        self.resources = resources
+        self.failures = failures
+        self.kept_kinds = kept_kinds
         self._domain = domain
         self._plan = plan
 
