@@ -7,6 +7,7 @@ form they take: at the top of a module, inside a function, for the type checker 
 from __future__ import annotations
 
 import ast
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,6 +77,17 @@ def modules() -> dict[str, Path]:
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
+
+
+def recipe(target: str) -> str:
+    """Return the commands of a target of the Makefile, which are not run."""
+    return subprocess.run(
+        ["make", "--no-print-directory", "--dry-run", "--always-make", target],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
 
 
 def part_of(module: str) -> str:

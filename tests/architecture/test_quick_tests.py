@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import subprocess
 
 import slow_tests
-from architecture.house import REPOSITORY
+from architecture.house import REPOSITORY, recipe
 
 TESTS = REPOSITORY / "tests"
 
@@ -55,14 +54,8 @@ def test_marks_come_with_the_folder() -> None:
 
 
 def test_the_target_leaves_out_what_takes_long() -> None:
-    recipe = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "--always-make", "check"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    commands = recipe("check")
 
-    assert "-m 'not real and not campaign and not slow and not listed'" in recipe
-    assert "ruff check" in recipe
-    assert "mypy" in recipe
+    assert "-m 'not real and not campaign and not slow and not listed'" in commands
+    assert "ruff check" in commands
+    assert "mypy" in commands

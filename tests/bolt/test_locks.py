@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.other_processes import running, said, tell
 from orlop.bolt import open_engine
 from orlop.kv import EngineClosedError, LockedError, ReadOnlyError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
@@ -37,14 +37,8 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def holder(path: Path) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
+    with running(HOLDER, path) as process:
+        assert said(process) == "held\n"
         yield process
         process.kill()
 
@@ -60,17 +54,11 @@ def test_a_second_process_is_told_who_holds_the_lock(
 
 def test_waiting_ends_when_the_holder_lets_go(path: Path, holder: subprocess.Popen[str]) -> None:
     assert holder.stdin is not None
-    timer = threading.Timer(0.2, lambda: _say(holder))
+    timer = threading.Timer(0.2, lambda: tell(holder))
     timer.start()
     engine = open_engine(path, timeout=30)
     engine.close()
     timer.join()
-
-
-def _say(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
 
 
 def test_reading_takes_no_lock_and_waits_for_none(
@@ -104,7 +92,7 @@ def test_a_file_that_takes_the_name_while_waiting_is_the_one_that_is_opened(
 
     def swap() -> None:
         other.rename(path)
-        _say(holder)
+        tell(holder)
 
     timer = threading.Timer(0.2, swap)
     timer.start()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
 
 from cli.players import Orlop
+from oci.builder import Built, entry, layer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -36,3 +38,14 @@ def with_image(orlop: Orlop, greeting: Path) -> Orlop:
     """Return the command line, on a root with the example image, unpacked with `native`."""
     orlop("image", "import", greeting, "--unpack", "native", "--quiet")
     return orlop
+
+
+@pytest.fixture
+def long_image(tmp_path: Path) -> Path:
+    """Return an archive whose import takes a while."""
+    noise = random.Random(3).randbytes(8_000_000)
+    image = Built()
+    image.image(
+        [layer(entry("file", data=noise[number:] + noise)) for number in range(3)], compress=False
+    )
+    return image.archive(tmp_path / "long.tar")

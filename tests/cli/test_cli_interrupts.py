@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.players import CONTENT
-from oci.builder import Built, entry, layer
 from orlop.cli.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
@@ -135,16 +133,6 @@ def test_an_export_that_is_interrupted(
 
     assert interrupting.calls >= 1
     assert list(target.iterdir()) == []
-
-
-@pytest.fixture
-def long_image(tmp_path: Path) -> Path:
-    noise = random.Random(3).randbytes(8_000_000)
-    image = Built()
-    image.image(
-        [layer(entry("file", data=noise[number:] + noise)) for number in range(3)], compress=False
-    )
-    return image.archive(tmp_path / "long.tar")
 
 
 @pytest.mark.parametrize("lines", [1, 2, 5])

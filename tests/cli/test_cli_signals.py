@@ -17,7 +17,6 @@ import pytest
 
 from cli.players import CONTENT, METADATA
 from cli.test_cli_interrupts import leftovers
-from oci.builder import Built, entry, layer
 from orlop.cli.exit_codes import HANGUP, INTERRUPTED, TERMINATED
 from orlop.cli.signals import raising
 
@@ -167,16 +166,6 @@ def test_a_migration_that_was_ended_can_be_begun_again(
         kept = orlop("db", "info", folder / "meta.db.version-3", "--json").document()
         assert kept["schema_version"] == 3
     assert ended > 0
-
-
-@pytest.fixture
-def long_image(tmp_path: Path) -> Path:
-    noise = random.Random(3).randbytes(8_000_000)
-    image = Built()
-    image.image(
-        [layer(entry("file", data=noise[number:] + noise)) for number in range(3)], compress=False
-    )
-    return image.archive(tmp_path / "long.tar")
 
 
 def importing(

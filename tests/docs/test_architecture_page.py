@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 from architecture.drawing import PAGE, drawn, part_graph, picture
-from architecture.house import PACKAGE, REPOSITORY, floor_of
+from architecture.house import PACKAGE, REPOSITORY, floor_of, recipe
 
 TEXT = PAGE.read_text(encoding="utf-8")
 NAMED = re.compile(r"`([a-z_]+(?:/[a-z_]+)*(?:\.py|/))`")
@@ -40,12 +39,6 @@ def test_arrows_of_the_picture_point_down() -> None:
 
 
 def test_the_target_writes_the_page() -> None:
-    recipe = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "--always-make", "architecture"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    commands = recipe("architecture")
 
-    assert "-m architecture.drawing" in recipe
+    assert "-m architecture.drawing" in commands

@@ -2,18 +2,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from architecture.house import REPOSITORY, recipe
 from orlop.collect.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE
 from orlop.inspect.rules_page import page
 
 if TYPE_CHECKING:
     from orlop.collect.rules import LabelRule
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_the_page_of_the_rules_is_current() -> None:
@@ -22,14 +20,8 @@ def test_the_page_of_the_rules_is_current() -> None:
 
 
 def test_the_target_writes_what_is_compared_here() -> None:
-    recipe = subprocess.run(
-        ["make", "--no-print-directory", "--dry-run", "--always-make", "docs"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "python -m orlop.inspect.rules_page > docs/collection-rules.md" in recipe
+    commands = recipe("docs")
+    assert "python -m orlop.inspect.rules_page > docs/collection-rules.md" in commands
     printed = subprocess.run(
         [sys.executable, "-m", "orlop.inspect.rules_page"], capture_output=True, check=True
     ).stdout

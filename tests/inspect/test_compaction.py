@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from bolt.other_processes import running, said
 from orlop.bolt import compaction, open_engine
 from orlop.inspect.bolt import check_file, compact, file_info, statistics
 from orlop.inspect.dump import dump
@@ -100,14 +101,8 @@ def test_it_refuses_while_the_lock_is_held(path: Path) -> None:
 
 def test_a_process_that_waits_with_the_file_open_gets_it_back(path: Path) -> None:
     inode, expected = path.stat().st_ino, contents(path)
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
+    with running(HOLDER, path) as process:
+        assert said(process) == "open\n"
         with pytest.raises(LockedError, match=rf"open for writing in process {process.pid}"):
             compact(path)
         process.kill()

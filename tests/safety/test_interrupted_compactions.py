@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ import pytest
 
 import orlop
 from backends.killing import steps
+from bolt.other_processes import running, said, tell
 from orlop.bolt import compaction, open_engine
 from orlop.bolt.compaction import compact_if_worth
 from orlop.inspect.bolt import check_file, compact
@@ -173,27 +173,18 @@ def test_what_another_program_writes_after_the_kill_is_in_doubt(root: Path) -> N
 
 def test_a_program_that_goes_on_with_the_old_file_is_not_overlooked(root: Path) -> None:
     path = root / META_DB
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as holder:
-        assert holder.stdin is not None
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "open\n"
+    with running(HOLDER, path) as holder:
+        assert said(holder) == "open\n"
         kill_before(lambda: compact(path), "_require_no_writers")
         (old,) = path.parent.glob(".meta.db.*.old")
         with pytest.raises(LockedError, match=rf"open for writing in process {holder.pid}"):
             compact(path)
-        holder.stdin.write("\n")
-        holder.stdin.flush()
-        assert holder.stdout.readline() == "written\n"
+        tell(holder)
+        assert said(holder) == "written\n"
         with pytest.raises(ReplacedError, match=re.escape(old.name)):
             compact(path)
         with pytest.raises(OrlopError, match=re.escape(old.name)):
             orlop.open(root)
-        holder.stdin.close()
     old.replace(path)
     assert doubt(root) is not None
     require_no_leftover(root)

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from orlop.model.events import Event
 
 
+@pytest.fixture(params=["native", "overlayfs"])
+def snapshotter(request: pytest.FixtureRequest) -> str:
+    """Return the name of each snapshotter."""
+    return str(request.param)
+
+
 @pytest.fixture
 def clock() -> StandingClock:
     return StandingClock()

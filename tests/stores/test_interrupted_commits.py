@@ -19,24 +19,15 @@ from backends.killing import steps
 from orlop.backends.commit_intents import CommitIntents
 from orlop.model.errors import AbortedError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
-from safety.trusting import trust_copy
 from stores.chains import record
 from stores.consistency import check_data, check_nothing_unnamed, check_records
+from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from orlop import Database
     from orlop.model.backends import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
-ROOTED = {"containerd.io/gc.root": "1"}
 WORDS = b"years of work"
-
-
-@pytest.fixture(params=["native", "overlayfs"])
-def snapshotter(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture
@@ -50,10 +41,6 @@ def root(tmp_path: Path, snapshotter: str) -> Path:
         store.prepare("work", "base", {**ROOTED, "containerd.io/snapshot/mine": "1"})
         data_of(store, "work").write_bytes(WORDS)
     return root
-
-
-def store_of(db: Database, snapshotter: str) -> SnapshotStore:
-    return db.namespace("d").snapshots(snapshotter)
 
 
 def backend_of(store: SnapshotStore) -> SnapshotBackend:
@@ -102,17 +89,6 @@ def check(root: Path, snapshotter: str) -> str:
             store.commit("done", "work", ROOTED)
             assert readable(store) == ["done"]
     return name
-
-
-def in_a_fork(function: Callable[[], None]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            function()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return status
 
 
 def test_a_process_killed_inside_of_an_update_leaves_the_active_snapshot(
@@ -193,15 +169,6 @@ def test_a_process_killed_before_any_call_leaves_one_or_the_other(
         copy = copy_of(root, tmp_path / str(step + 1))
 
     assert sorted(set(seen)) == ["done", "work"]
-
-
-def copy_of(root: Path, target: Path) -> Path:
-    """Return a copy of a root, as one that was made there by a handle that closed."""
-    shutil.copytree(root, target, symlinks=True)
-    trust_copy(target)
-    with orlop.open(target, sync=False) as db:
-        db.gc.run(release=True)
-    return target
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), NotFoundError("x")])

@@ -17,24 +17,17 @@ import orlop
 from backends.killing import steps
 from orlop.model.errors import AbortedError, AlreadyExistsError, NotFoundError
 from orlop.model.records import SnapshotKind
-from safety.trusting import trust_copy
 from stores.damaging import files_of, snapshot_directory
+from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from orlop import Database
     from orlop.stores.snapshots import SnapshotStore
 
-ROOTED = {"containerd.io/gc.root": "1"}
 WORDS = b"the only copy"
 LOSSES = ("directory", "files", "emptied", "forgotten")
-
-
-@pytest.fixture(params=["native", "overlayfs"])
-def snapshotter(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.fixture(params=LOSSES)
@@ -50,10 +43,6 @@ def root(tmp_path: Path, snapshotter: str, request: pytest.FixtureRequest) -> Pa
         (files_of(db, store, "work") / "file").write_bytes(WORDS)
         lose(db, store, str(request.param))
     return root
-
-
-def store_of(db: Database, snapshotter: str) -> SnapshotStore:
-    return db.namespace("d").snapshots(snapshotter)
 
 
 def lose(db: Database, store: SnapshotStore, how: str) -> None:
@@ -98,17 +87,6 @@ def check(root: Path, snapshotter: str) -> str:
     return "+".join(whole)
 
 
-def in_a_fork(function: Callable[[], None]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            function()
-        finally:
-            os._exit(0)
-    _, status = os.waitpid(child, 0)
-    return status
-
-
 def test_a_process_killed_inside_of_an_update_leaves_the_active_snapshot(
     root: Path, snapshotter: str
 ) -> None:
@@ -139,15 +117,6 @@ def test_a_process_killed_before_any_call_leaves_one_or_the_other(
         copy = copy_of(root, tmp_path / str(step + 1))
 
     assert {"work", "base+work", "base"} == seen
-
-
-def copy_of(root: Path, target: Path) -> Path:
-    """Return a copy of a root, as one that was made there by a handle that closed."""
-    shutil.copytree(root, target, symlinks=True)
-    trust_copy(target)
-    with orlop.open(target, sync=False) as db:
-        db.gc.run(release=True)
-    return target
 
 
 @pytest.mark.parametrize("error", [RuntimeError(), KeyboardInterrupt(), NotFoundError("x")])
