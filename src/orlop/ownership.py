@@ -328,16 +328,19 @@ class Flag:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, for at most `timeout` seconds; return whether it is."""
+        if self.is_set:
+            return True
         deadline = None if timeout is None else time.monotonic() + timeout
+        waker = threading.Lock()
+        waker.acquire()
+        self._wakers.append(waker)
+        # First a look: `set` may have come before it could see the waker.
         while not self.is_set:
             left = _LOOK_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
+                _discard(self._wakers, waker)
                 break
-            waker = threading.Lock()
-            waker.acquire()
-            self._wakers.append(waker)
-            if not self.is_set:  # else `set` may have missed the waker
-                waker.acquire(timeout=min(left, _LOOK_SECONDS))
+            waker.acquire(timeout=min(left, _LOOK_SECONDS))
         return self.is_set
 
 
