@@ -31,6 +31,7 @@ from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import version_of
+from orlop.forks import HomeProcess
 from orlop.kv.errors import CorruptError, EngineError, LockedError
 from orlop.ownership import TemporaryName
 
@@ -288,27 +289,28 @@ def _dress(path: Path, like: Path) -> None:
 
 
 def _swap(path: Path, new: Path) -> None:
-    old, process = link_of_old(new), os.getpid()
+    old, home = link_of_old(new), HomeProcess()
     try:
         os.link(path, old)
-        with _put_back_on_failure(old, path):
+        with _put_back_on_failure(old, path, home):
             new.replace(path)
             sync_directory(path.parent)
             _require_no_writers(old, path)
     finally:
-        if os.getpid() == process:  # a fork leaves the block as well
+        if home.is_here:  # a fork leaves the block as well
             old.unlink(missing_ok=True)
     sync_directory(path.parent)
 
 
 @contextlib.contextmanager
-def _put_back_on_failure(old: Path, path: Path) -> Iterator[None]:
+def _put_back_on_failure(old: Path, path: Path, home: HomeProcess) -> Iterator[None]:
     """Give a file its name back where the block fails, if only by an interrupt."""
     try:
         yield
     except BaseException:
-        old.replace(path)
-        sync_directory(path.parent)
+        if home.is_here:
+            old.replace(path)
+            sync_directory(path.parent)
         raise
 
 

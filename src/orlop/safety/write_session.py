@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from orlop.forks import HomeProcess
 from orlop.model.errors import FailedPreconditionError
 from orlop.ownership import Mutex
 from orlop.safety.assessment import (
@@ -67,7 +67,7 @@ class WriteSession:
         self._pending: dict[str, str] = {}
         self._identities: dict[Path, tuple[int, int]] = {}
         self._mutex = Mutex()
-        self._process = os.getpid()
+        self._home = HomeProcess()
         self._is_kept = found.marker is not None
         self._is_replaced = False
 
@@ -193,7 +193,7 @@ class WriteSession:
         If the opening was refused, no records stay that were not there before.
         """
         with self._mutex:
-            if os.getpid() != self._process:
+            if not self._home.is_here:
                 return
             if not self._is_kept:
                 self._remove()
@@ -211,7 +211,7 @@ class WriteSession:
     def leave_open(self) -> None:
         """Leave the records as those of a session that still writes."""
         with self._mutex:
-            if os.getpid() == self._process:
+            if self._home.is_here:
                 self._release()
 
     def _close_witnesses(self) -> None:
@@ -293,7 +293,7 @@ class WriteSession:
             self._doubts.pop(backend, None)
 
     def _file_to_note(self, name: str) -> WitnessFile | None:
-        return self._witness_files.get(name) if os.getpid() == self._process else None
+        return self._witness_files.get(name) if self._home.is_here else None
 
     def _note(self, file: WitnessFile, witness: Witness) -> None:
         identity = witness.device, witness.inode, witness.compacted
