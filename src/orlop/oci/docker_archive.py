@@ -147,7 +147,10 @@ class DockerArchive:
 
 
 def layer_type(head: bytes) -> str:
-    """Return the media type that containerd gives a layer of Docker's, by its first bytes."""
+    """Return the media type that containerd gives a layer of Docker's, by its first bytes.
+
+    It calls every compressed layer gzip, a zstd one, too: the digest of the manifest depends on it.
+    """
     plain = compression.detect(head) is compression.Compression.NONE
     return mediatypes.DOCKER_LAYER if plain else mediatypes.DOCKER_LAYER_GZIP
 
