@@ -81,9 +81,33 @@ def config_of(content: ContentStore, manifest: Manifest) -> Config:
     """
     descriptor = manifest.config
     where = f"config {descriptor.digest}"
-    if not mediatypes.is_image_config(descriptor.media_type):
+    if not has_image_config(content, manifest):
         raise InvalidArgumentError(f"{where} ({descriptor.media_type}): not that of an image")
     return documents.parse_config(read(content, descriptor), where)
+
+
+def has_image_config(content: ContentStore, manifest: Manifest) -> bool:
+    """Whether the config of a manifest is that of an image, by its media type or by its content.
+
+    Under another media type it has to state the digest of every layer: tools write
+    `application/json` and the like, and containerd does not look at it.
+
+    Raises:
+        NotFoundError: it is missing.
+        DataLossError: it is not what its digest says.
+    """
+    descriptor = manifest.config
+    if mediatypes.is_image_config(descriptor.media_type):
+        return True
+    if not manifest.layers or not all(
+        mediatypes.is_layer(layer.media_type) for layer in manifest.layers
+    ):
+        return False
+    try:
+        config = documents.parse_config(read(content, descriptor), f"config {descriptor.digest}")
+    except InvalidArgumentError:
+        return False
+    return len(config.diff_ids) == len(manifest.layers)
 
 
 def _best(content: ContentStore, entries: tuple[Child, ...], platform: Platform) -> Child | None:
@@ -106,6 +130,6 @@ def _states_it(content: ContentStore, entry: Child, platform: Platform) -> bool:
     manifest = documents.parse_manifest(
         read(content, entry.descriptor), f"document {entry.descriptor.digest}"
     )
-    if not mediatypes.is_image_config(manifest.config.media_type):
+    if not has_image_config(content, manifest):
         return False
     return ranking(platform)(config_of(content, manifest).platform) is not None

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from orlop.namespace import Namespace
     from orlop.oci.documents import Manifest
     from orlop.oci.platforms import Platform
+    from orlop.stores.content import ContentStore
 
 _RANDOM_BYTES = 3
 _NANOSECONDS = 1_000_000_000
@@ -88,13 +89,14 @@ def is_runnable(namespace: Namespace, image: Image, *, platform: Platform | None
     """
     if not documents.is_followed(image.target.media_type):
         return False
-    manifest = images.find_manifest(namespace.content, image.target, platform or this_platform())
-    return manifest is not None and _reason_not_to_run(manifest) is None
+    content = namespace.content
+    manifest = images.find_manifest(content, image.target, platform or this_platform())
+    return manifest is not None and _reason_not_to_run(content, manifest) is None
 
 
-def _reason_not_to_run(manifest: Manifest) -> str | None:
+def _reason_not_to_run(content: ContentStore, manifest: Manifest) -> str | None:
     """Return the part of a manifest that no image has; `None` where it is an image's."""
-    if not mediatypes.is_image_config(manifest.config.media_type):
+    if not images.has_image_config(content, manifest):
         return f"config {manifest.config.digest} ({manifest.config.media_type})"
     for layer in manifest.layers:
         if not mediatypes.is_layer(layer.media_type):
@@ -138,7 +140,7 @@ def unpack_image(
     require_snapshotter(namespace, snapshotter)
     content = namespace.content
     manifest = images.manifest_for(content, image.target, platform or this_platform())
-    if (reason := _reason_not_to_run(manifest)) is not None:
+    if (reason := _reason_not_to_run(content, manifest)) is not None:
         raise InvalidArgumentError(f"{image.name}: {reason}: no image that could run")
     config = images.config_of(content, manifest)
     layers = chain(manifest.layers, config.diff_ids)
