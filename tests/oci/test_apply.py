@@ -179,6 +179,33 @@ def test_a_hard_link_to_a_file_of_a_parent_copies_it_up(tmp_path: Path) -> None:
             apply_overlay(tmp_path / "gone", below, layer(entry(".wh.gone")), faulty)
 
 
+@pytest.mark.root
+@pytest.mark.parametrize(
+    "above",
+    [
+        pytest.param([hardlink("n", "d/e/f")], id="link"),
+        pytest.param([hardlink("n", "d/e/s")], id="link to a symbolic link"),
+        pytest.param([hardlink("d/e/n", "d/e/f")], id="link beside it"),
+        pytest.param([hardlink("n", "d/e/f"), hardlink("o", "d/e/s")], id="links"),
+        pytest.param(
+            [directory("d"), directory("d/e"), hardlink("n", "d/e/f")], id="link after its parents"
+        ),
+        pytest.param([hardlink("n", "a/f")], id="link through a symbolic link"),
+    ],
+)
+def test_a_copy_for_a_hard_link_leaves_the_times_of_the_directories_above_it(
+    tmp_path: Path, above: list[Entry]
+) -> None:
+    folders = [directory("d"), directory("d/e")]
+    below = layer(*folders, entry("d/e/f"), symlink("d/e/s", "f"), symlink("a", "d/e"))
+    flat = describe(apply(tmp_path / "flat", below, layer(*above)))
+    with mounted(tmp_path / "merged", apply_overlay(tmp_path / "s", below, layer(*above))) as top:
+        merged = describe(top)
+    assert {path: found[:-1] for path, found in merged.items()} == {
+        path: found[:-1] for path, found in flat.items()
+    }
+
+
 NAMES = st.sampled_from(["a", "b", "a/b", "a/c", "a/b/c", "b/c", "l", "l/b", "a/l", "l/l/c"])
 TARGETS = st.sampled_from(["a", "b", "../b", "/a/b", "b/c", "c", ".", ".."])
 

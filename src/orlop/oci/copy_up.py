@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.attributes import copy_attributes, privileged
-from orlop.oci.directories import shown, status
+from orlop.oci.directories import restore_times, shown, status
 from orlop.oci.whiteouts import marks_nothing
 
 if TYPE_CHECKING:
@@ -50,8 +50,10 @@ def ensure_written(tree: SnapshotTree, path: Path) -> None:
             if marks_nothing(state, layered=True):
                 break
             _require_no_directory(state, path)
-            target = tree.directory(parent.path).writable
+            target = tree.directory(parent.path, keeps_times=True).writable
+            before = os.fstat(target)
             _copy(lower.descriptor, target, name, state)
+            restore_times(target, before)
             return
     raise missing
 

@@ -23,6 +23,7 @@ from orlop.oci.directories import (
     Path,
     is_opaque,
     is_whiteout,
+    restore_times,
     shown,
     status,
 )
@@ -106,10 +107,15 @@ class SnapshotTree:
         """Directories whose mode was widened to change them: mode and inode, to be put back."""
         self._opaque = opaque
 
-    def directory(self, path: Path) -> Directory:
+    def directory(self, path: Path, *, keeps_times: bool = False) -> Directory:
         """Return the directory at `path`, made with its parents where it is missing.
 
         It belongs to this tree and is good until the next call of any method.
+
+        Args:
+            path: where it is.
+            keeps_times: whether directories in which others are made keep their times. For the
+                parents of an entry they do not, as in containerd.
 
         Raises:
             InvalidArgumentError: something on the way is no directory, or there are too
@@ -118,7 +124,7 @@ class SnapshotTree:
         if self._last is not None and self._last[0] == path:
             return self._last[1]
         self.forget()
-        found = self._walk(path, make=True)
+        found = self._walk(path, make=True, keeps_times=keeps_times)
         self._last = (path, found)
         return found
 
@@ -230,7 +236,7 @@ class SnapshotTree:
     ) -> None:
         self.close()
 
-    def _walk(self, path: Path, *, make: bool) -> Directory:
+    def _walk(self, path: Path, *, make: bool, keeps_times: bool = False) -> Directory:
         """Go from the root to `path`, one name at a time."""
         pending = deque(path)
         here = self._start()
@@ -253,7 +259,10 @@ class SnapshotTree:
                         here.close()
                         here = self._start()
                     continue
+                before = os.fstat(here.writable) if keeps_times else None
                 inner = self._step(here, name, found, make=make)
+                if before is not None:
+                    restore_times(here.writable, before)
                 here.close()
                 here = inner
         except BaseException:
