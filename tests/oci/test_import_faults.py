@@ -243,3 +243,37 @@ def test_a_hostile_image_writes_nowhere_else(
     found = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("hostile")}
     assert found == {"root"}
     assert not (database.root / "y").exists()
+
+
+@pytest.mark.parametrize("form", ["same size", "longer", "empty"])
+@pytest.mark.parametrize("good_first", [True, False])
+@pytest.mark.parametrize("part", ["layer", "manifest"])
+def test_of_several_blobs_of_one_name_a_sound_one_is_taken(
+    tmp_path: Path, namespace: Namespace, form: str, part: str, *, good_first: bool
+) -> None:
+    built = build()
+    name = _blob(built, 1)
+    if part == "manifest":
+        name = f"blobs/{str(built.entries[0]['digest']).replace(':', '/')}"
+    good = built.files()[name]
+    bad = {"same size": good[:-9] + b"x" + good[-8:], "longer": good + b"x", "empty": b""}[form]
+    files = [(key, data) for key, data in built.files().items() if key != name]
+    copies = [(name, good), (name, bad)] if good_first else [(name, bad), (f"./{name}", good)]
+    data = layer(*(entry(key, data=data) for key, data in [*copies, *files]))
+    (tmp_path / "a.tar").write_bytes(data)
+    (image,) = oci.import_image(namespace, tmp_path / "a.tar", unpack="native")
+    assert oci.is_runnable(namespace, image)
+    assert namespace.content.info(image.target.digest).size == image.target.size
+
+
+def test_where_each_of_several_blobs_of_one_name_is_damaged_the_fault_is_named(
+    tmp_path: Path, database: Database, namespace: Namespace
+) -> None:
+    built = build()
+    good = built.files()[_blob(built, 1)]
+    copies = [entry(_blob(built, 1), data=good[:-9] + end + good[-8:]) for end in (b"x", b"y")]
+    others = [entry(key, data=data) for key, data in built.files().items() if data != good]
+    (tmp_path / "a.tar").write_bytes(layer(*others, *copies))
+    with pytest.raises(DataLossError):
+        oci.import_image(namespace, tmp_path / "a.tar")
+    assert_nothing_is_left(database, namespace)

@@ -18,6 +18,7 @@ from orlop.oci.tar_header import BLOCK, parse_header
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import BinaryIO
 
     from orlop.oci.tar_entry import Extent, TarEntry
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_FILES = 1_000_000
 _MOST_LINKS = 32
 _MAGIC = b"ustar"
+_BLOBS = "blobs/"
 
 
 class _Place(NamedTuple):
@@ -42,6 +44,8 @@ class _Place(NamedTuple):
 class Archive:
     """The files of an archive, by name; of files with the same name the last counts.
 
+    Of blobs with the same name it is the one that is chosen (`choose`): all of them are kept.
+
     Raises:
         InvalidArgumentError: it is no tar archive, or compressed as a whole.
         DataLossError: it is cut off or damaged.
@@ -58,6 +62,8 @@ class Archive:
         self.label = label
         self._files: dict[str, _Place] = {}
         self._links: dict[str, str] = {}
+        self._repeated: dict[str, list[_Place]] = {}
+        self._repeats = 0
         self._extents = 0
         self._descriptor = descriptor
         try:
@@ -81,11 +87,16 @@ class Archive:
         place = self._files.get(self._resolve(name))
         if place is None:
             raise NotFoundError(f"{self.label}: file {name!r} in the archive")
-        label = f"{self.label}: {name}"
-        section = Section(self._descriptor, place.offset, place.stored, label)
-        if place.extents is None:
-            return io.BufferedReader(section)
-        return io.BufferedReader(SparseSection(section, place.extents, place.size))
+        return self._open(place, name)
+
+    def choose(self, name: str, sound: Callable[[BinaryIO], bool]) -> None:
+        """Let the first sound one of several blobs of a name count; the last where none is."""
+        name = self._resolve(name)
+        for place in self._repeated.pop(name, ()):
+            with self._open(place, name) as file:
+                if sound(file):
+                    self._files[name] = place
+                    return
 
     def read(self, name: str) -> bytes:
         """Return a file that is small enough for a document.
@@ -104,6 +115,12 @@ class Archive:
         if descriptor >= 0:
             os.close(descriptor)
 
+    def _open(self, place: _Place, name: str) -> BinaryIO:
+        section = Section(self._descriptor, place.offset, place.stored, f"{self.label}: {name}")
+        if place.extents is None:
+            return io.BufferedReader(section)
+        return io.BufferedReader(SparseSection(section, place.extents, place.size))
+
     def _find_files(self, end: int) -> None:
         """Go through the headers once."""
         with io.FileIO(self._descriptor, closefd=False) as raw:
@@ -116,7 +133,8 @@ class Archive:
             reader = TarReader(stream, label=self.label, skip=skip)
             for entry in reader:
                 self._note(entry, reader.offset)
-                if len(self._files) + len(self._links) + self._extents > _MOST_FILES:
+                count = len(self._files) + len(self._links) + self._repeats + self._extents
+                if count > _MOST_FILES:
                     raise InvalidArgumentError(
                         f"{self.label}: more than {_MOST_FILES} files or parts of them"
                     )
@@ -126,7 +144,11 @@ class Archive:
         name = _clean(os.fsdecode(entry.name))
         if entry.kind is EntryKind.FILE:
             self._extents += len(entry.extents or ())
-            self._files[name] = _Place(offset, entry.size, entry.stored, entry.extents)
+            place = _Place(offset, entry.size, entry.stored, entry.extents)
+            if name in self._files and name.startswith(_BLOBS):
+                self._repeated.setdefault(name, [self._files[name]]).append(place)
+                self._repeats += 1
+            self._files[name] = place
             self._links.pop(name, None)
         elif entry.kind is EntryKind.SYMBOLIC_LINK:
             # docker save has written a layer once, and links to it where it comes again.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 from orlop.model import digest as digests
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci import documents
+from orlop.oci.tar_stream import CHUNK
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +33,14 @@ def blob_name(digest: str) -> str:
     """
     digests.validate(digest)
     return f"blobs/{digests.algorithm(digest)}/{digests.encoded(digest)}"
+
+
+def _has_digest(file: BinaryIO, digest: str) -> bool:
+    """Whether what an open file has left to read has a digest."""
+    running = digests.new_hash(digests.algorithm(digest))
+    while chunk := file.read(CHUNK):
+        running.update(chunk)
+    return digests.of_hash(running) == digest
 
 
 def _require_version(data: bytes, label: str) -> None:
@@ -108,8 +117,14 @@ class LayoutArchive:
         self.index = archive.read(INDEX)
 
     def size(self, digest: str) -> int | None:
-        """Return the size of a blob in bytes; `None` where it is missing."""
-        return self._archive.size(blob_name(digest))
+        """Return the size of a blob in bytes; `None` where it is missing.
+
+        Of several blobs of its name it is the first that has the digest, as in containerd, which
+        stores each under the digest that it has.
+        """
+        name = blob_name(digest)
+        self._archive.choose(name, lambda file: _has_digest(file, digest))
+        return self._archive.size(name)
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob; NotFoundError where it is missing."""
