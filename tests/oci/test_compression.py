@@ -97,3 +97,29 @@ def test_a_bomb_costs_no_memory(kind: Compression) -> None:
         tracemalloc.stop()
     assert size == 200 << 20
     assert peak < 20 << 20
+
+
+@given(flags=st.integers(0, 7), size=st.integers(1, 40), members=st.integers(1, 3))
+def test_reserved_flags_of_gzip_mean_nothing(flags: int, size: int, members: int) -> None:
+    member = bytearray(gzip.compress(b"data"))
+    member[3] |= flags << 5
+    blob = bytes(member) * members
+    _, stream = decompress(_Slow(blob, size), label="blob")
+    assert stream.read() == b"data" * members
+    cut = bytes(member) + bytes(member)[:3]
+    _, stream = decompress(_Slow(cut, size), label="blob")
+    with pytest.raises(DataLossError):
+        stream.read()
+
+
+class _Slow(io.BytesIO):
+    """A stream that returns a few bytes at a time, after the first ten."""
+
+    def __init__(self, data: bytes, most: int) -> None:
+        super().__init__(data)
+        self._most = most
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.tell() and size is not None:
+            size = min(size, self._most)
+        return super().read(size)

@@ -30,6 +30,9 @@ _GZIP_MAGIC = b"\x1f\x8b\x08"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_SKIPPABLE = b"\x2a\x4d\x18"
 _GZIP_WINDOW = 31
+_FLAGS = 3
+"""Where the flags stand in the header of a gzip member."""
+_RESERVED = 0xE0
 _PIECE = 1 << 17
 _LARGEST_WINDOW = 27
 _HEAD = 10
@@ -157,12 +160,22 @@ class _Expanded(io.RawIOBase):
                 return False
         self._members += 1
         if self._kind is Compression.GZIP:
+            self._clear_reserved_flags()
             self._decoder = _GzipMember()
         else:
             self._decoder = zstd.ZstdDecompressor(
                 options={zstd.DecompressionParameter.window_log_max: _LARGEST_WINDOW}
             )
         return True
+
+    def _clear_reserved_flags(self) -> None:
+        """Clear the flags that RFC 1952 reserves: zlib refuses them, Go and containerd do not."""
+        while len(self._pending) <= _FLAGS and (more := self._stream.read(_PIECE)):
+            self._pending += more
+        head = self._pending[: _FLAGS + 1]
+        if len(head) > _FLAGS and head[_FLAGS] & _RESERVED:
+            flags = head[_FLAGS] & ~_RESERVED
+            self._pending = head[:_FLAGS] + bytes([flags]) + self._pending[_FLAGS + 1 :]
 
     def _refill(self) -> bool:
         self._pending = self._stream.read(_PIECE)
