@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 READINGS_MAX = 100
 BLOCK_SECONDS = 3600.0
+NO_HANDLE, DEAD_HANDLE = -1, -2
+"""Numbers of handles: where none is open, and for what ended without closing its own."""
 ROOT = {"containerd.io/gc.root": "held"}
 NAMESPACES = ("a", "b")
 
@@ -175,7 +177,7 @@ class World:
         """Note that a block ended without an end of its lease: from now on it expires."""
         record = self.model.records.get(lease)
         if record is not None and record.expiry is None:
-            expiry = self.clock.expiry(BLOCK_SECONDS, -1)
+            expiry = self.clock.expiry(BLOCK_SECONDS, DEAD_HANDLE)
             self.model.records[lease] = replace(record, expiry=expiry)
 
     @contextmanager
@@ -247,7 +249,7 @@ class World:
 
     def held(self) -> set[Node]:
         with self.mutex:
-            return self.model.held(self.clock, self.handle if self.database else -1)
+            return self.model.held(self.clock, self.handle if self.database else NO_HANDLE)
 
     def check(self) -> None:
         """Check that nothing is lost.
