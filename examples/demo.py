@@ -17,7 +17,7 @@ from pathlib import Path
 
 import orlop
 from orlop.cli.main import main
-from orlop.collect.node import Node, snapshot_node
+from orlop.gc.node import Node, snapshot_node
 
 ARCHIVE = Path(__file__).with_name("greeting.tar")
 IMAGE = "example.com/greeting:v1"

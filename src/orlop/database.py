@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.bolt import open_engine, read_file_state
-from orlop.collect.reports import Reports
 from orlop.creation import CreationRules, rules_for_file
 from orlop.forks import HomeProcess
+from orlop.gc.reports import Reports
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.model.observed_clock import ObservedClock
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from orlop.collect import Collector, Node
+    from orlop.gc import Collector, Node
     from orlop.kv import Engine, Follower, Transaction
     from orlop.layout import RootLayout
     from orlop.model.backends import ContentBackend, SnapshotBackend
@@ -253,7 +253,7 @@ class Database:
         """
         if self._root is None or (nodes is not None and not nodes):
             return {}
-        from orlop.collect.faults import find_faults  # noqa: PLC0415 (most programs do not ask)
+        from orlop.gc.faults import find_faults  # noqa: PLC0415 (most programs do not ask)
 
         storage = self._storage
         return find_faults(self._transactions, storage.content, storage.snapshotters, nodes)
@@ -385,7 +385,7 @@ class Database:
             raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
 
     def _make_collector(self) -> Collector:
-        from orlop.collect import Collector, Domain, Journal  # noqa: PLC0415 (few readers ask)
+        from orlop.gc import Collector, Domain, Journal  # noqa: PLC0415 (few readers ask)
         from orlop.write_sessions import quarantine  # noqa: PLC0415
 
         layout = self._rules.layout if self._rules else None

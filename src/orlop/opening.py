@@ -12,8 +12,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from orlop.collect.dirt import CONTENT_BACKEND
 from orlop.creation import CreationRules, lost_database
+from orlop.gc.dirt import CONTENT_BACKEND
 from orlop.kv import EngineError
 from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.model.errors import (
@@ -160,9 +160,9 @@ def make_backends(
         timeout: seconds to wait for their locks; `None`: without end.
         sync: whether commits to them wait for the disk.
     """
-    from orlop.backends.content import LocalContent  # noqa: PLC0415 (many readers ask only metadata)
-    from orlop.backends.native import NativeSnapshotter  # noqa: PLC0415
-    from orlop.backends.overlay import OverlaySnapshotter  # noqa: PLC0415
+    from orlop.storage.content import LocalContent  # noqa: PLC0415 (many readers ask only metadata)
+    from orlop.storage.native import NativeSnapshotter  # noqa: PLC0415
+    from orlop.storage.overlay import OverlaySnapshotter  # noqa: PLC0415
 
     def open_(path: Path) -> Engine:
         name = path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from orlop.collect.quarantine import Quarantine
+from orlop.gc.quarantine import Quarantine
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.safety.assessment import METADATA, RootFiles
 from orlop.safety.compaction import carried_over

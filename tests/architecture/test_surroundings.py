@@ -16,7 +16,7 @@ SENSITIVE = (
     "tests/stores/test_many_at_once.py::test_an_interrupt_inside_an_update_rolls_it_back",
     "tests/cli/test_cli_signals.py::test_a_process_that_imports[1-SIGHUP]",
     "tests/stores/test_opening.py::test_what_exists_keeps_its_mode",
-    "tests/backends/test_local_content.py::test_a_blob_is_read_only_and_nothing_else_is_left",
+    "tests/storage/test_local_content.py::test_a_blob_is_read_only_and_nothing_else_is_left",
 )
 """Tests that failed when SIGINT or SIGHUP was ignored, or under a strict umask."""
 

@@ -22,12 +22,12 @@ HEAVY = NEVER | {
     "orlop.bolt.compaction",
     "orlop.bolt.engine",
     "orlop.bolt.live_copy",
-    "orlop.collect.collector",
-    "orlop.collect.graph",
+    "orlop.gc.collector",
+    "orlop.gc.graph",
     "orlop.inspect.bolt",
     "orlop.oci.importer",
     "orlop.oci.unpacker",
-    "orlop.backends",
+    "orlop.storage",
     "orlop.safety",
     "prometheus_client",
     "re2",
@@ -43,7 +43,7 @@ LIBRARY = HEAVY | {
     "dataclasses",
     "logging",
     "orlop.bolt",
-    "orlop.collect",
+    "orlop.gc",
     "orlop.database",
     "orlop.inspect",
     "orlop.model.records",
@@ -80,7 +80,7 @@ def test_importing_the_library(bare: set[str]) -> None:
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_version_and_help(option: str, bare: set[str]) -> None:
     loaded = loaded_by(f"from orlop.cli.main import main\nassert main([{option!r}]) == 0") - bare
-    without = {"orlop.backends", "orlop.collect", "orlop.database", "orlop.oci", "orlop.stores"}
+    without = {"orlop.storage", "orlop.gc", "orlop.database", "orlop.oci", "orlop.stores"}
 
     assert loaded & (HEAVY | without | {"orlop.model.records", "whenever"}) == set()
 
@@ -96,7 +96,7 @@ def test_a_listing_of_a_root(tmp_path: Path, bare: set[str]) -> None:
     program = f"from orlop.cli.main import main\nassert main({arguments!r}) == 0"
 
     # It looks whether the data is there, and so needs the backends.
-    assert (loaded_by(program) - bare) & (HEAVY - {"json", "orlop.backends"}) == set()
+    assert (loaded_by(program) - bare) & (HEAVY - {"json", "orlop.storage"}) == set()
 
 
 @pytest.mark.parametrize("command", ["image", "content", "snapshot", "gc", "db"])

@@ -40,14 +40,14 @@ _LEASES: Final = "stores/test_lease_store::"
 _SANDBOXES: Final = "stores/test_sandbox_store::"
 _CONTENT: Final = "stores/test_content_store::"
 _SHARING: Final = "stores/test_content_sharing::"
-_SUITE: Final = "backends/test_content_suite::"
-_LOCAL: Final = "backends/test_local_content::"
-_SNAPSHOTS: Final = "backends/test_snapshot_suite::"
-_MOUNTS: Final = "backends/test_snapshot_mounts::"
-_METASTORE: Final = "backends/test_metastore::"
+_SUITE: Final = "storage/test_content_suite::"
+_LOCAL: Final = "storage/test_local_content::"
+_SNAPSHOTS: Final = "storage/test_snapshot_suite::"
+_MOUNTS: Final = "storage/test_snapshot_mounts::"
+_METASTORE: Final = "storage/test_metastore::"
 _OLD_TARGET: Final = f"{_IMAGE_CASES}test_an_image_is_not_deleted_with_its_old_target"
 _REMOTE: Final = "stores/test_remote_namespaces::"
-_GRAPH: Final = "collect/test_graph_of_records::"
+_GRAPH: Final = "gc/test_graph_of_records::"
 
 _CONTAINER_UPDATES: Final[dict[str, str]] = {
     "UpdateIDFail": "test_update_id_fail",
@@ -105,7 +105,7 @@ METADATA: Final[dict[str, Ours]] = {
     "TestMigrations/IngestUpdate": "schema/test_migrations::test_ingest_update",
     "TestMigrations/NoOp": "schema/test_migrations::test_no_op",
     "TestMigrations/MigrateSandboxes": "schema/test_migrations::test_migrate_sandboxes",
-    "TestMetadataCollector": "collect/test_collections::test_metadata_collector",
+    "TestMetadataCollector": "gc/test_collections::test_metadata_collector",
     "BenchmarkGarbageCollect": _TIMING,
     "TestResourceMax": f"{_GRAPH}test_resource_max",
     "TestGCRoots": f"{_GRAPH}test_gc_roots",
@@ -194,13 +194,13 @@ METADATA: Final[dict[str, Ours]] = {
 }
 
 COLLECTOR: Final[dict[str, Ours]] = {
-    "TestTricolorBasic": "collect/test_tricolor::test_tricolor_basic",
+    "TestTricolorBasic": "gc/test_tricolor::test_tricolor_basic",
     "TestConcurrentBasic": Reason("there is one marker, and it marks in one thread"),
     "BenchmarkTricolor": _TIMING,
-    "TestPauseThreshold": "collect/test_schedule::test_pause_threshold",
-    "TestDeletionThreshold": "collect/test_schedule::test_deletion_threshold",
-    "TestTrigger": "collect/test_schedule::test_trigger",
-    "TestStartupDelay": "collect/test_schedule::test_startup_delay",
+    "TestPauseThreshold": "gc/test_schedule::test_pause_threshold",
+    "TestDeletionThreshold": "gc/test_schedule::test_deletion_threshold",
+    "TestTrigger": "gc/test_schedule::test_trigger",
+    "TestStartupDelay": "gc/test_schedule::test_startup_delay",
 }
 
 FILTERS: Final[dict[str, Ours]] = {

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import TimeDelta
 
-from collect.records import Records, digest_of
+from collector.records import Records, digest_of
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ import pytest
 
 import orlop
 from campaigns.seeds import seeds
-from collect.making import blobs_on_disk, make_blob, make_image, make_snapshot, snapshots_on_disk
+from collector.making import blobs_on_disk, make_blob, make_image, make_snapshot, snapshots_on_disk
 from orlop import LeaseResource
 from orlop.model.errors import AlreadyExistsError, NotFoundError
 

@@ -12,8 +12,8 @@ import pytest
 from campaigns.seeds import seeds
 from oci.builder import Built, directory, docker_archive, entry, layer
 from orlop import oci
-from orlop.collect import Node
 from orlop.database import open_database
+from orlop.gc import Node
 from orlop.inspect.image_content import content_of
 from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
 from stores import damaging

@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from backends.killing import CALLS, KILLED
 from campaigns.seeds import seeds
 from orlop.model.errors import OrlopError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import snapshots
+from storage.killing import CALLS, KILLED
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.damaging import snapshot_directory
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop as library
-from collect.making import make_blob
+from collector.making import make_blob
 from orlop import Container, ProtoAny, Runtime
 
 if TYPE_CHECKING:

@@ -34,7 +34,7 @@ LEFT_OUT: Final = {
         "Orlop refuses it; 1.6.20 makes a namespace that it cannot enter"
     ),
     "an ingest that is aborted or collected under its writer": (
-        "the files go in another order; tests/backends covers it"
+        "the files go in another order; tests/storage covers it"
     ),
     "more data for a shared ingest that has data of its own": (
         "Orlop goes on where it had stopped; 1.6.20 reads beyond the end of the blob"

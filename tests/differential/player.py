@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import orlop
 from differential import records_as_json as json_of
 from orlop import ContentInfo, LeaseResource, OrlopError, SnapshotInfo, SnapshotKind
-from orlop.backends.native import NativeSnapshotter
 from orlop.bolt import open_engine
 from orlop.model import filters
 from orlop.schema import version
+from orlop.storage.native import NativeSnapshotter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from architecture.house import REPOSITORY, recipe
-from orlop.collect.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE
+from orlop.gc.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE
 from orlop.inspect.rules_page import page
 
 if TYPE_CHECKING:
-    from orlop.collect.rules import LabelRule
+    from orlop.gc.rules import LabelRule
 
 
 def test_the_page_of_the_rules_is_current() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from collect.making import make_blob, make_image, make_snapshot
-from collect.records import Records, digest_of
+from collector.making import make_blob, make_image, make_snapshot
+from collector.records import Records, digest_of
 from orlop import Database, LeaseResource
-from orlop.collect import Node, Omission
+from orlop.gc import Node, Omission
 from orlop.inspect.owner import owner
 from orlop.inspect.references import resolve, resolve_omission
 from orlop.model.clock import SystemClock

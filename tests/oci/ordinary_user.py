@@ -20,11 +20,11 @@ from pathlib import Path
 
 from oci.layers import apply_overlay
 from orlop import oci
-from orlop.backends.copying import copy_tree
-from orlop.backends.usage import disk_usage
 from orlop.database import open_database
 from orlop.oci.apply import apply_layer
 from orlop.oci.safe_path import SnapshotTree
+from orlop.storage.copying import copy_tree
+from orlop.storage.usage import disk_usage
 
 USER = 65534
 """The user and group `nobody`."""

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from backends.mounting import bound
 from orlop.database import open_database
 from orlop.model.errors import InvalidArgumentError
 from orlop.model.records import Image
 from orlop.oci import export_image, import_image
+from storage.mounting import bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,9 @@ import pytest
 
 from oci.stored import assert_nothing_is_left, build
 from orlop import oci
-from orlop.backends.content import LocalContent
-from orlop.backends.content_writer import ContentWriter
-from orlop.backends.snapshotter import DirectorySnapshotter
+from orlop.storage.content import LocalContent
+from orlop.storage.content_writer import ContentWriter
+from orlop.storage.snapshotter import DirectorySnapshotter
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from backends.killing import KILLED
 from orlop.model.errors import AlreadyExistsError
 from real.daemon import Daemon, DaemonError
+from storage.killing import KILLED
 
 if TYPE_CHECKING:
     from orlop import Database

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from backends.killing import steps
 from bolt.other_processes import running, said, tell
 from orlop.bolt import compaction, open_engine
 from orlop.bolt.compaction import compact_if_worth
@@ -22,6 +21,7 @@ from orlop.inspect.dump import dump
 from orlop.kv import LockedError, ReplacedError
 from orlop.model.errors import OrlopError
 from safety.roots import CONTENT, METADATA, NATIVE, add, check_named
+from storage.killing import steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable

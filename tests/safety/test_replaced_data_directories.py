@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 import orlop
-from backends.mounting import bound
 from orlop.safety.shutdown_marker import MARKER
 from safety.roots import CONTENT, METADATA, NATIVE, add, is_there
+from storage.mounting import bound
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import orlop
-from collect.making import make_blob
+from collector.making import make_blob
 from orlop.server.metrics import exposition
 
 if TYPE_CHECKING:

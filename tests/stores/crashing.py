@@ -7,8 +7,8 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from backends.killing import CALLS
 from safety.trusting import trust_copy
+from storage.killing import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,8 @@ import shutil
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from backends.killing import CALLS
 from safety.trusting import trust_copy
+from storage.killing import CALLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

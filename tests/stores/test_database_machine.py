@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from whenever import TimeDelta
 
 import orlop
-from collect.settable import SettableClock
+from collector.settable import SettableClock
 from orlop import Container, Descriptor, Image, ProtoAny, Runtime
 from orlop.model import timestamps
 from orlop.model.errors import NotFoundError, OrlopError

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from backends.killing import steps
-from orlop.backends.commit_intents import CommitIntents
 from orlop.model.errors import AbortedError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.storage.commit_intents import CommitIntents
+from storage.killing import steps
 from stores.chains import record
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from backends.killing import steps
 from orlop import Database
 from orlop.bolt import open_engine
 from orlop.model.errors import FailedPreconditionError
 from schema.planting import Tree, branch, plant, tree
+from storage.killing import steps
 
 if TYPE_CHECKING:
     from pathlib import Path

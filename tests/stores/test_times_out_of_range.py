@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from whenever import Instant
 
 import orlop
-from orlop.collect import Settings
 from orlop.database import Database
+from orlop.gc import Settings
 from orlop.model.errors import InvalidArgumentError, OrlopError
 from orlop.model.labels import GC_EXPIRE
 from orlop.model.timestamps import moment_after, parse_rfc3339

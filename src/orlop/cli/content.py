@@ -12,7 +12,7 @@ from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, fault_of, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
-from orlop.collect.node import CONTENT, Node
+from orlop.gc.node import CONTENT, Node
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
 from orlop.model.records import ContentInfo

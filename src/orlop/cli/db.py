@@ -6,7 +6,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from orlop.backends.files import naming
 from orlop.cli import db_file
 from orlop.cli.db_file import require_new
 from orlop.cli.exit_codes import NEGATIVE
@@ -28,6 +27,7 @@ from orlop.model.errors import (
 )
 from orlop.opening import refusals
 from orlop.schema import version
+from orlop.storage.files import naming
 
 if TYPE_CHECKING:
     from orlop.cli.session import Session

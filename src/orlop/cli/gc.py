@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orlop.cli.session import Session
-    from orlop.collect.graph import Graph
-    from orlop.collect.omission import Omission
-    from orlop.collect.plan import Plan, Removal
-    from orlop.collect.quarantine import SetAside
-    from orlop.collect.statistics import Statistics
+    from orlop.gc.graph import Graph
+    from orlop.gc.omission import Omission
+    from orlop.gc.plan import Plan, Removal
+    from orlop.gc.quarantine import SetAside
+    from orlop.gc.statistics import Statistics
 
 app = Group(help="The collector: it removes what nothing holds.")
 

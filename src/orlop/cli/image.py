@@ -20,8 +20,8 @@ from orlop.model.errors import NotFoundError, OrlopError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orlop.collect.node import Node
     from orlop.database import Database
+    from orlop.gc.node import Node
     from orlop.inspect.image_content import ImageContent
     from orlop.model.records import Image
     from orlop.namespace import Namespace

@@ -13,8 +13,8 @@ from orlop.cli.session import session_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.collect.journal import Entry
     from orlop.database import Database
+    from orlop.gc.journal import Entry
 
 _COLUMNS = ("AT", "WHAT", "TYPE", "NAMESPACE", "KEY", "FREED", "WHY")
 

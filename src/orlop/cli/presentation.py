@@ -13,7 +13,7 @@ from orlop.model.any import ProtoAny
 from orlop.model.timestamps import format_rfc3339, format_rfc3339_nano
 
 if TYPE_CHECKING:
-    from orlop.collect.node import Node
+    from orlop.gc.node import Node
     from orlop.namespace import Namespace
 
 

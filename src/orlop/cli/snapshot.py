@@ -11,7 +11,7 @@ from orlop.cli.output import human_size, printable, shell_word
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, in_namespace, labels_cell
 from orlop.cli.session import session_of
-from orlop.collect.node import Node, snapshot_node
+from orlop.gc.node import Node, snapshot_node
 from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum
 from orlop.database import Database
+from orlop.gc.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.model import digest as digests
 from orlop.model.backends import ORLOP_DIRECTORY, ingest_directory
@@ -23,7 +23,7 @@ from orlop.schema.metastore import SnapshotBuckets
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.collect.node import Node
+    from orlop.gc.node import Node
     from orlop.kv import Transaction
 
 _METASTORE: Final = "metadata.db"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.collect.node import CONTENT, SNAPSHOT, Node, snapshot_node
-from orlop.collect.rules import Effect, RuleBook
+from orlop.gc.node import CONTENT, SNAPSHOT, Node, snapshot_node
+from orlop.gc.rules import Effect, RuleBook
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ import os
 import re
 from typing import TYPE_CHECKING, Final
 
-from orlop.backends.mounts import read_mounts
+from orlop.storage.mounts import read_mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.backends.mounts import Mount
+    from orlop.storage.mounts import Mount
 
 _OVERLAY: Final = "overlay"
 

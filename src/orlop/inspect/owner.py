@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.dirt import CONTENT_BACKEND
-from orlop.collect.named import FILES, UNFINISHED
-from orlop.collect.node import CONTAINER, Node
-from orlop.collect.prospects import Forecast, Prospect
+from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.named import FILES, UNFINISHED
+from orlop.gc.node import CONTAINER, Node
+from orlop.gc.prospects import Forecast, Prospect
 from orlop.inspect.disk import STRANGER, WASTE, Piece, owned_at
 from orlop.inspect.mount_table import mount_of
 from orlop.model.errors import NotFoundError, OrlopError

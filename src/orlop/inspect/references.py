@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.node import (
+from orlop.gc.node import (
     BUILT_IN,
     CONTAINER,
     CONTENT,
@@ -21,15 +21,15 @@ from orlop.collect.node import (
     Node,
     split_snapshot,
 )
-from orlop.collect.omission import Omission
+from orlop.gc.omission import Omission
 from orlop.inspect.disk import owned_at
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orlop.collect.graph import Graph
     from orlop.database import Database
+    from orlop.gc.graph import Graph
 
 SHORTEST: Final = 4
 """So many characters of a digest without its algorithm, or of an id, must be given."""

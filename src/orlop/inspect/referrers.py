@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.collect.links import links
+from orlop.gc.links import links
 from orlop.inspect.references import resolve
 
 if TYPE_CHECKING:
     from whenever import Instant
 
-    from orlop.collect.links import Link
     from orlop.database import Database
+    from orlop.gc.links import Link
 
 
 def referrers(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.collect.links import dangling
+from orlop.gc.links import dangling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whenever import Instant
 
-    from orlop.collect.links import Link
-    from orlop.collect.marked import Marked
-    from orlop.collect.node import Node
+    from orlop.gc.links import Link
+    from orlop.gc.marked import Marked
+    from orlop.gc.node import Node
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

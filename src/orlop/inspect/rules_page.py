@@ -8,19 +8,19 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from orlop.collect.node import SWEPT
-from orlop.collect.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE, Effect, Tail
+from orlop.gc.node import SWEPT
+from orlop.gc.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE, Effect, Tail
 from orlop.model import labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orlop.collect.rules import LabelRule
+    from orlop.gc.rules import LabelRule
 
 _HEADING: Final = """\
 # What holds what
 
-Made by `make docs` from the table that the collector reads (`src/orlop/collect/rules.py`): change
+Made by `make docs` from the table that the collector reads (`src/orlop/gc/rules.py`): change
 that, not this page. `orlop why REF` names the rules by which something is held, and
 `orlop referrers REF` all that refer to it.
 

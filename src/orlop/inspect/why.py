@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orlop.collect.node import ORPHAN
-from orlop.collect.reasons import lapses, reasons
+from orlop.gc.node import ORPHAN
+from orlop.gc.reasons import lapses, reasons
 from orlop.inspect.references import resolve
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
     from whenever import Instant
 
-    from orlop.collect.journal import Entry
-    from orlop.collect.marked import Marked
-    from orlop.collect.node import Node
-    from orlop.collect.paths import Path
-    from orlop.collect.reasons import Lapse
     from orlop.database import Database
+    from orlop.gc.journal import Entry
+    from orlop.gc.marked import Marked
+    from orlop.gc.node import Node
+    from orlop.gc.paths import Path
+    from orlop.gc.reasons import Lapse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError
+from orlop.storage import access
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,11 +10,11 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.attributes import copy_attributes, privileged
 from orlop.oci.directories import restore_times, shown, status
 from orlop.oci.whiteouts import marks_nothing
+from orlop.storage import access
 
 if TYPE_CHECKING:
     from orlop.oci.directories import Path

@@ -18,9 +18,9 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.backends import access
-from orlop.backends.mounts import mount_id
 from orlop.model.errors import InvalidArgumentError
+from orlop.storage import access
+from orlop.storage.mounts import mount_id
 
 if TYPE_CHECKING:
     from types import TracebackType

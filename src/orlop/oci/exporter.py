@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orlop.backends.files import naming
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, go_json, images, layout, mediatypes, references
@@ -24,6 +23,7 @@ from orlop.oci.selection import Selection
 from orlop.oci.tar_stream import CHUNK
 from orlop.oci.tar_writer import TarWriter
 from orlop.ownership import TemporaryName
+from orlop.storage.files import naming
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -10,7 +10,7 @@ import os
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
-from orlop.backends import access
+from orlop.storage import access
 
 if TYPE_CHECKING:
     from pathlib import Path as FilePath

@@ -15,7 +15,6 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.backends import access
 from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
 from orlop.oci.directories import (
@@ -28,6 +27,7 @@ from orlop.oci.directories import (
     status,
 )
 from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
+from orlop.storage import access
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,10 +11,10 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.backends.files import naming
 from orlop.model.errors import InvalidArgumentError
 from orlop.oci.archive import Archive, require_tar
 from orlop.oci.tar_header import BLOCK
+from orlop.storage.files import naming
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orlop.backends.overlay_options import directory_of, lowers_of
 from orlop.model.errors import UnimplementedError
 from orlop.oci.safe_path import SnapshotTree
+from orlop.storage.overlay_options import directory_of, lowers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

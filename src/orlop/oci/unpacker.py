@@ -16,7 +16,6 @@ import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.backends.files import sync_file_system
 from orlop.model import digest as digests
 from orlop.model.errors import (
     REPLACE_BLOBS,
@@ -38,6 +37,7 @@ from orlop.oci.layer_stream import LayerStream
 from orlop.oci.platforms import this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.targets import target_of
+from orlop.storage.files import sync_file_system
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from orlop.backends.small_files import DamagedFileError, padded, read_document, write_small
+from orlop.storage.small_files import DamagedFileError, padded, read_document, write_small
 
 MARKER: Final = "period.json"
 

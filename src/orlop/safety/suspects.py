@@ -11,10 +11,10 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.backends import files
-from orlop.backends.small_files import DamagedFileError, read_document, write_small
 from orlop.model.backends import ORLOP_DIRECTORY
 from orlop.model.errors import DataLossError
+from orlop.storage import files
+from orlop.storage.small_files import DamagedFileError, read_document, write_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

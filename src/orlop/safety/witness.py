@@ -18,9 +18,9 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.backends.small_files import DamagedFileError, padded, read_document, write_small
 from orlop.kv.contract import FileState
 from orlop.model.backends import ORLOP_DIRECTORY
+from orlop.storage.small_files import DamagedFileError, padded, read_document, write_small
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,13 +11,13 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from orlop.collect.metrics import COUNTER
+from orlop.gc.metrics import COUNTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orlop.collect.metrics import Sample
     from orlop.database import Database
+    from orlop.gc.metrics import Sample
 
 
 class DatabaseCollector(Collector):

@@ -11,12 +11,12 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from backends.killing import KILLED
 from campaigns.world.known import OFF
 from campaigns.world.operations import OPERATIONS, begin_block, end_block
 from campaigns.world.processes import SECONDS_MAX, HangError, arm, fork, join
 from campaigns.world.state import NAMESPACES, RefusedError
 from orlop.model.errors import OrlopError
+from storage.killing import KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

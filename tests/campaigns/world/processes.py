@@ -11,8 +11,8 @@ import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from backends.killing import CALLS, KILLED
 from campaigns.world.state import RefusedError
+from storage.killing import CALLS, KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,403 @@
+"""The collector of a database: removes what nothing holds, and says what holds the rest."""
+
+from __future__ import annotations
+
+import contextvars
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING
+
+from orlop.forks import HomeProcess
+from orlop.gc import reasons
+from orlop.gc.agenda import Settings
+from orlop.gc.cleaning import Cleaner
+from orlop.gc.cleanup import settle_at_opening
+from orlop.gc.dirt import CONTENT_BACKEND, Dirt
+from orlop.gc.faults import find_faults
+from orlop.gc.hold import refuse_large
+from orlop.gc.journal import COLLECTED, FAILED, Entry
+from orlop.gc.metrics import Metrics, measured
+from orlop.gc.named import read_named
+from orlop.gc.omission import Omission, Omissions
+from orlop.gc.owners import owners
+from orlop.gc.plan import Plan
+from orlop.gc.planning import orphans, removals, take_inventory, uncertain, with_set_aside
+from orlop.gc.prospects import forecast, forecast_of_waste
+from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions, cancelled_at_end
+from orlop.gc.run import Runner, mark, mark_in
+from orlop.gc.schedule import Scheduler
+from orlop.gc.survey import survey
+from orlop.model.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
+from orlop.model.timestamps import require_instant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from whenever import Instant
+
+    from orlop.gc.domain import Domain
+    from orlop.gc.journal import Journal
+    from orlop.gc.marked import Marked
+    from orlop.gc.metrics import Sample
+    from orlop.gc.named import Datum
+    from orlop.gc.node import Node
+    from orlop.gc.paths import Path
+    from orlop.gc.planning import Inventory
+    from orlop.gc.prospects import Forecast
+    from orlop.gc.quarantine import SetAside
+    from orlop.gc.resources import Resource, ResourceSession
+    from orlop.gc.schedule import Timer
+    from orlop.gc.statistics import Statistics
+    from orlop.kv import Transaction
+    from orlop.stores.scope import Changes
+
+
+class Collector:
+    """The collector of one database. Every thread may use it.
+
+    Attributes:
+        metrics: what its collections did since the database was opened.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._dirt = Dirt(domain.snapshotters)
+        self._cleaner = Cleaner(domain, self._dirt)
+        self._runner = Runner(domain, self._cleaner)
+        self._scheduler: Scheduler | None = None
+        self._home = HomeProcess()
+        self.metrics = Metrics()
+
+    def start(self) -> Callable[[Changes], None]:
+        """Settle the commits of snapshots that an earlier process left, for whoever reads next.
+
+        Returns:
+            What the database calls when an update has ended.
+        """
+        if not self._domain.read_only:
+            for name in self._domain.snapshotters:
+                settle_at_opening(self._domain, name)
+        return self._note_changes
+
+    def _note_changes(self, changes: Changes) -> None:
+        self._dirt.note(changes)
+        if self._scheduler is not None:
+            self._scheduler.note(changes)
+
+    def close(self) -> None:
+        """Let collections and cleanups end that are under way; the database calls it at its end."""
+        if self._scheduler is not None:
+            self._scheduler.stop()
+        self._cleaner.close()
+        if self._scheduler is not None:
+            self._scheduler.join()
+        self._runner.forget()
+
+    @property
+    def journal(self) -> Journal | None:
+        """What collections removed, and when; `None` for a bare database."""
+        return self._domain.journal
+
+    @property
+    def scheduler(self) -> Scheduler | None:
+        """What collects by itself; `None`: nothing does."""
+        return self._scheduler
+
+    def samples(self) -> Iterator[Sample]:
+        """Iterate over the metrics, and over what is measured when somebody asks."""
+        yield from self.metrics.samples()
+        yield from measured(
+            self._domain, None if self._scheduler is None else self._scheduler.nearest
+        )
+
+    def schedule(self, settings: Settings | None = None, timer: Timer | None = None) -> Scheduler:
+        """Collect from now on, in a thread, whenever it is due, until the database closes.
+
+        Args:
+            settings: when it is due; `None`: as by default in containerd.
+            timer: what intervals are measured with; `None`: the system's.
+
+        Raises:
+            FailedPreconditionError: the database was opened for reading.
+            AlreadyExistsError: this was called before.
+        """
+        self._refuse_to_read()
+        if self._scheduler is not None:
+            raise AlreadyExistsError("the scheduler of this database")
+        transactor = self._domain.transactor
+        settings = settings or Settings()
+        scheduler = self._scheduler = Scheduler(
+            partial(self.run, confirmed=settings.confirm),
+            self._runner.nearest,
+            self._domain.gate,
+            transactor.clock,
+            settings,
+            timer,
+        )
+        try:
+            scheduler.start()
+        except BaseException:
+            scheduler.stop()
+            self._scheduler = None
+            raise
+        return scheduler
+
+    def nearest(self, *, now: Instant | None = None) -> Instant | None:
+        """Return when time alone changes what is held next; `None`: never.
+
+        Args:
+            now: after which moment; `None`: the present.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        return self._runner.nearest(self._moment(now))
+
+    def forget(self) -> None:
+        """Read everything from the database again next time; it was changed past the stores."""
+        self._runner.forget()
+
+    def register(self, resource: Resource) -> None:
+        """Let a kind of resource take part in collections from now on.
+
+        Raises:
+            InvalidArgumentError: its type or its label is no text, or the type is empty or one of
+                the database's own.
+            AlreadyExistsError: its type is registered.
+        """
+        registered = RegisteredResource(resource)
+        if registered.type in self._domain.resources:
+            raise AlreadyExistsError(f'resources of type "{registered.type}"')
+        self._domain.resources[registered.type] = registered
+
+    def run(
+        self, *, release: bool = False, confirmed: bool = False, verify: bool = False
+    ) -> Statistics:
+        """Remove what nothing holds; then delete the data that no metadata names any more.
+
+        What could not be deleted is in the statistics, and is tried again by the next run.
+        Where the metadata may not be the newest (`Plan.doubt`), data is set aside instead.
+
+        Args:
+            release: also delete data that is set aside, or would be.
+            confirmed: do so although the metadata is in doubt and it is a large share of it.
+            verify: whether to compare what is kept in memory since the last run with the
+                database first; updates wait while all of it is read.
+
+        Raises:
+            FailedPreconditionError: the database was opened for reading, or this thread has
+                an update open, or what would go needs to be confirmed.
+            UnavailableError: an earlier write failed, or a lock was not free in time.
+            DataLossError: the database is damaged.
+        """
+        return self._collect(None, release=release, confirmed=confirmed, verify=verify)
+
+    def quarantine(self) -> tuple[SetAside, ...]:
+        """Return what is set aside, as the last collection found it, and has no name by now.
+
+        Raises:
+            DataLossError: the list is damaged.
+        """
+        listed = self._domain.quarantine.listed()
+        named = self._domain.transactor.read(read_named) if listed else set()
+        return tuple(one for datum, one in listed.items() if datum not in named)
+
+    def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
+        """Return what `run` would remove; nothing is touched.
+
+        A plan for another time, or without something, only answers questions: it cannot be
+        applied.
+
+        Args:
+            now: as of when; `None`: the present.
+            without: records, labels and fields to leave out, as if they were deleted. They are
+                not in the plan themselves; their data is, as orphans.
+
+        Raises:
+            NotFoundError: something that is to be left out is not there.
+            UnavailableError: the file changes all the time, or a plug-in failed.
+            DataLossError: the database is damaged.
+        """
+        moment = self._moment(now)
+        omissions = Omissions(
+            one if isinstance(one, Omission) else Omission(one) for one in without
+        )
+        failures: dict[str, str] = {}
+        with self._sessions(failures) as sessions:
+            # First the backends: what is written after this is no orphan, but not seen yet.
+            surveyed = survey(self._domain)
+
+            def read(transaction: Transaction) -> tuple[Marked, Inventory, set[Datum]]:
+                marked = mark_in(self._domain, transaction, sessions, moment, omissions)
+                inventory = take_inventory(transaction, marked, omissions)
+                return marked, inventory, uncertain(transaction, surveyed, inventory)
+
+            marked, inventory, kept = self._domain.transactor.read(read)
+            nodes = removals(marked, inventory, surveyed)
+            nodes += orphans(self._domain, inventory, surveyed)
+        quarantine = self._domain.quarantine
+        keeps = quarantine.keeper(surveyed.entries)
+        faults = map(keeps.fault, (CONTENT_BACKEND, *self._domain.snapshotters))
+        doubt = quarantine.any_doubt or next(filter(None, faults), None)
+        return Plan(
+            nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
+            marked=marked,
+            is_hypothetical=now is not None or bool(omissions),
+            failures={**failures, **surveyed.failures},
+            _apply=self._collect,
+            doubt=doubt,
+            stored_bytes=0 if doubt is None else surveyed.total_bytes(),
+            faults=find_faults(
+                self._domain.transactor,
+                self._domain.content,
+                self._domain.snapshotters,
+                sizes=surveyed.blob_sizes(),
+            ),
+        )
+
+    def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[Path, ...]:
+        """Return for each root that holds a node one shortest path, the shortest first.
+
+        Args:
+            node: the node; whether it is flat does not matter.
+            now: as of when; `None`: the present.
+
+        Raises: as `plan`.
+        """
+        return self.mark(now=now).paths(node)
+
+    def explain(self, node: Node, *, now: Instant | None = None) -> str:
+        """Say who holds a node, or why nothing does.
+
+        Args:
+            node: the node; whether it is flat does not matter.
+            now: as of when; `None`: the present.
+
+        Raises:
+            NotFoundError: there is no such record, and nothing refers to one.
+        """
+        marked = self.mark(now=now)
+        paths = marked.paths(node)
+        if paths:
+            return reasons.describe(node, paths)
+        if node not in marked.graph:
+            raise NotFoundError(str(node))
+        return f"nothing holds {node}: {reasons.reasons(marked)[node.whole]}"
+
+    def mark(self, *, now: Instant | None = None) -> Marked:
+        """Return all that records say to the collector, and what is held: for questions.
+
+        Args:
+            now: as of when; `None`: the present.
+
+        Raises:
+            UnavailableError: the file changes all the time, or a plug-in failed.
+            DataLossError: the database is damaged.
+        """
+        moment = self._moment(now)
+        with self._sessions({}) as sessions:
+            return mark(self._domain, sessions, moment)
+
+    @contextmanager
+    def _sessions(self, failures: dict[str, str]) -> Iterator[dict[str, ResourceSession]]:
+        """Begin the part of each other kind of resource, to read only; it is cancelled at the end.
+
+        Raises:
+            UnavailableError: a plug-in failed, so that it is not known what it holds.
+        """
+        try:
+            with cancelled_at_end(failures) as sessions:
+                begin_sessions(self._domain.resources, sessions)
+                yield sessions
+        except ResourceError as error:
+            raise UnavailableError(f"{error}: a collection would remove nothing") from error
+
+    def naming(self, is_it: Callable[[Datum], bool]) -> list[Node]:
+        """Return the records of all namespaces that name a piece of data in a backend.
+
+        Args:
+            is_it: tells whether a piece of data is meant.
+
+        Raises: as `mark`.
+        """
+        return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
+
+    def forecast(self, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
+        """Return the future of a piece of data that no record names.
+
+        Args:
+            backend: the snapshotter that has it; empty for content.
+            is_it: tells whether a piece of data is meant.
+
+        Raises: as `mark`, and OSError where the backend cannot be read.
+        """
+        return forecast(self._domain, backend, is_it)
+
+    def forecast_of_waste(self, backend: str) -> Forecast:
+        """Return the future of data that cleanups or writers left half done.
+
+        Args:
+            backend: the snapshotter that has it; empty for content.
+        """
+        return forecast_of_waste(self._domain, backend)
+
+    def _collect(
+        self,
+        plan: Plan | None,
+        *,
+        release: bool = False,
+        confirmed: bool = False,
+        verify: bool = False,
+    ) -> Statistics:
+        self._refuse_to_read()
+
+        def work() -> Statistics:
+            failures: dict[str, str] = {}
+            if self._domain.quarantine.initial_doubt(CONTENT_BACKEND) is not None and not confirmed:
+                try:
+                    refuse_large(plan or self.plan(), release=release)
+                except UnavailableError as error:
+                    if not isinstance(error.__cause__, ResourceError):
+                        raise
+                    # What a plug-in that does not answer holds could not be weighed.
+                    failures = {error.__cause__.kind: str(error.__cause__)}
+            return self._runner.run(plan, release=release, verify=verify, failures=failures)
+
+        # A view that is open here must not be taken for the present, and an update that is
+        # open here holds the gate: its own error says so.
+        try:
+            statistics = contextvars.Context().run(work)
+        except Exception as error:
+            self.metrics.add_failure()
+            self._note(FAILED, reason=str(error))
+            raise
+        self.metrics.add(statistics)
+        if statistics.removed or statistics.deleted or statistics.failures:
+            failures = "; ".join(f"{name}: {why}" for name, why in statistics.failures.items())
+            self._note(COLLECTED, reason=failures, freed_bytes=statistics.freed_bytes)
+        return statistics
+
+    def _note(self, event: str, *, reason: str, freed_bytes: int = 0) -> None:
+        if self._domain.journal is not None:
+            at = self._domain.transactor.clock.now()
+            self._domain.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
+
+    def _moment(self, now: Instant | None) -> Instant:
+        """Return the moment that a caller gave; the present for none."""
+        if now is None:
+            return self._domain.transactor.clock.now()
+        return require_instant(now, "now")
+
+    def _refuse_to_read(self) -> None:
+        if not self._home.is_here:
+            raise FailedPreconditionError(self._home.refusal)
+        if self._domain.read_only:
+            raise FailedPreconditionError(
+                "the database was opened for reading: open it for writing to collect"
+            )

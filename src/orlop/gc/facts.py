@@ -1,0 +1,271 @@
+"""What one record says to the collector: pure functions from records to facts.
+
+Facts do not depend on the time. Where time decides (an expiry, a condition), they say what
+it is compared with, so that the same facts answer for any moment.
+
+What is malformed or missing says nothing and is never an error; where a time cannot be read,
+the record counts as held, because nobody knows that it is not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from whenever import TimeDelta
+
+from orlop.gc import conditions, rules
+from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, Node, snapshot_node
+from orlop.gc.rules import Effect
+from orlop.model.errors import DataLossError
+from orlop.model.timestamps import parse_rfc3339
+from orlop.schema import (
+    containers,
+    content,
+    images,
+    ingests,
+    leases,
+    sandboxes,
+    snapshots,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from whenever import Instant
+
+    from orlop.gc.conditions import Comparison
+    from orlop.gc.rules import FieldRule, Meaning, RuleBook
+    from orlop.kv import ReadableBucket
+
+
+_INGEST_LASTS: Final = TimeDelta(hours=24)
+"""How long an ingest lasts that no lease holds, in containerd as well."""
+
+
+class Edge(NamedTuple):
+    """A reference from one node to another.
+
+    Attributes:
+        target: what is referred to.
+        rule: the label or field that refers to it.
+        follows_flat: whether a flat node refers to it too.
+    """
+
+    target: Node
+    rule: str
+    follows_flat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionalEdge:
+    """A reference to a snapshot that holds while any of the comparisons does."""
+
+    edge: Edge
+    comparisons: tuple[Comparison, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a record says.
+
+    Attributes:
+        node: the record, whole.
+        root: by what the record holds itself: its type, or a label; empty where it does not.
+        other_roots: further labels that do the same.
+        expires_at: after that moment it is no root, and as a lease holds nothing.
+        references: what it refers to, in the order of labels and fields.
+        parents: what refers to it because a label of its own says so (back references).
+        conditional: what it refers to under a condition.
+        used_at: when it was used last, in nanoseconds since 1970, for conditions of others;
+            several labels may say so.
+    """
+
+    node: Node
+    root: str = ""
+    expires_at: Instant | None = None
+    references: tuple[Edge, ...] = ()
+    parents: tuple[Edge, ...] = ()
+    conditional: tuple[ConditionalEdge, ...] = ()
+    used_at: tuple[int, ...] = ()
+    other_roots: tuple[str, ...] = ()
+
+    def has_expired(self, now: Instant) -> bool:
+        """Tell whether `now` is after its expiry."""
+        return self.expires_at is not None and now > self.expires_at
+
+
+def of_lease(leases_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of a lease."""
+    said = book.meanings(LEASE, leases.labels(leases_, name))
+    is_flat = any(one.rule.effect is Effect.FLAT for one in said)
+    return Facts(
+        Node(LEASE, namespace, name),
+        root=LEASE,
+        expires_at=_expiry(said, book, lambda: leases.created_at(leases_, name)),
+        references=tuple(_leased(leases_, namespace, name, is_flat=is_flat)),
+    )
+
+
+def _leased(
+    bucket: ReadableBucket | None, namespace: str, lease: str, *, is_flat: bool
+) -> Iterator[Edge]:
+    for resource in leases.resources(bucket, lease):
+        kind, _, snapshotter = resource.type.partition("/")
+        rule = _LEASED[kind]
+        key = f"{snapshotter}/{resource.id}" if snapshotter else resource.id
+        node = Node(rule.target, namespace, key)
+        yield Edge(node.flat if is_flat else node, rule.name)
+
+
+_LEASED: Final[dict[str, FieldRule]] = {
+    leases.CONTENT: rules.LEASED_CONTENT,
+    leases.SNAPSHOTS: rules.LEASED_SNAPSHOTS,
+    leases.INGESTS: rules.LEASED_INGESTS,
+    leases.IMAGES: rules.LEASED_IMAGES,
+}
+
+
+def of_snapshot(
+    snapshots_: ReadableBucket | None, namespace: str, snapshotter: str, key: str, book: RuleBook
+) -> Facts:
+    """Return the facts of a snapshot."""
+    parent = snapshots.parent(snapshots_, key)
+    fields: tuple[Edge, ...] = ()
+    if parent:
+        fields = (_field(rules.PARENT, snapshot_node(namespace, snapshotter, parent)),)
+    node = snapshot_node(namespace, snapshotter, key)
+    return _labelled(node, snapshots.labels(snapshots_, key), book, fields)
+
+
+def of_ingest(ingests_: ReadableBucket | None, namespace: str, ref: str, book: RuleBook) -> Facts:
+    """Return the facts of an ingest."""
+    try:
+        expires_at = ingests.expire_at(ingests_, ref)
+        is_root = expires_at is not None
+        if expires_at is not None:
+            expires_at = book.lasting(expires_at, expires_at - _INGEST_LASTS)
+    except DataLossError:
+        expires_at, is_root = None, True
+    expected = ingests.expected(ingests_, ref)
+    target = Node(CONTENT, namespace, expected)
+    return Facts(
+        Node(INGEST, namespace, ref),
+        root=INGEST if is_root else "",
+        expires_at=expires_at,
+        references=(_field(rules.EXPECTED, target),) if expected else (),
+    )
+
+
+def of_blob(blobs: ReadableBucket | None, namespace: str, digest: str, book: RuleBook) -> Facts:
+    """Return the facts of a blob."""
+    return _labelled(Node(CONTENT, namespace, digest), content.labels(blobs, digest), book)
+
+
+def of_image(images_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+    """Return the facts of an image."""
+    digest = images.target_digest(images_, name)
+    fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
+    stored = images.labels(images_, name)
+    facts = _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+    if facts.expires_at is None:
+        return facts
+    expires_at = book.lasting(facts.expires_at, images.updated_at(images_, name))
+    return replace(facts, expires_at=expires_at)
+
+
+def of_container(
+    containers_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
+) -> Facts:
+    """Return the facts of a container."""
+    snapshotter, key = containers.snapshot(containers_, name)
+    fields: tuple[Edge, ...] = ()
+    if snapshotter:
+        target = snapshot_node(namespace, snapshotter, key)
+        fields = (_field(rules.ROOT_FILESYSTEM, target),)
+    stored = containers.labels(containers_, name)
+    return _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
+
+
+def of_sandbox(
+    sandboxes_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
+) -> Facts:
+    """Return the facts of a sandbox."""
+    stored = sandboxes.labels(sandboxes_, name)
+    return _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)
+
+
+def _field(rule: FieldRule, target: Node) -> Edge:
+    return Edge(target, rule.name, rule.follows_flat)
+
+
+def _labelled(
+    node: Node,
+    stored: dict[str, str],
+    book: RuleBook,
+    fields: tuple[Edge, ...] = (),
+    *,
+    root: str = "",
+) -> Facts:
+    """Return the facts of a record with labels, in addition to its fields."""
+    said = book.meanings(node.type, stored) if stored else []
+    if not said:
+        return Facts(node, root=root, references=fields)
+    roots = [one.label for one in said if one.rule.effect is Effect.ROOT]
+    return Facts(
+        node,
+        root=root or next(iter(roots), ""),
+        other_roots=tuple(roots[1:]),
+        expires_at=_written_expiry(said),
+        references=fields + _edges(node.namespace, said, Effect.REFERENCE),
+        parents=_edges(node.namespace, said, Effect.BACK_REFERENCE),
+        conditional=tuple(_conditional(node.namespace, said)),
+        used_at=tuple(_used_at(said)),
+    )
+
+
+def _edges(namespace: str, said: list[Meaning], effect: Effect) -> tuple[Edge, ...]:
+    return tuple(
+        Edge(Node(one.rule.target, namespace, one.key), one.label)
+        for one in said
+        if one.rule.effect is effect
+    )
+
+
+def _conditional(namespace: str, said: list[Meaning]) -> Iterator[ConditionalEdge]:
+    for one in said:
+        if one.rule.effect is Effect.CONDITION:
+            parsed = conditions.parse(one.value)
+            if parsed is not None:
+                comparisons, key = parsed
+                target = snapshot_node(namespace, one.snapshotter, key)
+                yield ConditionalEdge(Edge(target, one.label), comparisons)
+
+
+def _used_at(said: list[Meaning]) -> Iterator[int]:
+    for one in said:
+        if one.rule.effect is Effect.USED_AT:
+            used_at = _time(one.value)
+            if used_at is not None:
+                yield used_at.timestamp(unit="nanosecond")
+
+
+def _expiry(
+    said: list[Meaning], book: RuleBook, made_at: Callable[[], Instant | None]
+) -> Instant | None:
+    written = _written_expiry(said)
+    return None if written is None else book.lasting(written, made_at())
+
+
+def _written_expiry(said: list[Meaning]) -> Instant | None:
+    for one in said:
+        if one.rule.effect is Effect.EXPIRY:
+            return _time(one.value)
+    return None
+
+
+def _time(text: str) -> Instant | None:
+    try:
+        return parse_rfc3339(text)
+    except ValueError:
+        return None

@@ -1,0 +1,142 @@
+"""What the metadata names in the backends: all else there is garbage.
+
+Source: containerd, core/metadata/content.go and snapshot.go (garbageCollect).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.gc.node import CONTENT, INGEST, ORPHAN, SNAPSHOT, Node, split_snapshot
+from orlop.model.backends import ingest_directory
+from orlop.schema import content, ingests, namespaces, snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from orlop.kv import Transaction
+
+BLOB: Final = "blob"
+UNFINISHED: Final = "ingest"
+FILES: Final = "snapshot"
+LEFTOVER: Final = "directory"
+
+
+class Datum(NamedTuple):
+    """A piece of data in a backend.
+
+    Attributes:
+        kind: a blob, an unfinished one, a snapshot, or a directory that its backend has no name
+            for: that of a snapshot that is not in the database of the snapshotter, or of an
+            ingest whose reference cannot be read.
+        name: how the backend calls it.
+        snapshotter: whose backend it is, for a snapshot; else empty.
+    """
+
+    kind: str
+    name: str
+    snapshotter: str = ""
+
+    @property
+    def type(self) -> str:
+        """The type of the records that name such data."""
+        types = {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}
+        return types.get(self.kind, ORPHAN)
+
+    @property
+    def key(self) -> str:
+        """What it is called in a plan."""
+        if self.kind == LEFTOVER:
+            folder = f"{self.snapshotter}/snapshots" if self.snapshotter else "ingest"
+            return f"{folder}/{self.name}"
+        return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name
+
+
+def suspect_of(datum: Datum) -> tuple[str, str]:
+    """Return the entry of a piece of data in the list of suspects of its backend."""
+    return datum.kind, datum.name
+
+
+def read_named(transaction: Transaction) -> set[Datum]:
+    """Return the data that the metadata of all namespaces names."""
+    named = read_named_in_content(transaction)
+    for namespace in namespaces.all_names(transaction):
+        for snapshotter in snapshots.snapshotters(transaction, namespace):
+            if "/" not in snapshotter:  # else none of our backends, and its keys make no nodes
+                named.update(_snapshots(transaction, namespace, snapshotter))
+    return named
+
+
+def read_named_in_content(transaction: Transaction) -> set[Datum]:
+    """Return the blobs and ingests that the metadata of all namespaces names."""
+    return {
+        datum
+        for namespace in namespaces.all_names(transaction)
+        for datum in _content(transaction, namespace)
+    }
+
+
+def read_named_snapshots(transaction: Transaction, snapshotter: str) -> set[Datum]:
+    """Return the snapshots of a snapshotter that the metadata of all namespaces names."""
+    return {
+        datum
+        for namespace in namespaces.all_names(transaction)
+        for datum in _snapshots(transaction, namespace, snapshotter)
+    }
+
+
+def still_named(transaction: Transaction, data: Iterable[Datum]) -> set[Datum]:
+    """Return which of some data the metadata names, without reading all of it.
+
+    Data that is named in another way than by its own record (a snapshot that was adopted from
+    its backend) is not found so: claims tell of that.
+    """
+    names = list(namespaces.all_names(transaction))
+    by_ingests = {
+        datum
+        for name in names
+        for ref in ingests.all_names(ingests.find(transaction, name))
+        for datum in data_of(transaction, Node(INGEST, name, ref))
+    }
+    blobs = [content.find(transaction, name) for name in names]
+    return {
+        datum
+        for datum in data
+        if datum in by_ingests
+        or (
+            any(content.exists(bucket, datum.name) for bucket in blobs)
+            if datum.kind == BLOB
+            else datum.kind == FILES
+            and snapshots.names_itself(transaction, datum.snapshotter, datum.name)
+        )
+    }
+
+
+def data_of(transaction: Transaction, node: Node) -> Iterator[Datum]:
+    """Iterate over the data that one record names."""
+    if node.type == CONTENT:
+        yield Datum(BLOB, node.key)
+    elif node.type == INGEST:
+        bucket = ingests.find(transaction, node.namespace)
+        backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
+        yield Datum(UNFINISHED, backend_ref)
+        yield Datum(LEFTOVER, ingest_directory(backend_ref))  # where its reference is damaged
+        expected = ingests.expected(bucket, node.key)
+        if expected:
+            yield Datum(BLOB, expected)
+    elif node.type == SNAPSHOT:
+        snapshotter, key = split_snapshot(node.key)
+        bucket = snapshots.find(transaction, node.namespace, snapshotter)
+        yield Datum(FILES, snapshots.backend_name(bucket, key), snapshotter)
+
+
+def _content(transaction: Transaction, namespace: str) -> Iterator[Datum]:
+    for digest in content.all_names(content.find(transaction, namespace)):
+        yield Datum(BLOB, digest)
+    for ref in ingests.all_names(ingests.find(transaction, namespace)):
+        yield from data_of(transaction, Node(INGEST, namespace, ref))
+
+
+def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[Datum]:
+    for name in snapshots.backend_names(snapshots.find(transaction, namespace, snapshotter)):
+        yield Datum(FILES, name, snapshotter)

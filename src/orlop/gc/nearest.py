@@ -1,0 +1,114 @@
+"""The nearest moment at which time alone changes what is held.
+
+That is the expiry of a lease, an image or an ingest, or the moment at which a condition on the
+use of a snapshot begins or ceases to hold. An idle database collects then.
+
+containerd collects only after changes: there, what expires in an idle database stays.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from whenever import Instant
+
+from orlop.gc.reading import read_beside
+from orlop.gc.rules import RuleBook
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from orlop.gc.conditions import Comparison
+    from orlop.gc.node import Node
+    from orlop.stores.scope import Transactor
+
+_LOWEST: Final = Instant.MIN.timestamp(unit="nanosecond")
+_HIGHEST: Final = Instant.MAX.timestamp(unit="nanosecond")
+_INT64_MAX: Final = (1 << 63) - 1
+
+
+class Nearest:
+    """Finds the smallest of moments after the present; only one is kept."""
+
+    def __init__(self, now: Instant) -> None:
+        """Begin without any.
+
+        Args:
+            now: the present.
+        """
+        self._now = now.timestamp(unit="nanosecond")
+        self._found: int | None = None
+
+    @property
+    def moment(self) -> Instant | None:
+        """The first moment at which something is otherwise than now; `None`: there is none."""
+        if self._found is None:
+            return None
+        return Instant.from_timestamp(self._found, unit="nanosecond")
+
+    def add_expiry(self, expires_at: Instant) -> None:
+        """Take an expiry into account: it has come strictly after its moment."""
+        self._add(expires_at.timestamp(unit="nanosecond") + 1)
+
+    def add_condition(self, comparisons: Iterable[Comparison], used_at: Iterable[int]) -> None:
+        """Take a condition into account that holds while any comparison does.
+
+        Args:
+            comparisons: what it consists of.
+            used_at: when the snapshot was used, in nanoseconds since 1970.
+        """
+        compared = tuple(comparisons)
+        uses = tuple(used_at)
+
+        def holds(now: int) -> bool:
+            return any(one.holds(at, now) for one in compared for at in uses)
+
+        holds_now = holds(self._now)
+        changes = sorted({_change(one, at) for one in compared for at in uses})
+        for moment in changes:
+            if moment > self._now and holds(moment) != holds_now:
+                self._add(moment)
+                return
+
+    def _add(self, moment: int) -> None:
+        is_earlier = self._found is None or moment < self._found
+        if is_earlier and self._now < moment and _LOWEST <= moment <= _HIGHEST:
+            self._found = moment
+
+
+def _change(comparison: Comparison, used_at: int) -> int:
+    """Return the first moment at which a comparison is otherwise than before."""
+    if comparison.is_less:
+        return used_at + comparison.nanoseconds
+    if comparison.nanoseconds >= _INT64_MAX:
+        return _LOWEST  # more than that never is
+    return used_at + comparison.nanoseconds + 1
+
+
+def read_nearest(transactor: Transactor, now: Instant) -> Instant | None:
+    """Return the nearest moment, from all records: they are read beside whoever writes.
+
+    Args:
+        transactor: where to read.
+        now: the present.
+
+    Raises:
+        UnavailableError: the file changes all the time.
+        DataLossError: the database is damaged.
+    """
+    nearest = Nearest(now)
+    conditional: list[tuple[Node, tuple[Comparison, ...]]] = []
+    used_at: dict[Node, tuple[int, ...]] = {}
+    for facts in read_beside(transactor, RuleBook(lasting=transactor.clock.lasting), _nothing):
+        if facts.root and facts.expires_at is not None:
+            nearest.add_expiry(facts.expires_at)
+        conditional += ((one.edge.target, one.comparisons) for one in facts.conditional)
+        if facts.used_at:
+            used_at[facts.node] = facts.used_at
+    for target, comparisons in conditional:
+        nearest.add_condition(comparisons, used_at.get(target, ()))
+    return nearest.moment
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,95 @@
+"""What is left out of a plan, to ask what would go if it were not there.
+
+A record that is left out is read as if it had been deleted: what refers to it goes on to do so.
+A label or a field is left out of a record as if it had been removed from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, NamedTuple
+
+from orlop.gc.node import BUILT_IN, ORPHAN, SNAPSHOT, Node, split_snapshot
+from orlop.gc.reading import Shelf, read_all, read_one
+from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.schema import buckets, names, values
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from orlop.gc.facts import Facts
+    from orlop.gc.rules import RuleBook
+    from orlop.kv import Transaction
+
+
+class Omission(NamedTuple):
+    """One thing that is left out.
+
+    Attributes:
+        node: the record.
+        edge: a label of it, or a field as it is called where it refers to something; for a
+            lease `content`, `snapshots`, `ingests` or `images`, which leaves out all of that
+            kind. Empty: the whole record is left out.
+    """
+
+    node: Node
+    edge: str = ""
+
+    def __str__(self) -> str:
+        return f'"{self.edge}" of {self.node}' if self.edge else str(self.node)
+
+
+class Omissions:
+    """All that is left out of one plan."""
+
+    def __init__(self, omitted: Iterable[Omission] = ()) -> None:
+        self._edges: dict[Node, set[str]] = {}
+        for node, edge in omitted:
+            if node.type not in BUILT_IN - {ORPHAN}:
+                raise InvalidArgumentError(f"{node} is no record that could be left out")
+            self._edges.setdefault(node.whole, set()).add(edge)
+
+    def __bool__(self) -> bool:
+        return bool(self._edges)
+
+    @property
+    def records(self) -> Iterator[Node]:
+        """The records that are left out whole."""
+        return (node for node, edges in self._edges.items() if "" in edges)
+
+    def read_others(self, transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
+        """Iterate over the facts of all records, without what is left out.
+
+        Raises:
+            NotFoundError: something that is to be left out is not there.
+        """
+        for node, edges in self._edges.items():
+            _check(transaction, node, edges, book)
+        for facts in read_all(transaction, book):
+            edges = self._edges.get(facts.node, set())
+            if "" in edges:
+                continue
+            yield _without(transaction, facts, edges, book) if edges else facts
+
+
+def _without(transaction: Transaction, facts: Facts, edges: Iterable[str], book: RuleBook) -> Facts:
+    left = read_one(transaction, facts.node, book.ignoring(edges)) or facts
+    return dataclasses.replace(
+        left, references=tuple(one for one in left.references if one.rule not in edges)
+    )
+
+
+def _check(transaction: Transaction, node: Node, edges: Iterable[str], book: RuleBook) -> None:
+    facts = read_one(transaction, node, book)
+    if facts is None:
+        raise NotFoundError(str(node))
+    has = {"", *(edge.rule for edge in facts.references), *_labels(transaction, node)}
+    for edge in edges:
+        if edge not in has:
+            raise NotFoundError(f'label or field "{edge}" of {node}')
+
+
+def _labels(transaction: Transaction, node: Node) -> dict[str, str]:
+    snapshotter, key = split_snapshot(node.key) if node.type == SNAPSHOT else ("", node.key)
+    shelf = Shelf(node.type, node.namespace, snapshotter).find(transaction)
+    return values.read_map(buckets.child(shelf, key), names.LABELS)

@@ -1,0 +1,361 @@
+"""The pursuit: a graph and a mark that follow what others write.
+
+The graph is read in many short transactions, so that no old version of the database is kept
+for long. What updates touch is read again: after the last catch-up, with updates held, the
+graph is that of the newest version. The mark is extended by what has become reachable; while
+a collection runs it never shrinks. What was touched since it began counts as held until the
+next one, with all that it refers to: a record that was made anew, or changed, is not what the
+mark has seen.
+
+Between collections graph and mark are kept. The next one reads again what was touched, and
+looks at what these changes, and the time, may have let go: at little, in a large database.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final
+
+from orlop.gc.causes import Causes
+from orlop.gc.colors import Colors
+from orlop.gc.compact import CompactGraph
+from orlop.gc.filling import fill
+from orlop.gc.nearest import Nearest
+from orlop.gc.reading import leases_in_force, read_again, read_all
+from orlop.gc.released import OverBudgetError, Released
+from orlop.gc.reports import MissedChangeError
+from orlop.model.errors import InternalError, UnavailableError
+from orlop.schema import namespaces
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from contextlib import AbstractContextManager
+
+    from whenever import Instant
+
+    from orlop.gc.domain import Domain
+    from orlop.gc.facts import Facts
+    from orlop.gc.node import Node
+    from orlop.gc.resources import ResourceSession
+    from orlop.gc.rules import RuleBook
+    from orlop.kv import Path
+
+_ROUNDS: Final = 5
+_FEW_TOUCHED: Final = 64
+_BREATH_SECONDS: Final = 0.0005
+_NUMBERS_AT_ONCE: Final = 2_000
+_STEPS_AT_ONCE: Final = 32
+_NAMES_MIN: Final = 200_000
+_BUDGET_SHARE: Final = 4
+_BUDGET_MIN: Final = 1_000
+_SHOWN: Final = 5
+
+
+class Pursuit:
+    """A graph in pursuit of the newest version, with the mark of one collection after another.
+
+    Attributes:
+        graph: what the records refer to, as of the last catch-up.
+        is_ahead: whether a sweep has removed records from it that may not be durably gone.
+    """
+
+    def __init__(self, domain: Domain, book: RuleBook) -> None:
+        """Begin to listen, for as long as this is kept."""
+        self.graph = CompactGraph()
+        self.is_ahead = False
+        self._domain = domain
+        self._book = book
+        self._listener = domain.reports.listen()
+        self._colors: Colors | None = None
+        self._let_go: set[int] = set()
+        self._steps = 0
+        self._jumps = domain.transactor.clock.jumps
+        self._suspects: set[int] = set()
+        self._sessions: Mapping[str, ResourceSession] = {}
+
+    @property
+    def is_worn_out(self) -> bool:
+        """Whether to begin anew is better: too much was touched, or too many names are gone."""
+        names = len(self.graph)
+        return self._listener.is_full or names > _NAMES_MIN + _BUDGET_SHARE * self.graph.swept_count
+
+    def begin(self) -> None:
+        """Bring graph and mark to the present; the first time that is to read everything."""
+        clock = self._domain.transactor.clock
+        now = clock.now()
+        if self._jumps != clock.jumps:
+            # Expiries were understood by the clock of then.
+            self.graph, self._colors = CompactGraph(), None
+            self._jumps = clock.jumps
+        if self._colors is None:
+            fill(self.graph, self._domain.transactor, self._book, self.breathe)
+            self.come_close()
+            self.graph.kept = self._in_force()
+            self._mark(now)
+        else:
+            self._follow(self._read_again(self._take()), hold=False)
+            self.graph.tidy(self.breathe)
+            self._renew(self._colors, now)
+        self.come_close()
+
+    def breathe(self) -> None:
+        """Let updates go first that are at work: Python runs one thread at a time."""
+        if self._domain.gate.is_shared:
+            time.sleep(_BREATH_SECONDS)
+
+    def garbage(self) -> list[int]:
+        """Return the numbers of the records that were not reached and may be removed."""
+        self._suspects = {
+            number
+            for number in self._suspects
+            if self.graph.is_swept(number) and not self.has_reached(number)
+        }
+        return sorted(self._suspects)
+
+    def causes(self, garbage: Iterable[int]) -> Causes:
+        """Return why these records go; to be asked before the first of them does."""
+        now = self._domain.transactor.clock.now() if self._colors is None else self._colors.now
+        return Causes(self.graph, garbage, now, self.has_reached)
+
+    def mentioned(self, number: int) -> Iterator[int]:
+        """Iterate over what a node refers to, as the graph does; let others go between nodes."""
+        self._step()
+        return self.graph.mentioned(number)
+
+    def still_garbage(self, numbers: Iterable[int]) -> list[Node]:
+        """Return the records among these that are there and were not reached."""
+        graph = self.graph
+        return [
+            graph.node(number)
+            for number in numbers
+            if graph.is_swept(number) and not self.has_reached(number)
+        ]
+
+    def holds(self, node: Node) -> bool:
+        """Tell whether the mark has reached a node."""
+        number = self.graph.find(node)
+        return number is not None and self.has_reached(number)
+
+    def has_reached(self, number: int) -> bool:
+        """Tell whether the mark has reached the node of a number."""
+        return self._colors is not None and number in self._colors
+
+    def catch_up(self) -> int:
+        """Read again what was touched, and extend the mark; return how many places that was.
+
+        Raises:
+            UnavailableError: so much was touched at once that nobody knows what.
+            ResourceError: a plug-in failed.
+        """
+        touched = self._take()
+        self._follow(self._read_again(touched), hold=True)
+        begun = self._in_force() - self.graph.kept
+        if begun:
+            self.graph.kept |= begun
+            self._extend(begun)
+        self._ask_sessions()
+        return len(touched)
+
+    def _in_force(self) -> set[int]:
+        """Return the numbers of the leases that blocks of this process are under."""
+        found = map(self.graph.find, leases_in_force(self._domain.transactor))
+        return {number for number in found if number is not None}
+
+    @property
+    def is_current(self) -> bool:
+        """Whether every change was reported, but for updates under way, and no clock jumped."""
+        has_jumped = self._jumps != self._domain.transactor.clock.jumps
+        return self._listener.is_complete and not has_jumped
+
+    def require_all_seen(self) -> None:
+        """Prove that nothing was changed that graph and mark do not know of.
+
+        To be asked after a catch-up with the gate held, and once more in the writer's turn, which
+        a writer past the gate may have had in between.
+
+        Raises:
+            MissedChangeError: something was: neither is to be used again.
+        """
+        if not self._listener.is_complete:
+            raise MissedChangeError
+
+    def nearest(self, now: Instant) -> Instant | None:
+        """Return when time alone changes something next; between collections only."""
+        self._follow(self._read_again(self._take()), hold=False)
+        nearest = Nearest(now)
+        for _, moment in self.graph.expiries():
+            nearest.add_expiry(moment)
+        for comparisons, used_at in self.graph.conditions():
+            nearest.add_condition(comparisons, used_at)
+        return nearest.moment
+
+    def verify(self) -> None:
+        """Compare graph and mark with those of the database, while updates wait.
+
+        Raises:
+            InternalError: they differ; nothing was removed.
+        """
+        self.catch_up()
+        self.require_all_seen()
+        if self._colors is None:
+            return
+        fresh = CompactGraph()
+        for facts in self._domain.transactor.read(lambda one: list(read_all(one, self._book))):
+            fresh.add(facts)
+        found = map(fresh.find, map(self.graph.node, self.graph.kept))
+        fresh.kept = {number for number in found if number is not None}
+        colors = Colors(fresh, self._colors.now, self.breathe)
+        colors.reach(fresh.roots(self._colors.now))
+        held = (fresh.node(number) for number in fresh.swept() if number in colors)
+        lost = [node for node in held if not self.holds(node)]
+        ours = {self.graph.node(number) for number in self.graph.swept()}
+        different = ours.symmetric_difference(fresh.node(number) for number in fresh.swept())
+        if lost or different:
+            raise InternalError(
+                "the graph that the collector keeps in memory is not that of the database: "
+                + ", ".join(str(node) for node in [*lost, *sorted(different)][:_SHOWN])
+            )
+
+    def add_sessions(self, sessions: Mapping[str, ResourceSession]) -> None:
+        """Add the resources of other kinds, and extend the mark. The graph cannot be kept then.
+
+        Called again, it asks them about leases and namespaces that are new.
+
+        Raises:
+            ResourceError: a plug-in failed.
+        """
+        self._sessions = sessions
+        existing = self._domain.transactor.read(namespaces.all_names)
+        affected = self.graph.add_sessions(sessions, existing)
+        self._suspects |= affected
+        self._extend(affected)
+        self._ask_sessions()
+
+    def forget_sessions(self) -> None:
+        """Ask resources of other kinds no more: their part in the run ends."""
+        self._sessions = {}
+
+    def _ask_sessions(self) -> None:
+        """Add the references of resources that the mark has reached and only others name."""
+        while self._sessions:
+            reached = [one for one in self.graph.unasked(self._sessions) if self.has_reached(one)]
+            if not reached:
+                break
+            for number in reached:
+                node = self.graph.node(number)
+                self.graph.add_references(number, self._sessions[node.type].references(node))
+            self._extend(reached)
+
+    def sweeping(self) -> AbstractContextManager[None]:
+        """Let what this thread touches in a sweep not count as touched by others."""
+        return self._listener.deaf()
+
+    def follow_sweep(self, removed: Iterable[Node], touched: set[Path]) -> None:
+        """Take over what a sweep did, before anything that others touched after it.
+
+        Args:
+            removed: records that nothing held: with them nothing is let go.
+            touched: where else records were changed.
+        """
+        for node in removed:
+            self.graph.replace(node, None)
+        self._follow(self._read_again(touched), hold=False)
+
+    def come_close(self) -> None:
+        """Catch up while updates go on, until little is left for when they wait."""
+        for _ in range(_ROUNDS):
+            if self.catch_up() <= _FEW_TOUCHED:
+                break
+
+    def _mark(self, now: Instant) -> None:
+        """Mark everything from the roots."""
+        self._colors = Colors(self.graph, now, self.breathe)
+        self._colors.reach(self._breathing(self.graph.roots(now)))
+        unreached = self._colors.unreached()
+        self._suspects = {number for number in unreached if self.graph.is_swept(number)}
+        self._let_go = set()
+
+    def _step(self) -> None:
+        """Count a step of what may have many, and let others go now and then."""
+        self._steps += 1
+        if not self._steps % _STEPS_AT_ONCE:
+            self.breathe()
+
+    def _breathing(self, numbers: Iterable[int]) -> Iterator[int]:
+        for turn, number in enumerate(numbers, 1):
+            if not turn % _NUMBERS_AT_ONCE:
+                self.breathe()
+            yield number
+
+    def _renew(self, colors: Colors, now: Instant) -> None:
+        """Bring the mark of the last collection to the present."""
+        let_go, self._let_go = self._let_go, set()
+        affected = set()
+        kept, self.graph.kept = self.graph.kept, self._in_force()
+        for number in (*self._changed_by_time(colors.now, now), *(kept ^ self.graph.kept)):
+            let_go.add(number)
+            let_go.update(self.graph.mentioned(number))
+            affected.add(number)
+        colors.now = now
+        self._extend(affected)
+        budget = _BUDGET_MIN + len(self.graph) // _BUDGET_SHARE
+        released = Released(self.graph, colors, budget, self.breathe)
+        try:
+            released.look(let_go)
+        except OverBudgetError:
+            self._mark(now)
+        else:
+            self._suspects |= released.found
+
+    def _changed_by_time(self, before: Instant, now: Instant) -> Iterator[int]:
+        for number, moment in self.graph.expiries():
+            if (before > moment) != (now > moment):
+                yield number
+        yield from self.graph.conditional()
+
+    def _take(self) -> set[Path]:
+        touched = self._listener.take()
+        if self._listener.is_full:
+            raise UnavailableError(
+                "others changed so much at once during the collection that it cannot follow: "
+                "run it again"
+            )
+        return touched
+
+    def _read_again(self, touched: set[Path]) -> dict[Node, Facts | None]:
+        if not touched:
+            return {}
+        if self.is_ahead:
+            # Else what was removed might be read, as if it were there.
+            self._domain.wait_for_disk()
+            self.is_ahead = False
+        return self._domain.transactor.read(
+            lambda transaction: read_again(transaction, self._book, touched, self.graph, self._step)
+        )
+
+    def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:
+        affected: set[int] = set()
+        for node, facts in changed.items():
+            self._step()
+            number = self.graph.find(node)
+            if number is not None:
+                self._let_go.add(number)
+                self._let_go.update(self.graph.mentioned(number))
+            affected |= self.graph.replace(node, facts)
+        if self._colors is None:
+            return
+        found = (self.graph.find(node) for node, facts in changed.items() if facts is not None)
+        present = {number for number in found if number is not None}
+        self._suspects |= present
+        if hold:
+            self._let_go |= present
+            self._colors.reach(present)
+        self._extend(affected)
+
+    def _extend(self, affected: Iterable[int]) -> None:
+        """Mark what has become reachable through nodes that may refer to more than before."""
+        if self._colors is None:
+            return
+        numbers, now = list(affected), self._colors.now
+        self._colors.reach(number for number in numbers if self.graph.is_root(number, now))
+        self._colors.expand(numbers)

@@ -1,0 +1,346 @@
+"""A run: mark beside the writers, sweep in turns, clean up.
+
+Writers wait for short moments only: for each turn of the sweep, in which the mark is brought to
+the newest version, and some garbage goes. How long that takes depends on what changed meanwhile
+and on the size of a piece of garbage, not on the size of the database.
+
+Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8. There updates
+wait for all of mark and sweep.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, deque
+from contextlib import suppress
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
+
+from orlop.gc.cleanup import Order
+from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.graph import Graph
+from orlop.gc.marked import Marked
+from orlop.gc.nearest import read_nearest
+from orlop.gc.pieces import pieces
+from orlop.gc.planning import check_again, check_orphans
+from orlop.gc.pursuit import Pursuit
+from orlop.gc.reading import leases_in_force
+from orlop.gc.reports import MissedChangeError
+from orlop.gc.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
+from orlop.gc.rules import RuleBook
+from orlop.gc.statistics import Statistics
+from orlop.gc.turns import PIECE_RECORDS, Turns
+from orlop.model.errors import OrlopError, UnavailableError
+from orlop.schema import namespaces
+from orlop.stores.locks import SharedLock
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from whenever import Instant
+
+    from orlop.gc.cleaning import Cleaner
+    from orlop.gc.domain import Domain
+    from orlop.gc.node import Node
+    from orlop.gc.omission import Omissions
+    from orlop.gc.plan import Plan
+    from orlop.gc.resources import RegisteredResource, ResourceSession
+    from orlop.kv import Transaction
+
+_ATTEMPTS: Final = 4
+"""So many times a run begins anew where others write past the stores, before it gives up."""
+
+_EVENTS: Final = "events"
+"""Stands for the subscribers of events among what failed in a run."""
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Swept:
+    """What mark and sweep did; the durations are in nanoseconds."""
+
+    kept: int = 0
+    mark_nanoseconds: int = 0
+    sweep_nanoseconds: int = 0
+
+
+class Runner:
+    """Runs collections, one at a time, and keeps graph and mark for the next. Thread-safe."""
+
+    def __init__(self, domain: Domain, cleaner: Cleaner) -> None:
+        """Begin without a graph.
+
+        Args:
+            domain: the database.
+            cleaner: cleans the backends after each run.
+        """
+        self._domain = domain
+        self._cleaner = cleaner
+        self._turn = SharedLock("the turn to collect")
+        self._pursuit: Pursuit | None = None
+
+    def run(
+        self,
+        plan: Plan | None = None,
+        *,
+        release: bool = False,
+        verify: bool = False,
+        failures: dict[str, str] | None = None,
+    ) -> Statistics:
+        """Remove what nothing holds.
+
+        Args:
+            plan: what may be removed at most; `None`: all that nothing holds.
+            release: whether data goes too that is set aside, or would be.
+            verify: whether to compare the graph that was kept with the database first.
+            failures: which kinds of resources failed before: where any did, no record is removed.
+
+        Raises:
+            FailedPreconditionError: the plan is out of date, or this thread has an update open.
+            InternalError: the graph that was kept is not that of the database.
+            UnavailableError: others write all the time, past what reports it.
+        """
+        self._domain.gate.refuse_holder()
+        with self._turn.exclusive():
+            run = self._collect(plan, failures or {}, verify=verify)
+            if not run.resources:  # what they say changes without a report
+                self._pursuit = run.pursuit
+        # What was removed is durably gone from here on; a failure only leaves data behind.
+        only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
+        return _clean_up(self._cleaner, run, Order(only, release))
+
+    def _collect(self, plan: Plan | None, failures: dict[str, str], *, verify: bool) -> _Run:
+        """Return the run that came to its end; what fails on the way is tried again."""
+        removed: list[Node] = []
+        pauses: list[int] = []
+        kept: set[str] = set()
+        missed = 0
+        must_keep_all = bool(failures)
+        while missed < _ATTEMPTS:
+            resources = dict(self._domain.resources)  # others may be registered meanwhile
+            turns = Turns(self._domain, self._pursuit_to_go_on(resources), removed, pauses)
+            run = _Run(self._domain, turns, plan, resources, failures, kept)
+            if must_keep_all:
+                return run
+            try:
+                run.collect(verify=verify)
+            except MissedChangeError:
+                _logger.info("the database was changed past its stores: it is read afresh")
+                self._begin_anew()
+                missed += 1
+            except ResourceError as error:
+                failures[error.kind] = str(error)
+                if not error.is_removal or error.kind in kept:
+                    _logger.warning("nothing is removed in this collection: %s", error)
+                    return run
+                kept.add(error.kind)
+            else:
+                return run
+        raise UnavailableError(
+            "the database is changed all the time by what does not report it: nothing "
+            "more was removed; collect when that has ended"
+        )
+
+    def nearest(self, now: Instant) -> Instant | None:
+        """Return when time alone changes what is held; `None`: never.
+
+        Raises:
+            UnavailableError: the file changes all the time.
+            DataLossError: the database is damaged.
+        """
+        with self._turn.exclusive():
+            pursuit, self._pursuit = self._pursuit, None
+            if pursuit is None or pursuit.is_worn_out or not pursuit.is_current:
+                return read_nearest(self._domain.transactor, now)
+            nearest = pursuit.nearest(now)
+            self._pursuit = pursuit
+            return nearest
+
+    def forget(self) -> None:
+        """Read everything from the database again next time."""
+        self._pursuit = None
+
+    def _pursuit_to_go_on(self, resources: Mapping[str, RegisteredResource]) -> Pursuit:
+        """Return the pursuit that was kept, or a new one; it is kept again once all is well.
+
+        So whatever fails, or interrupts a run, leaves none that may have missed something.
+        """
+        pursuit, self._pursuit = self._pursuit, None
+        if pursuit is None or resources or pursuit.is_worn_out:
+            labels = [(kind, one.reference_label) for kind, one in sorted(resources.items())]
+            book = RuleBook(labels, self._domain.transactor.clock.lasting)
+            pursuit = Pursuit(self._domain, book)
+        return pursuit
+
+    def _begin_anew(self) -> None:
+        """Prepare for reading everything afresh, after a change that was not reported."""
+        self._domain.wait_for_disk()
+        # Nor was reported which backends it has left data in.
+        self._cleaner.suspect_all()
+
+
+class _Run:
+    """One collection of the metadata.
+
+    Attributes:
+        swept: what it did.
+        turns: the turns of its sweep.
+        pursuit: its graph and mark.
+        resources: the kinds of resources that take part, by type.
+        failures: which of them failed, and why.
+        kept_kinds: the kinds of resources of which nothing is removed.
+    """
+
+    def __init__(
+        self,
+        domain: Domain,
+        turns: Turns,
+        plan: Plan | None,
+        resources: Mapping[str, RegisteredResource],
+        failures: dict[str, str],
+        kept_kinds: set[str],
+    ) -> None:
+        self.swept = Swept()
+        self.turns = turns
+        self.pursuit = turns.pursuit
+        self.resources = resources
+        self.failures = failures
+        self.kept_kinds = kept_kinds
+        self._domain = domain
+        self._plan = plan
+
+    def collect(self, *, verify: bool) -> None:
+        """Mark, then sweep."""
+        self.mark(verify=verify)
+        self.sweep()
+
+    def mark(self, *, verify: bool) -> None:
+        """Bring graph and mark to the present, while others write."""
+        if self._plan is not None:
+            planned = self._plan.nodes
+            self._domain.transactor.read(lambda transaction: check_orphans(transaction, planned))
+        begun = perf_counter_ns()
+        self.pursuit.begin()
+        if verify:
+            with self.turns.gate():
+                self.pursuit.verify()
+        self.swept.mark_nanoseconds = perf_counter_ns() - begun
+
+    def sweep(self) -> None:
+        """Remove what is not marked, turn by turn."""
+        begun = perf_counter_ns()
+        with cancelled_at_end(self.failures) as sessions:
+            before = len(self.turns.removed)
+            try:
+                self._sweep(sessions)
+            except BaseException:
+                # What is gone is told of all the same, if it becomes durable.
+                with suppress(OrlopError):
+                    self.turns.make_durable()
+                if len(self.turns.removed) > before and self.turns.is_durable:
+                    end_sessions(sessions, self.failures, has_succeeded=True)
+                raise
+        self.turns.make_durable()
+        self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
+        self.swept.sweep_nanoseconds = perf_counter_ns() - begun
+
+    def _sweep(self, sessions: dict[str, ResourceSession]) -> None:
+        if self.resources:
+            with self.turns.gate():
+                self.pursuit.catch_up()
+                begin_sessions(self.resources, sessions, self.kept_kinds)
+                self.pursuit.add_sessions(sessions)
+        garbage = self._garbage()
+        causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
+        remaining = self._pieces(garbage)
+        if remaining:
+            self.turns.take(remaining, causes, sessions, self._check)
+        if sessions:
+            self.turns.make_durable()
+        self.pursuit.forget_sessions()
+        end_sessions(sessions, self.failures, has_succeeded=True)
+        while remaining:
+            self.turns.take(remaining, causes, {}, lambda: None)
+
+    def _garbage(self) -> list[int]:
+        if self._plan is None:
+            return self.pursuit.garbage()
+        graph = self.pursuit.graph
+        planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
+        return [number for number in planned if number is not None]
+
+    def _pieces(self, garbage: Sequence[int]) -> deque[list[int]]:
+        # A resource that is not asked any more could begin to refer to what is in a later piece.
+        first = set(garbage) if self.resources else set()
+        references = self.pursuit.mentioned
+        return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
+
+    def _check(self) -> None:
+        """Check a plan again, if there is one."""
+        if self._plan is not None:
+            planned = self._plan.nodes
+            self._domain.transactor.read(
+                lambda transaction: check_again(
+                    transaction, planned, self.pursuit.graph.__contains__, self.pursuit.holds
+                )
+            )
+
+
+def mark_in(
+    domain: Domain,
+    transaction: Transaction,
+    sessions: Mapping[str, ResourceSession],
+    now: Instant,
+    without: Omissions | None = None,
+) -> Marked:
+    """Read the graph from the version of a transaction, and mark it for `now`.
+
+    Raises:
+        NotFoundError: something that is to be left out is not there.
+        ResourceError: a plug-in failed.
+    """
+    labels = [(kind, domain.resources[kind].reference_label) for kind in sessions]
+    book = RuleBook(labels, domain.transactor.clock.lasting)
+    graph = Graph.read(transaction, book, without)
+    graph.keep(leases_in_force(domain.transactor))
+    graph.add_sessions(sessions, namespaces.all_names(transaction))
+    marked = Marked(graph, now)
+    _ = marked.mark  # it asks the plug-ins, which cannot be asked later
+    graph.forget_sessions()
+    return marked
+
+
+def mark(domain: Domain, sessions: Mapping[str, ResourceSession], now: Instant) -> Marked:
+    """Read the graph from the newest version, and mark it for `now`.
+
+    Raises:
+        ResourceError: a plug-in failed.
+    """
+    return domain.transactor.read(lambda transaction: mark_in(domain, transaction, sessions, now))
+
+
+def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
+    cleaning = cleaner.run(order)
+    content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
+    return Statistics(
+        pause_nanoseconds=sum(run.turns.pauses),
+        longest_pause_nanoseconds=max(run.turns.pauses, default=0),
+        mark_nanoseconds=run.swept.mark_nanoseconds,
+        sweep_nanoseconds=run.swept.sweep_nanoseconds,
+        content_nanoseconds=content_nanoseconds,
+        snapshot_nanoseconds=cleaning.durations,
+        removed=dict(Counter(node.type for node in run.turns.removed)),
+        kept=run.swept.kept,
+        deleted=cleaning.deleted,
+        freed_bytes=cleaning.freed_bytes,
+        set_aside=cleaning.set_aside,
+        set_aside_bytes=cleaning.set_aside_bytes,
+        failures={**run.failures, **_event_failures(run), **cleaning.failures},
+    )
+
+
+def _event_failures(run: _Run) -> dict[str, str]:
+    failures = run.turns.event_failures
+    return {_EVENTS: "; ".join(dict.fromkeys(failures))} if failures else {}

@@ -1,0 +1,297 @@
+"""The directories of snapshots: one for each number, made and removed beside each other.
+
+A directory gets its number when it is complete, and before the database names it; it loses it
+only when the database durably names it no more. What has no number that the database names is
+left by processes that died, by updates that failed, or by a database that was set back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from orlop.forks import HomeProcess
+from orlop.model.backends import (
+    REMOVED_PREFIX,
+    deletion_name,
+    name_before_deletion,
+    snapshot_number,
+)
+from orlop.model.errors import FailedPreconditionError
+from orlop.ownership import Hold, Mutex
+from orlop.storage import files
+from orlop.storage.mounts import MountedError, mounts_in, naming_mounts
+from orlop.storage.removal import remove_tree
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+_NEW: Final = "new-"
+_MODE: Final = 0o700
+
+
+def directory_fault(path: Path) -> str:
+    """Return why there is no directory at a path; empty where there is one, or none can tell.
+
+    It may be a symbolic link to one: a mount follows it.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return f"{path} is missing"
+    except PermissionError:
+        return ""
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
+    return "" if stat.S_ISDIR(mode) else f"{path} is no directory"
+
+
+def emptied_fault(path: Path) -> str:
+    """Return that a directory in which there were files is empty; empty where it is not."""
+    try:
+        with os.scandir(path) as entries:
+            return "" if next(entries, None) is not None else f"{path} was emptied"
+    except OSError:
+        return ""  # none can tell
+
+
+class SnapshotDirectories:
+    """The directories below one. Every thread may use it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._mutex = Mutex()
+        # The directories that a thread of ours is making or deleting.
+        self._claims: list[weakref.ref[_Claim]] = []
+        self._home = HomeProcess()
+
+    @contextlib.contextmanager
+    def new(self, fill: Callable[[Path], None]) -> Iterator[Path]:
+        """Yield a new directory without a number, filled; where it gets none it is deleted."""
+        name = files.unique_name(_NEW)
+        directory = self._path / name
+        with self.claim(name):
+            try:
+                self._make(directory)
+                fill(directory)
+                yield directory
+            finally:
+                if self._home.is_here:  # a fork of this process leaves it alone
+                    with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                        remove_tree(directory)
+
+    def _make(self, directory: Path) -> None:
+        try:
+            directory.mkdir(_MODE)
+        except FileNotFoundError:  # the first one
+            files.make_directories(self._path, _MODE)
+            directory.mkdir(_MODE)
+
+    def is_free(self, number: str) -> bool:
+        """Tell whether nothing has that number: what an update that failed has left keeps it."""
+        for name in (number, f"{REMOVED_PREFIX}{number}"):
+            if os.path.lexists(f"{self._path}/{name}"):
+                return False
+        return True
+
+    def put_in_place(self, directory: Path, number: str) -> None:
+        """Give a new directory its number, durably, before the database names it."""
+        directory.rename(f"{self._path}/{number}")
+        files.sync_directory(self._path)
+
+    def hand_over(self, directory: Path, number: str, data: Path) -> Path:
+        """Give a new directory to a number that has lost its own, durably.
+
+        Args:
+            directory: the new one.
+            number: who gets it.
+            data: where in a directory the files are, as a relative path. Where only they are
+                lost, only they are given.
+
+        Returns:
+            What was given, where it is now.
+
+        Raises:
+            FailedPreconditionError: something else is in that place.
+        """
+        target = self._path / number
+        inner = data if os.path.lexists(target) else Path()
+        given = target / inner
+        try:
+            # An empty directory gives way; whatever else is there does not.
+            (directory / inner).rename(given)
+        except OSError as error:
+            if error.errno not in {errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}:
+                raise
+            raise FailedPreconditionError(
+                f"{given} is in the place of a snapshot's directory: move it away"
+            ) from error
+        files.sync_directory(given.parent)
+        return given
+
+    def throw_away(self, directory: Path) -> None:
+        """Delete a directory that was given to a number; what it lies in stays."""
+        name = files.unique_name(_NEW)
+        with self.claim(name):
+            with contextlib.suppress(FileNotFoundError):
+                directory.rename(self._path / name)
+            remove_tree(self._path / name)
+
+    def take_away(self, number: str) -> None:
+        """Take the number from a directory whose snapshot is durably removed."""
+        with contextlib.suppress(FileNotFoundError):  # a view may have none
+            (self._path / number).rename(self._path / f"{REMOVED_PREFIX}{number}")
+
+    def mounted(self) -> dict[str, str]:
+        """Return the names of directories that something is mounted in, each with its path."""
+        return mounts_in(self._path)
+
+    def remove(self, number: str) -> None:
+        """Delete the directory of a snapshot that is durably removed.
+
+        Raises:
+            MountedError: something is mounted in it: it keeps its name, and is left to the cleanup.
+            OSError: it is left to the cleanup.
+        """
+        if (place := self.mounted().get(number)) is not None:
+            raise MountedError(place)
+        removed = f"{REMOVED_PREFIX}{number}"
+        with self.claim(removed):
+            self.take_away(number)
+            remove_tree(self._path / removed)
+
+    def unnamed(self, numbers: Callable[[], Collection[str]]) -> list[Path]:
+        """Return all that no snapshot needs, in the order of the names.
+
+        Args:
+            numbers: reads which numbers the database names. It is called after the listing: what
+                is listed, and not being made, was named before that or never is.
+        """
+        # Listed under the mutex: what is claimed while it is listed is still claimed here.
+        with self._mutex:
+            names = self.names()
+            unclaimed = names - self._claimed()
+        if not names:
+            return []
+        known = set(numbers())
+        unnamed = []
+        for name in sorted(unclaimed - known):
+            number = snapshot_number(name) or name
+            if number not in known or number in names:
+                unnamed.append(self._path / name)
+        return unnamed
+
+    def put_back(self, numbers: Callable[[], Collection[str]]) -> None:
+        """Give those their numbers back that are named, and have lost them too early.
+
+        containerd renames before it commits, and may die between the two.
+        """
+        names = self.names()
+        if not any(name.startswith(REMOVED_PREFIX) for name in names):
+            return
+        for number in set(numbers()) - names:
+            if f"{REMOVED_PREFIX}{number}" in names:
+                (self._path / f"{REMOVED_PREFIX}{number}").rename(self._path / number)
+
+    def begin_deletion(self, name: str, known: Collection[str]) -> Path | None:
+        """Take the name from a directory that no snapshot needs, and claim it; return its new path.
+
+        To be called while the database cannot change.
+
+        Args:
+            name: of the directory.
+            known: the numbers that the database names now.
+
+        Returns:
+            `None` where the directory is needed now, or another thread is at it.
+
+        Raises:
+            OSError: it could not be renamed.
+        """
+        number = snapshot_number(name) or name
+        with self.claim(name) as is_ours:
+            if not is_ours or name in known:
+                return None
+            if number in known and not os.path.lexists(f"{self._path}/{number}"):
+                return None
+            if name_before_deletion(name):
+                return self._path / name
+            path = self._path / deletion_name(name, files.random_token())
+            with (
+                contextlib.suppress(FileNotFoundError),
+                naming_mounts(None, f"{self._path}/{name}"),
+            ):
+                (self._path / name).rename(path)
+            return path
+
+    def delete(self, path: Path) -> None:
+        """Delete a directory whose deletion has begun, unless another thread is at it.
+
+        Raises:
+            OSError: something could not be deleted.
+        """
+        with self.claim(path.name) as is_ours:
+            if is_ours:
+                remove_tree(path)
+
+    def names(self) -> set[str]:
+        """Return the names of all directories."""
+        try:
+            with files.directory(self._path) as descriptor:
+                return set(files.list_names(descriptor))
+        except FileNotFoundError:
+            return set()
+
+    def claim(self, name: str) -> contextlib.AbstractContextManager[bool]:
+        """Keep other threads from deleting that directory; tell whether none does already."""
+        return _Claim(self, name)
+
+    def begin_claim(self, claim: _Claim) -> bool:
+        """Claim a name until `end_claim`; return whether nobody else has it."""
+        with self._mutex:
+            if claim.name in self._claimed():
+                return False
+            self._claims.append(claim.entry)
+        return True
+
+    def end_claim(self, claim: _Claim) -> None:
+        """End a claim; it need not be one."""
+        with self._mutex:
+            if claim.entry in self._claims:
+                self._claims.remove(claim.entry)
+
+    def _claimed(self) -> set[str]:
+        """Return the names that are claimed, and forget claims whose block is gone."""
+        found = set()
+        for entry in tuple(self._claims):
+            claim = entry()
+            if claim is not None and not claim.is_left:
+                found.add(claim.name)
+            else:
+                self._claims.remove(entry)
+        return found
+
+
+class _Claim(Hold):
+    """A name that is claimed while a block runs."""
+
+    __slots__ = ("_directories", "entry", "name")
+
+    def __init__(self, directories: SnapshotDirectories, name: str) -> None:
+        super().__init__()
+        self._directories = directories
+        self.name = name
+        self.entry = weakref.ref(self)
+
+    def __enter__(self) -> bool:
+        return self._directories.begin_claim(self)
+
+    def leave(self, error: BaseException | None) -> None:
+        """End the claim."""
+        del error
+        self._directories.end_claim(self)

@@ -1,0 +1,209 @@
+"""The snapshots of one backend: their names, parents, labels and usage, in its `metadata.db`.
+
+The file is containerd's own: a daemon works on where we stopped. It is opened by the first
+call that needs it, and reading where it does not exist finds no snapshots and makes no file.
+
+Source: containerd, core/snapshots/storage.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from typing import TYPE_CHECKING, TypeVar
+
+from orlop.forks import HomeProcess
+from orlop.kv.errors import EngineError, StaleReadError
+from orlop.kv.rereading import read_again
+from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.ownership import Hold, Mutex
+from orlop.schema.metastore import SnapshotBuckets
+from orlop.storage.engine_errors import translated
+from orlop.storage.files import naming
+from orlop.storage.snapshots import Snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from orlop.kv import Engine, Transaction
+    from orlop.model.clock import Clock
+
+_Result = TypeVar("_Result")
+
+
+class Metastore:
+    """A backend's database; every thread may use it."""
+
+    def __init__(self, path: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
+        self.path = path
+        self._open_engine = open_engine
+        self._clock = clock
+        self._opening = Mutex()
+        self._engine: Engine | None = None
+        self._last_update: weakref.ref[_Update] | None = None
+        self._is_closed = False
+        self._home = HomeProcess()
+
+    def read(self, question: Callable[[Snapshots], _Result]) -> _Result:
+        """Answer `question` from one version of the database.
+
+        Where another process writes to the file meanwhile, the question is asked again: it
+        must change nothing.
+
+        Raises:
+            UnavailableError: the file is locked, or changes all the time.
+            DataLossError: the file is damaged.
+            FailedPreconditionError: this was closed, or this is a fork of its process.
+        """
+        self.require_home()
+        try:
+            return read_again(lambda: self._read_once(question))
+        except StaleReadError as error:
+            raise UnavailableError(f"{self.path}: {error}", hint=error.hint) from error
+
+    def _read_once(self, question: Callable[[Snapshots], _Result]) -> _Result:
+        with translated(self.path):
+            engine = self._existing_engine()
+            if engine is None:
+                return question(Snapshots(SnapshotBuckets(None, None), self._clock))
+            with engine.begin() as transaction:
+                return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
+
+    def update(self) -> AbstractContextManager[Snapshots]:
+        """Change snapshots: all that the block does is durable after it, or none of it is.
+
+        Raises:
+            UnavailableError: the file is locked by somebody else.
+            DataLossError: the file is damaged.
+            FailedPreconditionError: the database is only read, or was closed, or this is a fork.
+        """
+        return _Update(self, self._clock)
+
+    def while_locked(self, action: Callable[[Snapshots], None]) -> None:
+        """Call `action` while nobody changes the database; what it changes there is undone.
+
+        Raises: as `update`.
+        """
+        with contextlib.suppress(_Unchanged), _Update(self, self._clock) as snapshots:
+            action(snapshots)
+            raise _Unchanged
+
+    def begin_writing(self, update: _Update) -> Transaction:
+        """Begin the transaction of an update; its errors are the engine's."""
+        self.require_home()
+        engine = self._engine_for_writing()
+        last = None if self._last_update is None else self._last_update()
+        if last is not None and last.is_left:
+            last.roll_back()  # an exception kept its block's way out from running
+        self._last_update = weakref.ref(update)
+        # Known to the update at once: whatever interrupts this, it can be rolled back.
+        update.transaction = engine.begin(writable=True)
+        return update.transaction
+
+    @property
+    def is_home(self) -> bool:
+        """Whether this is the process that made this, and no fork of it."""
+        return self._home.is_here
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is open, and so exists."""
+        return self._engine is not None
+
+    def require_writing(self) -> None:
+        """Refuse what only the writer may do.
+
+        Raises:
+            FailedPreconditionError: the database is only read, or this was closed.
+        """
+        if self._engine_for_writing().read_only:
+            raise FailedPreconditionError(f"{self.path} was opened for reading")
+
+    def require_home(self) -> None:
+        """Refuse to do anything in a forked process, which has no thread and no lock of its parent.
+
+        Raises:
+            FailedPreconditionError: this is one.
+        """
+        if not self._home.is_here:
+            raise FailedPreconditionError(f"{self.path}: {self._home.refusal}")
+
+    def close(self) -> None:
+        """Close the database; closing twice is allowed."""
+        if self._home.is_here:
+            with self._opening:
+                self._is_closed = True
+        engine = self._engine
+        if engine is not None:
+            engine.close()
+
+    def exists(self) -> bool:
+        """Tell whether there is a database. A file that is empty counts as none."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return self.path.stat().st_size > 0
+        return False
+
+    def _existing_engine(self) -> Engine | None:
+        with self._opening:
+            if self._engine is None and not self._is_closed and not self.exists():
+                return None
+            return self._opened()
+
+    def _engine_for_writing(self) -> Engine:
+        with self._opening:
+            return self._opened()
+
+    def _opened(self) -> Engine:
+        if self._is_closed:
+            raise FailedPreconditionError(f"{self.path} was closed")
+        if self._engine is None:
+            with naming(str(self.path)):
+                self._engine = self._open_engine(self.path)
+        return self._engine
+
+
+class _Unchanged(Exception):  # noqa: N818 -- no error: it rolls a transaction back
+    """Ends a transaction that was only begun to keep others from writing."""
+
+
+class _Update(Hold):
+    """A transaction that is committed when its block ends."""
+
+    __slots__ = ("_clock", "_metastore", "transaction")
+
+    def __init__(self, metastore: Metastore, clock: Clock) -> None:
+        super().__init__()
+        self._metastore = metastore
+        self._clock = clock
+        self.transaction: Transaction | None = None
+
+    def __enter__(self) -> Snapshots:
+        with translated(self._metastore.path):
+            transaction = self._metastore.begin_writing(self)
+            try:
+                return Snapshots(SnapshotBuckets.create(transaction), self._clock)
+            except BaseException:
+                transaction.rollback()
+                raise
+
+    def leave(self, error: BaseException | None) -> None:
+        """Commit, or roll back where `error` leaves the block."""
+        if error is None:
+            self._metastore.require_home()
+        elif not self._metastore.is_home:
+            return  # the process that began it ends it
+        with translated(self._metastore.path):
+            try:
+                if self.transaction is not None:
+                    self.transaction.__exit__(None if error is None else type(error), error, None)
+            finally:
+                self.roll_back()
+            if isinstance(error, EngineError):
+                raise error
+
+    def roll_back(self) -> None:
+        """End the transaction, if it has not ended."""
+        if self.transaction is not None:
+            self.transaction.rollback()

@@ -1,0 +1,123 @@
+"""The overlay snapshotter: every snapshot is what it changes in its parent.
+
+It returns mounts and mounts nothing, so it works where overlay cannot be mounted.
+
+Source: containerd, plugins/snapshots/overlay.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from orlop.model.records import Mount, SnapshotKind
+from orlop.storage.id_maps import mapped_root
+from orlop.storage.overlay_features import needs_userxattr, supports_index
+from orlop.storage.overlay_options import directory_option, lower_option
+from orlop.storage.snapshotter import DirectorySnapshotter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from orlop.kv import Engine
+    from orlop.model.clock import Clock
+    from orlop.storage.snapshots import Snapshot
+
+_UPPER: Final = "fs"
+_WORK: Final = "work"
+_UPPER_MODE: Final = 0o755
+_WORK_MODE: Final = 0o711
+
+
+class OverlaySnapshotter(DirectorySnapshotter):
+    """Snapshots as layers, in `<root>/snapshots/<id>/{fs,work}`; only active ones have `work`.
+
+    Args:
+        root: the directory of the snapshotter.
+        open_engine: opens its database.
+        clock: what times are taken from.
+        asynchronous_remove: leave the directories of removed snapshots to `cleanup`.
+        index_off: whether mounts have the option `index=off`; `None`: where the kernel knows it.
+        userxattr: whether mounts have that option; `None`: where they need it.
+    """
+
+    _moves: ClassVar = True
+
+    def __init__(
+        self,
+        root: Path,
+        open_engine: Callable[[Path], Engine],
+        *,
+        clock: Clock,
+        asynchronous_remove: bool = False,
+        index_off: bool | None = None,
+        userxattr: bool | None = None,
+    ) -> None:
+        super().__init__(root, open_engine, clock=clock)
+        self._removes_later = asynchronous_remove
+        self._index_off = index_off
+        self._userxattr = userxattr
+
+    def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:  # noqa: ARG002 -- all have one
+        return True
+
+    def _fill(
+        self,
+        directory: Path,
+        kind: SnapshotKind,
+        parent_id: str | None,
+        labels: Mapping[str, str],
+    ) -> None:
+        upper = directory / _UPPER
+        upper.mkdir()
+        upper.chmod(_UPPER_MODE)
+        owner = mapped_root(labels)
+        if owner is None and parent_id is not None:
+            state = self._data(parent_id).stat()
+            owner = state.st_uid, state.st_gid
+        if owner is not None:
+            os.chown(upper, *owner, follow_symlinks=False)
+        if kind is SnapshotKind.ACTIVE:
+            work = directory / _WORK
+            work.mkdir()
+            work.chmod(_WORK_MODE)
+
+    def _own(self, number: str, kind: SnapshotKind, *, has_parent: bool) -> tuple[Path, ...]:
+        if kind is SnapshotKind.ACTIVE:
+            return self._data(number), self._directory / number / _WORK
+        is_shown_parent = kind is SnapshotKind.VIEW and has_parent
+        return () if is_shown_parent else (self._data(number),)
+
+    def _lower(self, kind: SnapshotKind, parent_ids: Sequence[str]) -> Sequence[str]:  # noqa: ARG002 -- all show them
+        return parent_ids
+
+    def _data(self, number: str) -> Path:
+        return self._directory / number / _UPPER
+
+    def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
+        is_view = snapshot.kind is SnapshotKind.VIEW
+        if not snapshot.parent_ids:
+            return self._bind(snapshot.id, "ro" if is_view else "rw")
+        if is_view and len(snapshot.parent_ids) == 1:
+            return self._bind(snapshot.parent_ids[0], "ro")
+        options = []
+        if not is_view:
+            work = self._directory / snapshot.id / _WORK
+            upper = self._data(snapshot.id)
+            options += [directory_option("workdir", work), directory_option("upperdir", upper)]
+        options += [lower_option(map(self._data, snapshot.parent_ids)), *self._options()]
+        return (Mount(type="overlay", source="overlay", options=tuple(options)),)
+
+    def _bind(self, number: str, access: str) -> tuple[Mount, ...]:
+        return (Mount(type="bind", source=str(self._data(number)), options=(access, "rbind")),)
+
+    def _options(self) -> list[str]:
+        index_off = supports_index() if self._index_off is None else self._index_off
+        userxattr = needs_userxattr(self._root) if self._userxattr is None else self._userxattr
+        chosen = (("userxattr", userxattr), ("index=off", index_off))
+        return [option for option, is_needed in chosen if is_needed]
+
+    def _discard(self, number: str) -> None:
+        if not self._removes_later:
+            super()._discard(number)

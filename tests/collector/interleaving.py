@@ -1,0 +1,101 @@
+"""Others who write while a collection runs, at moments that a test chooses."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+from unittest import mock
+
+from orlop.gc import run as running
+from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, split_snapshot
+from orlop.gc.pieces import pieces
+from orlop.gc.pursuit import Pursuit
+from orlop.gc.turns import Turns
+from orlop.schema import containers, content, images, ingests, leases, sandboxes, snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+    from typing import Any
+
+    from orlop.kv import Transaction
+
+
+@contextmanager
+def interleaved(moment: str, write: Callable[[], None]) -> Iterator[None]:
+    """Let others write at a moment of each collection that the block runs.
+
+    Args:
+        moment: `read`: when all records were read, before anything is marked; `marked`: when
+            all is marked, before updates wait; `between`: before each piece of the sweep,
+            which is as small as can be.
+        write: writes.
+    """
+    with {"read": _after_reading, "marked": _after_marking, "between": _between}[moment](write):
+        yield
+
+
+def _after_reading(write: Callable[[], None]) -> AbstractContextManager[object]:
+    begin, come_close = Pursuit.begin, Pursuit.come_close
+    waiting: list[Callable[[], None]] = []
+
+    def begin_anew(self: Pursuit) -> None:
+        waiting.append(write)
+        begin(self)
+
+    def write_and_come_close(self: Pursuit) -> None:
+        while waiting:
+            waiting.pop()()
+        come_close(self)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(Pursuit, "begin", begin_anew))
+    stack.enter_context(mock.patch.object(Pursuit, "come_close", write_and_come_close))
+    return stack
+
+
+def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
+    begin = Pursuit.begin
+
+    def begin_and_write(self: Pursuit) -> None:
+        begin(self)
+        write()
+
+    return mock.patch.object(Pursuit, "begin", begin_and_write)
+
+
+def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
+    take = Turns.take
+
+    def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
+        return pieces(*arguments, **{**options, "size": 1})
+
+    def take_one(self: Turns, remaining: deque[list[int]], *arguments: Any) -> None:
+        write()
+        take(self, deque([remaining.popleft()]), *arguments)
+
+    stack = ExitStack()
+    stack.enter_context(mock.patch.object(running, "pieces", cut))
+    stack.enter_context(mock.patch.object(Turns, "take", take_one))
+    return stack
+
+
+def remove_record(transaction: Transaction, kind: str, namespace: str, key: str) -> None:
+    """Remove a record as its store does, if it is there."""
+    if kind == SNAPSHOT:
+        snapshotter, name = split_snapshot(key)
+        bucket = snapshots.find(transaction, namespace, snapshotter)
+        parent = snapshots.parent(bucket, name)
+        if parent:
+            snapshots.remove_child(bucket, parent, name)
+        snapshots.delete(bucket, name)
+        return
+    store: Any = {
+        LEASE: leases,
+        INGEST: ingests,
+        CONTENT: content,
+        IMAGE: images,
+        SANDBOX: sandboxes,
+    }.get(kind, containers)
+    store.delete(store.find(transaction, namespace), key)

@@ -1,0 +1,149 @@
+"""Records that are put into a graph as they are stored say what their facts say."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from whenever import TimeDelta
+
+from collector import worlds as naive
+from collector.records import digest_of
+from collector.settable import START
+from orlop.database import Database
+from orlop.gc import filling
+from orlop.gc.compact import CompactGraph
+from orlop.gc.filling import Filler, fill
+from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, Node
+from orlop.gc.reading import Shelf, read_all
+from orlop.gc.rules import LABEL_RULES, RuleBook
+from orlop.kv import PlainBucket
+from orlop.schema import names
+
+if TYPE_CHECKING:
+    from collector.worlds import Record
+    from orlop.kv import Tree
+
+BOOK = RuleBook([("thing", "thing"), ("other", "content")])
+MOMENTS = [START + TimeDelta(hours=hours) for hours in (-3, 0, 1, 3)]
+
+
+def nothing() -> None:
+    """Let nobody go first."""
+
+
+def said(graph: CompactGraph) -> dict[Node, object]:
+    """Return all that a graph says of each of its nodes, whatever their numbers are."""
+    expiries = dict(graph.expiries())
+    found: dict[Node, object] = {}
+    for number in range(len(graph)):
+        following = [
+            [(graph.node(one >> 1), one & 1) for one in graph.following(state, now)]
+            for now in MOMENTS
+            for state in (number << 1, number << 1 | 1)
+        ]
+        referrers = [
+            {(graph.node(one), flat) for one, flat in graph.referrers(number, now, is_flat=is_flat)}
+            for now in MOMENTS
+            for is_flat in (False, True)
+        ]
+        found[graph.node(number)] = (
+            graph.exists(number),
+            graph.is_swept(number),
+            [graph.is_root(number, now) for now in MOMENTS],
+            expiries.get(number),
+            [graph.node(one) for one in graph.mentioned(number)],
+            following,
+            referrers,
+        )
+    return found
+
+
+@settings(max_examples=80, deadline=None)
+@given(world=naive.worlds)
+def test_a_database_is_read_alike(world: list[Record]) -> None:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Database.open_file(Path(folder, "db")) as database,
+    ):
+        naive.write_world(database, world, START)
+        filled, slow = CompactGraph(), CompactGraph()
+        fill(filled, database.namespaces.transactor, BOOK, nothing)
+        with database.view() as transaction:
+            for facts in read_all(transaction, BOOK):
+                slow.add(facts)
+    assert said(filled) == said(slow)
+    assert filled.swept_count == slow.swept_count == len(list(filled.swept()))
+
+
+keys = st.sampled_from([b"a", b"b", b"native/a", b"\xff", b"/", digest_of(1).encode()])
+labels = st.one_of(
+    st.builds(
+        lambda rule, tail: rule.name.encode() + tail,
+        st.sampled_from(BOOK.rules),
+        st.sampled_from([b"", b".", b"/", b".0", b"/0", b"native", b"native/0", b"x", b"\xff"]),
+    ),
+    st.sampled_from([b"team", b"containerd.io/gc.", b"containerd.io/gc.other"]),
+)
+values = st.one_of(
+    keys,
+    st.sampled_from([b"", b"usedat<2h|a", b"2026-01-01T00:00:00Z", b"no time"]),
+    st.just({b"nested": b"a"}),
+)
+maps = st.dictionaries(labels, values, max_size=4)
+trees = st.fixed_dictionaries(
+    {},
+    optional={
+        names.LABELS: maps | values,
+        names.PARENT: values,
+        names.TARGET: values | st.fixed_dictionaries({}, optional={names.DIGEST: values}),
+        names.EXPECTED: values,
+        names.SNAPSHOTTER: values,
+        names.SNAPSHOT_KEY: values,
+        names.CONTENT: st.dictionaries(keys, st.just(b"")),
+    },
+)
+shelves = st.one_of(
+    st.builds(
+        Shelf,
+        st.sampled_from([CONTENT, IMAGE, CONTAINER, SANDBOX, INGEST, LEASE]),
+        st.sampled_from(["ns1", "ns2"]),
+    ),
+    st.builds(Shelf, st.just(SNAPSHOT), st.sampled_from(["ns1", "ns2"]), st.just("native")),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(stored=st.dictionaries(st.tuples(shelves, keys), trees, max_size=6))
+def test_whatever_is_stored_is_taken_alike(stored: dict[tuple[Shelf, bytes], Tree]) -> None:
+    filled, slow = CompactGraph(), CompactGraph()
+    for (shelf, key), tree in stored.items():
+        Filler(filled, BOOK, shelf).add(key, tree)
+        slow.add(shelf.read(PlainBucket({key: tree}), names.to_text(key), BOOK))
+    assert said(filled) == {**dict.fromkeys(said(filled), NAME), **said(slow)}
+
+
+NAME: Final[object] = (False, False, [False] * 4, None, [], [[]] * 8, [set()] * 8)
+"""What a graph says of a name that nothing refers to."""
+
+
+def test_all_labels_that_mean_something_begin_alike() -> None:
+    assert all(rule.name.encode().startswith(filling._COMMON) for rule in LABEL_RULES)
+
+
+@pytest.mark.interpreted("lowers a limit, which compiled code has built in")
+def test_labels_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "_KNOWN_MAX", 3)
+    graph = CompactGraph()
+    filler = Filler(graph, RuleBook(), Shelf(CONTENT, "ns1"))
+    every: Tree = {b"containerd.io/gc.ref.content.%d" % one: b"%d" % one for one in range(10)}
+    filler.add(b"a", {names.LABELS: every})
+    number = graph.find(Node(CONTENT, "ns1", "a"))
+    assert number is not None
+    found = [graph.node(one).key for one in graph.mentioned(number)]
+    assert found == [str(one) for one in range(10)]
+    assert len(filler._known) <= 3

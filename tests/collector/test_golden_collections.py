@@ -1,0 +1,81 @@
+"""The same databases, collected by containerd's main and by us: the same records go."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from collector.settable import SettableClock
+from orlop import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+Removed = set[tuple[str, str, str]]
+
+
+@pytest.fixture(params=[f"gc-{number:02}" for number in range(1, 9)])
+def golden(
+    request: pytest.FixtureRequest, data: Path, tmp_path: Path
+) -> Iterator[tuple[Database, Removed, int]]:
+    name = request.param
+    file = tmp_path / "meta.db"
+    shutil.copy(data / "gc" / f"{name}.db", file)
+    answer = json.loads((data / "gc" / f"{name}.json").read_text())
+    removed = {(one["type"], one["namespace"], one["key"]) for one in answer["removed"]}
+    with Database.open_file(file, clock=SettableClock()) as database:
+        yield database, removed, answer["before"]
+
+
+def test_a_plan_names_what_containerd_removed(golden: tuple[Database, Removed, int]) -> None:
+    database, removed, before = golden
+    plan = database.gc.plan()
+    assert {(one.type, one.namespace, one.key) for one in plan.nodes} == removed
+    assert len(plan.nodes) == len(removed)
+    assert plan.kept == before - len(removed)
+    assert all(one.reason for one in plan.nodes)
+
+
+def test_a_run_removes_what_containerd_removed(golden: tuple[Database, Removed, int]) -> None:
+    database, removed, before = golden
+    planned = database.gc.plan()
+    statistics = database.gc.run()
+    assert sum(statistics.removed.values()) == len(removed)
+    assert statistics.kept == before - len(removed)
+    after = database.gc.plan()
+    assert after.nodes == ()
+    assert after.kept == planned.kept
+    gone = [one.node for one in planned.nodes]
+    assert not any(one in after.marked.graph for one in gone)
+    assert database.gc.run().removed == {}
+
+
+def test_what_is_held_has_a_path_to_a_root(golden: tuple[Database, Removed, int]) -> None:
+    database, _, _ = golden
+    plan = database.gc.plan()
+    marked = plan.marked
+    roots = {root.node for root in marked.graph.roots(marked.now)}
+    for node in marked.graph.swept():
+        paths = plan.held_by(node)
+        assert bool(paths) == marked.holds(node)
+        ends = {
+            (path[0].node, *(step.node.whole for step in path[-2:-1]), path[-1].edge)
+            for path in paths
+        }
+        assert len(ends) == len(paths)
+        for path in paths:
+            assert path[0].node in roots
+            assert path[-1].node.whole == node
+            for before, after in itertools.pairwise(path):
+                edges = marked.graph.references(before.node, marked.now)
+                found = {(one.target, one.rule) for one in edges}
+                facts = marked.graph.facts(after.node)
+                if facts is not None and after.node in roots:
+                    # What would go on to hold an image that expires.
+                    found |= {(after.node, one.rule) for one in facts.parents}
+                assert (after.node, after.edge) in found
