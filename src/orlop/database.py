@@ -20,7 +20,7 @@ from orlop.model.observed_clock import ObservedClock
 from orlop.model.timeouts import require_timeout
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
-from orlop.schema import version
+from orlop.schema import migrations
 from orlop.stores.audience import Audience
 from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
@@ -103,7 +103,7 @@ class Database:
             gate=self._gate,
             timeout=timeout,
             committed=self._reports.note,
-            ended=self._audience.tell,
+            ended=self._audience.notify,
         )
         self._rules = rules
         self._tracker = tracker
@@ -296,7 +296,7 @@ class Database:
     @property
     def version(self) -> int | None:
         """The version of the schema; 0 where none is written, `None` without a schema."""
-        return self._transactions.read(version.read)
+        return self._transactions.read(migrations.read_version)
 
     def init(self) -> bool:
         """Bring the schema to the current version, as containerd at its start; see `migrate`."""

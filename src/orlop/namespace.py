@@ -17,8 +17,8 @@ from orlop.model.errors import (
 )
 from orlop.model.timestamps import require_duration
 from orlop.ownership import Flag, Hold, start_thread
-from orlop.stores.checks import check_key
 from orlop.stores.scope import Scope
+from orlop.stores.validation import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

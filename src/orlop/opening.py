@@ -23,7 +23,7 @@ from orlop.model.errors import (
     PermissionDeniedError,
     ResourceExhaustedError,
 )
-from orlop.schema import version
+from orlop.schema import migrations
 from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.translation import translated
 
@@ -279,20 +279,21 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
             raise InvalidArgumentError(f"{path}: what is opened read-only cannot be migrated")
         return
     with engine.begin() as transaction:
-        stored = version.read(transaction)
+        stored = migrations.read_version(transaction)
         if not migrate or is_metastore(transaction):
             require_metadata(transaction, path)
-    if stored is not None and stored > version.CURRENT and not force:
+    if stored is not None and stored > migrations.CURRENT_VERSION and not force:
         raise FailedPreconditionError(
-            f"{path} has a schema of version {stored}, newer than {version.CURRENT}",
+            f"{path} has a schema of version {stored}, newer than {migrations.CURRENT_VERSION}",
             hint="open it read-only, or force it (orlop.open(..., force=True)) at the risk of "
             "breaking what the newer version added",
         )
     if migrate or stored is None:
         migrate_schema(engine)
-    elif stored < version.OLDEST_WRITABLE:
+    elif stored < migrations.OLDEST_WRITABLE_VERSION:
         raise FailedPreconditionError(
-            f"{path} has a schema of version {stored}, older than {version.OLDEST_WRITABLE}",
+            f"{path} has a schema of version {stored}, "
+            f"older than {migrations.OLDEST_WRITABLE_VERSION}",
             hint="raise it (orlop db migrate, which keeps a copy), or open it read-only",
         )
 
@@ -315,10 +316,8 @@ def require_metadata(transaction: Transaction, path: Path) -> None:
 def migrate_schema(engine: Engine, timeout: float | None = None) -> bool:
     """Bring the schema to the current version: all or nothing; return whether it changed."""
     with engine.begin() as reading:
-        stored = version.read(reading)
-    if stored is not None and stored >= version.CURRENT:
+        stored = migrations.read_version(reading)
+    if stored is not None and stored >= migrations.CURRENT_VERSION:
         return False  # nothing to write, and so no need of the writer's turn
-    from orlop.schema import migrations  # noqa: PLC0415 (few databases are migrated)
-
     with engine.begin(writable=True, timeout=timeout) as transaction:
         return migrations.migrate(transaction)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from collector.records import bucket_at
-from orlop.schema import names, values
+from orlop.schema import fields, names
 
 if TYPE_CHECKING:
     from orlop.gc import Node, Path
@@ -86,8 +86,8 @@ def _delete_root(transaction: Transaction, node: Node, edge: str) -> None:
         record_at(transaction, node).delete(b"expireat")
     elif node.type in {"image", "lease"}:
         record = record_at(transaction, node)
-        labels = values.read_map(record, b"labels")
-        values.write_map(record, b"labels", {**labels, "containerd.io/gc.expire": EXPIRED})
+        labels = fields.read_map(record, b"labels")
+        fields.write_map(record, b"labels", {**labels, "containerd.io/gc.expire": EXPIRED})
     else:
         delete_record(transaction, node)
 

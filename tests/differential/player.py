@@ -12,7 +12,7 @@ from differential import records_as_json as json_of
 from orlop import ContentInfo, LeaseResource, OrlopError, SnapshotInfo, SnapshotKind
 from orlop.bolt import open_engine
 from orlop.model import filters
-from orlop.schema import version
+from orlop.schema import migrations
 from orlop.storage.native import NativeSnapshotter
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Player:
 
     def __init__(self, root: Path) -> None:
         with orlop.open(root, sync=False) as fresh, fresh.update() as update:
-            version.write(update.transaction, SCHEMA_VERSION)
+            migrations.write_version(update.transaction, SCHEMA_VERSION)
         self.root = root
         self.database = orlop.open(root, sync=False)
         # A second snapshotter of the same kind: containerd's overlay would have to mount.

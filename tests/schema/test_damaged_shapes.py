@@ -19,10 +19,10 @@ from orlop.schema import (
     images,
     ingests,
     leases,
+    migrations,
     namespaces,
     sandboxes,
     snapshots,
-    version,
 )
 from schema.planting import plant
 
@@ -48,7 +48,7 @@ Shape = st.recursive(
 
 def read_everything(transaction: Transaction) -> None:
     """Call everything that reads, for every namespace, as the stores and the collector do."""
-    version.read(transaction)
+    migrations.read_version(transaction)
     for namespace in (*namespaces.all_names(transaction), "missing"):
         namespaces.labels(transaction, namespace)
         for find, readers in (
@@ -82,14 +82,14 @@ def resources(bucket: Bucket | None, lease_id: str) -> object:
 def read_objects(
     bucket: Bucket | None, readers: tuple[Callable[[Bucket | None, str], object], ...]
 ) -> None:
-    for name in (*buckets.nested(bucket), "missing", ""):
+    for name in (*buckets.bucket_names(bucket), "missing", ""):
         for reader in readers:
             with suppress(OrlopError):  # a typed error is an answer
                 reader(bucket, name)
 
 
 def test_without_a_schema_nothing_is_found(transaction: Transaction) -> None:
-    assert version.read(transaction) is None
+    assert migrations.read_version(transaction) is None
     assert namespaces.all_names(transaction) == []
     assert namespaces.find(transaction, "default") is None
     read_everything(transaction)

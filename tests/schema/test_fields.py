@@ -11,7 +11,7 @@ from whenever import Instant
 from orlop.kv import PlainBucket
 from orlop.model.encoding import encode_time, encode_varint
 from orlop.model.errors import DataLossError
-from orlop.schema import fields, names, values
+from orlop.schema import fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,9 +44,9 @@ def outcome(call: Callable[[], object]) -> object:
 def test_each_field_reads_as_from_a_bucket(tree: Tree, key: bytes) -> None:
     bucket = PlainBucket(tree)
 
-    assert fields.text(tree, key) == values.read_text(bucket, key)
-    assert fields.size(tree, key) == values.read_size(bucket, key)
-    assert fields.texts(tree, key) == values.read_map(bucket, key)
+    assert fields.text(tree, key) == fields.read_text(bucket, key)
+    assert fields.size(tree, key) == fields.read_size(bucket, key)
+    assert fields.texts(tree, key) == fields.read_map(bucket, key)
     nested = bucket.bucket(key)
     assert list(fields.nested(tree, key)) == ([] if nested is None else [*dict(nested.items())])
 
@@ -56,7 +56,7 @@ def test_times_read_as_from_a_bucket(tree: Tree) -> None:
     bucket = PlainBucket(tree)
 
     assert outcome(lambda: fields.times(tree)) == outcome(
-        lambda: tuple(values.read_time(bucket, key) for key in (b"createdat", b"updatedat"))
+        lambda: tuple(fields.read_time(bucket, key) for key in (b"createdat", b"updatedat"))
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.model.errors import DataLossError
-from orlop.schema import migrations, version
+from orlop.schema import migrations
 from schema.planting import Tree, branch, plant, tree
 
 if TYPE_CHECKING:
@@ -158,12 +158,12 @@ def test_what_cannot_be_migrated_is_a_typed_error(transaction: Transaction, cont
 
 
 def test_versions_are_read(transaction: Transaction) -> None:
-    assert version.read(transaction) is None
+    assert migrations.read_version(transaction) is None
     schema = transaction.root.create_bucket(b"v1")
-    assert version.read(transaction) == 0
+    assert migrations.read_version(transaction) == 0
     schema.put(b"version", b"\x06")
-    assert version.read(transaction) == 3
+    assert migrations.read_version(transaction) == 3
     schema.put(b"version", b"\xff")
-    assert version.read(transaction) == 0
-    version.write(transaction, version.CURRENT)
+    assert migrations.read_version(transaction) == 0
+    migrations.write_version(transaction, migrations.CURRENT_VERSION)
     assert schema.get(b"version") == V4

@@ -12,7 +12,7 @@ from whenever import Instant
 
 from orlop.model.any import ProtoAny
 from orlop.model.errors import DataLossError, InvalidArgumentError
-from orlop.schema import fields, names, values
+from orlop.schema import fields, names
 from schema.planting import Tree, plant, tree
 
 if TYPE_CHECKING:
@@ -35,21 +35,21 @@ def test_a_time_that_says_the_same_in_another_zone_keeps_its_bytes(bucket: Bucke
     in_kathmandu = stored_time(MOMENT, 345)
     bucket.put(b"createdat", in_kathmandu)
 
-    assert values.read_time(bucket, b"createdat") == MOMENT
-    values.write_time(bucket, b"createdat", MOMENT)
+    assert fields.read_time(bucket, b"createdat") == MOMENT
+    fields.write_time(bucket, b"createdat", MOMENT)
     assert bucket.get(b"createdat") == in_kathmandu
 
-    values.write_time(bucket, b"createdat", MOMENT.add(nanoseconds=1))
+    fields.write_time(bucket, b"createdat", MOMENT.add(nanoseconds=1))
     assert bucket.get(b"createdat") == stored_time(MOMENT.add(nanoseconds=1), -1)
 
 
 def test_a_time_that_is_not_set_is_none_and_writing_none_leaves_it(bucket: Bucket) -> None:
-    assert values.read_time(bucket, b"createdat") is None
+    assert fields.read_time(bucket, b"createdat") is None
     zero = stored_time(Instant.from_utc(1, 1, 1), -1)
     bucket.put(b"createdat", zero)
 
-    assert values.read_time(bucket, b"createdat") is None
-    values.write_time(bucket, b"createdat", None)
+    assert fields.read_time(bucket, b"createdat") is None
+    fields.write_time(bucket, b"createdat", None)
     assert bucket.get(b"createdat") == zero
 
 
@@ -57,17 +57,17 @@ def test_a_damaged_time_is_data_loss_and_is_overwritten(bucket: Bucket) -> None:
     bucket.put(b"createdat", b"\x01short")
 
     with pytest.raises(DataLossError, match="createdat") as lost:
-        values.read_time(bucket, b"createdat")
+        fields.read_time(bucket, b"createdat")
     assert "version 1 has 15 bytes" in str(lost.value.__cause__)
-    values.write_time(bucket, b"createdat", MOMENT)
-    assert values.read_time(bucket, b"createdat") == MOMENT
+    fields.write_time(bucket, b"createdat", MOMENT)
+    assert fields.read_time(bucket, b"createdat") == MOMENT
 
 
 @pytest.mark.parametrize("stored", [b"", b"\x80", b"\xff" * 11])
 def test_a_damaged_size_is_zero(bucket: Bucket, stored: bytes) -> None:
     bucket.put(b"size", stored)
 
-    assert values.read_size(bucket, b"size") == 0
+    assert fields.read_size(bucket, b"size") == 0
 
 
 def test_a_damaged_any_is_data_loss() -> None:
@@ -79,7 +79,7 @@ def test_a_damaged_any_is_data_loss() -> None:
 
 def test_no_any_is_not_the_same_as_an_empty_one(bucket: Bucket) -> None:
     assert fields.envelope({}, b"spec") is None
-    values.write_any(bucket, b"spec", ProtoAny())
+    fields.write_any(bucket, b"spec", ProtoAny())
 
     assert bucket.get(b"spec") == b""
     assert fields.envelope({b"spec": b""}, b"spec") == ProtoAny()
@@ -99,30 +99,30 @@ def test_a_map_is_replaced_and_empty_values_are_dropped(
 ) -> None:
     plant(bucket, {"labels": {"old": b"x"}})
 
-    assert values.write_map(bucket, names.LABELS, entries) == returned
+    assert fields.write_map(bucket, names.LABELS, entries) == returned
     assert tree(bucket) == stored
-    assert values.read_map(bucket, names.LABELS) == returned
+    assert fields.read_map(bucket, names.LABELS) == returned
 
 
 def test_a_map_passes_over_buckets_in_it(bucket: Bucket) -> None:
     plant(bucket, {"labels": {"a": b"1", "nested": {"b": b"2"}}})
 
-    assert values.read_map(bucket, names.LABELS) == {"a": "1"}
+    assert fields.read_map(bucket, names.LABELS) == {"a": "1"}
 
 
 def test_a_plain_key_in_place_of_a_map_is_an_empty_map(bucket: Bucket) -> None:
     plant(bucket, {"labels": b"damaged"})
 
-    assert values.read_map(bucket, names.LABELS) == {}
-    assert values.read_map(None, names.LABELS) == {}
+    assert fields.read_map(bucket, names.LABELS) == {}
+    assert fields.read_map(None, names.LABELS) == {}
 
 
 def test_extensions_are_merged(transaction: Transaction, bucket: Bucket) -> None:
-    values.merge_any_map(bucket, b"extensions", {})
+    fields.merge_any_map(bucket, b"extensions", {})
     assert tree(bucket) == {}
     first, second = ProtoAny("a", b"1"), ProtoAny("b", b"2")
-    values.merge_any_map(bucket, b"extensions", {"first": first})
-    values.merge_any_map(bucket, b"extensions", {"second": second})
+    fields.merge_any_map(bucket, b"extensions", {"first": first})
+    fields.merge_any_map(bucket, b"extensions", {"second": second})
 
     stored = transaction.root.tree(b"record")
     assert stored is not None

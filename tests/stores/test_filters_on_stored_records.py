@@ -13,7 +13,7 @@ from orlop.model.any import ProtoAny
 from orlop.model.encoding import encode_any
 from orlop.model.errors import DataLossError
 from orlop.schema import containers, content, images, sandboxes
-from orlop.stores import adaptors
+from orlop.stores import filter_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -126,11 +126,11 @@ def read_blobs(bucket: Bucket | None, *wanted: Any) -> list[Any]:
     return content.read_all(bucket, lambda _: True, *wanted)
 
 
-KINDS: dict[str, tuple[ReadAll, adaptors.Stored, Callable[[Any], filters.Adaptor]]] = {
-    "images": (images.read_all, adaptors.IMAGE, of_image),
-    "containers": (containers.read_all, adaptors.CONTAINER, of_container),
-    "sandboxes": (sandboxes.read_all, adaptors.SANDBOX, of_sandbox),
-    "content": (read_blobs, adaptors.CONTENT, of_content),
+KINDS: dict[str, tuple[ReadAll, filter_fields.FilterFields, Callable[[Any], filters.Adaptor]]] = {
+    "images": (images.read_all, filter_fields.IMAGE, of_image),
+    "containers": (containers.read_all, filter_fields.CONTAINER, of_container),
+    "sandboxes": (sandboxes.read_all, filter_fields.SANDBOX, of_sandbox),
+    "content": (read_blobs, filter_fields.CONTENT, of_content),
 }
 
 

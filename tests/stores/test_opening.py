@@ -24,7 +24,7 @@ from orlop.model.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
-from orlop.schema import version
+from orlop.schema import migrations
 
 
 def modes(root: Path) -> dict[str, int]:
@@ -37,7 +37,7 @@ def modes(root: Path) -> dict[str, int]:
 def file_of_version(path: Path, number: int) -> None:
     engine = open_engine(path)
     with engine.begin(writable=True) as transaction:
-        version.write(transaction, number)
+        migrations.write_version(transaction, number)
         transaction.root.create_bucket(b"older")
     engine.close()
 
@@ -237,7 +237,7 @@ def test_a_failed_migration_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "meta.db"
     engine = open_engine(path)
     with engine.begin(writable=True) as transaction:
-        version.write(transaction, 3)
+        migrations.write_version(transaction, 3)
         sandboxes = transaction.root.create_bucket(b"one").create_bucket(b"sandboxes")
         sandboxes.create_bucket(b"box").create_bucket(b"a").create_bucket(b"deep")
         transaction.root.create_bucket(b"zero").create_bucket(b"sandboxes").create_bucket(b"b")

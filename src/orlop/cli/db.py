@@ -26,7 +26,7 @@ from orlop.model.errors import (
     OrlopError,
 )
 from orlop.opening import refusals
-from orlop.schema import version
+from orlop.schema import migrations
 from orlop.storage.files import naming
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def migrate(
     with _open(session, file) as database:
         require_metadata(database)
         before = database.version
-    if before == version.CURRENT:
+    if before == migrations.CURRENT_VERSION:
         session.output.document(
             {"from": before, "to": before, "copy": None}, [f"version {before} already"]
         )

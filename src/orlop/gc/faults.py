@@ -14,7 +14,7 @@ from orlop.model import digest as digests
 from orlop.model.backends import RepairableSnapshots
 from orlop.schema import content, namespaces, snapshots
 from orlop.stores.blob_faults import blob_fault
-from orlop.stores.lost_data import known_names, snapshot_fault
+from orlop.stores.snapshot_errors import known_names, snapshot_fault
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from orlop.gc.node import BUILT_IN, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.gc.reading import Shelf, read_all, read_one
 from orlop.model.errors import InvalidArgumentError, NotFoundError
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -92,4 +92,4 @@ def _check(transaction: Transaction, node: Node, edges: Iterable[str], book: Rul
 def _labels(transaction: Transaction, node: Node) -> dict[str, str]:
     snapshotter, key = split_snapshot(node.key) if node.type == SNAPSHOT else ("", node.key)
     shelf = Shelf(node.type, node.namespace, snapshotter).find(transaction)
-    return values.read_map(buckets.child(shelf, key), names.LABELS)
+    return fields.read_map(buckets.child(shelf, key), names.LABELS)

@@ -29,7 +29,7 @@ def owners(transaction: Transaction, is_it: Callable[[Datum], bool]) -> list[Nod
     for shelf in shelves(transaction):
         if shelf.type not in _WITH_DATA:
             continue
-        for key in buckets.nested(shelf.find(transaction)):
+        for key in buckets.bucket_names(shelf.find(transaction)):
             if shelf.type == SNAPSHOT:
                 node = snapshot_node(shelf.namespace, shelf.snapshotter, key)
             else:

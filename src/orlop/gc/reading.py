@@ -152,7 +152,7 @@ def read_shelf(
         yield found
         breathe()
         is_more = len(found) == _RECORDS_AT_ONCE
-        start = buckets.behind(found[-1][0]) if found else b""
+        start = buckets.next_key(found[-1][0]) if found else b""
 
 
 def read_again(
@@ -260,5 +260,5 @@ def _below(transaction: Transaction, wide: set[Place], known: Iterable[Node]) ->
             yield node
     for shelf in shelves(transaction):
         if None in whole or shelf.namespace in whole or shelf in single:
-            for key in buckets.nested(shelf.find(transaction)):
+            for key in buckets.bucket_names(shelf.find(transaction)):
                 yield _node(shelf, key)

@@ -66,7 +66,7 @@ class Sweep:
             elif node.type == IMAGE:
                 images.delete(self._shelf(node.type, node.namespace), node.key)
                 scope = Scope(node.namespace, self._transactor)
-                scope.tell(self._update, "/images/delete", name=node.key)
+                scope.emit_event(self._update, "/images/delete", name=node.key)
             elif node.type in self._sessions:
                 self._sessions[node.type].remove(node)
 
@@ -88,7 +88,7 @@ class Sweep:
         snapshots.delete(bucket, key)
         self._update.changes.snapshotters.add(snapshotter)
         scope = Scope(node.namespace, self._transactor)
-        scope.tell(self._update, "/snapshot/remove", key=key, snapshotter=snapshotter)
+        scope.emit_event(self._update, "/snapshot/remove", key=key, snapshotter=snapshotter)
 
     def _shelf(self, kind: str, namespace: str, snapshotter: str = "") -> Bucket | None:
         """Return the bucket in which records lie, `None` where there is none."""

@@ -1,4 +1,4 @@
-"""The way to a bucket, where any part of it may be missing."""
+"""Access to buckets of the schema, any of which may be missing."""
 
 from __future__ import annotations
 
@@ -40,21 +40,21 @@ def child(bucket: ReadableBucket | None, name: str) -> ReadableBucket | None:
     return None if bucket is None else bucket.bucket(names.to_bytes(name))
 
 
-def behind(key: bytes) -> bytes:
-    """Return the least key that is greater than another; than none, if that is empty."""
+def next_key(key: bytes) -> bytes:
+    """Return the smallest key that sorts after `key`; `b""` for an empty key."""
     return key + b"\x00" if key else b""
 
 
-def nested(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
-    """Iterate over the names of nested buckets, in byte order; plain keys are passed over.
+def bucket_names(bucket: ReadableBucket | None, after: str = "") -> Iterator[str]:
+    """Iterate over the names of nested buckets, in byte order; plain keys are skipped.
 
     Args:
-        bucket: where they lie; it may be missing.
-        after: where to begin: behind this name; empty: with the first.
+        bucket: the parent; it may be missing.
+        after: resume after this name; empty: begin with the first.
     """
     if bucket is None:
         return
-    for key, value in bucket.items(behind(names.to_bytes(after))):
+    for key, value in bucket.items(next_key(names.to_bytes(after))):
         if value is None:
             yield names.to_text(key)
 
@@ -63,16 +63,16 @@ def trees(bucket: Bucket | None, after: str = "") -> Iterator[tuple[str, PlainBu
     """Iterate over nested buckets, read whole; each comes as the only one in a plain bucket.
 
     Args:
-        bucket: where they lie; it may be missing.
-        after: where to begin: behind this name; empty: with the first.
+        bucket: the parent; it may be missing.
+        after: resume after this name; empty: begin with the first.
     """
     if bucket is not None:
-        for key, tree in bucket.trees(behind(names.to_bytes(after))):
+        for key, tree in bucket.trees(next_key(names.to_bytes(after))):
             yield names.to_text(key), PlainBucket({key: tree})
 
 
-def plain(bucket: ReadableBucket | None) -> Iterator[str]:
-    """Iterate over the names of plain keys, in byte order; nested buckets are passed over."""
+def value_names(bucket: ReadableBucket | None) -> Iterator[str]:
+    """Iterate over the names of plain keys, in byte order; nested buckets are skipped."""
     if bucket is None:
         return
     for key, value in bucket.items():
@@ -81,16 +81,16 @@ def plain(bucket: ReadableBucket | None) -> Iterator[str]:
 
 
 def delete(bucket: Bucket | None, name: str) -> None:
-    """Delete the nested bucket `name` where there is one."""
+    """Delete the nested bucket `name`, if it exists."""
     key = names.to_bytes(name)
     if bucket is not None and bucket.bucket(key) is not None:
         bucket.delete_bucket(key)
 
 
-class Written:
-    """A record in the making: the bucket that is there, or one that is created at the end.
+class RecordWriter:
+    """Writes a record: into its bucket if it exists, else into one created at the end of the block.
 
-    A new one is created whole, which is many times faster than key by key.
+    A new bucket is created whole, which is many times faster than key by key.
     """
 
     __slots__ = ("_draft", "_name", "_parent")

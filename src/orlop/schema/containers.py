@@ -1,4 +1,4 @@
-"""Containers: `v1/<namespace>/containers/<id>`."""
+"""Containers: `v1/<namespace>/containers/<id>`; their runtime has the form of a sandbox's."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from orlop.kv import DraftBucket
 from orlop.model import drafts
-from orlop.schema import buckets, fields, names, runtimes, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
-    from orlop.model.records import Container
+    from orlop.kv import Bucket, ReadableBucket, RecordBucket, Transaction, Tree
+    from orlop.model.records import Container, Runtime
     from orlop.schema.fields import Wanted
 
 
@@ -32,7 +32,7 @@ def exists(containers: Bucket | None, container_id: str) -> bool:
 
 def labels(containers: ReadableBucket | None, container_id: str) -> dict[str, str]:
     """Return the labels of a container, without the rest of it."""
-    return values.read_map(buckets.child(containers, container_id), names.LABELS)
+    return fields.read_map(buckets.child(containers, container_id), names.LABELS)
 
 
 def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str, str]:
@@ -41,8 +41,8 @@ def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str,
     if container is None:
         return "", ""
     return (
-        values.read_text(container, names.SNAPSHOTTER),
-        values.read_text(container, names.SNAPSHOT_KEY),
+        fields.read_text(container, names.SNAPSHOTTER),
+        fields.read_text(container, names.SNAPSHOT_KEY),
     )
 
 
@@ -69,19 +69,19 @@ def write(containers: Bucket, container: Container) -> Container:
 
     Stored extensions are never deleted, only replaced one by one, as containerd does.
     """
-    with buckets.Written(containers, container.id) as bucket:
-        values.write_time(bucket, names.CREATED_AT, container.created_at)
-        values.write_time(bucket, names.UPDATED_AT, container.updated_at)
-        values.write_any(bucket, names.SPEC, container.spec)
-        values.write_text(bucket, names.IMAGE, container.image)
-        values.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
-        values.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
+    with buckets.RecordWriter(containers, container.id) as bucket:
+        fields.write_time(bucket, names.CREATED_AT, container.created_at)
+        fields.write_time(bucket, names.UPDATED_AT, container.updated_at)
+        fields.write_any(bucket, names.SPEC, container.spec)
+        fields.write_text(bucket, names.IMAGE, container.image)
+        fields.write_text(bucket, names.SNAPSHOTTER, container.snapshotter)
+        fields.write_text(bucket, names.SNAPSHOT_KEY, container.snapshot_key)
         if isinstance(bucket, DraftBucket) or container.sandbox_id:
             # Older daemons do not know the field: what they stored does not grow by an empty one.
-            values.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
-        runtimes.replace(bucket, container.runtime)
-        values.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
-        stored_labels = values.write_map(bucket, names.LABELS, container.labels)
+            fields.write_text(bucket, names.SANDBOX_ID, container.sandbox_id)
+        replace_runtime(bucket, container.runtime)
+        fields.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
+        stored_labels = fields.write_map(bucket, names.LABELS, container.labels)
     return dataclasses.replace(container, labels=stored_labels)
 
 
@@ -95,7 +95,7 @@ def _decode(container_id: str, container: Tree) -> Container:
         container_id,
         labels=fields.texts(container, names.LABELS),
         image_name=fields.text(container, names.IMAGE),
-        runtime_used=runtimes.read(container),
+        runtime_used=read_runtime(container),
         spec=fields.envelope(container, names.SPEC),
         snapshot=(
             fields.text(container, names.SNAPSHOTTER),
@@ -105,3 +105,27 @@ def _decode(container_id: str, container: Tree) -> Container:
         extensions=fields.envelopes(container, names.EXTENSIONS),
         times=fields.times(container),
     )
+
+
+def read_runtime(record: Tree) -> Runtime:
+    """Return the runtime of a container or sandbox; a nameless one where it is missing.
+
+    Raises:
+        DataLossError: the options are no Any.
+    """
+    runtime = fields.nested(record, names.RUNTIME)
+    return drafts.runtime(fields.text(runtime, names.NAME), fields.envelope(runtime, names.OPTIONS))
+
+
+def replace_runtime(bucket: RecordBucket, runtime: Runtime) -> None:
+    """Store a runtime in place of the one before."""
+    if bucket.bucket(names.RUNTIME) is not None:
+        bucket.delete_bucket(names.RUNTIME)
+    merge_runtime(bucket, runtime)
+
+
+def merge_runtime(bucket: RecordBucket, runtime: Runtime) -> None:
+    """Store a runtime in place of another one, whose options stay without new ones."""
+    nested = bucket.create_bucket_if_absent(names.RUNTIME)
+    fields.write_text(nested, names.NAME, runtime.name)
+    fields.write_any(nested, names.OPTIONS, runtime.options)

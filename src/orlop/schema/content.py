@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from orlop.model import drafts
-from orlop.schema import buckets, fields, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +28,7 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
 
 def all_names(blobs: Bucket | None) -> Iterator[str]:
     """Iterate over the digests of blobs, in byte order."""
-    return buckets.nested(blobs)
+    return buckets.bucket_names(blobs)
 
 
 def exists(blobs: Bucket | None, digest: str) -> bool:
@@ -38,13 +38,13 @@ def exists(blobs: Bucket | None, digest: str) -> bool:
 
 def labels(blobs: ReadableBucket | None, digest: str) -> dict[str, str]:
     """Return the labels of a blob, without the rest of it."""
-    return values.read_map(buckets.child(blobs, digest), names.LABELS)
+    return fields.read_map(buckets.child(blobs, digest), names.LABELS)
 
 
 def size(blobs: Bucket | None, digest: str) -> int:
     """Return the size of a blob in bytes, without the rest of it; 0 where it is unknown."""
     blob = buckets.child(blobs, digest)
-    return 0 if blob is None else values.read_size(blob, names.SIZE)
+    return 0 if blob is None else fields.read_size(blob, names.SIZE)
 
 
 def sizes(blobs: Bucket | None) -> Iterator[tuple[str, int]]:
@@ -86,11 +86,11 @@ def read_all(
 
 def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
     """Store the record of a blob; return it without empty labels, which are dropped."""
-    with buckets.Written(blobs, info.digest) as blob:
-        values.write_time(blob, names.CREATED_AT, info.created_at)
-        values.write_time(blob, names.UPDATED_AT, info.updated_at)
-        stored_labels = values.write_map(blob, names.LABELS, info.labels)
-        values.write_size(blob, names.SIZE, info.size)
+    with buckets.RecordWriter(blobs, info.digest) as blob:
+        fields.write_time(blob, names.CREATED_AT, info.created_at)
+        fields.write_time(blob, names.UPDATED_AT, info.updated_at)
+        stored_labels = fields.write_map(blob, names.LABELS, info.labels)
+        fields.write_size(blob, names.SIZE, info.size)
     return dataclasses.replace(info, labels=stored_labels)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.model import drafts
-from orlop.schema import buckets, fields, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from whenever import Instant
@@ -32,19 +32,19 @@ def exists(images: Bucket | None, name: str) -> bool:
 
 def labels(images: ReadableBucket | None, name: str) -> dict[str, str]:
     """Return the labels of an image, without the rest of it."""
-    return values.read_map(buckets.child(images, name), names.LABELS)
+    return fields.read_map(buckets.child(images, name), names.LABELS)
 
 
 def target_digest(images: ReadableBucket | None, name: str) -> str:
     """Return the digest of an image's target, without the rest of it; empty for none."""
     image = buckets.child(images, name)
     target = None if image is None else image.bucket(names.TARGET)
-    return "" if target is None else values.read_text(target, names.DIGEST)
+    return "" if target is None else fields.read_text(target, names.DIGEST)
 
 
 def updated_at(images: ReadableBucket | None, name: str) -> Instant | None:
     """Return when an image was changed last; `None` where that is not known."""
-    return values.known_time(buckets.child(images, name), names.UPDATED_AT)
+    return fields.known_time(buckets.child(images, name), names.UPDATED_AT)
 
 
 def read(images: Bucket | None, name: str) -> Image | None:
@@ -73,17 +73,17 @@ def write(images: Bucket, image: Image, stored: Image | None = None) -> Image:
         image: what to store.
         stored: what is stored of it, where that is known: a target that it has is left alone.
     """
-    with buckets.Written(images, image.name) as bucket:
-        values.write_time(bucket, names.CREATED_AT, image.created_at)
-        values.write_time(bucket, names.UPDATED_AT, image.updated_at)
-        stored_labels = values.write_map(bucket, names.LABELS, image.labels)
-        annotations = values.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
+    with buckets.RecordWriter(images, image.name) as bucket:
+        fields.write_time(bucket, names.CREATED_AT, image.created_at)
+        fields.write_time(bucket, names.UPDATED_AT, image.updated_at)
+        stored_labels = fields.write_map(bucket, names.LABELS, image.labels)
+        annotations = fields.write_map(bucket, names.ANNOTATIONS, image.target.annotations)
         target = image.target
         if stored is None or stored.target != target:
             nested = bucket.create_bucket_if_absent(names.TARGET)
-            values.write_text(nested, names.DIGEST, target.digest)
-            values.write_text(nested, names.MEDIA_TYPE, target.media_type)
-            values.write_size(nested, names.SIZE, target.size)
+            fields.write_text(nested, names.DIGEST, target.digest)
+            fields.write_text(nested, names.MEDIA_TYPE, target.media_type)
+            fields.write_size(nested, names.SIZE, target.size)
     return drafts.image(
         image.name,
         drafts.descriptor(target.media_type, target.digest, target.size, annotations),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
 
 def all_names(ingests: Bucket | None) -> Iterator[str]:
     """Iterate over the references of ingests, in byte order."""
-    return buckets.nested(ingests)
+    return buckets.bucket_names(ingests)
 
 
 def read(ingests: Bucket | None, ref: str) -> Ingest | None:
@@ -58,16 +58,16 @@ def read(ingests: Bucket | None, ref: str) -> Ingest | None:
         return None
     return Ingest(
         ref=ref,
-        backend_ref=values.read_text(ingest, names.REF),
-        expire_at=values.read_time(ingest, names.EXPIRE_AT),
-        expected=values.read_text(ingest, names.EXPECTED),
+        backend_ref=fields.read_text(ingest, names.REF),
+        expire_at=fields.read_time(ingest, names.EXPIRE_AT),
+        expected=fields.read_text(ingest, names.EXPECTED),
     )
 
 
 def expected(ingests: ReadableBucket | None, ref: str) -> str:
     """Return the digest of the blob that an ingest shares, without the rest of it."""
     ingest = buckets.child(ingests, ref)
-    return "" if ingest is None else values.read_text(ingest, names.EXPECTED)
+    return "" if ingest is None else fields.read_text(ingest, names.EXPECTED)
 
 
 def expire_at(ingests: ReadableBucket | None, ref: str) -> Instant | None:
@@ -77,7 +77,7 @@ def expire_at(ingests: ReadableBucket | None, ref: str) -> Instant | None:
         DataLossError: the stored time cannot be read.
     """
     ingest = buckets.child(ingests, ref)
-    return None if ingest is None else values.read_time(ingest, names.EXPIRE_AT)
+    return None if ingest is None else fields.read_time(ingest, names.EXPIRE_AT)
 
 
 def backend_ref(ingests: Bucket | None, namespace: str, ref: str) -> str:
@@ -85,28 +85,28 @@ def backend_ref(ingests: Bucket | None, namespace: str, ref: str) -> str:
     ingest = buckets.child(ingests, ref)
     if ingest is None:
         return _backend_ref(namespace, 1, ref)
-    stored = values.read_text(ingest, names.REF)
+    stored = fields.read_text(ingest, names.REF)
     return stored or _backend_ref(namespace, ingest.sequence + 1, ref)
 
 
 def open_ingest(ingests: Bucket, namespace: str, ref: str) -> None:
     """Make an ingest, and its backend reference, where they are missing."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
-    if not values.read_text(ingest, names.REF):
+    if not fields.read_text(ingest, names.REF):
         number = ingest.next_sequence()
-        values.write_text(ingest, names.REF, _backend_ref(namespace, number, ref))
+        fields.write_text(ingest, names.REF, _backend_ref(namespace, number, ref))
 
 
 def set_expiry(ingests: Bucket, ref: str, expire_at: Instant) -> None:
     """Keep an ingest until `expire_at`, without a lease."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
-    values.write_time(ingest, names.EXPIRE_AT, expire_at)
+    fields.write_time(ingest, names.EXPIRE_AT, expire_at)
 
 
 def set_expected(ingests: Bucket, ref: str, digest: str) -> None:
     """Make an ingest a shared one: it stands for the blob `digest` of another namespace."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
-    values.write_text(ingest, names.EXPECTED, digest)
+    fields.write_text(ingest, names.EXPECTED, digest)
 
 
 def delete(ingests: Bucket | None, ref: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import InternalError
 from orlop.model.records import Lease, LeaseResource
-from orlop.schema import buckets, fields, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +37,7 @@ def create(transaction: Transaction, namespace: str) -> Bucket:
 
 def all_names(leases: Bucket | None) -> Iterator[str]:
     """Iterate over the ids of leases, in byte order."""
-    return buckets.nested(leases)
+    return buckets.bucket_names(leases)
 
 
 def exists(leases: Bucket | None, lease_id: str) -> bool:
@@ -47,12 +47,12 @@ def exists(leases: Bucket | None, lease_id: str) -> bool:
 
 def labels(leases: ReadableBucket | None, lease_id: str) -> dict[str, str]:
     """Return the labels of a lease, without the rest of it."""
-    return values.read_map(buckets.child(leases, lease_id), names.LABELS)
+    return fields.read_map(buckets.child(leases, lease_id), names.LABELS)
 
 
 def created_at(leases: ReadableBucket | None, lease_id: str) -> Instant | None:
     """Return when a lease was created; `None` where that is not known."""
-    return values.known_time(buckets.child(leases, lease_id), names.CREATED_AT)
+    return fields.known_time(buckets.child(leases, lease_id), names.CREATED_AT)
 
 
 def read(leases: Bucket | None, lease_id: str) -> Lease | None:
@@ -69,15 +69,15 @@ def read(leases: Bucket | None, lease_id: str) -> Lease | None:
     return Lease(
         id=lease_id,
         labels=fields.texts({names.LABELS: entries}, names.LABELS),
-        created_at=values.read_time(lease, names.CREATED_AT),
+        created_at=fields.read_time(lease, names.CREATED_AT),
     )
 
 
 def write(leases: Bucket, lease: Lease) -> Lease:
     """Store a lease; return it without the empty labels, which are dropped."""
-    with buckets.Written(leases, lease.id) as bucket:
-        values.write_time(bucket, names.CREATED_AT, lease.created_at)
-        stored_labels = values.write_map(bucket, names.LABELS, lease.labels)
+    with buckets.RecordWriter(leases, lease.id) as bucket:
+        fields.write_time(bucket, names.CREATED_AT, lease.created_at)
+        stored_labels = fields.write_map(bucket, names.LABELS, lease.labels)
     return dataclasses.replace(lease, labels=stored_labels)
 
 
@@ -92,11 +92,11 @@ def resources(leases: ReadableBucket | None, lease_id: str) -> Iterator[LeaseRes
     if lease is None:
         return
     for kind in _FLAT_TYPES:
-        for held in buckets.plain(lease.bucket(names.to_bytes(kind))):
+        for held in buckets.value_names(lease.bucket(names.to_bytes(kind))):
             yield LeaseResource(id=held, type=kind)
     snapshots = lease.bucket(names.SNAPSHOTS)
-    for snapshotter in buckets.nested(snapshots):
-        for held in buckets.plain(buckets.child(snapshots, snapshotter)):
+    for snapshotter in buckets.bucket_names(snapshots):
+        for held in buckets.value_names(buckets.child(snapshots, snapshotter)):
             yield LeaseResource(id=held, type=f"{SNAPSHOTS}/{snapshotter}")
 
 

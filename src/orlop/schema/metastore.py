@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.kv import DraftBucket
 from orlop.model.encoding import decode_uvarint, encode_uvarint
 from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
-from orlop.schema import buckets, fields, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,7 +67,7 @@ class SnapshotBuckets:
 
     def all_names(self) -> Iterator[str]:
         """Iterate over the keys, in byte order."""
-        return buckets.nested(self._snapshots)
+        return buckets.bucket_names(self._snapshots)
 
     def read(self, key: str) -> SnapshotRecord | None:
         """Return a snapshot, `None` where there is none.
@@ -119,7 +119,7 @@ class SnapshotBuckets:
         snapshot = buckets.child(self._snapshots, key) if key else None
         if snapshot is None:
             return None
-        return _id(snapshot.get(_ID)), values.read_text(snapshot, names.PARENT)
+        return _id(snapshot.get(_ID)), fields.read_text(snapshot, names.PARENT)
 
     def next_id(self) -> int:
         """Return an id that no snapshot had before.
@@ -136,22 +136,22 @@ class SnapshotBuckets:
         snapshot.put(_ID, encode_uvarint(record.id))
         snapshot.put(_KIND, bytes((record.info.kind.value,)))
         if record.info.parent:
-            values.write_text(snapshot, names.PARENT, record.info.parent)
-        values.write_time(snapshot, names.CREATED_AT, record.info.created_at)
-        values.write_time(snapshot, names.UPDATED_AT, record.info.updated_at)
-        values.write_map(snapshot, names.LABELS, record.info.labels)
+            fields.write_text(snapshot, names.PARENT, record.info.parent)
+        fields.write_time(snapshot, names.CREATED_AT, record.info.created_at)
+        fields.write_time(snapshot, names.UPDATED_AT, record.info.updated_at)
+        fields.write_map(snapshot, names.LABELS, record.info.labels)
         if record.info.kind is SnapshotKind.COMMITTED:
-            values.write_size(snapshot, _INODES, record.usage.inodes)
-            values.write_size(snapshot, _SIZE, record.usage.size)
+            fields.write_size(snapshot, _INODES, record.usage.inodes)
+            fields.write_size(snapshot, _SIZE, record.usage.size)
         snapshots.create_tree(names.to_bytes(record.info.name), snapshot.tree)
 
     def write_labels(self, info: SnapshotInfo) -> Mapping[str, str]:
         """Store the labels and times of a snapshot that exists; return the labels as stored."""
         snapshots = self._created(self._snapshots)
         snapshot = snapshots.create_bucket_if_absent(names.to_bytes(info.name))
-        values.write_time(snapshot, names.CREATED_AT, info.created_at)
-        values.write_time(snapshot, names.UPDATED_AT, info.updated_at)
-        return values.write_map(snapshot, names.LABELS, info.labels)
+        fields.write_time(snapshot, names.CREATED_AT, info.created_at)
+        fields.write_time(snapshot, names.UPDATED_AT, info.updated_at)
+        return fields.write_map(snapshot, names.LABELS, info.labels)
 
     def delete(self, key: str) -> None:
         """Delete a snapshot, not its link; nothing happens where there is none."""

@@ -1,8 +1,8 @@
-"""The migrations of the schema, 1.1 to 1.4, each raising an older file by one version.
+"""The version of the schema (`v1/version`) and the migrations 1.1 to 1.4 that raise it.
 
-All run in the transaction of the caller: all or nothing.
+All migrations run in one transaction, that of the caller.
 
-Source: containerd, core/metadata/migrations.go.
+Source: containerd, core/metadata/db.go and migrations.go.
 """
 
 from __future__ import annotations
@@ -10,13 +10,41 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from orlop.kv import EngineError
+from orlop.model import encoding
 from orlop.model.errors import DataLossError
-from orlop.schema import buckets, names, namespaces, snapshots, version
+from orlop.schema import buckets, names, namespaces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop.kv import Bucket, Transaction
+
+
+CURRENT_VERSION: Final = 4
+"""The version that is stored in a new file."""
+
+OLDEST_WRITABLE_VERSION: Final = 3
+"""The oldest version that is written without migration: below, child links or ingests lack."""
+
+
+def read_version(transaction: Transaction) -> int | None:
+    """Return the version of the schema; 0 if none is stored, `None` without a schema."""
+    schema = transaction.root.bucket(names.SCHEMA)
+    if schema is None:
+        return None
+    value = schema.get(names.VERSION)
+    if value is None:
+        return 0
+    try:
+        return encoding.decode_varint(value)
+    except (ValueError, DataLossError):
+        return 0  # containerd passes over a decoding error: the version counts as unknown
+
+
+def write_version(transaction: Transaction, number: int) -> None:
+    """Store the version of the schema, which is created if it is missing."""
+    schema = transaction.root.create_bucket_if_absent(names.SCHEMA)
+    schema.put(names.VERSION, encoding.encode_varint(number))
 
 
 def migrate(transaction: Transaction) -> bool:
@@ -29,11 +57,11 @@ def migrate(transaction: Transaction) -> bool:
         DataLossError: what is stored does not have the form that a migration reads. The
             caller rolls the transaction back.
     """
-    stored = version.read(transaction)
+    stored = read_version(transaction)
     if stored is None:
-        version.write(transaction, version.CURRENT)
+        write_version(transaction, CURRENT_VERSION)
         return True
-    if stored >= version.CURRENT:
+    if stored >= CURRENT_VERSION:
         return False
     for number, step in _STEPS:
         if number > stored:
@@ -41,12 +69,15 @@ def migrate(transaction: Transaction) -> bool:
                 step(transaction)
             except (EngineError, DataLossError) as error:
                 raise DataLossError(f"failed to migrate to v1.{number}: {error}") from error
-    version.write(transaction, version.CURRENT)
+    write_version(transaction, CURRENT_VERSION)
     return True
 
 
 def _add_child_links(transaction: Transaction) -> None:
-    """Version 1: a snapshot is noted in its parent."""
+    """Version 1: each snapshot is listed in its parent."""
+    # Only for such a file: every start reads the version.
+    from orlop.schema import snapshots  # noqa: PLC0415
+
     for namespace in namespaces.all_names(transaction):
         for snapshotter in snapshots.snapshotters(transaction, namespace):
             bucket = snapshots.find(transaction, namespace, snapshotter)
@@ -91,7 +122,7 @@ def _move_sandboxes(transaction: Transaction) -> None:
 
 
 def _copy_sandboxes(source: Bucket, target: Bucket) -> None:
-    for sandbox_id in buckets.nested(source):
+    for sandbox_id in buckets.bucket_names(source):
         sandbox = buckets.child(source, sandbox_id)
         copy = target.create_bucket_if_absent(names.to_bytes(sandbox_id))
         if sandbox is None:

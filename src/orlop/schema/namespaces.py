@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.schema import buckets, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def all_names(transaction: Transaction) -> list[str]:
     """Return the names of all namespaces, in byte order."""
-    return list(buckets.nested(transaction.root.bucket(names.SCHEMA)))
+    return list(buckets.bucket_names(transaction.root.bucket(names.SCHEMA)))
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
@@ -34,7 +34,7 @@ def delete(transaction: Transaction, namespace: str) -> None:
 
 def labels(transaction: Transaction, namespace: str) -> dict[str, str]:
     """Return the labels of a namespace; none where there is no such namespace."""
-    return values.read_map(find(transaction, namespace), names.LABELS)
+    return fields.read_map(find(transaction, namespace), names.LABELS)
 
 
 def put_labels(bucket: Bucket, entries: Mapping[str, str]) -> None:

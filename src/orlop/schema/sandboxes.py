@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import DataLossError
 from orlop.model.records import Sandbox
-from orlop.schema import buckets, fields, names, runtimes, values
+from orlop.schema import buckets, containers, fields, names
 
 if TYPE_CHECKING:
     from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
@@ -30,7 +30,7 @@ def refuse_plain_keys(sandboxes: Bucket | None) -> None:
     Raises:
         DataLossError: a plain key lies where only buckets belong.
     """
-    for key in buckets.plain(sandboxes):
+    for key in buckets.value_names(sandboxes):
         raise DataLossError(f"sandbox {key!r} is a plain key where a bucket belongs")
 
 
@@ -41,7 +41,7 @@ def exists(sandboxes: Bucket | None, sandbox_id: str) -> bool:
 
 def labels(sandboxes: ReadableBucket | None, sandbox_id: str) -> dict[str, str]:
     """Return the labels of a sandbox, without the rest of it."""
-    return values.read_map(buckets.child(sandboxes, sandbox_id), names.LABELS)
+    return fields.read_map(buckets.child(sandboxes, sandbox_id), names.LABELS)
 
 
 def read(sandboxes: Bucket | None, sandbox_id: str) -> Sandbox | None:
@@ -67,14 +67,14 @@ def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
 
     A spec, options or an extension that is not given leaves the stored one, as in containerd.
     """
-    with buckets.Written(sandboxes, sandbox.id) as bucket:
-        values.write_time(bucket, names.CREATED_AT, sandbox.created_at)
-        values.write_time(bucket, names.UPDATED_AT, sandbox.updated_at)
-        values.write_any(bucket, names.SPEC, sandbox.spec)
-        values.write_text(bucket, names.SANDBOXER, sandbox.sandboxer)
-        runtimes.merge(bucket, sandbox.runtime)
-        values.merge_any_map(bucket, names.EXTENSIONS, sandbox.extensions)
-        stored_labels = values.write_map(bucket, names.LABELS, sandbox.labels)
+    with buckets.RecordWriter(sandboxes, sandbox.id) as bucket:
+        fields.write_time(bucket, names.CREATED_AT, sandbox.created_at)
+        fields.write_time(bucket, names.UPDATED_AT, sandbox.updated_at)
+        fields.write_any(bucket, names.SPEC, sandbox.spec)
+        fields.write_text(bucket, names.SANDBOXER, sandbox.sandboxer)
+        containers.merge_runtime(bucket, sandbox.runtime)
+        fields.merge_any_map(bucket, names.EXTENSIONS, sandbox.extensions)
+        stored_labels = fields.write_map(bucket, names.LABELS, sandbox.labels)
     return dataclasses.replace(sandbox, labels=stored_labels)
 
 
@@ -88,7 +88,7 @@ def _decode(sandbox_id: str, sandbox: Tree) -> Sandbox:
     return Sandbox(
         id=sandbox_id,
         labels=fields.texts(sandbox, names.LABELS),
-        runtime=runtimes.read(sandbox),
+        runtime=containers.read_runtime(sandbox),
         spec=fields.envelope(sandbox, names.SPEC),
         sandboxer=fields.text(sandbox, names.SANDBOXER),
         extensions=fields.envelopes(sandbox, names.EXTENSIONS),

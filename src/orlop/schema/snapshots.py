@@ -11,7 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from orlop.model.drafts import draft_of
-from orlop.schema import buckets, fields, names, values
+from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -54,12 +54,12 @@ def create(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket
 
 def snapshotters(transaction: Transaction, namespace: str) -> list[str]:
     """Return the names of the snapshotters that a namespace has used, in byte order."""
-    return list(buckets.nested(buckets.find(transaction, namespace, names.SNAPSHOTS)))
+    return list(buckets.bucket_names(buckets.find(transaction, namespace, names.SNAPSHOTS)))
 
 
 def all_names(snapshots: Bucket | None) -> Iterator[str]:
     """Iterate over the keys of snapshots, in byte order."""
-    return buckets.nested(snapshots)
+    return buckets.bucket_names(snapshots)
 
 
 def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[SnapshotRecord]:
@@ -70,7 +70,7 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
     """
     if snapshots is None:
         return []
-    following = snapshots.trees(buckets.behind(names.to_bytes(after or "")))
+    following = snapshots.trees(buckets.next_key(names.to_bytes(after or "")))
     return [_decode(names.to_text(key), tree) for key, tree in islice(following, limit)]
 
 
@@ -81,19 +81,19 @@ def exists(snapshots: Bucket | None, key: str) -> bool:
 
 def labels(snapshots: ReadableBucket | None, key: str) -> dict[str, str]:
     """Return the labels of a snapshot, without the rest of it."""
-    return values.read_map(buckets.child(snapshots, key), names.LABELS)
+    return fields.read_map(buckets.child(snapshots, key), names.LABELS)
 
 
 def parent(snapshots: ReadableBucket | None, key: str) -> str:
     """Return the key of a snapshot's parent, without the rest of it; empty where it has none."""
     snapshot = buckets.child(snapshots, key)
-    return "" if snapshot is None else values.read_text(snapshot, names.PARENT)
+    return "" if snapshot is None else fields.read_text(snapshot, names.PARENT)
 
 
 def backend_name(snapshots: Bucket | None, key: str) -> str:
     """Return how the backend calls a snapshot, without the rest of it."""
     snapshot = buckets.child(snapshots, key)
-    return "" if snapshot is None else values.read_text(snapshot, names.NAME)
+    return "" if snapshot is None else fields.read_text(snapshot, names.NAME)
 
 
 def backend_names(snapshots: Bucket | None) -> Iterator[str]:
@@ -115,7 +115,7 @@ def children(snapshots: Bucket | None, key: str) -> list[str]:
     """Return the keys of the snapshots that are noted as standing on this one."""
     snapshot = buckets.child(snapshots, key)
     links = None if snapshot is None else snapshot.bucket(names.CHILDREN)
-    return list(buckets.plain(links))
+    return list(buckets.value_names(links))
 
 
 def read(snapshots: Bucket | None, key: str) -> SnapshotRecord | None:
@@ -138,13 +138,13 @@ def write(snapshots: Bucket, record: SnapshotRecord) -> SnapshotRecord:
 
     The link in its parent is a matter of its own: `add_child`.
     """
-    with buckets.Written(snapshots, record.key) as snapshot:
-        values.write_time(snapshot, names.CREATED_AT, record.created_at)
-        values.write_time(snapshot, names.UPDATED_AT, record.updated_at)
-        values.write_text(snapshot, names.NAME, record.backend_name)
+    with buckets.RecordWriter(snapshots, record.key) as snapshot:
+        fields.write_time(snapshot, names.CREATED_AT, record.created_at)
+        fields.write_time(snapshot, names.UPDATED_AT, record.updated_at)
+        fields.write_text(snapshot, names.NAME, record.backend_name)
         if record.parent:
-            values.write_text(snapshot, names.PARENT, record.parent)
-        stored_labels = values.write_map(snapshot, names.LABELS, record.labels)
+            fields.write_text(snapshot, names.PARENT, record.parent)
+        stored_labels = fields.write_map(snapshot, names.LABELS, record.labels)
     return dataclasses.replace(record, labels=stored_labels)
 
 

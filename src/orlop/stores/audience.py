@@ -1,4 +1,4 @@
-"""Who is told of updates that have ended: subscribers of events, and followers of changes."""
+"""Notification of subscribers (of events) and followers (of changes) after an update."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _T = TypeVar("_T")
 
 
 class Audience:
-    """Who is told what an update has done, once it has ended. Every thread may use it."""
+    """The subscribers and followers of updates that have ended. Thread-safe."""
 
     def __init__(self) -> None:
         self._mutex = Mutex()
@@ -24,18 +24,18 @@ class Audience:
         self._followers: list[Callable[[Changes], None]] = []
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
-        """Have every event delivered; return what ends it."""
+        """Deliver every event to `subscriber`; return a function that ends the subscription."""
         return self._register(self._subscribers, subscriber)
 
     def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
-        """Be told of each outermost update; return what ends it."""
+        """Deliver the changes of each outermost update; return a function that ends that."""
         return self._register(self._followers, follower)
 
-    def tell(self, changes: Changes) -> None:
-        """Tell of an update that has ended. A rollback is told of if it left data in backends.
+    def notify(self, changes: Changes) -> None:
+        """Deliver the changes of an update; of a rolled-back one if it left data in backends.
 
-        All are told, even if one raises: what is told has happened. The first error is raised
-        then, unless the changes say where errors go.
+        Each follower and subscriber is called, even if one raises. The first error is raised
+        then, unless `changes.errors` collects them.
         """
         if not (changes.committed or changes.content or changes.snapshotters):
             return
@@ -44,10 +44,10 @@ class Audience:
             subscribers = list(self._subscribers)
         errors: list[BaseException] = []
         for follower in followers:
-            _tell(follower, changes, errors)
+            _deliver(follower, changes, errors)
         for event in changes.events if subscribers else ():
             for subscriber in subscribers:
-                _tell(subscriber, event, errors)
+                _deliver(subscriber, event, errors)
         if changes.errors is not None:
             changes.errors += errors
         elif errors:
@@ -65,8 +65,8 @@ class Audience:
         return end
 
 
-def _tell(told: Callable[[_T], None], what: _T, errors: list[BaseException]) -> None:
+def _deliver(receiver: Callable[[_T], None], what: _T, errors: list[BaseException]) -> None:
     try:
-        told(what)
-    except BaseException as error:  # noqa: BLE001 (raised when all have been told)
+        receiver(what)
+    except BaseException as error:  # noqa: BLE001 (raised after the last delivery)
         errors.append(error)

@@ -12,9 +12,9 @@ from orlop.model import identifiers
 from orlop.model.any import ProtoAny
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.schema import containers
-from orlop.stores import adaptors
-from orlop.stores.checks import check_keys, check_labels, check_texts
+from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+from orlop.stores.validation import check_keys, check_labels, check_texts
 
 if TYPE_CHECKING:
     import builtins
@@ -48,7 +48,7 @@ class ContainerStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.CONTAINER.wanted(filters_)
+        wanted = filter_fields.CONTAINER.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Container]:
             bucket = containers.find(transaction, self.scope.namespace)

@@ -25,10 +25,10 @@ from orlop.model.errors import (
     OrlopError,
 )
 from orlop.schema import content, ingests, leases, namespaces
-from orlop.stores import adaptors, attachment
+from orlop.stores import filter_fields, lease_refs
 from orlop.stores.blob_faults import blob_fault, fault_of, size_fault
-from orlop.stores.checks import check_key, check_labels
 from orlop.stores.masks import masked_labels
+from orlop.stores.validation import check_key, check_labels
 
 if TYPE_CHECKING:
     import builtins
@@ -94,7 +94,7 @@ class ContentStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.CONTENT.wanted(filters_)
+        wanted = filter_fields.CONTENT.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[ContentInfo]:
             bucket = content.find(transaction, self.scope.namespace)
@@ -128,10 +128,10 @@ class ContentStore:
         with self.scope.transactor.update() as update:
             self._get(update.transaction, digest)
             content.delete(content.find(update.transaction, self.scope.namespace), digest)
-            attachment.detach(self.scope, update, leases.CONTENT, digest)
+            lease_refs.detach(self.scope, update, leases.CONTENT, digest)
             update.changes.deletions += 1
             update.changes.content = True
-            self.scope.tell(update, "/content/delete", digest=digest)
+            self.scope.emit_event(update, "/content/delete", digest=digest)
 
     def open(self, digest: str) -> BinaryIO:
         """Open a blob for (seekable) reading.
@@ -203,7 +203,7 @@ class ContentStore:
             except NotFoundError:
                 continue  # a shared ingest has no data of its own
             statuses.append(replace(status, ref=ingest.ref))
-        return [one for one in statuses if wanted.matches(adaptors.ingest(one))]
+        return [one for one in statuses if wanted.matches(filter_fields.ingest(one))]
 
     def abort(self, ref: str) -> None:
         """Give up an ingest, and what was written of it.
@@ -222,7 +222,7 @@ class ContentStore:
                 with contextlib.suppress(NotFoundError):
                     self.backend().abort(ingest.backend_ref)
             ingests.delete(ingests.find(update.transaction, self.scope.namespace), ref)
-            attachment.detach(self.scope, update, leases.INGESTS, ref)
+            lease_refs.detach(self.scope, update, leases.INGESTS, ref)
 
     def writer(
         self,
@@ -294,7 +294,7 @@ class ContentStore:
         exists, writer = False, None
         try:
             with self.scope.transactor.update() as update:
-                attachment.check_lease(self.scope, update.transaction)
+                lease_refs.check_lease(self.scope, update.transaction)
                 blobs = content.find(update.transaction, self.scope.namespace)
                 is_named = content.exists(blobs, expected)
                 exists = (
@@ -303,7 +303,7 @@ class ContentStore:
                     and not blob_fault(opening.backend, expected, content.size(blobs, expected))
                 )
                 if exists:
-                    attachment.attach(self.scope, update, leases.CONTENT, expected)
+                    lease_refs.attach(self.scope, update, leases.CONTENT, expected)
                 else:
                     shares = not is_named and not is_damaged
                     size = self._shared_size(update, opening, was_read=was_read) if shares else None

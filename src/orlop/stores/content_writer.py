@@ -18,10 +18,10 @@ from orlop.model.errors import (
 )
 from orlop.model.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
-from orlop.stores import attachment
+from orlop.stores import lease_refs
 from orlop.stores.blob_faults import MISSING, blob_fault
-from orlop.stores.checks import check_labels
 from orlop.stores.merging import merged
+from orlop.stores.validation import check_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -114,7 +114,7 @@ class Opening:
     def _note(self, update: Update, now: Instant, *, expected: str = "") -> None:
         bucket = ingests.create(update.transaction, self.scope.namespace)
         ingests.open_ingest(bucket, self.scope.namespace, self.ref)
-        if not attachment.attach(self.scope, update, leases.INGESTS, self.ref):
+        if not lease_refs.attach(self.scope, update, leases.INGESTS, self.ref):
             ingests.set_expiry(bucket, self.ref, now + _KEPT_UNLEASED)
         if expected:
             ingests.set_expected(bucket, self.ref, expected)
@@ -242,7 +242,7 @@ class ContentWriter:
         if self._backend_writer is not None:
             self._backend_writer.sync()
         with self._opening.scope.transactor.update() as update:
-            attachment.check_lease(self._opening.scope, update.transaction)
+            lease_refs.check_lease(self._opening.scope, update.transaction)
             named = {self._backend_ref, self.digest(), expected} - {""}
             update.held.enter_context(self._opening.claims.claim(*named))
             info, was_there = self._commit_data(update, size, expected, labels or {})
@@ -363,7 +363,7 @@ class ContentWriter:
         exists = content.exists(blobs, info.digest)
         if not exists:
             content.write(blobs, info)
-            scope.tell(
+            scope.emit_event(
                 update,
                 "/content/create",
                 digest=info.digest,
@@ -373,8 +373,8 @@ class ContentWriter:
         else:
             _amend(blobs, info, relabel=relabel)
         ingests.delete(ingests.find(update.transaction, scope.namespace), ref)
-        attachment.detach(scope, update, leases.INGESTS, ref)
-        attachment.attach(scope, update, leases.CONTENT, info.digest)
+        lease_refs.detach(scope, update, leases.INGESTS, ref)
+        lease_refs.attach(scope, update, leases.CONTENT, info.digest)
         return exists
 
     def _copied(self, size: int) -> BackendWriter:

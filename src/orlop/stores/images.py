@@ -14,9 +14,9 @@ from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoun
 from orlop.model.records import Image
 from orlop.model.timestamps import require_instant
 from orlop.schema import images, leases
-from orlop.stores import adaptors, attachment
-from orlop.stores.checks import check_key, check_labels, check_map, check_size, check_texts
+from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_map, refusal
+from orlop.stores.validation import check_key, check_labels, check_map, check_size, check_texts
 
 if TYPE_CHECKING:
     import builtins
@@ -52,7 +52,7 @@ class ImageStore:
         Raises:
             InvalidArgumentError: a filter cannot be understood.
         """
-        wanted = adaptors.IMAGE.wanted(filters_)
+        wanted = filter_fields.IMAGE.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Image]:
             bucket = images.find(transaction, self.scope.namespace)
@@ -88,7 +88,9 @@ class ImageStore:
                 updated_at=now,
             )
             stored = self._write(update, bucket, new)
-            self.scope.tell(update, "/images/create", name=stored.name, labels=dict(stored.labels))
+            self.scope.emit_event(
+                update, "/images/create", name=stored.name, labels=dict(stored.labels)
+            )
         return stored
 
     def update(
@@ -128,7 +130,9 @@ class ImageStore:
             self._check_lease(update, changed)
             bucket = images.create(update.transaction, self.scope.namespace)
             stored = self._write(update, bucket, changed, before)
-            self.scope.tell(update, "/images/update", name=stored.name, labels=dict(stored.labels))
+            self.scope.emit_event(
+                update, "/images/update", name=stored.name, labels=dict(stored.labels)
+            )
         return stored
 
     def delete(self, name: str, target: Descriptor | None = None) -> None:
@@ -151,10 +155,10 @@ class ImageStore:
                     raise NotFoundError(
                         f'image "{name}" with target {target.digest}: its target is {stored}'
                     )
-            attachment.detach(self.scope, update, leases.IMAGES, name)
+            lease_refs.detach(self.scope, update, leases.IMAGES, name)
             images.delete(bucket, name)
             update.changes.deletions += 1
-            self.scope.tell(update, "/images/delete", name=name)
+            self.scope.emit_event(update, "/images/delete", name=name)
 
     def _get(self, transaction: Transaction, name: str) -> Image:
         image = images.read(images.find(transaction, self.scope.namespace), name)
@@ -167,7 +171,7 @@ class ImageStore:
 
     def _check_lease(self, update: Update, image: Image) -> None:
         if label_names.GC_EXPIRE in image.labels:
-            attachment.check_lease(self.scope, update.transaction)
+            lease_refs.check_lease(self.scope, update.transaction)
 
     def _date(self, source_date: Instant | None) -> Instant:
         """Return the time to note; the present for none."""
@@ -180,7 +184,7 @@ class ImageStore:
     ) -> Image:
         stored = images.write(bucket, image, before)
         if label_names.GC_EXPIRE in image.labels:
-            attachment.attach(self.scope, update, leases.IMAGES, image.name)
+            lease_refs.attach(self.scope, update, leases.IMAGES, image.name)
         return stored
 
 

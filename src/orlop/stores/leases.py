@@ -20,8 +20,8 @@ from orlop.model.errors import (
 )
 from orlop.model.records import Lease, LeaseResource
 from orlop.schema import leases
-from orlop.stores import adaptors
-from orlop.stores.checks import check_key, check_map
+from orlop.stores import filter_fields
+from orlop.stores.validation import check_key, check_map
 
 if TYPE_CHECKING:
     import builtins
@@ -71,7 +71,7 @@ class LeaseStore:
             return [
                 one
                 for name in leases.all_names(bucket)
-                if (one := leases.read(bucket, name)) and wanted.matches(adaptors.lease(one))
+                if (one := leases.read(bucket, name)) and wanted.matches(filter_fields.lease(one))
             ]
 
         return self.scope.transactor.read(read)

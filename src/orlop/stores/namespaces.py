@@ -16,7 +16,7 @@ from orlop.model.errors import (
     NotFoundError,
 )
 from orlop.schema import buckets, names, namespaces
-from orlop.stores.checks import check_labels
+from orlop.stores.validation import check_labels
 
 if TYPE_CHECKING:
     import builtins

@@ -12,9 +12,9 @@ from orlop.model import identifiers
 from orlop.model.any import ProtoAny
 from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.schema import sandboxes
-from orlop.stores import adaptors
-from orlop.stores.checks import check_keys, check_map, check_texts
+from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+from orlop.stores.validation import check_keys, check_map, check_texts
 
 if TYPE_CHECKING:
     import builtins
@@ -49,7 +49,7 @@ class SandboxStore:
             InvalidArgumentError: a filter cannot be understood.
             DataLossError: something else lies among the sandboxes.
         """
-        wanted = adaptors.SANDBOX.wanted(filters_)
+        wanted = filter_fields.SANDBOX.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Sandbox]:
             bucket = sandboxes.find(transaction, self.scope.namespace)

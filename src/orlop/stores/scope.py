@@ -110,7 +110,7 @@ class Scope:
     namespace: str
     transactor: Transactor
 
-    def tell(self, update: Update, topic: str, **fields: object) -> None:
+    def emit_event(self, update: Update, topic: str, **fields: object) -> None:
         """Note an event, which is delivered once the update is durable."""
         update.changes.events.append(
             Event(

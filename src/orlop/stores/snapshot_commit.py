@@ -19,10 +19,10 @@ from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotF
 from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
-from orlop.stores import attachment
-from orlop.stores.lost_data import explained, found, is_being_committed
+from orlop.stores import lease_refs
 from orlop.stores.pending_commits import CommitGuard
 from orlop.stores.snapshot_creation import claimed_name
+from orlop.stores.snapshot_errors import is_being_committed, naming_missing_snapshot, stat_or_none
 from orlop.stores.update_guards import RestoringGuard
 
 if TYPE_CHECKING:
@@ -71,9 +71,9 @@ class Commit:
             snapshots.add_child(bucket, parent, self.name)
         snapshots.delete(bucket, self.active.key)
         kind = f"{leases.SNAPSHOTS}/{self.snapshotter}"
-        attachment.attach(self.scope, update, kind, self.name)
-        attachment.detach(self.scope, update, kind, self.active.key)
-        self.scope.tell(
+        lease_refs.attach(self.scope, update, kind, self.name)
+        lease_refs.detach(self.scope, update, kind, self.active.key)
+        self.scope.emit_event(
             update,
             "/snapshot/commit",
             key=self.active.key,
@@ -98,15 +98,17 @@ class Commit:
             )
         update.held.enter_context(self.claims.claim(stored.backend_name, self.active.backend_name))
         update.changes.snapshotters.add(self.snapshotter)
-        with explained(self.backend, self.active.backend_name, self.active.key, self.snapshotter):
+        with naming_missing_snapshot(
+            self.backend, self.active.backend_name, self.active.key, self.snapshotter
+        ):
             self._restore_in_backend(update, bucket, stored)
         if self.active.parent:
             snapshots.remove_child(bucket, self.active.parent, self.active.key)
         snapshots.delete(bucket, self.active.key)
         kind = f"{leases.SNAPSHOTS}/{self.snapshotter}"
-        attachment.attach(self.scope, update, kind, self.name)
-        attachment.detach(self.scope, update, kind, self.active.key)
-        self.scope.tell(
+        lease_refs.attach(self.scope, update, kind, self.name)
+        lease_refs.detach(self.scope, update, kind, self.active.key)
+        self.scope.emit_event(
             update, "/snapshot/remove", key=self.active.key, snapshotter=self.snapshotter
         )
 
@@ -142,20 +144,22 @@ class Commit:
         while True:
             name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, self.name)
             try:
-                with explained(self.backend, active, self.active.key, self.snapshotter):
+                with naming_missing_snapshot(
+                    self.backend, active, self.active.key, self.snapshotter
+                ):
                     self._note(update, name, inherited, moved_onto)
                     self.backend.commit(name, active, inherited, parent=moved_onto)
             except (AlreadyExistsError, NotFoundError) as error:
                 if self._undo_earlier():
                     continue
-                left = found(self.backend, name)
+                left = stat_or_none(self.backend, name)
                 if left is None:
                     _logger.warning("snapshot %r cannot be committed: %s", self.active.key, error)
                     raise
             else:
                 return name
             is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
-            if is_ours and found(self.backend, active) is None:
+            if is_ours and stat_or_none(self.backend, active) is None:
                 self.backend.update(replace(left, labels=inherited or {}), ("labels",))
                 return name
 
@@ -177,7 +181,7 @@ class Commit:
         The metadata names the active snapshot, as this update sees it: the commit never was.
         """
         backend, active = self.backend, self.active.backend_name
-        if not isinstance(backend, ReversibleCommits) or found(backend, active) is not None:
+        if not isinstance(backend, ReversibleCommits) or stat_or_none(backend, active) is not None:
             return False
         noted = [one for one in backend.pending_commits() if one.key == active]
         return any(backend.undo_commit(one) for one in noted)

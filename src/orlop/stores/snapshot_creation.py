@@ -29,8 +29,8 @@ from orlop.model.errors import (
 from orlop.model.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
-from orlop.stores import attachment
-from orlop.stores.lost_data import explained, found, snapshot_fault
+from orlop.stores import lease_refs
+from orlop.stores.snapshot_errors import naming_missing_snapshot, snapshot_fault, stat_or_none
 from orlop.stores.update_guards import CreationGuard
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ class Creation:
         """
         while True:
             with self.scope.transactor.update(later=True) as update:
-                attachment.check_lease(self.scope, update.transaction)
+                lease_refs.check_lease(self.scope, update.transaction)
                 bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
                 existing = self._existing(bucket)
                 if existing is None:
@@ -172,14 +172,14 @@ class Creation:
         """
         while True:
             reserved = self._reserve(claimed)
-            if self._target and found(self.backend, reserved.backend_name) is not None:
+            if self._target and stat_or_none(self.backend, reserved.backend_name) is not None:
                 continue
             try:
                 return reserved, self._make(reserved)
             except AlreadyExistsError as error:
                 if self._target:
                     self._adopt(reserved, error, claimed)
-                if found(self.backend, reserved.backend_name) is None:
+                if stat_or_none(self.backend, reserved.backend_name) is None:
                     # To pass the answer on would tell the caller that the key was not new.
                     raise UnknownError(f"unexpected error from snapshotter: {error}") from error
 
@@ -187,7 +187,9 @@ class Creation:
         """Phase 2: the backend creates it, outside of any transaction of ours."""
         make = self.backend.view if self.is_view else self.backend.prepare
         inherited = label_names.inheritable(self.labels)
-        with explained(self.backend, reserved.backend_parent, self.parent, self.snapshotter):
+        with naming_missing_snapshot(
+            self.backend, reserved.backend_parent, self.parent, self.snapshotter
+        ):
             return make(reserved.backend_name, reserved.backend_parent, inherited)
 
     def _note(self, record: SnapshotRecord, backend_parent: str, *, adopted: bool = False) -> bool:
@@ -198,7 +200,7 @@ class Creation:
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
-            attachment.check_lease(self.scope, update.transaction)
+            lease_refs.check_lease(self.scope, update.transaction)
             exists = snapshots.exists(bucket, record.key)
             if not exists:
                 self._check_parent(bucket)
@@ -215,7 +217,7 @@ class Creation:
                 update.changes.snapshotters.add(self.snapshotter)  # what was made is garbage
             self._attach(update, record.key)
             if not exists and not adopted and not self.is_view:
-                self.scope.tell(
+                self.scope.emit_event(
                     update,
                     "/snapshot/prepare",
                     key=record.key,
@@ -259,7 +261,7 @@ class Creation:
             raise NotFoundError(f'parent snapshot "{self.parent}"')
 
     def _attach(self, update: Update, key: str) -> None:
-        attachment.attach(self.scope, update, f"{leases.SNAPSHOTS}/{self.snapshotter}", key)
+        lease_refs.attach(self.scope, update, f"{leases.SNAPSHOTS}/{self.snapshotter}", key)
 
     def _guard(self, update: Update, backend_name: str) -> None:
         """Let what the backend made go again if the update that names it is rolled back."""

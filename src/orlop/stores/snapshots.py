@@ -22,13 +22,18 @@ from orlop.model.errors import (
 )
 from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
-from orlop.stores import adaptors, attachment
-from orlop.stores.checks import check_key, check_labels
-from orlop.stores.lost_data import explained, found, known_names, snapshot_fault
+from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_labels
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
+from orlop.stores.snapshot_errors import (
+    known_names,
+    naming_missing_snapshot,
+    snapshot_fault,
+    stat_or_none,
+)
 from orlop.stores.update_guards import LabelsGuard
+from orlop.stores.validation import check_key, check_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -116,7 +121,7 @@ class SnapshotStore:
             backend, name = self._backend(), stored.backend_name
             inherited = label_names.inheritable(labels)
             # Inside the transaction, so that the two do not part; backends do it fast.
-            with explained(backend, name, info.name, self.snapshotter):
+            with naming_missing_snapshot(backend, name, info.name, self.snapshotter):
                 before = backend.stat(name)
                 told = backend.update(
                     SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=name, labels=inherited), paths
@@ -206,12 +211,12 @@ class SnapshotStore:
             bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
-            attachment.check_lease(self.scope, update.transaction)
+            lease_refs.check_lease(self.scope, update.transaction)
             stored = snapshots.read(bucket, name)
             active = snapshots.read(bucket, key)
             exists = stored is not None and not self._fault(stored)
             if exists:
-                attachment.attach(self.scope, update, self._resource_type, name)
+                lease_refs.attach(self.scope, update, self._resource_type, name)
             elif active is None:
                 raise self._missing(key)
             else:
@@ -258,10 +263,10 @@ class SnapshotStore:
             if parent:
                 snapshots.remove_child(bucket, parent, key)
             snapshots.delete(bucket, key)
-            attachment.detach(self.scope, update, self._resource_type, key)
+            lease_refs.detach(self.scope, update, self._resource_type, key)
             update.changes.deletions += 1
             update.changes.snapshotters.add(self.snapshotter)
-            self.scope.tell(update, "/snapshot/remove", key=key, snapshotter=self.snapshotter)
+            self.scope.emit_event(update, "/snapshot/remove", key=key, snapshotter=self.snapshotter)
 
     def walk(self, *filters_: str) -> Iterator[SnapshotInfo]:
         """Iterate over the snapshots that any of the filters matches, in byte order of keys.
@@ -293,9 +298,9 @@ class SnapshotStore:
             return [record for key in missing if (record := snapshots.read(bucket, key))]
 
         for record in self._read(read):
-            if found(backend, record.backend_name) is None:  # else it was made meanwhile
+            if stat_or_none(backend, record.backend_name) is None:  # else it was made meanwhile
                 info = _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
-                if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
+                if wanted.matches_all or wanted.matches(filter_fields.snapshot(info)):
                     yield info
 
     @property
@@ -310,7 +315,7 @@ class SnapshotStore:
                     info = self._overlaid(record)
                 except NotFoundError:
                     continue
-                if wanted.matches_all or wanted.matches(adaptors.snapshot(info)):
+                if wanted.matches_all or wanted.matches(filter_fields.snapshot(info)):
                     yield info
             after = batch[-1].key
 
@@ -356,7 +361,7 @@ class SnapshotStore:
         record = self.scope.transactor.read(lambda transaction: self._get(transaction, key))
         if not record.backend_name:
             raise NotFoundError(f'snapshot "{key}" has no name in its backend')
-        with explained(backend, record.backend_name, key, self.snapshotter):
+        with naming_missing_snapshot(backend, record.backend_name, key, self.snapshotter):
             return question(backend, record.backend_name)
 
     def _fault(self, record: SnapshotRecord) -> str:
@@ -367,7 +372,9 @@ class SnapshotStore:
     def _overlaid(self, record: SnapshotRecord) -> SnapshotInfo:
         if self.backend is None:
             return _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
-        with explained(self.backend, record.backend_name, record.key, self.snapshotter):
+        with naming_missing_snapshot(
+            self.backend, record.backend_name, record.key, self.snapshotter
+        ):
             return _overlay(self.backend.stat(record.backend_name), record)
 
     def _backend(self) -> SnapshotBackend:

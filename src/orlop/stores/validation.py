@@ -1,7 +1,7 @@
-"""Checks that come before anything is written.
+"""Validation of names, labels and sizes before anything is written.
 
-What the file cannot hold is refused here, as an invalid argument: a fault that shows only
-in the middle of a write would leave half a record in the transaction.
+Values that the file cannot store are refused here, as invalid arguments: a fault that shows
+only in the middle of a write would leave half a record in the transaction.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""How what a store makes comes to be held by the lease in force, and how it is let go.
+"""References from the lease in force to the resources that a store creates or deletes.
 
-Only the lease in force is touched: other leases that hold the same thing go on holding it.
+References of other leases to the same resource stay.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def check_lease(scope: Scope, transaction: Transaction) -> bool:
     """Return whether a lease is in force.
 
     Raises:
-        NotFoundError: one is, and it does not exist (any more).
+        NotFoundError: the lease in force does not exist (any more).
     """
     lease_id = scope.transactor.lease(scope.namespace)
     if lease_id is None:
@@ -31,7 +31,7 @@ def check_lease(scope: Scope, transaction: Transaction) -> bool:
 
 
 def attach(scope: Scope, update: Update, kind: str, resource_id: str) -> bool:
-    """Let the lease in force hold a resource; return whether there is such a lease.
+    """Add a resource to the lease in force; return whether there is such a lease.
 
     Raises:
         NotFoundError: the lease does not exist (any more).
@@ -47,7 +47,7 @@ def attach(scope: Scope, update: Update, kind: str, resource_id: str) -> bool:
 
 
 def detach(scope: Scope, update: Update, kind: str, resource_id: str) -> None:
-    """Let the lease in force, if there is one, hold a resource no longer."""
+    """Remove a resource from the lease in force, if there is one."""
     lease_id = scope.transactor.lease(scope.namespace)
     if lease_id is not None:
         bucket = leases.find(update.transaction, scope.namespace)

@@ -1,7 +1,8 @@
-"""Snapshots that the metadata names and their backend does not have, in words of the user.
+"""Errors for snapshots that are in the metadata but not in their backend.
 
-A backend knows a snapshot by a name that no user has seen. Its data may be gone: a process
-died in a commit and a collection followed, or somebody deleted files.
+A backend knows a snapshot by a name that no user has seen; these errors name its key. The data
+may be gone since a process died in a commit and a collection followed, or since files were
+deleted by hand.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from orlop.model.records import SnapshotInfo
 
 
-class explained:  # noqa: N801 (it is used as a function; a generator costs three times as much)
-    """Lets an error of the backend that means the data of a snapshot is gone say so by its key.
+class naming_missing_snapshot:  # noqa: N801 (it is used as a function; a generator costs three times as much)
+    """Rewrites a NotFoundError of the backend so that it names the key of the snapshot.
 
     Raises:
-        NotFoundError: something was not found in the block; where it is not that data, as it is.
+        NotFoundError: the backend has no data of the snapshot; other NotFoundErrors pass unchanged.
     """
 
     __slots__ = ("_backend", "_backend_name", "_key", "_snapshotter")
@@ -47,7 +48,7 @@ class explained:  # noqa: N801 (it is used as a function; a generator costs thre
     ) -> None:
         if not isinstance(error, NotFoundError) or not self._backend_name:
             return
-        if found(self._backend, self._backend_name) is None:
+        if stat_or_none(self._backend, self._backend_name) is None:
             if is_being_committed(self._backend, self._backend_name):
                 raise NotFoundError(
                     f'snapshot "{self._key}" of {self._snapshotter}: a commit of it was '
@@ -62,7 +63,7 @@ class explained:  # noqa: N801 (it is used as a function; a generator costs thre
 
 
 def snapshot_fault(backend: SnapshotBackend, backend_name: str) -> str:
-    """Return why the data of a snapshot is not there; empty where it is, or none can tell."""
+    """Return why the data of a snapshot is missing; empty if it is there, or unknown."""
     try:
         if isinstance(backend, RepairableSnapshots):
             return backend.fault(backend_name)
@@ -88,8 +89,8 @@ def is_being_committed(backend: SnapshotBackend, backend_name: str) -> bool:
     )
 
 
-def found(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:
-    """Return what the backend knows of a snapshot, `None` where it does not have it."""
+def stat_or_none(backend: SnapshotBackend, backend_name: str) -> SnapshotInfo | None:
+    """Return the info of a snapshot in its backend; `None` if the backend does not have it."""
     try:
         return backend.stat(backend_name)
     except NotFoundError:

@@ -1,8 +1,8 @@
-"""What filters see of each record: a field path becomes a value, and whether it is there.
+"""Filter fields of each record type: from a field path to its value, and whether it is present.
 
-Most records are looked at as they are stored, so that only those that match are made. Of
-snapshots and ingests the backend knows a part, and a lease is not read whole: what it holds may
-be much.
+Most types are matched as they are stored, so that only matching records are decoded. Snapshots
+and ingests are matched as records, since a part of them comes from the backend; leases too, since
+a lease with many resources is not read whole.
 
 Source: containerd, core/metadata/adaptors.go; spec/metadata.md 2.
 """
@@ -32,25 +32,26 @@ _NAME: Final[tuple[bytes, ...]] = ()
 _NOWHERE: Final = (b"",)
 
 
-class Stored:
-    """What filters see of the records of one kind, as they are stored."""
+class FilterFields:
+    """The filter fields of one record type, read from its stored form."""
 
     def __init__(
         self, texts: Mapping[tuple[str, ...], tuple[bytes, ...]], maps: Mapping[str, bytes]
     ) -> None:
-        """Describe a kind.
+        """Describe a record type.
 
         Args:
-            texts: from the path of a field to the place of its value in the record; an empty
-                one is not there. No place at all is the record's name.
-            maps: from the first part of a path, whose rest is a key, to the map's place.
+            texts: the field paths, each with the path of its value in the record; an empty
+                value counts as absent. An empty path stands for the record's name.
+            maps: the fields that are maps, each with its key in the record; the rest of a field
+                path is a key in the map.
         """
         self._texts = texts
         self._maps = maps
         self._depths = {path[0]: len(path) for path in texts}
 
     def wanted(self, expressions: Sequence[str]) -> Wanted | None:
-        """Compile a filter into a predicate over stored records; `None` where it matches all.
+        """Compile a filter into a predicate over stored records; `None` if it matches all.
 
         Args:
             expressions: of which one must match; see `orlop.model.filters`.
@@ -78,7 +79,7 @@ class Stored:
         return _Condition(selector, self._texts.get(field, _NOWHERE))
 
 
-IMAGE: Final = Stored(
+IMAGE: Final = FilterFields(
     {
         ("name",): _NAME,
         ("target", "digest"): (names.TARGET, names.DIGEST),
@@ -88,7 +89,7 @@ IMAGE: Final = Stored(
 )
 """Fields: `name`, `target.digest`, `target.mediatype`, `labels.<k>`, `annotations.<k>`."""
 
-CONTAINER: Final = Stored(
+CONTAINER: Final = FilterFields(
     {
         ("id",): _NAME,
         ("runtime", "name"): (names.RUNTIME, names.NAME),
@@ -98,15 +99,15 @@ CONTAINER: Final = Stored(
 )
 """Fields: `id`, `runtime.name`, `image`, `labels.<k>`."""
 
-SANDBOX: Final = Stored({("id",): _NAME}, {"labels": names.LABELS})
+SANDBOX: Final = FilterFields({("id",): _NAME}, {"labels": names.LABELS})
 """Fields: `id`, `labels.<k>`."""
 
-CONTENT: Final = Stored({("digest",): _NAME}, {"labels": names.LABELS})
+CONTENT: Final = FilterFields({("digest",): _NAME}, {"labels": names.LABELS})
 """Fields: `digest`, `labels.<k>`."""
 
 
 class _Alternatives:
-    """Conditions on a stored record: all of one list must hold."""
+    """A filter on stored records: all conditions of at least one list must hold."""
 
     __slots__ = ("_alternatives",)
 
@@ -114,7 +115,7 @@ class _Alternatives:
         self._alternatives = alternatives
 
     def match(self, name: str, record: Tree) -> bool:
-        """Return whether a record is wanted."""
+        """Return whether a record matches."""
         for conditions in self._alternatives:
             for condition in conditions:
                 if not condition.holds(name, record):
@@ -125,7 +126,7 @@ class _Alternatives:
 
 
 class _Condition:
-    """A selector with the place of its field."""
+    """A selector with the path of its field in a stored record."""
 
     __slots__ = ("_is_name", "_key", "_outer", "_selector", "_takes_empty")
 
