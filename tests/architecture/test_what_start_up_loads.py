@@ -23,7 +23,7 @@ HEAVY = NEVER | {
     "orlop.bolt.engine",
     "orlop.bolt.live_copy",
     "orlop.gc.collector",
-    "orlop.gc.graph",
+    "orlop.gc.facts_graph",
     "orlop.inspect.bolt",
     "orlop.oci.importer",
     "orlop.oci.unpacker",

@@ -47,7 +47,7 @@ _MOUNTS: Final = "storage/test_snapshot_mounts::"
 _METASTORE: Final = "storage/test_metastore::"
 _OLD_TARGET: Final = f"{_IMAGE_CASES}test_an_image_is_not_deleted_with_its_old_target"
 _REMOTE: Final = "stores/test_remote_namespaces::"
-_GRAPH: Final = "gc/test_graph_of_records::"
+_GRAPH: Final = "collector/test_graph_of_records::"
 
 _CONTAINER_UPDATES: Final[dict[str, str]] = {
     "UpdateIDFail": "test_update_id_fail",
@@ -105,7 +105,7 @@ METADATA: Final[dict[str, Ours]] = {
     "TestMigrations/IngestUpdate": "schema/test_migrations::test_ingest_update",
     "TestMigrations/NoOp": "schema/test_migrations::test_no_op",
     "TestMigrations/MigrateSandboxes": "schema/test_migrations::test_migrate_sandboxes",
-    "TestMetadataCollector": "gc/test_collections::test_metadata_collector",
+    "TestMetadataCollector": "collector/test_collections::test_metadata_collector",
     "BenchmarkGarbageCollect": _TIMING,
     "TestResourceMax": f"{_GRAPH}test_resource_max",
     "TestGCRoots": f"{_GRAPH}test_gc_roots",
@@ -194,13 +194,13 @@ METADATA: Final[dict[str, Ours]] = {
 }
 
 COLLECTOR: Final[dict[str, Ours]] = {
-    "TestTricolorBasic": "gc/test_tricolor::test_tricolor_basic",
+    "TestTricolorBasic": "collector/test_tricolor::test_tricolor_basic",
     "TestConcurrentBasic": Reason("there is one marker, and it marks in one thread"),
     "BenchmarkTricolor": _TIMING,
-    "TestPauseThreshold": "gc/test_schedule::test_pause_threshold",
-    "TestDeletionThreshold": "gc/test_schedule::test_deletion_threshold",
-    "TestTrigger": "gc/test_schedule::test_trigger",
-    "TestStartupDelay": "gc/test_schedule::test_startup_delay",
+    "TestPauseThreshold": "collector/test_schedule::test_pause_threshold",
+    "TestDeletionThreshold": "collector/test_schedule::test_deletion_threshold",
+    "TestTrigger": "collector/test_schedule::test_trigger",
+    "TestStartupDelay": "collector/test_schedule::test_startup_delay",
 }
 
 FILTERS: Final[dict[str, Ours]] = {

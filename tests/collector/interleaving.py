@@ -10,7 +10,7 @@ from unittest import mock
 from orlop.gc import run as running
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, split_snapshot
 from orlop.gc.pieces import pieces
-from orlop.gc.pursuit import Pursuit
+from orlop.gc.tracker import GraphTracker
 from orlop.gc.turns import Turns
 from orlop.schema import containers, content, images, ingests, leases, sandboxes, snapshots
 
@@ -37,32 +37,32 @@ def interleaved(moment: str, write: Callable[[], None]) -> Iterator[None]:
 
 
 def _after_reading(write: Callable[[], None]) -> AbstractContextManager[object]:
-    begin, come_close = Pursuit.begin, Pursuit.come_close
+    begin, catch_up_until_close = GraphTracker.begin, GraphTracker.catch_up_until_close
     waiting: list[Callable[[], None]] = []
 
-    def begin_anew(self: Pursuit) -> None:
+    def begin_anew(self: GraphTracker) -> None:
         waiting.append(write)
         begin(self)
 
-    def write_and_come_close(self: Pursuit) -> None:
+    def write_and_catch_up(self: GraphTracker) -> None:
         while waiting:
             waiting.pop()()
-        come_close(self)
+        catch_up_until_close(self)
 
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(Pursuit, "begin", begin_anew))
-    stack.enter_context(mock.patch.object(Pursuit, "come_close", write_and_come_close))
+    stack.enter_context(mock.patch.object(GraphTracker, "begin", begin_anew))
+    stack.enter_context(mock.patch.object(GraphTracker, "catch_up_until_close", write_and_catch_up))
     return stack
 
 
 def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
-    begin = Pursuit.begin
+    begin = GraphTracker.begin
 
-    def begin_and_write(self: Pursuit) -> None:
+    def begin_and_write(self: GraphTracker) -> None:
         begin(self)
         write()
 
-    return mock.patch.object(Pursuit, "begin", begin_and_write)
+    return mock.patch.object(GraphTracker, "begin", begin_and_write)
 
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:

@@ -21,20 +21,19 @@ from collector.things import Things, thing
 from collector.worlds import Record
 from orlop import Database
 from orlop.gc import edges, reports
-from orlop.gc import pursuit as pursuing
-from orlop.gc.filling import fill
+from orlop.gc import tracker as tracking
+from orlop.gc.fast_load import fill
 from orlop.gc.node import Node
-from orlop.gc.pursuit import Pursuit
 from orlop.gc.reading import read_all
-from orlop.gc.released import Released
 from orlop.gc.rules import RuleBook
+from orlop.gc.tracker import GraphTracker
 from orlop.model.errors import FailedPreconditionError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from collector.worlds import Thing
-    from orlop.gc.compact import CompactGraph
+    from orlop.gc.graph import Graph
     from orlop.model.events import Event
     from orlop.stores.scope import Transactor
 
@@ -117,12 +116,12 @@ def reads() -> Iterator[list[str]]:
     found: list[str] = []
 
     def reading(
-        graph: CompactGraph, transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
+        graph: Graph, transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
     ) -> None:
         found.append("all")
-        fill(graph, transactor, book, breathe)
+        fill(graph, transactor, book, yield_to_writers)
 
-    with mock.patch.object(pursuing, "fill", reading):
+    with mock.patch.object(tracking, "fill", reading):
         yield found
 
 
@@ -143,20 +142,15 @@ def remove_image(database: Database, number: int) -> None:
 def test_little_is_looked_at_after_a_little_change(bare: Database, reads: list[str]) -> None:
     write_images(bare, 500)
     assert bare.gc.run().removed == {}
-    looked_at = 0
-    look = Released._spend
-
-    def count(self: Released) -> None:
-        nonlocal looked_at
-        looked_at += 1
-        look(self)
-
-    with mock.patch.object(Released, "_spend", count):
+    with (
+        mock.patch.object(tracking, "_BUDGET_MIN", 50),
+        mock.patch.object(tracking, "_BUDGET_SHARE", 1_000_000),
+        mock.patch.object(GraphTracker, "_mark_all", side_effect=AssertionError),
+    ):
         for number in (3, 7):
             remove_image(bare, number)
             assert bare.gc.run().removed == {"content": 1}
     assert reads == ["all"]
-    assert 0 < looked_at < 50
 
 
 def test_a_circle_that_was_let_go_is_found(bare: Database, reads: list[str]) -> None:
@@ -179,8 +173,8 @@ def test_above_the_budget_everything_is_marked_anew(bare: Database, reads: list[
         for number in range(59):
             remove_record(update.transaction, "image", "ns1", f"image-{number}")
     with (
-        mock.patch.object(pursuing, "_BUDGET_MIN", 0),
-        mock.patch.object(pursuing, "_BUDGET_SHARE", 10),
+        mock.patch.object(tracking, "_BUDGET_MIN", 0),
+        mock.patch.object(tracking, "_BUDGET_SHARE", 10),
     ):
         assert bare.gc.run(verify=True).removed == {"content": 59}
     assert reads == ["all"]
@@ -195,7 +189,7 @@ def test_a_graph_that_is_worn_out_is_read_again(
     if reason == "too much was touched":
         monkeypatch.setattr(reports, "TOUCHED_MAX", 3)
     else:
-        monkeypatch.setattr(pursuing, "_NAMES_MIN", -1_000)
+        monkeypatch.setattr(tracking, "_NAMES_MIN", -1_000)
     for number in range(5):
         remove_image(bare, number)
     assert bare.gc.run(verify=True).removed == {"content": 5}
@@ -207,7 +201,7 @@ def test_a_collection_that_fails_leaves_no_graph(bare: Database, reads: list[str
     bare.gc.run()
     remove_image(bare, 0)
     with (
-        mock.patch.object(Pursuit, "follow_sweep", side_effect=KeyboardInterrupt),
+        mock.patch.object(GraphTracker, "follow_sweep", side_effect=KeyboardInterrupt),
         pytest.raises(KeyboardInterrupt),
     ):
         bare.gc.run()
@@ -267,6 +261,6 @@ def test_what_changes_leave_behind_is_dropped(
     for _ in range(10):
         bare.gc.run(verify=True)
         write_images(bare, 5)
-    pursuit = bare.gc._runner._pursuit
-    assert pursuit is not None
-    assert len(pursuit.graph._edges._references) < 40
+    tracker = bare.gc._runner._tracker
+    assert tracker is not None
+    assert len(tracker.graph._edges._references) < 40

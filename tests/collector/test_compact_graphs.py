@@ -1,4 +1,4 @@
-"""The compact graph and its colors say what the graph of facts and its mark say."""
+"""The compact graph and its mark say what the graph of facts and its mark say."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from collector.settable import START
 from collector.things import Things, sessions, thing
 from orlop.database import Database
 from orlop.gc import edges
-from orlop.gc.colors import Colors
-from orlop.gc.compact import CompactGraph
 from orlop.gc.facts import Edge, Facts
+from orlop.gc.facts_graph import FactsGraph, FactsMark
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark
 from orlop.gc.node import Node
-from orlop.gc.numbers import Numbers
+from orlop.gc.node_ids import NodeIds
 from orlop.gc.reading import read_all, read_one
 from orlop.gc.rules import RuleBook
 
@@ -41,28 +40,28 @@ def nothing() -> None:
     """Let nobody go first."""
 
 
-def compacted(transaction: Transaction) -> CompactGraph:
-    graph = CompactGraph()
+def compacted(transaction: Transaction) -> Graph:
+    graph = Graph()
     for facts in read_all(transaction, BOOK):
         graph.add(facts)
     return graph
 
 
-def reached(graph: CompactGraph, now: Instant) -> set[Node]:
-    colors = Colors(graph, now, nothing)
-    colors.reach(graph.roots(now))
-    return {graph.node(number) for number in range(len(graph)) if number in colors}
+def reached(graph: Graph, now: Instant) -> set[Node]:
+    mark = Mark(graph, now, nothing)
+    mark.reach(graph.roots(now))
+    return {graph.node(number) for number in range(len(graph)) if number in mark}
 
 
-def following(graph: CompactGraph, node: Node, now: Instant) -> list[Node]:
+def following(graph: Graph, node: Node, now: Instant) -> list[Node]:
     number = graph.find(node)
     assert number is not None
     states = graph.following(number << 1 | node.is_flat, now)
     return [graph.node(one >> 1).flat if one & 1 else graph.node(one >> 1) for one in states]
 
 
-def expected(graph: Graph, now: Instant) -> set[Node]:
-    mark = Mark(lambda node: (edge.target for edge in graph.references(node, now)))
+def expected(graph: FactsGraph, now: Instant) -> set[Node]:
+    mark = FactsMark(lambda node: (edge.target for edge in graph.references(node, now)))
     mark.reach(root.node for root in graph.roots(now))
     return mark.reachable
 
@@ -77,7 +76,7 @@ def test_both_reach_the_same(world: list[Record], hours: int) -> None:
     ):
         naive.write_world(database, world, START)
         with database.view() as transaction:
-            compact, graph = compacted(transaction), Graph.read(transaction)
+            compact, graph = compacted(transaction), FactsGraph.read(transaction)
         assert reached(compact, now) == expected(graph, now)
         assert set(compact) == {facts.node for facts in graph.all_facts()}
         assert {compact.node(number) for number in compact.swept()} == set(graph.swept())
@@ -115,8 +114,8 @@ def test_replacing_records_one_by_one_is_reading_them_again(
         naive.write_world(database, world, START)
         with database.view() as transaction:
             compact = compacted(transaction)
-        colors = Colors(compact, START, nothing)
-        colors.reach(compact.roots(START))
+        mark = Mark(compact, START, nothing)
+        mark.reach(compact.roots(START))
         for change in changes:
             place = change if isinstance(change, tuple) else change.thing
             with database.update() as update:
@@ -126,19 +125,19 @@ def test_replacing_records_one_by_one_is_reading_them_again(
             with database.view() as transaction:
                 node = Node(*place)
                 affected = compact.replace(node, read_one(transaction, node, BOOK))
-                fresh = Graph.read(transaction)
-            colors.reach(number for number in affected if compact.is_root(number, START))
-            colors.expand(affected)
+                fresh = FactsGraph.read(transaction)
+            mark.reach(number for number in affected if compact.is_root(number, START))
+            mark.expand(affected)
             assert reached(compact, START) == expected(fresh, START)
             assert expected(fresh, START) <= {
-                compact.node(number) for number in range(len(compact)) if number in colors
+                compact.node(number) for number in range(len(compact)) if number in mark
             }
 
 
 @pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_what_nobody_refers_to_any_more_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edges, "WASTE_MIN", 10)
-    graph = CompactGraph()
+    graph = Graph()
     target = Node("content", "ns1", digest_of(2))
     source = Node("content", "ns1", digest_of(1))
     kept = Node("content", "ns1", digest_of(3))
@@ -160,7 +159,7 @@ def test_other_resources_take_part() -> None:
         back=[(lease, thing("back"))],
         forward={thing("active"): [blob]},
     )
-    compact, graph = CompactGraph(), Graph()
+    compact, graph = Graph(), FactsGraph()
     for facts in (Facts(lease, root="lease"), Facts(blob)):
         compact.add(facts)
         graph.add(facts)
@@ -195,7 +194,7 @@ names = st.one_of(
     )
 )
 def test_a_number_stands_for_one_node(nodes: list[Node]) -> None:
-    numbers = Numbers()
+    numbers = NodeIds()
     given_out = [numbers.number(node) for node in nodes]
     assert [numbers.node(number) for number in given_out] == nodes
     assert len(set(given_out)) == numbers.count == len(set(nodes))

@@ -8,7 +8,7 @@ from whenever import TimeDelta
 
 from collector.records import Records, digest_of
 from collector.things import Things, sessions, thing
-from orlop.gc.graph import Graph
+from orlop.gc.facts_graph import FactsGraph
 from orlop.gc.node import Node, snapshot_node
 from orlop.gc.rules import RuleBook
 from orlop.gc.sweep import Sweep
@@ -95,7 +95,7 @@ def _write_roots(records: Records) -> None:
 def test_gc_roots(bare: Database, clock: SettableClock) -> None:
     with bare.update() as update:
         _write_roots(Records(update.transaction, clock.now()))
-        graph = Graph.read(update.transaction)
+        graph = FactsGraph.read(update.transaction)
 
     roots = {root.node for root in graph.roots(clock.now())}
     assert roots == {
@@ -200,7 +200,7 @@ def _write_references(records: Records) -> None:
 def test_gc_refs(bare: Database, clock: SettableClock) -> None:
     with bare.update() as update:
         _write_references(Records(update.transaction, clock.now()))
-        graph = Graph.read(update.transaction)
+        graph = FactsGraph.read(update.transaction)
 
     def image(name: str, *, is_flat: bool = False) -> Node:
         return Node("image", "ns1", name, is_flat)
@@ -282,7 +282,7 @@ def test_gc_remove(bare: Database, clock: SettableClock) -> None:
         }
         records.container("ns1", "container1", "overlay", "sn4")
         records.sandbox("ns1", "sandbox1")
-        graph = Graph.read(update.transaction)
+        graph = FactsGraph.read(update.transaction)
     swept = list(graph.swept())
     assert len(swept) == 16
     assert set(swept) == every
@@ -296,7 +296,7 @@ def test_gc_remove(bare: Database, clock: SettableClock) -> None:
         sweep.remove([*swept[::2], missing])
         sweep.finish()
     with bare.view() as transaction:
-        assert set(Graph.read(transaction).swept()) == set(swept[1::2])
+        assert set(FactsGraph.read(transaction).swept()) == set(swept[1::2])
 
 
 def test_collectible_resources(bare: Database, clock: SettableClock) -> None:
@@ -317,7 +317,7 @@ def test_collectible_resources(bare: Database, clock: SettableClock) -> None:
         records.lease("ns1", "lease1", labels={f"{GC}expire": soon})
         records.lease("ns1", "lease2", labels={f"{GC}expire": past})
         records.container("ns1", "container1", "testsn", "sn1")
-        graph = Graph.read(update.transaction, RuleBook([("thing", "test")]))
+        graph = FactsGraph.read(update.transaction, RuleBook([("thing", "test")]))
         graph.add_sessions(sessions(things), ["ns1"])
 
     assert {root.node for root in graph.roots(clock.now())} == {
@@ -352,8 +352,8 @@ def test_collection_with_references(bare: Database, clock: SettableClock) -> Non
         records = Records(update.transaction, clock.now())
         blob = records.blob("ns1", digest_of(1))
         referrer = records.blob("ns1", digest_of(2), {f"{GC}ref.content": digest_of(1)})
-        graph = Graph.read(update.transaction)
-        silent = Graph.read(update.transaction)
+        graph = FactsGraph.read(update.transaction)
+        silent = FactsGraph.read(update.transaction)
     graph.add_sessions(sessions(Things([mine], forward={mine: [blob]})), ["ns1"])
     silent.add_sessions(sessions(Things([mine])), ["ns1"])
 

@@ -17,8 +17,8 @@ from collector.things import Things, thing
 from collector.worlds import Record, worlds
 from orlop import Database
 from orlop.gc import Node, Step
-from orlop.gc.links import Link, Standing, dangling, links
-from orlop.gc.reasons import lapses
+from orlop.gc.explain.links import Link, Standing, dangling, links
+from orlop.gc.explain.reasons import lapses
 from orlop.model.encoding import encode_time
 
 if TYPE_CHECKING:

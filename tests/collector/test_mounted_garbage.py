@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop import Database
-    from orlop.gc.statistics import Statistics
+    from orlop.gc.plan import Statistics
 
 pytestmark = pytest.mark.root
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from orlop.gc import Path as Route
     from orlop.gc import Plan
-    from orlop.gc.paths import Referrers
+    from orlop.gc.explain.paths import Referrers
 
 GC = "containerd.io/gc."
 MAYBE_REMOVED = {"lease", "snapshot", "ingest", "content", "image"}

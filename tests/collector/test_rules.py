@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 from whenever import Instant
 
-from orlop.gc import conditions
-from orlop.gc.conditions import Comparison
 from orlop.gc.node import BUILT_IN
-from orlop.gc.rules import FIELD_RULES, LABEL_RULES, Effect, RuleBook
+from orlop.gc.rules import FIELD_RULES, LABEL_RULES, Comparison, Effect, RuleBook, parse_condition
 
 GC = "containerd.io/gc."
 
@@ -140,7 +138,7 @@ HOUR = 3600 * 10**9
 def test_the_value_of_a_condition(
     value: str, expected: tuple[tuple[Comparison, ...], str] | None
 ) -> None:
-    assert conditions.parse(value) == expected
+    assert parse_condition(value) == expected
 
 
 def test_comparisons_are_strict_and_end_where_durations_of_go_do() -> None:

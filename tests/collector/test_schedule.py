@@ -13,8 +13,8 @@ from collector.settable import SettableClock
 from collector.stepping import PATIENCE_SECONDS, SteppedTimer
 from orlop.gc import schedule
 from orlop.gc.agenda import Settings
+from orlop.gc.plan import Statistics
 from orlop.gc.schedule import Scheduler
-from orlop.gc.statistics import Statistics
 from orlop.model.errors import (
     AbortedError,
     FailedPreconditionError,

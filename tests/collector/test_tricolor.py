@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.gc.mark import Mark
+from orlop.gc.facts_graph import FactsMark
 from orlop.gc.node import Node
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def node(name: str) -> Node:
 
 
 def marked(edges: Mapping[str, str], roots: str) -> set[str]:
-    mark = Mark(lambda one: [node(target) for target in edges.get(one.key, "")])
+    mark = FactsMark(lambda one: [node(target) for target in edges.get(one.key, "")])
     mark.reach(node(name) for name in roots)
     return {one.key for one in mark.reachable}
 
@@ -32,7 +32,7 @@ def test_tricolor_basic() -> None:
 
 def test_a_node_reached_flat_and_then_whole_is_expanded_again() -> None:
     edges = {node("A"): [node("B")], node("B"): [node("C")]}
-    mark = Mark(lambda one: edges.get(one, []))
+    mark = FactsMark(lambda one: edges.get(one, []))
     mark.reach([node("B").flat])
     assert mark.reachable == {node("B")}
     mark.reach([node("A")])
@@ -41,7 +41,7 @@ def test_a_node_reached_flat_and_then_whole_is_expanded_again() -> None:
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:
-    mark = Mark(lambda one: [node(str(int(one.key) + 1))] if int(one.key) < 50_000 else [])
+    mark = FactsMark(lambda one: [node(str(int(one.key) + 1))] if int(one.key) < 50_000 else [])
     mark.reach([node("0")])
     assert len(mark.reachable) == 50_001
 

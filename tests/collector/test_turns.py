@@ -13,8 +13,8 @@ from collector.interleaving import interleaved, remove_record
 from collector.records import Records, digest_of
 from orlop.gc import reports, turns
 from orlop.gc import run as running
-from orlop.gc.pursuit import Pursuit
 from orlop.gc.reports import Listener
+from orlop.gc.tracker import GraphTracker
 from orlop.gc.turns import Turns
 from orlop.model.errors import UnavailableError
 from orlop.schema import snapshots
@@ -284,7 +284,7 @@ def test_a_listener_is_deaf_to_one_thread_for_a_while(bare: Database) -> None:
 
 def test_a_sweep_is_not_read_again(bare: Database) -> None:
     write_garbage(bare, 20)
-    with mock.patch.object(Pursuit, "_read_again", autospec=True) as read_again:
+    with mock.patch.object(GraphTracker, "_read_again", autospec=True) as read_again:
         read_again.return_value = {}
         assert bare.gc.run().removed == {"content": 20}
     assert all(not call.args[1] for call in read_again.call_args_list)

@@ -10,7 +10,7 @@ import pytest
 from collector.interleaving import interleaved
 from collector.making import blobs_on_disk, make_blob
 from collector.records import Records, digest_of
-from orlop.gc.pursuit import Pursuit
+from orlop.gc.tracker import GraphTracker
 from orlop.gc.turns import Turns
 from orlop.model.errors import FailedPreconditionError, UnavailableError
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orlop import Database
 
 BLOB, OTHER = digest_of(1), digest_of(2)
-PROOF = Pursuit.require_all_seen
+PROOF = GraphTracker.require_all_seen
 
 
 class InterruptError(Exception):
@@ -96,17 +96,17 @@ def test_a_writer_past_the_gate_is_seen_in_the_turn_of_the_sweep(
     bare: Database, *, later: bool
 ) -> None:
     write_garbage(bare)
-    catch_up = Pursuit.catch_up
+    catch_up = GraphTracker.catch_up
     written: list[str] = []
 
-    def catch_up_and_write(self: Pursuit) -> int:
+    def catch_up_and_write(self: GraphTracker) -> int:
         count = catch_up(self)
         if not written and bare.gate.is_exclusive:
             written.append("image")
             change_past(bare, write_image, later=later)
         return count
 
-    with mock.patch.object(Pursuit, "catch_up", catch_up_and_write):
+    with mock.patch.object(GraphTracker, "catch_up", catch_up_and_write):
         assert bare.gc.run().removed == {"content": 1}
     assert (written, has_blob(bare, BLOB)) == (["image"], True)
 
@@ -139,7 +139,7 @@ def test_a_rollback_leaves_no_gap(bare: Database) -> None:
         change(bare, interrupted)
     with bare.update():
         pass
-    with mock.patch.object(Pursuit, "require_all_seen", autospec=True) as proof:
+    with mock.patch.object(GraphTracker, "require_all_seen", autospec=True) as proof:
         proof.side_effect = PROOF
         assert bare.gc.run().removed == {"content": 2}
     assert proof.call_count == 2  # with the gate held, and in the writer's turn

@@ -18,11 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from orlop.cli.session import Session
-    from orlop.gc.graph import Graph
-    from orlop.gc.omission import Omission
-    from orlop.gc.plan import Plan, Removal
+    from orlop.gc.facts_graph import FactsGraph
+    from orlop.gc.omissions import Omission
+    from orlop.gc.plan import Plan, Removal, Statistics
     from orlop.gc.quarantine import SetAside
-    from orlop.gc.statistics import Statistics
 
 app = Group(help="The collector: it removes what nothing holds.")
 
@@ -62,7 +61,7 @@ def plan(
         session.output.say(f"{backend} could not be read, and is not in the plan: {failure}")
 
 
-def _omission(session: Session, graph: Graph, text: str) -> Omission:
+def _omission(session: Session, graph: FactsGraph, text: str) -> Omission:
     return resolve_omission(graph, text, namespace=session.namespace, preferred=session.target_name)
 
 

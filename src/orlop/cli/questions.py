@@ -9,9 +9,9 @@ from orlop.cli.exit_codes import DONE, NEGATIVE
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, node_as_json, time_cell
 from orlop.cli.session import session_of
-from orlop.gc.links import Standing
-from orlop.gc.prospects import Prospect
-from orlop.gc.reasons import describe_path
+from orlop.gc.explain.links import Standing
+from orlop.gc.explain.reasons import describe_path
+from orlop.gc.forecast import Prospect
 from orlop.inspect import owner as owners
 from orlop.inspect import referrers as referring
 from orlop.inspect import roots as rooted
@@ -22,8 +22,8 @@ from orlop.inspect.owner import BUNDLE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.gc.links import Link
-    from orlop.gc.paths import Path
+    from orlop.gc.explain.links import Link
+    from orlop.gc.explain.paths import Path
     from orlop.inspect.owner import Owner
     from orlop.inspect.roots import RootRecord
     from orlop.inspect.why import Answer

@@ -1,7 +1,7 @@
 """The collector: what is held, what is not, and the removal of the latter.
 
 It reads as a story: `facts` (what one record says, by the table in `rules`), `graph` (all of
-them), `mark` (what can be reached), `pursuit` (and what others change meanwhile), `sweep` (the
+them), `mark` (what can be reached), `tracker` (and what others change meanwhile), `sweep` (the
 rest goes from the metadata, in `turns`), `cleanup` (and then from the backends). `run` is all
 of that; `plan` is the same without touching anything.
 """
@@ -16,15 +16,14 @@ if TYPE_CHECKING:
     from orlop.gc.agenda import Settings
     from orlop.gc.collector import Collector
     from orlop.gc.domain import Domain
+    from orlop.gc.explain.paths import Path, Step
     from orlop.gc.journal import Entry, Journal
     from orlop.gc.node import Node
-    from orlop.gc.omission import Omission
-    from orlop.gc.paths import Path, Step
-    from orlop.gc.plan import Plan, Removal
+    from orlop.gc.omissions import Omission
+    from orlop.gc.plan import Plan, Removal, Statistics
     from orlop.gc.reports import Reports
     from orlop.gc.resources import Collection, Resource
     from orlop.gc.schedule import Scheduler
-    from orlop.gc.statistics import Statistics
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -35,16 +34,16 @@ else:
             "Entry": "orlop.gc.journal:Entry",
             "Journal": "orlop.gc.journal:Journal",
             "Node": "orlop.gc.node:Node",
-            "Omission": "orlop.gc.omission:Omission",
-            "Path": "orlop.gc.paths:Path",
+            "Omission": "orlop.gc.omissions:Omission",
+            "Path": "orlop.gc.explain.paths:Path",
             "Plan": "orlop.gc.plan:Plan",
             "Removal": "orlop.gc.plan:Removal",
             "Reports": "orlop.gc.reports:Reports",
             "Resource": "orlop.gc.resources:Resource",
             "Scheduler": "orlop.gc.schedule:Scheduler",
             "Settings": "orlop.gc.agenda:Settings",
-            "Statistics": "orlop.gc.statistics:Statistics",
-            "Step": "orlop.gc.paths:Step",
+            "Statistics": "orlop.gc.plan:Statistics",
+            "Step": "orlop.gc.explain.paths:Step",
         },
     )
 

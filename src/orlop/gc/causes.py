@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orlop.gc.explain.reasons import NOTHING
 from orlop.gc.journal import REMOVED, Entry
 from orlop.gc.node import IMAGE, INGEST, LEASE
-from orlop.gc.reasons import NOTHING
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.compact import CompactGraph
+    from orlop.gc.graph import Graph
     from orlop.gc.node import Node
 
 
@@ -27,7 +27,7 @@ class Causes:
 
     def __init__(
         self,
-        graph: CompactGraph,
+        graph: Graph,
         garbage: Iterable[int],
         now: Instant,
         has_reached: Callable[[int], bool],

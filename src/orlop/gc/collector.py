@@ -8,21 +8,20 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orlop.forks import HomeProcess
-from orlop.gc import reasons
 from orlop.gc.agenda import Settings
 from orlop.gc.cleaning import Cleaner
 from orlop.gc.cleanup import settle_at_opening
 from orlop.gc.dirt import CONTENT_BACKEND, Dirt
+from orlop.gc.explain import reasons
 from orlop.gc.faults import find_faults
+from orlop.gc.forecast import forecast, forecast_of_waste
 from orlop.gc.hold import refuse_large
 from orlop.gc.journal import COLLECTED, FAILED, Entry
 from orlop.gc.metrics import Metrics, measured
 from orlop.gc.named import read_named
-from orlop.gc.omission import Omission, Omissions
+from orlop.gc.omissions import Omission, Omissions
 from orlop.gc.owners import owners
-from orlop.gc.plan import Plan
-from orlop.gc.planning import orphans, removals, take_inventory, uncertain, with_set_aside
-from orlop.gc.prospects import forecast, forecast_of_waste
+from orlop.gc.plan import Plan, orphans, removals, take_inventory, uncertain, with_set_aside
 from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions, cancelled_at_end
 from orlop.gc.run import Runner, mark, mark_in
 from orlop.gc.schedule import Scheduler
@@ -41,18 +40,17 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.gc.domain import Domain
+    from orlop.gc.explain.paths import Path
+    from orlop.gc.forecast import Forecast
     from orlop.gc.journal import Journal
     from orlop.gc.marked import Marked
     from orlop.gc.metrics import Sample
     from orlop.gc.named import Datum
     from orlop.gc.node import Node
-    from orlop.gc.paths import Path
-    from orlop.gc.planning import Inventory
-    from orlop.gc.prospects import Forecast
+    from orlop.gc.plan import Inventory, Statistics
     from orlop.gc.quarantine import SetAside
     from orlop.gc.resources import Resource, ResourceSession
     from orlop.gc.schedule import Timer
-    from orlop.gc.statistics import Statistics
     from orlop.kv import Transaction
     from orlop.stores.scope import Changes
 

@@ -31,7 +31,7 @@ _NONE: Final = 0
 """Where a chain of references to a number ends; the slot 0 is never used."""
 
 
-class Edges:
+class EdgeArrays:
     """Who refers to whom. A reference is the number of its target with a kind behind it.
 
     Attributes:
@@ -88,11 +88,11 @@ class Edges:
         self._waste += self.counts[number]
         self.counts[number] = 0
 
-    def tidy(self, breathe: Callable[[], None]) -> None:
+    def tidy(self, yield_to_writers: Callable[[], None]) -> None:
         """Drop the references that nobody has any more, if they are many: all move together.
 
         Args:
-            breathe: is called now and then, so that others get their turn.
+            yield_to_writers: is called now and then, so that others get their turn.
         """
         if self._waste <= max(WASTE_MIN, len(self._references) // 2):
             return
@@ -107,4 +107,4 @@ class Edges:
             self.put(number, before[starts[number] : starts[number] + count])
             if not number % _NUMBERS_AT_ONCE:
                 time.sleep(0)
-                breathe()
+                yield_to_writers()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from whenever import TimeDelta
 
-from orlop.gc import conditions, rules
+from orlop.gc import rules
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, Node, snapshot_node
 from orlop.gc.rules import Effect
 from orlop.model.errors import DataLossError
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.conditions import Comparison
-    from orlop.gc.rules import FieldRule, Meaning, RuleBook
+    from orlop.gc.rules import Comparison, FieldRule, Meaning, RuleBook
     from orlop.kv import ReadableBucket
 
 
@@ -235,7 +234,7 @@ def _edges(namespace: str, said: list[Meaning], effect: Effect) -> tuple[Edge, .
 def _conditional(namespace: str, said: list[Meaning]) -> Iterator[ConditionalEdge]:
     for one in said:
         if one.rule.effect is Effect.CONDITION:
-            parsed = conditions.parse(one.value)
+            parsed = rules.parse_condition(one.value)
             if parsed is not None:
                 comparisons, key = parsed
                 target = snapshot_node(namespace, one.snapshotter, key)

@@ -7,17 +7,17 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from orlop.gc.mark import Mark
-from orlop.gc.paths import paths, referrers
+from orlop.gc.explain.paths import paths, referrers
+from orlop.gc.facts_graph import FactsMark
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whenever import Instant
 
-    from orlop.gc.graph import Graph
+    from orlop.gc.explain.paths import Path, Referrers
+    from orlop.gc.facts_graph import FactsGraph
     from orlop.gc.node import Node
-    from orlop.gc.paths import Path, Referrers
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Marked:
         now: for when it was marked.
     """
 
-    graph: Graph
+    graph: FactsGraph
     now: Instant
 
     @cached_property
-    def mark(self) -> Mark:
+    def mark(self) -> FactsMark:
         """What can be reached from the roots."""
 
         def references(node: Node) -> Iterator[Node]:
             return (edge.target for edge in self.graph.references(node, self.now))
 
-        mark = Mark(references)
+        mark = FactsMark(references)
         mark.reach(self.roots)
         return mark
 

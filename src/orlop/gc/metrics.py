@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.gc.domain import Domain
-    from orlop.gc.statistics import Statistics
+    from orlop.gc.plan import Statistics
 
 COUNTER: Final = "counter"
 GAUGE: Final = "gauge"

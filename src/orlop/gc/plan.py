@@ -6,20 +6,70 @@ it again: what has come alive since, or was made anew, is refused.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
 
-from orlop.gc import reasons
-from orlop.gc.node import CONTENT, ORPHAN, Node
-from orlop.model.errors import FailedPreconditionError, NotFoundError
+from orlop.gc.explain import reasons
+from orlop.gc.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum, data_of, read_named
+from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
+from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
+from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
+    from orlop.gc.domain import Domain
+    from orlop.gc.explain.paths import Path
     from orlop.gc.marked import Marked
-    from orlop.gc.named import Datum
-    from orlop.gc.paths import Path
-    from orlop.gc.statistics import Statistics
+    from orlop.gc.omissions import Omissions
+    from orlop.gc.survey import Survey
+    from orlop.kv import Transaction
+    from orlop.model.records import ContentInfo, Image, Lease
+
+_SHOWN: Final = 5
+
+_ORPHANED: Final = {
+    BLOB: "no metadata names this blob",
+    FILES: "no metadata names this snapshot",
+    UNFINISHED: "no metadata names this ingest",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """One collection. All durations are in nanoseconds, all sizes in bytes.
+
+    Attributes:
+        pause_nanoseconds: how long updates had to wait, all pauses together.
+        longest_pause_nanoseconds: the longest of these pauses.
+        mark_nanoseconds: how long it took to read the graph and to mark it.
+        sweep_nanoseconds: how long it took to remove the records, durably.
+        content_nanoseconds: how long the cleanup of the content backend took; 0 for none.
+        snapshot_nanoseconds: the same for each snapshotter that was cleaned.
+        removed: how many records were removed, by type.
+        kept: how many records of those types were held.
+        deleted: how many blobs, ingests and snapshots were deleted from backends.
+        freed_bytes: what those took on disk.
+        set_aside: how much in backends no metadata names and was left all the same, because the
+            metadata is or was in doubt.
+        set_aside_bytes: what that takes on disk.
+        failures: which cleanups (`content`, or a snapshotter) and which kinds of other resources
+            failed, and why; what they left goes with the next collection.
+    """
+
+    pause_nanoseconds: int = 0
+    longest_pause_nanoseconds: int = 0
+    mark_nanoseconds: int = 0
+    sweep_nanoseconds: int = 0
+    content_nanoseconds: int = 0
+    snapshot_nanoseconds: Mapping[str, int] = field(default_factory=dict)
+    removed: Mapping[str, int] = field(default_factory=dict)
+    kept: int = 0
+    deleted: int = 0
+    freed_bytes: int = 0
+    set_aside: int = 0
+    set_aside_bytes: int = 0
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,3 +186,186 @@ class Plan:
                 "that is there: make one for what is"
             )
         return self._apply(self, release=release, confirmed=confirmed)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What the metadata names in backends, read in the same transaction as the graph.
+
+    Attributes:
+        kept: what records that are held name.
+        data: what each record that is garbage names.
+        identities: what tells each record that is garbage from a later one of its name.
+        omitted: what records name that are left out of the graph.
+    """
+
+    kept: set[Datum]
+    data: dict[Node, tuple[Datum, ...]]
+    identities: dict[Node, object]
+    omitted: set[Datum]
+
+
+def take_inventory(
+    transaction: Transaction, marked: Marked, without: Omissions | None = None
+) -> Inventory:
+    """Return what held and garbage records name, and those that are left out."""
+    garbage = set(marked.garbage)
+    kept: set[Datum] = set()
+    data: dict[Node, tuple[Datum, ...]] = {}
+    for node in marked.graph.swept():
+        if node in garbage:
+            data[node] = tuple(data_of(transaction, node))
+        else:
+            kept.update(data_of(transaction, node))
+    identities = {node: identity(transaction, node) for node in garbage}
+    omitted = {
+        datum
+        for node in (() if without is None else without.records)
+        for datum in data_of(transaction, node)
+    }
+    return Inventory(kept, data, identities, omitted)
+
+
+def uncertain(transaction: Transaction, survey: Survey, inventory: Inventory) -> set[Datum]:
+    """Return the data that no metadata names, and that a collection keeps for other records."""
+    going = set().union(*inventory.data.values()) - inventory.kept
+    named = inventory.kept | going | inventory.omitted
+    found: set[Datum] = set()
+    for stock in survey.stocks.values():
+        unnamed = [one for one in stock.data() if one not in named]
+        found |= stock.uncertain(transaction, unnamed, going).data if unnamed else set()
+    return found
+
+
+def removals(marked: Marked, inventory: Inventory, survey: Survey) -> list[Removal]:
+    """Return the records that a collection would remove, with what that frees.
+
+    What several of them name is counted with the first.
+    """
+    deletable = survey.deletable(inventory.kept)
+    why = reasons.reasons(marked)
+    counted: set[Datum] = set()
+    found = []
+    for node in marked.garbage:
+        data = inventory.data[node]
+        freed = [one for one in data if one in deletable and one not in counted]
+        counted.update(freed)
+        size = sum(survey.size(one) for one in freed)
+        found.append(Removal(node, size, why[node], inventory.identities[node], data))
+    return found
+
+
+def orphans(domain: Domain, inventory: Inventory, survey: Survey) -> list[Removal]:
+    """Return the data in backends that no metadata names, and that can be deleted."""
+    named = inventory.kept.union(*inventory.data.values())
+    unnamed = survey.deletable(inventory.kept) - named
+    if not unnamed:
+        return []
+    # Backends and metadata are not one snapshot: what is just being made is named by now.
+    unnamed -= domain.transactor.read(read_named) - inventory.omitted
+    return [
+        Removal(
+            Node(ORPHAN, "", datum.key),
+            survey.size(datum),
+            _orphaned(datum),
+            data=(datum,),
+        )
+        for datum in survey.data()
+        if datum in unnamed
+    ]
+
+
+def _orphaned(datum: Datum) -> str:
+    """Return why a collection deletes data that has no record."""
+    if datum.kind != LEFTOVER:
+        return _ORPHANED[datum.kind]
+    if datum.snapshotter:
+        return "no snapshot has this directory"
+    return "its reference cannot be read, and no metadata names it"
+
+
+def with_set_aside(nodes: Iterable[Removal], keeps: Callable[[Datum], bool]) -> Iterator[Removal]:
+    """Let those free nothing whose data is set aside."""
+    for one in nodes:
+        if any(map(keeps, one.data)):
+            yield replace(one, bytes=0, set_aside_bytes=one.bytes)
+        else:
+            yield one
+
+
+def identity(transaction: Transaction, node: Node) -> object:
+    """Return what tells a record from another one of the same name; `None` where it is gone.
+
+    That is the time of its creation, or for an ingest, which has none, all of it.
+    """
+    try:
+        if node.type == INGEST:
+            return ingests.read(ingests.find(transaction, node.namespace), node.key)
+        if node.type == SNAPSHOT:
+            snapshotter, key = split_snapshot(node.key)
+            bucket = snapshots.find(transaction, node.namespace, snapshotter)
+            snapshot = snapshots.read(bucket, key)
+            return None if snapshot is None else (snapshot.created_at, snapshot.backend_name)
+        return _created(transaction, node)
+    except DataLossError as error:
+        return str(error)
+
+
+def _created(transaction: Transaction, node: Node) -> object:
+    record: ContentInfo | Image | Lease | None = None
+    if node.type == CONTENT:
+        record = content.read(content.find(transaction, node.namespace), node.key)
+    elif node.type == IMAGE:
+        record = images.read(images.find(transaction, node.namespace), node.key)
+    elif node.type == LEASE:
+        record = leases.read(leases.find(transaction, node.namespace), node.key)
+    return None if record is None else (record.created_at,)
+
+
+def check_orphans(transaction: Transaction, planned: Iterable[Removal]) -> None:
+    """Check that no metadata names what a plan takes for orphans.
+
+    Raises:
+        FailedPreconditionError: some has a name now.
+    """
+    orphaned = [one for one in planned if one.type == ORPHAN]
+    named = read_named(transaction) if orphaned else set()
+    _refuse(
+        f"{one.node} has a name now"
+        for one in orphaned
+        if any(datum in named for datum in one.data)
+    )
+
+
+def check_again(
+    transaction: Transaction,
+    planned: Iterable[Removal],
+    exists: Callable[[Node], bool],
+    held: Callable[[Node], bool],
+) -> list[Node]:
+    """Return the records of a plan that are still there.
+
+    Raises:
+        FailedPreconditionError: one is held by now or was made anew.
+    """
+    alive, remaining = [], []
+    for removal in planned:
+        if removal.type == ORPHAN:
+            continue
+        if held(removal.node):
+            alive.append(f"{removal.node} is held now")
+        elif exists(removal.node):
+            found = identity(transaction, removal.node)
+            if removal.identity is not None and removal.identity != found:
+                alive.append(f"{removal.node} was made anew")
+            remaining.append(removal.node)
+    _refuse(alive)
+    return remaining
+
+
+def _refuse(found: Iterable[str]) -> None:
+    alive = list(found)
+    if alive:
+        shown = "; ".join(alive[:_SHOWN])
+        more = f"; and {len(alive) - _SHOWN} more" if len(alive) > _SHOWN else ""
+        raise FailedPreconditionError(f"the plan is out of date, make a new one: {shown}{more}")

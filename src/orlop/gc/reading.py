@@ -124,7 +124,7 @@ def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
 
 
 def read_beside(
-    transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
+    transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> Iterator[Facts]:
     """Iterate over the facts of all records while others write, in many short transactions.
 
@@ -134,23 +134,23 @@ def read_beside(
     Args:
         transactor: where transactions come from.
         book: the rules.
-        breathe: is called now and then, so that others get their turn.
+        yield_to_writers: is called now and then, so that others get their turn.
     """
     for shelf in transactor.read(shelves):
-        for found in read_shelf(transactor, shelf, breathe):
+        for found in read_shelf(transactor, shelf, yield_to_writers):
             for key, tree in found:
                 yield shelf.read(PlainBucket({key: tree}), names.to_text(key), book)
 
 
 def read_shelf(
-    transactor: Transactor, shelf: Shelf, breathe: Callable[[], None]
+    transactor: Transactor, shelf: Shelf, yield_to_writers: Callable[[], None]
 ) -> Iterator[list[tuple[bytes, Tree]]]:
     """Iterate over the records of a shelf, some at once, as `read_beside` does."""
     start, is_more = b"", True
     while is_more:
         found = transactor.read(partial(_read_some, shelf=shelf, start=start))
         yield found
-        breathe()
+        yield_to_writers()
         is_more = len(found) == _RECORDS_AT_ONCE
         start = buckets.next_key(found[-1][0]) if found else b""
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import copy
 import enum
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT
 from orlop.model import labels
+from orlop.model.timestamps import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
 COMMON: Final = "containerd.io/gc."
 """How the names of all labels begin that may mean anything here."""
 
+_USED_AT: Final = "usedat"
+_OPERATOR: Final = re.compile(r"[!<>=]=?")
+_INT64_MAX: Final = (1 << 63) - 1
+_INT64_MIN: Final = -(1 << 63)
 
 _KNOWN_MAX: Final = 10_000
 """So many labels are remembered: most records have the same few, but a label may be anything."""
@@ -180,6 +186,56 @@ class Meaning:
     def key(self) -> str:
         """The key of the node that the value names."""
         return f"{self.snapshotter}/{self.value}" if self.rule.target == SNAPSHOT else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One condition: how long ago the snapshot was used, against a duration.
+
+    Attributes:
+        is_less: whether it must be less than the duration; else more.
+        nanoseconds: the duration.
+    """
+
+    is_less: bool
+    nanoseconds: int
+
+    def holds(self, used_at: int, now: int) -> bool:
+        """Tell whether it holds for a snapshot that was used at `used_at`.
+
+        Args:
+            used_at: in nanoseconds since 1970.
+            now: the present, in nanoseconds since 1970.
+        """
+        # Go's durations end where 64 bits do.
+        elapsed = min(max(now - used_at, _INT64_MIN), _INT64_MAX)
+        return elapsed < self.nanoseconds if self.is_less else elapsed > self.nanoseconds
+
+
+def parse_condition(value: str) -> tuple[tuple[Comparison, ...], str] | None:
+    """Return the conditions in the value of a label, and the key of the snapshot.
+
+    Any of the conditions suffices. Those that cannot be understood are left out; `None`
+    where nothing can be.
+    """
+    conditions, bar, key = value.partition("|")
+    if not bar:
+        return None
+    parsed = (_comparison(one) for one in conditions.split(","))
+    comparisons = tuple(one for one in parsed if one is not None)
+    return (comparisons, key) if comparisons else None
+
+
+def _comparison(text: str) -> Comparison | None:
+    operator = _OPERATOR.search(text)
+    if operator is None or text[: operator.start()] != _USED_AT:
+        return None
+    if operator[0] not in {"<", ">"}:
+        return None
+    try:
+        return Comparison(operator[0] == "<", parse_duration(text[operator.end() :]))
+    except ValueError:
+        return None
 
 
 def _as_written(expires_at: Instant, _: Instant | None) -> Instant:

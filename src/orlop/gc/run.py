@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.gc.cleanup import Order
 from orlop.gc.dirt import CONTENT_BACKEND
-from orlop.gc.graph import Graph
+from orlop.gc.facts_graph import FactsGraph
 from orlop.gc.marked import Marked
-from orlop.gc.nearest import read_nearest
+from orlop.gc.next_expiry import read_next_expiry
 from orlop.gc.pieces import pieces
-from orlop.gc.planning import check_again, check_orphans
-from orlop.gc.pursuit import Pursuit
+from orlop.gc.plan import Statistics, check_again, check_orphans
 from orlop.gc.reading import leases_in_force
 from orlop.gc.reports import MissedChangeError
 from orlop.gc.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
 from orlop.gc.rules import RuleBook
-from orlop.gc.statistics import Statistics
+from orlop.gc.tracker import GraphTracker
 from orlop.gc.turns import PIECE_RECORDS, Turns
 from orlop.model.errors import OrlopError, UnavailableError
 from orlop.schema import namespaces
@@ -43,7 +42,7 @@ if TYPE_CHECKING:
     from orlop.gc.cleaning import Cleaner
     from orlop.gc.domain import Domain
     from orlop.gc.node import Node
-    from orlop.gc.omission import Omissions
+    from orlop.gc.omissions import Omissions
     from orlop.gc.plan import Plan
     from orlop.gc.resources import RegisteredResource, ResourceSession
     from orlop.kv import Transaction
@@ -79,7 +78,7 @@ class Runner:
         self._domain = domain
         self._cleaner = cleaner
         self._turn = SharedLock("the turn to collect")
-        self._pursuit: Pursuit | None = None
+        self._tracker: GraphTracker | None = None
 
     def run(
         self,
@@ -106,7 +105,7 @@ class Runner:
         with self._turn.exclusive():
             run = self._collect(plan, failures or {}, verify=verify)
             if not run.resources:  # what they say changes without a report
-                self._pursuit = run.pursuit
+                self._tracker = run.tracker
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
         return _clean_up(self._cleaner, run, Order(only, release))
@@ -120,7 +119,7 @@ class Runner:
         must_keep_all = bool(failures)
         while missed < _ATTEMPTS:
             resources = dict(self._domain.resources)  # others may be registered meanwhile
-            turns = Turns(self._domain, self._pursuit_to_go_on(resources), removed, pauses)
+            turns = Turns(self._domain, self._tracker_for_run(resources), removed, pauses)
             run = _Run(self._domain, turns, plan, resources, failures, kept)
             if must_keep_all:
                 return run
@@ -151,28 +150,28 @@ class Runner:
             DataLossError: the database is damaged.
         """
         with self._turn.exclusive():
-            pursuit, self._pursuit = self._pursuit, None
-            if pursuit is None or pursuit.is_worn_out or not pursuit.is_current:
-                return read_nearest(self._domain.transactor, now)
-            nearest = pursuit.nearest(now)
-            self._pursuit = pursuit
+            tracker, self._tracker = self._tracker, None
+            if tracker is None or tracker.should_rebuild or not tracker.is_current:
+                return read_next_expiry(self._domain.transactor, now)
+            nearest = tracker.nearest(now)
+            self._tracker = tracker
             return nearest
 
     def forget(self) -> None:
         """Read everything from the database again next time."""
-        self._pursuit = None
+        self._tracker = None
 
-    def _pursuit_to_go_on(self, resources: Mapping[str, RegisteredResource]) -> Pursuit:
-        """Return the pursuit that was kept, or a new one; it is kept again once all is well.
+    def _tracker_for_run(self, resources: Mapping[str, RegisteredResource]) -> GraphTracker:
+        """Return the tracker that was kept, or a new one; it is kept again once all is well.
 
         So whatever fails, or interrupts a run, leaves none that may have missed something.
         """
-        pursuit, self._pursuit = self._pursuit, None
-        if pursuit is None or resources or pursuit.is_worn_out:
+        tracker, self._tracker = self._tracker, None
+        if tracker is None or resources or tracker.should_rebuild:
             labels = [(kind, one.reference_label) for kind, one in sorted(resources.items())]
             book = RuleBook(labels, self._domain.transactor.clock.lasting)
-            pursuit = Pursuit(self._domain, book)
-        return pursuit
+            tracker = GraphTracker(self._domain, book)
+        return tracker
 
     def _begin_anew(self) -> None:
         """Prepare for reading everything afresh, after a change that was not reported."""
@@ -187,7 +186,7 @@ class _Run:
     Attributes:
         swept: what it did.
         turns: the turns of its sweep.
-        pursuit: its graph and mark.
+        tracker: its graph and mark.
         resources: the kinds of resources that take part, by type.
         failures: which of them failed, and why.
         kept_kinds: the kinds of resources of which nothing is removed.
@@ -204,7 +203,7 @@ class _Run:
     ) -> None:
         self.swept = Swept()
         self.turns = turns
-        self.pursuit = turns.pursuit
+        self.tracker = turns.tracker
         self.resources = resources
         self.failures = failures
         self.kept_kinds = kept_kinds
@@ -222,10 +221,10 @@ class _Run:
             planned = self._plan.nodes
             self._domain.transactor.read(lambda transaction: check_orphans(transaction, planned))
         begun = perf_counter_ns()
-        self.pursuit.begin()
+        self.tracker.begin()
         if verify:
             with self.turns.gate():
-                self.pursuit.verify()
+                self.tracker.verify()
         self.swept.mark_nanoseconds = perf_counter_ns() - begun
 
     def sweep(self) -> None:
@@ -243,38 +242,38 @@ class _Run:
                     end_sessions(sessions, self.failures, has_succeeded=True)
                 raise
         self.turns.make_durable()
-        self.swept.kept = self.pursuit.graph.swept_count - len(self.pursuit.garbage())
+        self.swept.kept = self.tracker.graph.swept_count - len(self.tracker.garbage())
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
     def _sweep(self, sessions: dict[str, ResourceSession]) -> None:
         if self.resources:
             with self.turns.gate():
-                self.pursuit.catch_up()
+                self.tracker.catch_up()
                 begin_sessions(self.resources, sessions, self.kept_kinds)
-                self.pursuit.add_sessions(sessions)
+                self.tracker.add_sessions(sessions)
         garbage = self._garbage()
-        causes = None if self._domain.journal is None else self.pursuit.causes(garbage)
+        causes = None if self._domain.journal is None else self.tracker.causes(garbage)
         remaining = self._pieces(garbage)
         if remaining:
             self.turns.take(remaining, causes, sessions, self._check)
         if sessions:
             self.turns.make_durable()
-        self.pursuit.forget_sessions()
+        self.tracker.forget_sessions()
         end_sessions(sessions, self.failures, has_succeeded=True)
         while remaining:
             self.turns.take(remaining, causes, {}, lambda: None)
 
     def _garbage(self) -> list[int]:
         if self._plan is None:
-            return self.pursuit.garbage()
-        graph = self.pursuit.graph
+            return self.tracker.garbage()
+        graph = self.tracker.graph
         planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
         return [number for number in planned if number is not None]
 
     def _pieces(self, garbage: Sequence[int]) -> deque[list[int]]:
         # A resource that is not asked any more could begin to refer to what is in a later piece.
         first = set(garbage) if self.resources else set()
-        references = self.pursuit.mentioned
+        references = self.tracker.mentioned
         return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
 
     def _check(self) -> None:
@@ -283,7 +282,7 @@ class _Run:
             planned = self._plan.nodes
             self._domain.transactor.read(
                 lambda transaction: check_again(
-                    transaction, planned, self.pursuit.graph.__contains__, self.pursuit.holds
+                    transaction, planned, self.tracker.graph.__contains__, self.tracker.holds
                 )
             )
 
@@ -303,7 +302,7 @@ def mark_in(
     """
     labels = [(kind, domain.resources[kind].reference_label) for kind in sessions]
     book = RuleBook(labels, domain.transactor.clock.lasting)
-    graph = Graph.read(transaction, book, without)
+    graph = FactsGraph.read(transaction, book, without)
     graph.keep(leases_in_force(domain.transactor))
     graph.add_sessions(sessions, namespaces.all_names(transaction))
     marked = Marked(graph, now)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.statistics import Statistics
+    from orlop.gc.plan import Statistics
     from orlop.model.observed_clock import ObservedClock
     from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Changes

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from orlop.gc.causes import Causes
     from orlop.gc.domain import Domain
     from orlop.gc.node import Node
-    from orlop.gc.pursuit import Pursuit
     from orlop.gc.resources import ResourceSession
+    from orlop.gc.tracker import GraphTracker
     from orlop.stores.locks import SharedLock
 
 PIECE_RECORDS: Final = 8
@@ -91,18 +91,18 @@ class Turns:
     Attributes:
         removed: what is gone, in this order.
         pauses: how long updates waited each time, in nanoseconds.
-        pursuit: the graph and mark that it brings to the newest version.
+        tracker: the graph and mark that it brings to the newest version.
         event_failures: the exceptions of subscribers that were told of removals.
     """
 
     def __init__(
-        self, domain: Domain, pursuit: Pursuit, removed: list[Node], pauses: list[int]
+        self, domain: Domain, tracker: GraphTracker, removed: list[Node], pauses: list[int]
     ) -> None:
         """Begin without one.
 
         Args:
             domain: the database.
-            pursuit: follows it, and knows what is garbage.
+            tracker: follows it, and knows what is garbage.
             removed: what is gone already; this adds to it.
             pauses: how long updates have waited already; this adds to it.
         """
@@ -110,7 +110,7 @@ class Turns:
         self.pauses = pauses
         self.event_failures: list[str] = []
         self._domain = domain
-        self.pursuit = pursuit
+        self.tracker = tracker
         self._pause = self.gate()
         self._undurable = 0
         self._untold = Changes()
@@ -138,18 +138,18 @@ class Turns:
         with self.gate() as self._pause:
             # With the gate held no update can commit, so after this the mark is that of the newest
             # version: what is unmarked now is garbage for certain.
-            self.pursuit.catch_up()
-            self.pursuit.require_all_seen()
+            self.tracker.catch_up()
+            self.tracker.require_all_seen()
             if sessions:
-                self.pursuit.add_sessions(sessions)
+                self.tracker.add_sessions(sessions)
             check()
             # Not synced: what a crash takes back are removals, and the garbage is found again.
             # But their events may not be delivered before they are durable.
             with self._domain.transactor.update(later=True) as update:
                 # Left when the changes are there for the next writer, and before they are told of.
                 update.held.callback(self._pause.end)
-                update.held.enter_context(self.pursuit.sweeping())
-                self.pursuit.require_all_seen()
+                update.held.enter_context(self.tracker.sweeping())
+                self.tracker.require_all_seen()
                 sweep = Sweep(self._domain.transactor, update, sessions)
                 removed = self._remove(remaining, sweep)
                 self._note(removed, causes)
@@ -158,12 +158,12 @@ class Turns:
                 touched = set(update.transaction.touched) if sessions else set()
         self.removed += removed
         self._undurable += len(removed)
-        self.pursuit.is_ahead = True
+        self.tracker.is_ahead = True
         _add(self._untold, untold)
         if touched or self._undurable >= _UNDURABLE_RECORDS:
             self.make_durable()
-        self.pursuit.follow_sweep(removed, touched)
-        self.pursuit.come_close()
+        self.tracker.follow_sweep(removed, touched)
+        self.tracker.catch_up_until_close()
 
     @property
     def is_durable(self) -> bool:
@@ -187,7 +187,7 @@ class Turns:
             update.changes.errors = errors
             self._untold = Changes()
         self._undurable = 0
-        self.pursuit.is_ahead = False
+        self.tracker.is_ahead = False
         for error in errors:
             if not isinstance(error, Exception):
                 raise error
@@ -200,7 +200,7 @@ class Turns:
         while remaining and len(removed) < _TURN_RECORDS:
             # A piece goes whole or not at all: its records refer to each other, and a writer
             # between two halves could find one whose references are gone.
-            garbage = self.pursuit.still_garbage(remaining.popleft())
+            garbage = self.tracker.still_garbage(remaining.popleft())
             sweep.remove(garbage)
             removed += garbage
             # While no update waits, a longer turn delays none, and saves the next catching up.

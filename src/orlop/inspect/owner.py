@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.forecast import Forecast, Prospect
 from orlop.gc.named import FILES, UNFINISHED
 from orlop.gc.node import CONTAINER, Node
-from orlop.gc.prospects import Forecast, Prospect
 from orlop.inspect.disk import STRANGER, WASTE, Piece, owned_at
 from orlop.inspect.mount_table import mount_of
 from orlop.model.errors import NotFoundError, OrlopError

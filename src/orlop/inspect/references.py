@@ -21,7 +21,7 @@ from orlop.gc.node import (
     Node,
     split_snapshot,
 )
-from orlop.gc.omission import Omission
+from orlop.gc.omissions import Omission
 from orlop.inspect.disk import owned_at
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from orlop.database import Database
-    from orlop.gc.graph import Graph
+    from orlop.gc.facts_graph import FactsGraph
 
 SHORTEST: Final = 4
 """So many characters of a digest without its algorithm, or of an id, must be given."""
@@ -40,7 +40,7 @@ _ABBREVIATED: Final = frozenset({CONTENT, SNAPSHOT, CONTAINER, SANDBOX})
 
 
 def resolve(
-    database: Database, graph: Graph, text: str, *, namespace: str | None = None
+    database: Database, graph: FactsGraph, text: str, *, namespace: str | None = None
 ) -> list[Node]:
     """Return the nodes that a text means, in the order of the graph.
 
@@ -74,7 +74,7 @@ def resolve(
 
 
 def resolve_omission(
-    graph: Graph, text: str, *, namespace: str | None = None, preferred: str = ""
+    graph: FactsGraph, text: str, *, namespace: str | None = None, preferred: str = ""
 ) -> Omission:
     """Return the omission from a plan that `TYPE:KEY` or `TYPE:KEY#LABEL` means.
 
@@ -131,7 +131,7 @@ def bare_key(node: Node) -> str:
     return split_snapshot(node.key)[1] if node.type == SNAPSHOT else node.key
 
 
-def _mentioned(graph: Graph) -> Iterable[Node]:
+def _mentioned(graph: FactsGraph) -> Iterable[Node]:
     """Return all records, and all names that records refer to."""
     found = dict.fromkeys(graph)
     for facts in graph.all_facts():

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.gc.links import links
+from orlop.gc.explain.links import links
 from orlop.inspect.references import resolve
 
 if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.database import Database
-    from orlop.gc.links import Link
+    from orlop.gc.explain.links import Link
 
 
 def referrers(

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.gc.links import dangling
+from orlop.gc.explain.links import dangling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whenever import Instant
 
-    from orlop.gc.links import Link
+    from orlop.gc.explain.links import Link
     from orlop.gc.marked import Marked
     from orlop.gc.node import Node
 

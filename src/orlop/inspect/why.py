@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orlop.gc.explain.reasons import lapses, reasons
 from orlop.gc.node import ORPHAN
-from orlop.gc.reasons import lapses, reasons
 from orlop.inspect.references import resolve
 from orlop.model.errors import NotFoundError
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.database import Database
+    from orlop.gc.explain.paths import Path
+    from orlop.gc.explain.reasons import Lapse
     from orlop.gc.journal import Entry
     from orlop.gc.marked import Marked
     from orlop.gc.node import Node
-    from orlop.gc.paths import Path
-    from orlop.gc.reasons import Lapse
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

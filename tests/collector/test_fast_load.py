@@ -15,9 +15,9 @@ from collector import worlds as naive
 from collector.records import digest_of
 from collector.settable import START
 from orlop.database import Database
-from orlop.gc import filling
-from orlop.gc.compact import CompactGraph
-from orlop.gc.filling import Filler, fill
+from orlop.gc import fast_load
+from orlop.gc.fast_load import FastLoader, fill
+from orlop.gc.graph import Graph
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, Node
 from orlop.gc.reading import Shelf, read_all
 from orlop.gc.rules import LABEL_RULES, RuleBook
@@ -36,7 +36,7 @@ def nothing() -> None:
     """Let nobody go first."""
 
 
-def said(graph: CompactGraph) -> dict[Node, object]:
+def said(graph: Graph) -> dict[Node, object]:
     """Return all that a graph says of each of its nodes, whatever their numbers are."""
     expiries = dict(graph.expiries())
     found: dict[Node, object] = {}
@@ -71,7 +71,7 @@ def test_a_database_is_read_alike(world: list[Record]) -> None:
         Database.open_file(Path(folder, "db")) as database,
     ):
         naive.write_world(database, world, START)
-        filled, slow = CompactGraph(), CompactGraph()
+        filled, slow = Graph(), Graph()
         fill(filled, database.namespaces.transactor, BOOK, nothing)
         with database.view() as transaction:
             for facts in read_all(transaction, BOOK):
@@ -120,9 +120,9 @@ shelves = st.one_of(
 @settings(max_examples=300, deadline=None)
 @given(stored=st.dictionaries(st.tuples(shelves, keys), trees, max_size=6))
 def test_whatever_is_stored_is_taken_alike(stored: dict[tuple[Shelf, bytes], Tree]) -> None:
-    filled, slow = CompactGraph(), CompactGraph()
+    filled, slow = Graph(), Graph()
     for (shelf, key), tree in stored.items():
-        Filler(filled, BOOK, shelf).add(key, tree)
+        FastLoader(filled, BOOK, shelf).add(key, tree)
         slow.add(shelf.read(PlainBucket({key: tree}), names.to_text(key), BOOK))
     assert said(filled) == {**dict.fromkeys(said(filled), NAME), **said(slow)}
 
@@ -132,18 +132,18 @@ NAME: Final[object] = (False, False, [False] * 4, None, [], [[]] * 8, [set()] * 
 
 
 def test_all_labels_that_mean_something_begin_alike() -> None:
-    assert all(rule.name.encode().startswith(filling._COMMON) for rule in LABEL_RULES)
+    assert all(rule.name.encode().startswith(fast_load._COMMON) for rule in LABEL_RULES)
 
 
 @pytest.mark.interpreted("lowers a limit, which compiled code has built in")
 def test_labels_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filling, "_KNOWN_MAX", 3)
-    graph = CompactGraph()
-    filler = Filler(graph, RuleBook(), Shelf(CONTENT, "ns1"))
+    monkeypatch.setattr(fast_load, "_KNOWN_MAX", 3)
+    graph = Graph()
+    loader = FastLoader(graph, RuleBook(), Shelf(CONTENT, "ns1"))
     every: Tree = {b"containerd.io/gc.ref.content.%d" % one: b"%d" % one for one in range(10)}
-    filler.add(b"a", {names.LABELS: every})
+    loader.add(b"a", {names.LABELS: every})
     number = graph.find(Node(CONTENT, "ns1", "a"))
     assert number is not None
     found = [graph.node(one).key for one in graph.mentioned(number)]
     assert found == [str(one) for one in range(10)]
-    assert len(filler._known) <= 3
+    assert len(loader._known) <= 3

@@ -10,10 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc import rules
-from orlop.gc.compact import flags_of
 from orlop.gc.edges import ALIKE, KIND_BITS, WHOLE
+from orlop.gc.graph import flags_of
 from orlop.gc.node import CONTENT, IMAGE, SNAPSHOT
-from orlop.gc.numbers import Place
+from orlop.gc.node_ids import Place
 from orlop.gc.reading import read_shelf, shelves
 from orlop.gc.rules import Effect
 from orlop.kv import PlainBucket
@@ -22,7 +22,7 @@ from orlop.schema import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orlop.gc.compact import CompactGraph
+    from orlop.gc.graph import Graph
     from orlop.gc.reading import Shelf
     from orlop.gc.rules import FieldRule, RuleBook
     from orlop.kv import Tree
@@ -44,20 +44,20 @@ _MORE: Final = -2
 
 
 def fill(
-    graph: CompactGraph, transactor: Transactor, book: RuleBook, breathe: Callable[[], None]
+    graph: Graph, transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> None:
     """Put all records into an empty graph while others write; see `reading.read_beside`."""
     for shelf in transactor.read(shelves):
-        filler = Filler(graph, book, shelf)
-        for found in read_shelf(transactor, shelf, breathe):
+        loader = FastLoader(graph, book, shelf)
+        for found in read_shelf(transactor, shelf, yield_to_writers):
             for key, tree in found:
-                filler.add(key, tree)
+                loader.add(key, tree)
 
 
-class Filler:
+class FastLoader:
     """Puts the records of one shelf into a graph."""
 
-    def __init__(self, graph: CompactGraph, book: RuleBook, shelf: Shelf) -> None:
+    def __init__(self, graph: Graph, book: RuleBook, shelf: Shelf) -> None:
         """Begin with none.
 
         Args:

@@ -18,8 +18,8 @@ from orlop.gc.rules import RuleBook
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orlop.gc.conditions import Comparison
     from orlop.gc.node import Node
+    from orlop.gc.rules import Comparison
     from orlop.stores.scope import Transactor
 
 _LOWEST: Final = Instant.MIN.timestamp(unit="nanosecond")
@@ -27,7 +27,7 @@ _HIGHEST: Final = Instant.MAX.timestamp(unit="nanosecond")
 _INT64_MAX: Final = (1 << 63) - 1
 
 
-class Nearest:
+class NextExpiry:
     """Finds the smallest of moments after the present; only one is kept."""
 
     def __init__(self, now: Instant) -> None:
@@ -85,7 +85,7 @@ def _change(comparison: Comparison, used_at: int) -> int:
     return used_at + comparison.nanoseconds + 1
 
 
-def read_nearest(transactor: Transactor, now: Instant) -> Instant | None:
+def read_next_expiry(transactor: Transactor, now: Instant) -> Instant | None:
     """Return the nearest moment, from all records: they are read beside whoever writes.
 
     Args:
@@ -96,7 +96,7 @@ def read_nearest(transactor: Transactor, now: Instant) -> Instant | None:
         UnavailableError: the file changes all the time.
         DataLossError: the database is damaged.
     """
-    nearest = Nearest(now)
+    nearest = NextExpiry(now)
     conditional: list[tuple[Node, tuple[Comparison, ...]]] = []
     used_at: dict[Node, tuple[int, ...]] = {}
     for facts in read_beside(transactor, RuleBook(lasting=transactor.clock.lasting), _nothing):

@@ -19,9 +19,9 @@ from collector.settable import START, SettableClock
 from collector.stepping import PATIENCE_SECONDS, SteppedTimer
 from collector.worlds import GC, Record, survivors, worlds, write_world
 from orlop import Database, LeaseResource
-from orlop.gc.conditions import Comparison, parse
-from orlop.gc.nearest import Nearest
+from orlop.gc.next_expiry import NextExpiry
 from orlop.gc.node import snapshot_node
+from orlop.gc.rules import Comparison, parse_condition
 from orlop.model.timestamps import format_rfc3339
 
 NANOSECOND = TimeDelta(nanoseconds=1)
@@ -77,11 +77,11 @@ def test_the_graph_in_memory_knows_the_same_moment(
     st.lists(st.integers(-5, 5), max_size=3),
 )
 def test_a_condition_changes_then_and_not_before(text: str, used: list[int]) -> None:
-    parsed = parse(f"{text}|key")
+    parsed = parse_condition(f"{text}|key")
     assert parsed is not None
     comparisons, _ = parsed
     uses = [START.add(hours=hours).timestamp(unit="nanosecond") for hours in used]
-    nearest = Nearest(START)
+    nearest = NextExpiry(START)
     nearest.add_condition(comparisons, uses)
 
     def holds(moment: Instant) -> bool:
@@ -104,7 +104,7 @@ def test_a_condition_changes_then_and_not_before(text: str, used: list[int]) -> 
 def test_conditions_at_the_ends_of_time(duration: int, is_less: bool, used_at: Instant) -> None:  # noqa: FBT001
     comparison = Comparison(is_less, duration)
     used = used_at.timestamp(unit="nanosecond")
-    nearest = Nearest(START)
+    nearest = NextExpiry(START)
     nearest.add_condition([comparison], [used])
     before = comparison.holds(used, START.timestamp(unit="nanosecond"))
     if nearest.moment is not None:

@@ -2,7 +2,7 @@
 
 A name is a place (a type in a namespace, and for snapshots a snapshotter) and the key that a
 record has there, as the file has it: so whoever reads records needs to make no text of keys.
-Numbers are given in order and stay what they are.
+NodeIds are given in order and stay what they are.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Place(NamedTuple):
     snapshotter: str | None = None
 
 
-class Numbers:
+class NodeIds:
     """Gives numbers to nodes. A node and its flat form have the same.
 
     Attributes:

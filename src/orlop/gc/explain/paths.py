@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.graph import Graph
-    from orlop.gc.mark import Mark
+    from orlop.gc.facts_graph import FactsGraph, FactsMark
     from orlop.gc.node import Node
 
 
@@ -46,7 +45,7 @@ class MarkedGraph(Protocol):
     """A graph that was marked for one moment; see `orlop.gc.marked.Marked`."""
 
     @property
-    def graph(self) -> Graph:
+    def graph(self) -> FactsGraph:
         """What the records say."""
 
     @property
@@ -54,7 +53,7 @@ class MarkedGraph(Protocol):
         """For when it was marked."""
 
     @property
-    def mark(self) -> Mark:
+    def mark(self) -> FactsMark:
         """What can be reached from the roots."""
 
     @property

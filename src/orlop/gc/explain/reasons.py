@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.gc.links import Standing, links
+from orlop.gc.explain.links import Standing, links
+from orlop.gc.explain.paths import Step
 from orlop.gc.node import IMAGE, INGEST, LEASE
-from orlop.gc.paths import Step
 from orlop.gc.rules import FIELD_RULES, ROOTS_BY_TYPE
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from orlop.gc.explain.links import Link
+    from orlop.gc.explain.paths import Path
     from orlop.gc.facts import Facts
-    from orlop.gc.links import Link
     from orlop.gc.marked import Marked
     from orlop.gc.node import Node
-    from orlop.gc.paths import Path
 
 NOTHING: Final = "nothing refers to it"
 _UNLEASED: Final = "it has no expiry of its own, and no lease holds it"

@@ -1,4 +1,4 @@
-"""The pursuit: a graph and a mark that follow what others write.
+"""The tracker: a graph and a mark that follow what others write.
 
 The graph is read in many short transactions, so that no old version of the database is kept
 for long. What updates touch is read again: after the last catch-up, with updates held, the
@@ -17,12 +17,11 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.causes import Causes
-from orlop.gc.colors import Colors
-from orlop.gc.compact import CompactGraph
-from orlop.gc.filling import fill
-from orlop.gc.nearest import Nearest
+from orlop.gc.fast_load import fill
+from orlop.gc.graph import Graph
+from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
+from orlop.gc.next_expiry import NextExpiry
 from orlop.gc.reading import leases_in_force, read_again, read_all
-from orlop.gc.released import OverBudgetError, Released
 from orlop.gc.reports import MissedChangeError
 from orlop.model.errors import InternalError, UnavailableError
 from orlop.schema import namespaces
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
 
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
-_BREATH_SECONDS: Final = 0.0005
+_YIELD_SECONDS: Final = 0.0005
 _NUMBERS_AT_ONCE: Final = 2_000
 _STEPS_AT_ONCE: Final = 32
 _NAMES_MIN: Final = 200_000
@@ -51,8 +50,8 @@ _BUDGET_MIN: Final = 1_000
 _SHOWN: Final = 5
 
 
-class Pursuit:
-    """A graph in pursuit of the newest version, with the mark of one collection after another.
+class GraphTracker:
+    """A graph in tracker of the newest version, with the mark of one collection after another.
 
     Attributes:
         graph: what the records refer to, as of the last catch-up.
@@ -61,12 +60,12 @@ class Pursuit:
 
     def __init__(self, domain: Domain, book: RuleBook) -> None:
         """Begin to listen, for as long as this is kept."""
-        self.graph = CompactGraph()
+        self.graph = Graph()
         self.is_ahead = False
         self._domain = domain
         self._book = book
         self._listener = domain.reports.listen()
-        self._colors: Colors | None = None
+        self._mark: Mark | None = None
         self._let_go: set[int] = set()
         self._steps = 0
         self._jumps = domain.transactor.clock.jumps
@@ -74,7 +73,7 @@ class Pursuit:
         self._sessions: Mapping[str, ResourceSession] = {}
 
     @property
-    def is_worn_out(self) -> bool:
+    def should_rebuild(self) -> bool:
         """Whether to begin anew is better: too much was touched, or too many names are gone."""
         names = len(self.graph)
         return self._listener.is_full or names > _NAMES_MIN + _BUDGET_SHARE * self.graph.swept_count
@@ -85,23 +84,23 @@ class Pursuit:
         now = clock.now()
         if self._jumps != clock.jumps:
             # Expiries were understood by the clock of then.
-            self.graph, self._colors = CompactGraph(), None
+            self.graph, self._mark = Graph(), None
             self._jumps = clock.jumps
-        if self._colors is None:
-            fill(self.graph, self._domain.transactor, self._book, self.breathe)
-            self.come_close()
+        if self._mark is None:
+            fill(self.graph, self._domain.transactor, self._book, self.yield_to_writers)
+            self.catch_up_until_close()
             self.graph.kept = self._in_force()
-            self._mark(now)
+            self._mark_all(now)
         else:
             self._follow(self._read_again(self._take()), hold=False)
-            self.graph.tidy(self.breathe)
-            self._renew(self._colors, now)
-        self.come_close()
+            self.graph.tidy(self.yield_to_writers)
+            self._update_mark(self._mark, now)
+        self.catch_up_until_close()
 
-    def breathe(self) -> None:
+    def yield_to_writers(self) -> None:
         """Let updates go first that are at work: Python runs one thread at a time."""
         if self._domain.gate.is_shared:
-            time.sleep(_BREATH_SECONDS)
+            time.sleep(_YIELD_SECONDS)
 
     def garbage(self) -> list[int]:
         """Return the numbers of the records that were not reached and may be removed."""
@@ -114,7 +113,7 @@ class Pursuit:
 
     def causes(self, garbage: Iterable[int]) -> Causes:
         """Return why these records go; to be asked before the first of them does."""
-        now = self._domain.transactor.clock.now() if self._colors is None else self._colors.now
+        now = self._domain.transactor.clock.now() if self._mark is None else self._mark.now
         return Causes(self.graph, garbage, now, self.has_reached)
 
     def mentioned(self, number: int) -> Iterator[int]:
@@ -138,7 +137,7 @@ class Pursuit:
 
     def has_reached(self, number: int) -> bool:
         """Tell whether the mark has reached the node of a number."""
-        return self._colors is not None and number in self._colors
+        return self._mark is not None and number in self._mark
 
     def catch_up(self) -> int:
         """Read again what was touched, and extend the mark; return how many places that was.
@@ -182,7 +181,7 @@ class Pursuit:
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes something next; between collections only."""
         self._follow(self._read_again(self._take()), hold=False)
-        nearest = Nearest(now)
+        nearest = NextExpiry(now)
         for _, moment in self.graph.expiries():
             nearest.add_expiry(moment)
         for comparisons, used_at in self.graph.conditions():
@@ -197,16 +196,16 @@ class Pursuit:
         """
         self.catch_up()
         self.require_all_seen()
-        if self._colors is None:
+        if self._mark is None:
             return
-        fresh = CompactGraph()
+        fresh = Graph()
         for facts in self._domain.transactor.read(lambda one: list(read_all(one, self._book))):
             fresh.add(facts)
         found = map(fresh.find, map(self.graph.node, self.graph.kept))
         fresh.kept = {number for number in found if number is not None}
-        colors = Colors(fresh, self._colors.now, self.breathe)
-        colors.reach(fresh.roots(self._colors.now))
-        held = (fresh.node(number) for number in fresh.swept() if number in colors)
+        mark = Mark(fresh, self._mark.now, self.yield_to_writers)
+        mark.reach(fresh.roots(self._mark.now))
+        held = (fresh.node(number) for number in fresh.swept() if number in mark)
         lost = [node for node in held if not self.holds(node)]
         ours = {self.graph.node(number) for number in self.graph.swept()}
         different = ours.symmetric_difference(fresh.node(number) for number in fresh.swept())
@@ -261,17 +260,17 @@ class Pursuit:
             self.graph.replace(node, None)
         self._follow(self._read_again(touched), hold=False)
 
-    def come_close(self) -> None:
+    def catch_up_until_close(self) -> None:
         """Catch up while updates go on, until little is left for when they wait."""
         for _ in range(_ROUNDS):
             if self.catch_up() <= _FEW_TOUCHED:
                 break
 
-    def _mark(self, now: Instant) -> None:
+    def _mark_all(self, now: Instant) -> None:
         """Mark everything from the roots."""
-        self._colors = Colors(self.graph, now, self.breathe)
-        self._colors.reach(self._breathing(self.graph.roots(now)))
-        unreached = self._colors.unreached()
+        self._mark = Mark(self.graph, now, self.yield_to_writers)
+        self._mark.reach(self._yielding(self.graph.roots(now)))
+        unreached = self._mark.unreached()
         self._suspects = {number for number in unreached if self.graph.is_swept(number)}
         self._let_go = set()
 
@@ -279,33 +278,32 @@ class Pursuit:
         """Count a step of what may have many, and let others go now and then."""
         self._steps += 1
         if not self._steps % _STEPS_AT_ONCE:
-            self.breathe()
+            self.yield_to_writers()
 
-    def _breathing(self, numbers: Iterable[int]) -> Iterator[int]:
+    def _yielding(self, numbers: Iterable[int]) -> Iterator[int]:
         for turn, number in enumerate(numbers, 1):
             if not turn % _NUMBERS_AT_ONCE:
-                self.breathe()
+                self.yield_to_writers()
             yield number
 
-    def _renew(self, colors: Colors, now: Instant) -> None:
+    def _update_mark(self, mark: Mark, now: Instant) -> None:
         """Bring the mark of the last collection to the present."""
         let_go, self._let_go = self._let_go, set()
         affected = set()
         kept, self.graph.kept = self.graph.kept, self._in_force()
-        for number in (*self._changed_by_time(colors.now, now), *(kept ^ self.graph.kept)):
+        for number in (*self._changed_by_time(mark.now, now), *(kept ^ self.graph.kept)):
             let_go.add(number)
             let_go.update(self.graph.mentioned(number))
             affected.add(number)
-        colors.now = now
+        mark.now = now
         self._extend(affected)
         budget = _BUDGET_MIN + len(self.graph) // _BUDGET_SHARE
-        released = Released(self.graph, colors, budget, self.breathe)
         try:
-            released.look(let_go)
+            unreached = unmark_unreachable(self.graph, mark, let_go, budget, self.yield_to_writers)
         except OverBudgetError:
-            self._mark(now)
+            self._mark_all(now)
         else:
-            self._suspects |= released.found
+            self._suspects |= unreached
 
     def _changed_by_time(self, before: Instant, now: Instant) -> Iterator[int]:
         for number, moment in self.graph.expiries():
@@ -342,20 +340,20 @@ class Pursuit:
                 self._let_go.add(number)
                 self._let_go.update(self.graph.mentioned(number))
             affected |= self.graph.replace(node, facts)
-        if self._colors is None:
+        if self._mark is None:
             return
         found = (self.graph.find(node) for node, facts in changed.items() if facts is not None)
         present = {number for number in found if number is not None}
         self._suspects |= present
         if hold:
             self._let_go |= present
-            self._colors.reach(present)
+            self._mark.reach(present)
         self._extend(affected)
 
     def _extend(self, affected: Iterable[int]) -> None:
         """Mark what has become reachable through nodes that may refer to more than before."""
-        if self._colors is None:
+        if self._mark is None:
             return
-        numbers, now = list(affected), self._colors.now
-        self._colors.reach(number for number in numbers if self.graph.is_root(number, now))
-        self._colors.expand(numbers)
+        numbers, now = list(affected), self._mark.now
+        self._mark.reach(number for number in numbers if self.graph.is_root(number, now))
+        self._mark.expand(numbers)
