@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, fault_of, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
+from orlop.cli.standard_streams import standard_input
 from orlop.gc.node import CONTENT, Node
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
@@ -114,17 +114,16 @@ def ingest(
     """Bring a blob in. With --expected, one that was interrupted goes on where it stopped."""
     session = session_of(context)
     session.require_root("writing content")
-    with session.writing(create=True) as database:
+    with (
+        standard_input() if str(file) == "-" else file.open("rb") as source,
+        session.writing(create=True) as database,
+    ):
         content = session.target(database).content
-        source = sys.stdin.buffer if str(file) == "-" else file.open("rb")
         # Without a digest nothing would tell that older bytes are of other data.
         resume = bool(expected)
-        with (
-            source,
-            content.writer(
-                ref, size=size, expected=expected, resume=resume, verify=verify
-            ) as writer,
-        ):
+        with content.writer(
+            ref, size=size, expected=expected, resume=resume, verify=verify
+        ) as writer:
             _skip(source, writer)
             while chunk := source.read(_CHUNK_BYTES):
                 writer.write(chunk)

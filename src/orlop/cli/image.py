@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
@@ -14,6 +13,7 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, faults_as_json, in_namespace, labels_cell
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
+from orlop.cli.standard_streams import standard_input
 from orlop.inspect.image_content import content_of
 from orlop.model.errors import NotFoundError, OrlopError
 
@@ -68,11 +68,12 @@ def import_(
     """
     session = session_of(context)
     session.require_root("importing an image")
+    source = standard_input() if str(file) == "-" else file
     with session.writing(create=True) as database, showing(session.output) as progress:
         namespace = session.target(database)
         images = oci.import_image(
             namespace,
-            sys.stdin.buffer if str(file) == "-" else file,
+            source,
             name=name,
             unpack=unpack,
             platform=_platform(platform),

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
+from orlop.cli.standard_streams import replace_closed_streams
 from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -160,15 +161,10 @@ def adapt_streams(*, as_json: bool = False) -> None:
     """Let nothing that is written to standard streams fail for its characters.
 
     JSON is UTF-8 also where the encoding of the terminal is none that begins with ASCII.
-
-    A stream that the caller has closed becomes one to nowhere, under its own number: else a file
-    that is opened later, such as the database, would get what is meant for the stream.
     """
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        stream = getattr(sys, name)
-        if stream is None:
-            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115 (open to the end)
-        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+    replace_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
             encoding = "utf-8" if as_json else None
             stream.reconfigure(encoding=encoding, errors="backslashreplace")
 
