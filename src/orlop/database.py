@@ -13,7 +13,7 @@ from orlop import opening
 from orlop.bolt import open_engine, read_file_state
 from orlop.creation import CreationRules, rules_for_file
 from orlop.forks import HomeProcess
-from orlop.gc.reports import Reports
+from orlop.gc.change_feed import ChangeFeed
 from orlop.model.clock import SystemClock
 from orlop.model.errors import FailedPreconditionError, OrlopError
 from orlop.model.observed_clock import ObservedClock
@@ -95,7 +95,7 @@ class Database:
         self._leases_to_end: list[tuple[str, str]] = []
         self._home = HomeProcess()
         self._audience = Audience()
-        self._reports = Reports(engine)
+        self._reports = ChangeFeed(engine)
         self._transactions = Transactions(
             engine,
             path,
@@ -385,12 +385,12 @@ class Database:
             raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
 
     def _make_collector(self) -> Collector:
-        from orlop.gc import Collector, Domain, Journal  # noqa: PLC0415 (few readers ask)
+        from orlop.gc import CollectionContext, Collector, Journal  # noqa: PLC0415 (few readers ask)
         from orlop.write_sessions import quarantine  # noqa: PLC0415
 
         layout = self._rules.layout if self._rules else None
         return Collector(
-            Domain(
+            CollectionContext(
                 transactor=self._transactions,
                 read_only=self.read_only,
                 reports=self._reports,

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.model.backends import snapshot_number
 from orlop.model.digest import ALGORITHMS
 

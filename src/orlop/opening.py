@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from orlop.creation import CreationRules, lost_database
-from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.kv import EngineError
 from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.model.errors import (

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import orlop
 from campaigns.interrupt_points import CALLS, KINDS, LINES, Points
-from orlop.gc.agenda import Settings
+from orlop.gc.schedule_policy import Settings
 from orlop.model import digest as digests
 from orlop.model.errors import (
     AlreadyExistsError,

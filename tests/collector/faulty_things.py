@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from orlop.gc.node import Node
-    from orlop.gc.resources import Collection
+    from orlop.gc.resources import ResourceSession
 
 CALLS = (
     "begin",
@@ -50,7 +50,7 @@ class FaultyThings(Things):
         self.reference_label = f"{kind}-label"
         self._removed: list[Node] = []
 
-    def begin(self) -> Collection:
+    def begin(self) -> ResourceSession:
         assert not self.is_locked, "the last collection has neither been cancelled nor finished"
         self._call("begin", lambda: None)
         self.is_locked = True

@@ -9,9 +9,8 @@ from unittest import mock
 
 from orlop.gc import run as running
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, split_snapshot
-from orlop.gc.pieces import pieces
+from orlop.gc.sweep import SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
-from orlop.gc.turns import Turns
 from orlop.schema import containers, content, images, ingests, leases, sandboxes, snapshots
 
 if TYPE_CHECKING:
@@ -66,18 +65,18 @@ def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
 
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
-    take = Turns.take
+    run_batch = SweepBatches.run_batch
 
     def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
-        return pieces(*arguments, **{**options, "size": 1})
+        return sweep_batches(*arguments, **{**options, "size": 1})
 
-    def take_one(self: Turns, remaining: deque[list[int]], *arguments: Any) -> None:
+    def run_one(self: SweepBatches, remaining: deque[list[int]], *arguments: Any) -> None:
         write()
-        take(self, deque([remaining.popleft()]), *arguments)
+        run_batch(self, deque([remaining.popleft()]), *arguments)
 
     stack = ExitStack()
-    stack.enter_context(mock.patch.object(running, "pieces", cut))
-    stack.enter_context(mock.patch.object(Turns, "take", take_one))
+    stack.enter_context(mock.patch.object(running, "sweep_batches", cut))
+    stack.enter_context(mock.patch.object(SweepBatches, "run_batch", run_one))
     return stack
 
 

@@ -13,7 +13,7 @@ from collector.making import (
     make_snapshot,
     snapshots_on_disk,
 )
-from orlop.gc.stock import leaves_first
+from orlop.gc.inventory import leaves_first
 from orlop.model.errors import FailedPreconditionError
 from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.storage.metastore import Metastore

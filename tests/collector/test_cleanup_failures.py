@@ -17,8 +17,8 @@ from collector.making import (
     snapshots_on_disk,
 )
 from collector.settable import SettableClock
-from orlop.gc.cleaning import Cleaner
-from orlop.gc.dirt import Dirt
+from orlop.gc.cleanup import BackendCleaner
+from orlop.gc.dirty_backends import DirtyBackends
 from orlop.model.errors import UnavailableError
 from safety.trusting import trust_copy
 from storage.killing import steps
@@ -143,8 +143,8 @@ def test_a_backend_that_hangs_does_not_stop_the_others(
         may_go_on.wait(SECONDS)
         return discard(keys)
 
-    dirt = database.gc._dirt
-    cleaner = Cleaner(database.gc._domain, dirt, patience_seconds=1)
+    dirt = database.gc._dirty
+    cleaner = BackendCleaner(database.gc._context, dirt, patience_seconds=1)
     monkeypatch.setattr(backend, "discard", hang)
     monkeypatch.setattr(database.gc._runner, "_cleaner", cleaner)
     statistics = database.gc.run()
@@ -177,7 +177,7 @@ def test_a_backend_that_makes_progress_is_waited_for(
 
     monkeypatch.setattr("orlop.gc.cleanup._AT_ONCE", 1)
     monkeypatch.setattr(backend, "discard", slow)
-    cleaner = Cleaner(database.gc._domain, Dirt(["native"]), patience_seconds=1)
+    cleaner = BackendCleaner(database.gc._context, DirtyBackends(["native"]), patience_seconds=1)
     monkeypatch.setattr(database.gc._runner, "_cleaner", cleaner)
     statistics = database.gc.run()
     assert (statistics.deleted, statistics.failures) == (6, {})

@@ -10,7 +10,7 @@ import pytest
 
 import orlop
 from collector.making import make_blob
-from orlop.gc import cleaning
+from orlop.gc import cleanup
 from orlop.model.clock import SystemClock
 from orlop.model.errors import AbortedError
 from orlop.storage import LocalContent, NativeSnapshotter, OverlaySnapshotter, directories, removal
@@ -46,7 +46,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Let the deletion of the first directory of a snapshot take long."""
     found = Gate(removal.remove_tree)
     monkeypatch.setattr(directories, "remove_tree", found)
-    monkeypatch.setattr(cleaning, "_CLOSING_SECONDS", 0.1)
+    monkeypatch.setattr(cleanup, "_CLOSING_SECONDS", 0.1)
     return found
 
 
@@ -110,17 +110,17 @@ def test_an_interrupted_run_leaves_no_cleanup_that_goes_on_after_the_close(
     tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leave_numbers(tmp_path, "2", "3", "4")
-    waits = cleaning._Worker.wait
+    waits = cleanup._Worker.wait
     workers = []
 
-    def interrupted(worker: cleaning._Worker, patience_seconds: float) -> None:
+    def interrupted(worker: cleanup._Worker, patience_seconds: float) -> None:
         if worker.name == "native" and worker not in workers:
             workers.append(worker)
             assert gate.is_reached.wait(PATIENCE_SECONDS)
             raise KeyboardInterrupt
         waits(worker, patience_seconds)
 
-    monkeypatch.setattr(cleaning._Worker, "wait", interrupted)
+    monkeypatch.setattr(cleanup._Worker, "wait", interrupted)
     with orlop.open(tmp_path) as database, pytest.raises(KeyboardInterrupt):
         database.gc.run()
     gate.is_open.set()

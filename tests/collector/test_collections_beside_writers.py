@@ -18,8 +18,8 @@ from collector.records import Records, digest_of
 from collector.settable import START, SettableClock
 from collector.things import Things, thing
 from orlop import Database
-from orlop.gc.reading import read_all
 from orlop.gc.rules import RuleBook
+from orlop.gc.scan import read_all
 from orlop.model.timestamps import format_rfc3339
 
 if TYPE_CHECKING:

@@ -20,12 +20,12 @@ from collector.settable import SettableClock
 from collector.things import Things, thing
 from collector.worlds import Record
 from orlop import Database
-from orlop.gc import edges, reports
+from orlop.gc import change_feed, edges
 from orlop.gc import tracker as tracking
 from orlop.gc.fast_load import fill
 from orlop.gc.node import Node
-from orlop.gc.reading import read_all
 from orlop.gc.rules import RuleBook
+from orlop.gc.scan import read_all
 from orlop.gc.tracker import GraphTracker
 from orlop.model.errors import FailedPreconditionError, InternalError
 
@@ -187,7 +187,7 @@ def test_a_graph_that_is_worn_out_is_read_again(
     write_images(bare, 10)
     bare.gc.run()
     if reason == "too much was touched":
-        monkeypatch.setattr(reports, "TOUCHED_MAX", 3)
+        monkeypatch.setattr(change_feed, "TOUCHED_MAX", 3)
     else:
         monkeypatch.setattr(tracking, "_NAMES_MIN", -1_000)
     for number in range(5):
@@ -225,7 +225,7 @@ def test_a_graph_that_is_wrong_is_noticed(bare: Database) -> None:
     write_images(bare, 3)
     bare.gc.run()
     # Reported without saying what, as no update does it.
-    with mock.patch.object(reports.Listener, "_add"):
+    with mock.patch.object(change_feed.Listener, "_add"):
         with bare.update() as update:
             Records(update.transaction, bare.clock.now()).image("ns1", "image-9", digest_of(1))
         remove_image(bare, 1)

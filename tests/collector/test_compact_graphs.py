@@ -24,8 +24,8 @@ from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark
 from orlop.gc.node import Node
 from orlop.gc.node_ids import NodeIds
-from orlop.gc.reading import read_all, read_one
 from orlop.gc.rules import RuleBook
+from orlop.gc.scan import read_all, read_one
 
 if TYPE_CHECKING:
     from whenever import Instant

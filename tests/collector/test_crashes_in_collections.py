@@ -39,7 +39,7 @@ LATER = START.add(hours=48)
 
 CHAIN_LENGTH = 2
 PIECES = 2
-PIECE_RECORDS = 64
+BATCH_RECORDS = 64
 """A collection removes at most so many records in one transaction."""
 
 
@@ -53,7 +53,7 @@ def begin(database: Database) -> None:
         _make_leased(namespace)
     with database.update():
         expiry = format_rfc3339(START.add(hours=1))
-        for number in range(PIECES * PIECE_RECORDS):
+        for number in range(PIECES * BATCH_RECORDS):
             database.namespace("first").leases.create(
                 f"expires-{number}", labels={f"{GC}expire": expiry}
             )

@@ -17,7 +17,7 @@ from orlop.model.errors import UnavailableError
 
 if TYPE_CHECKING:
     from orlop import Database
-    from orlop.gc.resources import Collection
+    from orlop.gc.resources import ResourceSession
 
 GC = "containerd.io/gc."
 ASKED = ("all", "active", "back_references", "leased", "references")
@@ -47,7 +47,7 @@ class Failing(Things):
             return fail
         return object.__getattribute__(self, name)
 
-    def begin(self) -> Collection:
+    def begin(self) -> ResourceSession:
         self.locks += 1
         self._removed: list[Node] = []
         return self

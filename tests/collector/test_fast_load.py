@@ -19,8 +19,8 @@ from orlop.gc import fast_load
 from orlop.gc.fast_load import FastLoader, fill
 from orlop.gc.graph import Graph
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, Node
-from orlop.gc.reading import Shelf, read_all
 from orlop.gc.rules import LABEL_RULES, RuleBook
+from orlop.gc.scan import Shelf, read_all
 from orlop.kv import PlainBucket
 from orlop.schema import names
 

@@ -15,8 +15,8 @@ import orlop
 from collector.jumping import JumpingClock
 from collector.making import make_blob, make_snapshot
 from collector.settable import SettableClock
-from orlop.gc.agenda import Settings
 from orlop.gc.node import CONTENT, LEASE, Node
+from orlop.gc.schedule_policy import Settings
 from orlop.model.errors import NotFoundError
 from orlop.model.labels import GC_EXPIRE
 from orlop.model.observed_clock import ObservedClock

@@ -113,7 +113,7 @@ def test_one_that_no_record_names_is_set_aside_in_doubt(root: Path) -> None:
             result = database.gc.run()
             assert (result.deleted, result.set_aside) == (0, 1)
             assert result.set_aside_bytes >= len(DATA)
-        assert [one.datum.key for one in database.gc.quarantine()] == [f"ingest/{directory.name}"]
+        assert [one.item.key for one in database.gc.quarantine()] == [f"ingest/{directory.name}"]
     assert (directory / "data").read_bytes() == DATA
     with open_root(root) as database:
         result = database.gc.run(release=True, confirmed=True)

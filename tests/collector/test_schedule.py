@@ -11,10 +11,9 @@ import pytest
 
 from collector.settable import SettableClock
 from collector.stepping import PATIENCE_SECONDS, SteppedTimer
-from orlop.gc import schedule
-from orlop.gc.agenda import Settings
 from orlop.gc.plan import Statistics
-from orlop.gc.schedule import Scheduler
+from orlop.gc.schedule_policy import Settings
+from orlop.gc.scheduler import Scheduler
 from orlop.model.errors import (
     AbortedError,
     FailedPreconditionError,
@@ -269,7 +268,7 @@ def test_a_close_tells_who_waits(bench: Bench) -> None:
 def test_a_close_does_not_wait_without_end_for_a_collection(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(schedule, "_CLOSING_SECONDS", 0.01)
+    monkeypatch.setattr("orlop.gc.scheduler._CLOSING_SECONDS", 0.01)
     scheduler = bench.start()
     begun, goes_on = threading.Event(), threading.Event()
 

@@ -71,7 +71,7 @@ def check_whole(ns: Namespace, numbers: range) -> None:
             assert file.read_bytes() == b"%d %d" % (number, layer) * 200
 
 
-def data_of(root: Path) -> dict[str, bytes]:
+def items_of(root: Path) -> dict[str, bytes]:
     """Return all files that hold data, with what is in them."""
     return {
         str(path.relative_to(root)): path.read_bytes()
@@ -97,7 +97,7 @@ class SetBack:
                 pull(database, number)
             database.gc.run()
         self._keep(self._new)
-        self.data = data_of(self.root)
+        self.data = items_of(self.root)
 
     def open(self) -> Database:
         return orlop.open(self.root, clock=self.clock, sync=False)
@@ -109,7 +109,7 @@ class SetBack:
 
     def is_untouched(self) -> bool:
         """Whether all files are there, whole; views of a check may have come."""
-        now = data_of(self.root)
+        now = items_of(self.root)
         return {name: now.get(name) for name in self.data} == self.data
 
     def _keep(self, target: Path) -> None:
@@ -153,7 +153,7 @@ def test_nothing_is_deleted_and_the_newer_databases_make_all_whole(
             assert (statistics.deleted, statistics.freed_bytes) == (0, 0)
             assert statistics.failures == {}
             assert statistics.set_aside_bytes == plan.set_aside_bytes
-            listed = {one.datum.key: one for one in database.gc.quarantine()}
+            listed = {one.item.key: one for one in database.gc.quarantine()}
             assert len(listed) == statistics.set_aside > 0
             assert sum(one.bytes for one in listed.values()) == statistics.set_aside_bytes
             assert all(one.why == plan.doubt for one in listed.values())
@@ -289,7 +289,7 @@ def test_a_machine_that_went_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert "went down" in str(database.gc.plan().doubt)
         assert database.gc.run().removed == {"content": 1}
         (one,) = database.gc.quarantine()
-        assert (one.datum.kind, one.datum.name, one.bytes) == ("blob", digest, 4)
+        assert (one.item.kind, one.item.name, one.bytes) == ("blob", digest, 4)
 
 
 def test_a_process_that_was_killed_loses_nothing_and_is_cleaned_up_after(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 from collector.interleaving import interleaved
 from collector.making import blobs_on_disk, make_blob
 from collector.records import Records, digest_of
+from orlop.gc.sweep import SweepBatches
 from orlop.gc.tracker import GraphTracker
-from orlop.gc.turns import Turns
 from orlop.model.errors import FailedPreconditionError, UnavailableError
 
 if TYPE_CHECKING:
@@ -147,16 +147,16 @@ def test_a_rollback_leaves_no_gap(bare: Database) -> None:
 
 def test_a_run_gives_up_where_others_write_past_the_stores_all_the_time(bare: Database) -> None:
     write_garbage(bare)
-    take = Turns.take
+    run_batch = SweepBatches.run_batch
     turns: list[int] = []
 
-    def write_and_take(self: Turns, *arguments: object) -> None:
+    def write_and_run(self: SweepBatches, *arguments: object) -> None:
         turns.append(len(turns))
         change_past(bare, lambda records: records.image("ns1", f"{len(turns)}", OTHER))
-        take(self, *arguments)  # type: ignore[arg-type]  # passed on as they came
+        run_batch(self, *arguments)  # type: ignore[arg-type]  # passed on as they came
 
     with (
-        mock.patch.object(Turns, "take", write_and_take),
+        mock.patch.object(SweepBatches, "run_batch", write_and_run),
         pytest.raises(UnavailableError, match="changed all the time"),
     ):
         bare.gc.run()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.gc.node import Node
-from orlop.gc.resources import ResourceSession
+from orlop.gc.resources import CheckedSession
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orlop.gc.resources import Collection
+    from orlop.gc.resources import ResourceSession
 
 
 class Things:
@@ -35,7 +35,7 @@ class Things:
         self._forward = forward or {}
         self.ended: list[str] = []
 
-    def begin(self) -> Collection:
+    def begin(self) -> ResourceSession:
         return self
 
     def all(self) -> list[Node]:
@@ -63,9 +63,9 @@ class Things:
         self.ended.append("finish")
 
 
-def sessions(things: Things) -> dict[str, ResourceSession]:
+def sessions(things: Things) -> dict[str, CheckedSession]:
     """Return the part of things in a run, as the collector has it."""
-    return {things.type: ResourceSession(things.type, things)}
+    return {things.type: CheckedSession(things.type, things)}
 
 
 def thing(name: str, namespace: str = "ns1") -> Node:

@@ -221,7 +221,7 @@ def _listed(found: Sequence[SetAside]) -> Iterator[str]:
         yield from table(
             ("KIND", "NAME", "SIZE", "SINCE", "WHY"),
             [
-                (one.datum.kind, one.datum.key, human_size(one.bytes), str(one.since), one.why)
+                (one.item.kind, one.item.key, human_size(one.bytes), str(one.since), one.why)
                 for one in found
             ],
         )

@@ -1,9 +1,9 @@
-"""The collector: what is held, what is not, and the removal of the latter.
+"""The garbage collector: deletes unreachable records, and data that no record names.
 
-It reads as a story: `facts` (what one record says, by the table in `rules`), `graph` (all of
-them), `mark` (what can be reached), `tracker` (and what others change meanwhile), `sweep` (the
-rest goes from the metadata, in `turns`), `cleanup` (and then from the backends). `run` is all
-of that; `plan` is the same without touching anything.
+In reading order: `facts` (what one record refers to, by the table in `rules`), `graph` (all
+records), `mark` (which of them are reachable), `sweep` (the others are deleted, in batches),
+`cleanup` (data without a record is deleted from the backends). `run` does all of it; `plan`
+shows the same without a change.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING
 from orlop.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from orlop.gc.agenda import Settings
+    from orlop.gc.change_feed import ChangeFeed
     from orlop.gc.collector import Collector
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import Path, Step
     from orlop.gc.journal import Entry, Journal
     from orlop.gc.node import Node
     from orlop.gc.omissions import Omission
     from orlop.gc.plan import Plan, Removal, Statistics
-    from orlop.gc.reports import Reports
-    from orlop.gc.resources import Collection, Resource
-    from orlop.gc.schedule import Scheduler
+    from orlop.gc.resources import Resource, ResourceSession
+    from orlop.gc.schedule_policy import Settings
+    from orlop.gc.scheduler import Scheduler
 else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "Collection": "orlop.gc.resources:Collection",
+            "ResourceSession": "orlop.gc.resources:ResourceSession",
             "Collector": "orlop.gc.collector:Collector",
-            "Domain": "orlop.gc.domain:Domain",
+            "CollectionContext": "orlop.gc.context:CollectionContext",
             "Entry": "orlop.gc.journal:Entry",
             "Journal": "orlop.gc.journal:Journal",
             "Node": "orlop.gc.node:Node",
@@ -38,19 +38,19 @@ else:
             "Path": "orlop.gc.explain.paths:Path",
             "Plan": "orlop.gc.plan:Plan",
             "Removal": "orlop.gc.plan:Removal",
-            "Reports": "orlop.gc.reports:Reports",
+            "ChangeFeed": "orlop.gc.change_feed:ChangeFeed",
             "Resource": "orlop.gc.resources:Resource",
-            "Scheduler": "orlop.gc.schedule:Scheduler",
-            "Settings": "orlop.gc.agenda:Settings",
+            "Scheduler": "orlop.gc.scheduler:Scheduler",
+            "Settings": "orlop.gc.schedule_policy:Settings",
             "Statistics": "orlop.gc.plan:Statistics",
             "Step": "orlop.gc.explain.paths:Step",
         },
     )
 
 __all__ = [
-    "Collection",
+    "ChangeFeed",
+    "CollectionContext",
     "Collector",
-    "Domain",
     "Entry",
     "Journal",
     "Node",
@@ -58,8 +58,8 @@ __all__ = [
     "Path",
     "Plan",
     "Removal",
-    "Reports",
     "Resource",
+    "ResourceSession",
     "Scheduler",
     "Settings",
     "Statistics",

@@ -1,10 +1,13 @@
-"""The cleanup of a backend: data that no metadata names is deleted.
+"""Cleanup of backends: data that no record names is deleted.
 
-It runs after the sweep, while everybody goes on. What is garbage is found without a lock.
-Then, some at a time, the names of it are taken (`orlop.stores.claims`), looked up in the
-metadata once more, and their data is moved out of sight; only after that, with no name taken,
-it is deleted: nobody waits for the disk. What somebody is making or naming is passed over. A
-process that is killed at any point leaves what the next cleanup finds.
+It runs after the sweep, beside readers and writers. Garbage is listed without a lock. Then, a
+batch at a time, its names are claimed (`orlop.stores.claims`), looked up in the metadata once
+more, and the data is renamed out of sight; it is deleted after the claims are released, so that
+no writer waits for the disk. Names that a writer has claimed are skipped. A process that is
+killed at any point leaves what the next cleanup finds.
+
+`BackendCleaner` runs one thread for each backend: one that fails or hangs does not stop the
+others, and is tried again by the next run, of this process or of a later one.
 
 Source: containerd, core/metadata/content.go and snapshot.go (garbageCollect); spec/metadata.md
 3.8. There the whole backend is locked meanwhile.
@@ -12,24 +15,29 @@ Source: containerd, core/metadata/content.go and snapshot.go (garbageCollect); s
 
 from __future__ import annotations
 
+import contextvars
 import logging
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
+from orlop.gc.inventory import descendants, list_backend
+from orlop.gc.items import SNAPSHOT_ITEM, BackendItem, still_named
 from orlop.gc.journal import DELETED, Entry
 from orlop.gc.missing import Uncertain, settle_commits
-from orlop.gc.named import FILES, Datum, still_named
 from orlop.gc.resources import reason_of
-from orlop.gc.stock import descendants, take_stock
-from orlop.model.errors import FailedPreconditionError
+from orlop.model.errors import AbortedError, FailedPreconditionError, OrlopError
+from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from orlop.gc.domain import Domain
-    from orlop.gc.stock import Stock
+    from orlop.gc.context import CollectionContext
+    from orlop.gc.dirty_backends import DirtyBackends
+    from orlop.gc.inventory import BackendInventory
 
 _NAMED_MAX: Final = 5
 """So many mounts are named in one message."""
@@ -41,7 +49,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Cleaned:
+class BackendResult:
     """What a cleanup did.
 
     Attributes:
@@ -62,7 +70,7 @@ class Cleaned:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class CleanupScope:
     """What may be deleted.
 
     Attributes:
@@ -70,15 +78,15 @@ class Order:
         release: also what is set aside, or would be.
     """
 
-    only: Collection[Datum] | None = None
+    only: Collection[BackendItem] | None = None
     release: bool = False
 
 
 def clean(
-    domain: Domain,
+    context: CollectionContext,
     name: str,
-    cleaned: Cleaned,
-    order: Order,
+    result: BackendResult,
+    scope: CleanupScope,
     advance: Callable[[], None] = lambda: None,
 ) -> None:
     """Delete what no namespace names in a backend, and what removed data left there.
@@ -86,104 +94,116 @@ def clean(
     Where the metadata is in doubt, that is set aside instead.
 
     Args:
-        domain: the database.
+        context: the database.
         name: the snapshotter, or `CONTENT_BACKEND`.
-        cleaned: where to note what was done, also if this fails half-way.
-        order: what may be deleted.
+        result: where to note what was done, also if this fails half-way.
+        scope: what may be deleted.
         advance: is called before each step; what it raises ends the cleanup.
 
     Raises:
         FailedPreconditionError: something is mounted in what was to be deleted; all the rest was.
         OrlopError, OSError: something could not be read, noted or deleted.
     """
-    domain.quarantine.require_unchanged()
+    context.quarantine.require_unchanged()
     # The claims are watched from before the backend is looked at: what was named after that
     # was claimed.
-    with domain.claims(name).watch() as claimed:
-        unsettled = settle_commits(domain, name)
-        stock = take_stock(domain, name)
-        data = list(stock.data())
+    with context.claims(name).watch() as claimed:
+        unsettled = settle_commits(context, name)
+        inventory = list_backend(context, name)
+        data = list(inventory.data())
         advance()
-        named = domain.transactor.read(stock.named) if data else set()
+        named = context.transactor.read(inventory.named) if data else set()
         unnamed = {one for one in data if one not in named}
-        kept = set() if order.release else _kept(domain, name, stock, data, unnamed)
+        kept = set() if scope.release else _kept(context, name, inventory, data, unnamed)
         idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
-        uncertain = _uncertain(domain, stock, order, idle, unsettled)
+        uncertain = _uncertain(context, inventory, scope, idle, unsettled)
         # What is set aside is listed before anything is deleted beside it.
         advance()
         still = [one for one in data if one in kept and one.name not in claimed]
-        sizes = partial(_size, stock)
-        cleaned.set_aside_bytes = domain.quarantine.settle(name, still, sizes)
-        cleaned.set_aside = len(still)
-        _note_uncertain(uncertain, sizes, cleaned)
+        sizes = partial(_size, inventory)
+        result.set_aside_bytes = context.quarantine.settle(name, still, sizes)
+        result.set_aside = len(still)
+        _note_uncertain(uncertain, sizes, result)
         deletable = unnamed - kept - uncertain.data - unsettled
-        garbage = {one for one in deletable if order.only is None or one in order.only}
-        mounted = stock.mounted(garbage)
+        garbage = {one for one in deletable if scope.only is None or one in scope.only}
+        mounted = inventory.mounted(garbage)
         garbage.difference_update(mounted)
-        discarded: list[Datum] = []
-        for batch in _batches(_removable(stock, garbage)):
+        discarded: list[BackendItem] = []
+        for batch in _batches(_removable(inventory, garbage)):
             advance()
-            discarded += _discard(domain, stock, batch, claimed, cleaned, advance)
-    if unsettled and settle_commits(domain, name):  # what stood on them may be gone by now
-        cleaned.passed_over += len(unsettled)
-    if order.release or domain.quarantine.doubt(name) is None:
-        domain.quarantine.require_unchanged()
+            discarded += _discard(context, inventory, batch, claimed, result, advance)
+    if unsettled and settle_commits(context, name):  # what stood on them may be gone by now
+        result.passed_over += len(unsettled)
+    if scope.release or context.quarantine.doubt(name) is None:
+        context.quarantine.require_unchanged()
         try:
-            stock.cleanup({one for one in unnamed if one not in garbage}, advance)
+            inventory.cleanup({one for one in unnamed if one not in garbage}, advance)
         except OSError:
-            cleaned.freed_bytes -= stock.left(discarded)
+            result.freed_bytes -= inventory.left(discarded)
             raise
     advance()
-    if order.release and order.only is None:
-        domain.quarantine.release(name)
+    if scope.release and scope.only is None:
+        context.quarantine.release(name)
     if mounted:
         raise FailedPreconditionError(_describe_mounts(mounted))
 
 
-def settle_at_opening(domain: Domain, name: str) -> None:
+def settle_at_opening(context: CollectionContext, name: str) -> None:
     """Settle the commits of snapshots that an earlier process left in a backend.
 
     What stands on such a snapshot, and has no name, is deleted first: it keeps the snapshot from
     being active again. What fails is tried again by the next cleanup.
     """
     try:
-        unsettled = settle_commits(domain, name)
-        if unsettled and domain.quarantine.doubt(name) is None:
-            infos = list(domain.snapshotters[name].walk())
-            above = descendants(infos, {datum.name for datum in unsettled})
-            order = Order({Datum(FILES, one, name) for one in above})
-            clean(domain, name, Cleaned(), order)
+        unsettled = settle_commits(context, name)
+        if unsettled and context.quarantine.doubt(name) is None:
+            infos = list(context.snapshotters[name].walk())
+            above = descendants(infos, {item.name for item in unsettled})
+            scope = CleanupScope({BackendItem(SNAPSHOT_ITEM, one, name) for one in above})
+            clean(context, name, BackendResult(), scope)
     except Exception:
         _logger.exception("what was being committed in %s is settled by the next collection", name)
 
 
 def _kept(
-    domain: Domain, name: str, stock: Stock, data: Sequence[Datum], unnamed: set[Datum]
-) -> set[Datum]:
+    context: CollectionContext,
+    name: str,
+    inventory: BackendInventory,
+    data: Sequence[BackendItem],
+    unnamed: set[BackendItem],
+) -> set[BackendItem]:
     """Return the unnamed data that is suspect; in doubt all that is there becomes suspect first."""
-    domain.quarantine.suspect_all(name, {entry for one in data for entry in stock.entries(one)})
-    suspects = domain.quarantine.suspects(name)
-    return {one for one in unnamed if not suspects.isdisjoint(stock.entries(one))}
+    context.quarantine.suspect_all(
+        name, {entry for one in data for entry in inventory.entries(one)}
+    )
+    suspects = context.quarantine.suspects(name)
+    return {one for one in unnamed if not suspects.isdisjoint(inventory.entries(one))}
 
 
 def _uncertain(
-    domain: Domain, stock: Stock, order: Order, unnamed: set[Datum], unsettled: set[Datum]
+    context: CollectionContext,
+    inventory: BackendInventory,
+    scope: CleanupScope,
+    unnamed: set[BackendItem],
+    unsettled: set[BackendItem],
 ) -> Uncertain:
     """Return what of the unnamed data could be what a record lacks, unless a person released it."""
-    if order.release or not unnamed:
+    if scope.release or not unnamed:
         return Uncertain()
-    return domain.transactor.read(partial(stock.uncertain, unnamed=unnamed, known=unsettled))
+    return context.transactor.read(partial(inventory.uncertain, unnamed=unnamed, known=unsettled))
 
 
-def _note_uncertain(uncertain: Uncertain, size: Callable[[Datum], int], cleaned: Cleaned) -> None:
+def _note_uncertain(
+    uncertain: Uncertain, size: Callable[[BackendItem], int], result: BackendResult
+) -> None:
     if uncertain.data:
-        cleaned.set_aside += len(uncertain.data)
-        cleaned.set_aside_bytes += sum(map(size, uncertain.data))
-        cleaned.warning = uncertain.describe()
-        _logger.warning("%s", cleaned.warning)
+        result.set_aside += len(uncertain.data)
+        result.set_aside_bytes += sum(map(size, uncertain.data))
+        result.warning = uncertain.describe()
+        _logger.warning("%s", result.warning)
 
 
-def _describe_mounts(mounted: Mapping[Datum, str]) -> str:
+def _describe_mounts(mounted: Mapping[BackendItem, str]) -> str:
     places = sorted(mounted.values())
     more = f", and {len(places) - _NAMED_MAX} more" if len(places) > _NAMED_MAX else ""
     return (
@@ -192,66 +212,281 @@ def _describe_mounts(mounted: Mapping[Datum, str]) -> str:
     )
 
 
-def _removable(stock: Stock, garbage: set[Datum]) -> list[Datum]:
-    """Return what can go, in the order in which it must."""
-    removable = stock.removable(garbage)
-    for datum in sorted(garbage.difference(removable)):
-        _logger.info("%s stays: others stand on it", datum.key)
+def _removable(inventory: BackendInventory, garbage: set[BackendItem]) -> list[BackendItem]:
+    """Return the items that can be deleted, in the order in which they must be."""
+    removable = inventory.removable(garbage)
+    for item in sorted(garbage.difference(removable)):
+        _logger.info("%s stays: others stand on it", item.key)
     return removable
 
 
-def _batches(data: Sequence[Datum]) -> list[Sequence[Datum]]:
+def _batches(data: Sequence[BackendItem]) -> list[Sequence[BackendItem]]:
     return [data[begin : begin + _AT_ONCE] for begin in range(0, len(data), _AT_ONCE)]
 
 
 def _discard(
-    domain: Domain,
-    stock: Stock,
-    batch: Sequence[Datum],
+    context: CollectionContext,
+    inventory: BackendInventory,
+    batch: Sequence[BackendItem],
     claimed: AbstractSet[str],
-    cleaned: Cleaned,
+    result: BackendResult,
     advance: Callable[[], None],
-) -> list[Datum]:
+) -> list[BackendItem]:
     """Move data out of sight, unless it was claimed since it was found to be garbage.
 
     Returns:
         What was moved.
     """
-    sizes = {one: _size(stock, one) for one in batch}  # to count may take long
-    gone: list[Datum] = []
+    sizes = {one: _size(inventory, one) for one in batch}  # to count may take long
+    gone: list[BackendItem] = []
     try:
-        with stock.claims.take(one.name for one in batch) as taken:
+        with inventory.claims.take(one.name for one in batch) as taken:
             free = [one for one in batch if one.name in taken and one.name not in claimed]
-            if domain.reports.has_unseen:
-                domain.wait_for_disk()  # a writer past the stores claims nothing
-            named = domain.transactor.read(partial(still_named, data=free))
-            domain.quarantine.require_unchanged()
+            if context.reports.has_unseen:
+                context.wait_for_disk()  # a writer past the stores claims nothing
+            named = context.transactor.read(partial(still_named, data=free))
+            context.quarantine.require_unchanged()
             advance()
-            for one in stock.discard([one for one in free if one not in named]):
+            for one in inventory.discard([one for one in free if one not in named]):
                 gone.append(one)
                 advance()
     finally:
-        _count(domain, gone, sizes, cleaned)
-    cleaned.passed_over += len(batch) - len(free)
+        _count(context, gone, sizes, result)
+    result.passed_over += len(batch) - len(free)
     return gone
 
 
 def _count(
-    domain: Domain, gone: Sequence[Datum], sizes: Mapping[Datum, int], cleaned: Cleaned
+    context: CollectionContext,
+    gone: Sequence[BackendItem],
+    sizes: Mapping[BackendItem, int],
+    result: BackendResult,
 ) -> None:
-    if domain.journal is not None:
-        now = domain.transactor.clock.now()
-        domain.journal.add(
+    if context.journal is not None:
+        now = context.transactor.clock.now()
+        context.journal.add(
             Entry(at=now, event=DELETED, type=one.type, key=one.key, bytes=sizes[one])
             for one in gone
         )
-    cleaned.deleted += len(gone)
-    cleaned.freed_bytes += sum(sizes[one] for one in gone)
+    result.deleted += len(gone)
+    result.freed_bytes += sum(sizes[one] for one in gone)
 
 
-def _size(stock: Stock, datum: Datum) -> int:
+def _size(inventory: BackendInventory, item: BackendItem) -> int:
     try:
-        return stock.size(datum)
+        return inventory.size(item)
     except Exception as error:  # noqa: BLE001 (a plug-in's may be any)
-        _logger.info("what %s takes is not known: %s", datum.key, reason_of(error))
+        _logger.info("what %s takes is not known: %s", item.key, reason_of(error))
         return 0
+
+
+_PATIENCE_SECONDS: Final = 60.0
+"""How long a run waits for a backend that makes no step."""
+
+_CLOSING_SECONDS: Final = 5.0
+
+_ALL: Final = CleanupScope()
+
+_logger = logging.getLogger(__name__)
+
+
+class CleanupResult:
+    """The cleanups of one run, with what became of each.
+
+    Attributes:
+        durations: how long each took, in nanoseconds, by the name of the backend.
+        failures: which failed, and why.
+        deleted: how many blobs, ingests and snapshots were deleted.
+        freed_bytes: what those took on disk.
+        set_aside: how much was left because the metadata is or was in doubt.
+        set_aside_bytes: what that takes on disk.
+    """
+
+    def __init__(self) -> None:
+        self.durations: dict[str, int] = {}
+        self.failures: dict[str, str] = {}
+        self.deleted = 0
+        self.freed_bytes = 0
+        self.set_aside = 0
+        self.set_aside_bytes = 0
+
+
+class BackendCleaner:
+    """Cleans the backends of a database. Every thread may use it."""
+
+    def __init__(
+        self,
+        context: CollectionContext,
+        dirty: DirtyBackends,
+        *,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        """Make a cleaner.
+
+        Args:
+            context: the database.
+            dirty: which of its backends are to be result.
+            patience_seconds: how long to wait for a backend that makes no step.
+        """
+        self._context = context
+        self._dirty = dirty
+        self._patience_seconds = patience_seconds
+        self._mutex = Mutex()
+        self._working: dict[str, _Worker] = {}
+        self._is_closed = False
+
+    def run(self, scope: CleanupScope = _ALL) -> CleanupResult:
+        """Clean all backends that need it, all at the same time.
+
+        What a backend that hangs does later, if it ever does, is not in what this returns.
+
+        Args:
+            scope: what may be deleted.
+        """
+        if scope.release:
+            names = [CONTENT_BACKEND, *self._context.snapshotters]
+        elif scope.only is None:
+            names = self._dirty.names()
+        else:
+            # A plan does not clean all that is dirty: what it leaves stays so.
+            names = sorted({item.snapshotter for item in scope.only})
+        cleaning = CleanupResult()
+        workers = []
+        for name in names:
+            if name in self._context.snapshotters or (
+                name == CONTENT_BACKEND and self._context.content is not None
+            ):
+                worker = self._start(name, scope)
+                if worker is None:
+                    cleaning.failures[shown(name)] = "an earlier cleanup of it still goes on"
+                else:
+                    workers.append(worker)
+        interrupt: BaseException | None = None
+        for worker in workers:
+            worker.wait(self._patience_seconds)
+            interrupt = worker.report(cleaning) or interrupt
+        if interrupt is not None:  # all others have ended by now
+            raise interrupt
+        return cleaning
+
+    def suspect_all(self) -> None:
+        """Count all backends as dirty: nobody knows what was left in them."""
+        for name in (CONTENT_BACKEND, *self._context.snapshotters):
+            self._dirty.put_back(name)
+
+    def close(self) -> None:
+        """Let cleanups end before their next deletion; do not wait for one that hangs.
+
+        What may still go on after that deletes what nothing can get the name of.
+        """
+        with self._mutex:
+            self._is_closed = True
+            workers = list(self._working.values())
+            for worker in workers:
+                worker.stop()
+        for worker in workers:
+            worker.wait(_CLOSING_SECONDS)
+
+    def _start(self, name: str, scope: CleanupScope) -> _Worker | None:
+        with self._mutex:
+            if name in self._working or self._is_closed:
+                return None
+            worker = self._working[name] = _Worker(self._context, self._dirty, name, scope)
+        try:
+            worker.start(self._ended)
+        except BaseException:
+            # It did not begin, or ends before its first step.
+            worker.stop()
+            self._ended(worker)
+            raise
+        return worker
+
+    def _ended(self, worker: _Worker) -> None:
+        with self._mutex:
+            if self._working.get(worker.name) is worker:
+                del self._working[worker.name]
+
+
+class _Worker:
+    """The cleanup of one backend, in a thread of its own."""
+
+    def __init__(
+        self, context: CollectionContext, dirty: DirtyBackends, name: str, scope: CleanupScope
+    ) -> None:
+        self.name = name
+        self._context = context
+        self._dirty = dirty
+        self._scope = scope
+        self._has_ended = Flag()
+        self._is_stopped = False
+        self._steps = 0
+        self._cleaned = BackendResult()
+        self._nanoseconds = 0
+        self._error: BaseException | None = None
+
+    def start(self, ended: Callable[[_Worker], None]) -> None:
+        """Begin; `ended` is called at the end."""
+        # A thread must not see the transaction of this context, whatever threads inherit. It
+        # dies with the process, which a backend that hangs so does not keep from ending.
+        start_thread(partial(contextvars.Context().run, self._run, ended))
+
+    def stop(self) -> None:
+        """Let it end before its next step."""
+        self._is_stopped = True
+
+    def wait(self, patience_seconds: float) -> None:
+        """Return when it has ended, or has made no step for that long."""
+        steps = -1
+        while steps != self._steps:
+            steps = self._steps
+            if self._has_ended.wait(patience_seconds):
+                return
+
+    def report(self, cleaning: CleanupResult) -> BaseException | None:
+        """Add the outcome to the result of the run; return an interrupt of the thread."""
+        if not self._has_ended.is_set:
+            self._dirty.put_back(self.name)
+            cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
+            return None
+        cleaning.durations[self.name] = self._nanoseconds
+        cleaning.deleted += self._cleaned.deleted
+        cleaning.freed_bytes += self._cleaned.freed_bytes
+        cleaning.set_aside += self._cleaned.set_aside
+        cleaning.set_aside_bytes += self._cleaned.set_aside_bytes
+        if isinstance(self._error, Exception):
+            # A backend may be a plug-in, which raises whatever it likes.
+            cleaning.failures[shown(self.name)] = reason_of(self._error)
+        elif self._error is not None:
+            return self._error
+        elif self._cleaned.warning:
+            cleaning.failures[shown(self.name)] = self._cleaned.warning
+        return None
+
+    def _run(self, ended: Callable[[_Worker], None]) -> None:
+        begun = perf_counter_ns()
+        if self._scope.only is None:
+            self._dirty.take(self.name)
+        try:
+            clean(self._context, self.name, self._cleaned, self._scope, self._advance)
+        except (OrlopError, OSError) as error:
+            self._error = error
+            _logger.warning(
+                "the cleanup of %s failed, and is tried again: %s", shown(self.name), error
+            )
+        except Exception as error:
+            self._error = error
+            _logger.exception("the cleanup of %s failed, and is tried again", shown(self.name))
+        except BaseException as error:  # noqa: BLE001 -- raised in the thread that waits for this
+            self._error = error
+        # What is set aside is looked at again: it may have a name by then, or may go.
+        left = self._cleaned.passed_over or self._cleaned.set_aside
+        if self._error is not None or left:
+            self._dirty.put_back(self.name)
+        self._nanoseconds = perf_counter_ns() - begun
+        ended(self)
+        self._has_ended.set()
+
+    def _advance(self) -> None:
+        self._steps += 1
+        if self._is_stopped:
+            raise AbortedError("the database is being closed")

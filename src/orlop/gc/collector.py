@@ -5,27 +5,25 @@ from __future__ import annotations
 import contextvars
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.forks import HomeProcess
-from orlop.gc.agenda import Settings
-from orlop.gc.cleaning import Cleaner
-from orlop.gc.cleanup import settle_at_opening
-from orlop.gc.dirt import CONTENT_BACKEND, Dirt
+from orlop.gc.cleanup import BackendCleaner, settle_at_opening
+from orlop.gc.dirty_backends import CONTENT_BACKEND, DirtyBackends
 from orlop.gc.explain import reasons
 from orlop.gc.faults import find_faults
 from orlop.gc.forecast import forecast, forecast_of_waste
-from orlop.gc.hold import refuse_large
+from orlop.gc.inventory import list_backends, owners
+from orlop.gc.items import read_named
 from orlop.gc.journal import COLLECTED, FAILED, Entry
 from orlop.gc.metrics import Metrics, measured
-from orlop.gc.named import read_named
+from orlop.gc.node import ORPHAN
 from orlop.gc.omissions import Omission, Omissions
-from orlop.gc.owners import owners
 from orlop.gc.plan import Plan, orphans, removals, take_inventory, uncertain, with_set_aside
 from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions, cancelled_at_end
 from orlop.gc.run import Runner, mark, mark_in
-from orlop.gc.schedule import Scheduler
-from orlop.gc.survey import survey
+from orlop.gc.schedule_policy import Settings
+from orlop.gc.scheduler import Scheduler
 from orlop.model.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
@@ -39,18 +37,18 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import Path
     from orlop.gc.forecast import Forecast
+    from orlop.gc.items import BackendItem
     from orlop.gc.journal import Journal
     from orlop.gc.marked import Marked
     from orlop.gc.metrics import Sample
-    from orlop.gc.named import Datum
     from orlop.gc.node import Node
     from orlop.gc.plan import Inventory, Statistics
     from orlop.gc.quarantine import SetAside
-    from orlop.gc.resources import Resource, ResourceSession
-    from orlop.gc.schedule import Timer
+    from orlop.gc.resources import CheckedSession, Resource
+    from orlop.gc.scheduler import Timer
     from orlop.kv import Transaction
     from orlop.stores.scope import Changes
 
@@ -62,11 +60,11 @@ class Collector:
         metrics: what its collections did since the database was opened.
     """
 
-    def __init__(self, domain: Domain) -> None:
-        self._domain = domain
-        self._dirt = Dirt(domain.snapshotters)
-        self._cleaner = Cleaner(domain, self._dirt)
-        self._runner = Runner(domain, self._cleaner)
+    def __init__(self, context: CollectionContext) -> None:
+        self._context = context
+        self._dirty = DirtyBackends(context.snapshotters)
+        self._cleaner = BackendCleaner(context, self._dirty)
+        self._runner = Runner(context, self._cleaner)
         self._scheduler: Scheduler | None = None
         self._home = HomeProcess()
         self.metrics = Metrics()
@@ -77,13 +75,13 @@ class Collector:
         Returns:
             What the database calls when an update has ended.
         """
-        if not self._domain.read_only:
-            for name in self._domain.snapshotters:
-                settle_at_opening(self._domain, name)
+        if not self._context.read_only:
+            for name in self._context.snapshotters:
+                settle_at_opening(self._context, name)
         return self._note_changes
 
     def _note_changes(self, changes: Changes) -> None:
-        self._dirt.note(changes)
+        self._dirty.note(changes)
         if self._scheduler is not None:
             self._scheduler.note(changes)
 
@@ -99,7 +97,7 @@ class Collector:
     @property
     def journal(self) -> Journal | None:
         """What collections removed, and when; `None` for a bare database."""
-        return self._domain.journal
+        return self._context.journal
 
     @property
     def scheduler(self) -> Scheduler | None:
@@ -110,7 +108,7 @@ class Collector:
         """Iterate over the metrics, and over what is measured when somebody asks."""
         yield from self.metrics.samples()
         yield from measured(
-            self._domain, None if self._scheduler is None else self._scheduler.nearest
+            self._context, None if self._scheduler is None else self._scheduler.nearest
         )
 
     def schedule(self, settings: Settings | None = None, timer: Timer | None = None) -> Scheduler:
@@ -127,12 +125,12 @@ class Collector:
         self._refuse_to_read()
         if self._scheduler is not None:
             raise AlreadyExistsError("the scheduler of this database")
-        transactor = self._domain.transactor
+        transactor = self._context.transactor
         settings = settings or Settings()
         scheduler = self._scheduler = Scheduler(
             partial(self.run, confirmed=settings.confirm),
             self._runner.nearest,
-            self._domain.gate,
+            self._context.gate,
             transactor.clock,
             settings,
             timer,
@@ -170,9 +168,9 @@ class Collector:
             AlreadyExistsError: its type is registered.
         """
         registered = RegisteredResource(resource)
-        if registered.type in self._domain.resources:
+        if registered.type in self._context.resources:
             raise AlreadyExistsError(f'resources of type "{registered.type}"')
-        self._domain.resources[registered.type] = registered
+        self._context.resources[registered.type] = registered
 
     def run(
         self, *, release: bool = False, confirmed: bool = False, verify: bool = False
@@ -202,9 +200,9 @@ class Collector:
         Raises:
             DataLossError: the list is damaged.
         """
-        listed = self._domain.quarantine.listed()
-        named = self._domain.transactor.read(read_named) if listed else set()
-        return tuple(one for datum, one in listed.items() if datum not in named)
+        listed = self._context.quarantine.listed()
+        named = self._context.transactor.read(read_named) if listed else set()
+        return tuple(one for item, one in listed.items() if item not in named)
 
     def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
         """Return what `run` would remove; nothing is touched.
@@ -229,19 +227,19 @@ class Collector:
         failures: dict[str, str] = {}
         with self._sessions(failures) as sessions:
             # First the backends: what is written after this is no orphan, but not seen yet.
-            surveyed = survey(self._domain)
+            surveyed = list_backends(self._context)
 
-            def read(transaction: Transaction) -> tuple[Marked, Inventory, set[Datum]]:
-                marked = mark_in(self._domain, transaction, sessions, moment, omissions)
+            def read(transaction: Transaction) -> tuple[Marked, Inventory, set[BackendItem]]:
+                marked = mark_in(self._context, transaction, sessions, moment, omissions)
                 inventory = take_inventory(transaction, marked, omissions)
                 return marked, inventory, uncertain(transaction, surveyed, inventory)
 
-            marked, inventory, kept = self._domain.transactor.read(read)
+            marked, inventory, kept = self._context.transactor.read(read)
             nodes = removals(marked, inventory, surveyed)
-            nodes += orphans(self._domain, inventory, surveyed)
-        quarantine = self._domain.quarantine
+            nodes += orphans(self._context, inventory, surveyed)
+        quarantine = self._context.quarantine
         keeps = quarantine.keeper(surveyed.entries)
-        faults = map(keeps.fault, (CONTENT_BACKEND, *self._domain.snapshotters))
+        faults = map(keeps.fault, (CONTENT_BACKEND, *self._context.snapshotters))
         doubt = quarantine.any_doubt or next(filter(None, faults), None)
         return Plan(
             nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
@@ -252,9 +250,9 @@ class Collector:
             doubt=doubt,
             stored_bytes=0 if doubt is None else surveyed.total_bytes(),
             faults=find_faults(
-                self._domain.transactor,
-                self._domain.content,
-                self._domain.snapshotters,
+                self._context.transactor,
+                self._context.content,
+                self._context.snapshotters,
                 sizes=surveyed.blob_sizes(),
             ),
         )
@@ -300,10 +298,10 @@ class Collector:
         """
         moment = self._moment(now)
         with self._sessions({}) as sessions:
-            return mark(self._domain, sessions, moment)
+            return mark(self._context, sessions, moment)
 
     @contextmanager
-    def _sessions(self, failures: dict[str, str]) -> Iterator[dict[str, ResourceSession]]:
+    def _sessions(self, failures: dict[str, str]) -> Iterator[dict[str, CheckedSession]]:
         """Begin the part of each other kind of resource, to read only; it is cancelled at the end.
 
         Raises:
@@ -311,12 +309,12 @@ class Collector:
         """
         try:
             with cancelled_at_end(failures) as sessions:
-                begin_sessions(self._domain.resources, sessions)
+                begin_sessions(self._context.resources, sessions)
                 yield sessions
         except ResourceError as error:
             raise UnavailableError(f"{error}: a collection would remove nothing") from error
 
-    def naming(self, is_it: Callable[[Datum], bool]) -> list[Node]:
+    def naming(self, is_it: Callable[[BackendItem], bool]) -> list[Node]:
         """Return the records of all namespaces that name a piece of data in a backend.
 
         Args:
@@ -324,9 +322,9 @@ class Collector:
 
         Raises: as `mark`.
         """
-        return self._domain.transactor.read(lambda transaction: owners(transaction, is_it))
+        return self._context.transactor.read(lambda transaction: owners(transaction, is_it))
 
-    def forecast(self, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
+    def forecast(self, backend: str, is_it: Callable[[BackendItem], bool]) -> Forecast:
         """Return the future of a piece of data that no record names.
 
         Args:
@@ -335,7 +333,7 @@ class Collector:
 
         Raises: as `mark`, and OSError where the backend cannot be read.
         """
-        return forecast(self._domain, backend, is_it)
+        return forecast(self._context, backend, is_it)
 
     def forecast_of_waste(self, backend: str) -> Forecast:
         """Return the future of data that cleanups or writers left half done.
@@ -343,7 +341,7 @@ class Collector:
         Args:
             backend: the snapshotter that has it; empty for content.
         """
-        return forecast_of_waste(self._domain, backend)
+        return forecast_of_waste(self._context, backend)
 
     def _collect(
         self,
@@ -357,9 +355,12 @@ class Collector:
 
         def work() -> Statistics:
             failures: dict[str, str] = {}
-            if self._domain.quarantine.initial_doubt(CONTENT_BACKEND) is not None and not confirmed:
+            if (
+                self._context.quarantine.initial_doubt(CONTENT_BACKEND) is not None
+                and not confirmed
+            ):
                 try:
-                    refuse_large(plan or self.plan(), release=release)
+                    require_confirmation(plan or self.plan(), release=release)
                 except UnavailableError as error:
                     if not isinstance(error.__cause__, ResourceError):
                         raise
@@ -382,20 +383,54 @@ class Collector:
         return statistics
 
     def _note(self, event: str, *, reason: str, freed_bytes: int = 0) -> None:
-        if self._domain.journal is not None:
-            at = self._domain.transactor.clock.now()
-            self._domain.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
+        if self._context.journal is not None:
+            at = self._context.transactor.clock.now()
+            self._context.journal.add([Entry(at=at, event=event, reason=reason, bytes=freed_bytes)])
 
     def _moment(self, now: Instant | None) -> Instant:
         """Return the moment that a caller gave; the present for none."""
         if now is None:
-            return self._domain.transactor.clock.now()
+            return self._context.transactor.clock.now()
         return require_instant(now, "now")
 
     def _refuse_to_read(self) -> None:
         if not self._home.is_here:
             raise FailedPreconditionError(self._home.refusal)
-        if self._domain.read_only:
+        if self._context.read_only:
             raise FailedPreconditionError(
                 "the database was opened for reading: open it for writing to collect"
             )
+
+
+SHARE: Final = 0.2
+"""How much of the records, or of the bytes, may go without being confirmed."""
+
+
+def require_confirmation(plan: Plan, *, release: bool, share: float = SHARE) -> None:
+    """Refuse to remove a large share of a store that is in doubt.
+
+    Args:
+        plan: what would be removed.
+        release: whether data is deleted that no metadata names.
+        share: what may go, of the records and of the bytes.
+
+    Raises:
+        FailedPreconditionError: it is more than that.
+    """
+    if plan.doubt is None:
+        return
+    removed = [one for one in plan.nodes if one.type != ORPHAN]
+    going = [one for one in plan.nodes if release or one.type != ORPHAN]
+    records = _share(len(removed), len(removed) + plan.kept)
+    data = _share(sum(one.bytes + one.set_aside_bytes for one in going), plan.stored_bytes)
+    if max(records, data) > share:
+        raise FailedPreconditionError(
+            f"this would remove {records:.0%} of the records and {data:.0%} of the data, although "
+            f"{plan.doubt}",
+            hint="look at the plan (orlop gc plan); if all of that may go, confirm it "
+            f"(orlop gc run{' --release' * release} --yes)",
+        )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.resources import ResourceSession
+    from orlop.gc.resources import CheckedSession
     from orlop.kv import Transaction
 
 
@@ -41,7 +41,7 @@ class FactsGraph:
         self._children: dict[Node, list[Edge]] = {}
         self._leased: dict[Node, list[Edge]] = {}
         self._resources: list[Node] = []
-        self._sessions: Mapping[str, ResourceSession] = {}
+        self._sessions: Mapping[str, CheckedSession] = {}
         self._answers: dict[Node, tuple[Edge, ...]] = {}
 
     @classmethod
@@ -74,7 +74,7 @@ class FactsGraph:
             self._children.setdefault(parent.target, []).append(Edge(facts.node, parent.rule))
 
     def add_sessions(
-        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
+        self, sessions: Mapping[str, CheckedSession], namespaces: Iterable[str]
     ) -> None:
         """Add the resources of other kinds; the records must be there before.
 

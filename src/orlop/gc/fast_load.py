@@ -14,8 +14,8 @@ from orlop.gc.edges import ALIKE, KIND_BITS, WHOLE
 from orlop.gc.graph import flags_of
 from orlop.gc.node import CONTENT, IMAGE, SNAPSHOT
 from orlop.gc.node_ids import Place
-from orlop.gc.reading import read_shelf, shelves
 from orlop.gc.rules import Effect
+from orlop.gc.scan import read_shelf, shelves
 from orlop.kv import PlainBucket
 from orlop.schema import names
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop.gc.graph import Graph
-    from orlop.gc.reading import Shelf
     from orlop.gc.rules import FieldRule, RuleBook
+    from orlop.gc.scan import Shelf
     from orlop.kv import Tree
     from orlop.stores.scope import Transactor
 

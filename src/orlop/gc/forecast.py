@@ -6,15 +6,15 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.gc.dirt import CONTENT_BACKEND
-from orlop.gc.stock import take_stock
+from orlop.gc.dirty_backends import CONTENT_BACKEND
+from orlop.gc.inventory import list_backend
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orlop.gc.domain import Domain
-    from orlop.gc.named import Datum
-    from orlop.gc.stock import Stock
+    from orlop.gc.context import CollectionContext
+    from orlop.gc.inventory import BackendInventory
+    from orlop.gc.items import BackendItem
 
 
 class Prospect(enum.Enum):
@@ -43,51 +43,56 @@ class Forecast:
     reason: str = ""
 
 
-def forecast(domain: Domain, backend: str, is_it: Callable[[Datum], bool]) -> Forecast:
-    """Return the future of a datum that no metadata names.
+def forecast(
+    context: CollectionContext, backend: str, is_it: Callable[[BackendItem], bool]
+) -> Forecast:
+    """Return the future of an item that no metadata names.
 
     Args:
-        domain: the database.
+        context: the database.
         backend: a snapshotter, or `CONTENT_BACKEND`.
-        is_it: tells whether a datum is meant.
+        is_it: tells whether an item is meant.
 
     Raises:
         OrlopError, OSError: the backend cannot be read.
     """
-    if domain.content is None:
+    if context.content is None:
         return Forecast(Prospect.UNKNOWN)
-    if backend != CONTENT_BACKEND and backend not in domain.snapshotters:
+    if backend != CONTENT_BACKEND and backend not in context.snapshotters:
         return Forecast(Prospect.UNTOUCHED, f"Orlop has no snapshotter {backend}")
-    stock = take_stock(domain, backend)
+    stock = list_backend(context, backend)
     data = list(stock.data())
-    datum = next(filter(is_it, data), None)
-    if datum is None:
+    item = next(filter(is_it, data), None)
+    if item is None:
         return Forecast(Prospect.ABSENT)
-    named = domain.transactor.read(stock.named)
+    named = context.transactor.read(stock.named)
     unnamed = {one for one in data if one not in named}
-    return _forecast_of_unnamed(domain, stock, datum, unnamed)
+    return _forecast_of_unnamed(context, stock, item, unnamed)
 
 
 def _forecast_of_unnamed(
-    domain: Domain, stock: Stock, datum: Datum, unnamed: set[Datum]
+    context: CollectionContext,
+    stock: BackendInventory,
+    item: BackendItem,
+    unnamed: set[BackendItem],
 ) -> Forecast:
-    keeps = domain.quarantine.keeper(stock.entries)
-    if keeps(datum):
-        return Forecast(Prospect.SET_ASIDE, domain.quarantine.reason(datum.snapshotter))
-    uncertain = domain.transactor.read(lambda one: stock.uncertain(one, unnamed=unnamed))
-    if datum in uncertain.data:
+    keeps = context.quarantine.keeper(stock.entries)
+    if keeps(item):
+        return Forecast(Prospect.SET_ASIDE, context.quarantine.reason(item.snapshotter))
+    uncertain = context.transactor.read(lambda one: stock.uncertain(one, unnamed=unnamed))
+    if item in uncertain.data:
         return Forecast(Prospect.SET_ASIDE, uncertain.describe())
-    mounted = stock.mounted({datum})
-    if datum in mounted:
-        return Forecast(Prospect.MOUNTED, f"something is mounted at {mounted[datum]}")
+    mounted = stock.mounted({item})
+    if item in mounted:
+        return Forecast(Prospect.MOUNTED, f"something is mounted at {mounted[item]}")
     garbage = {one for one in unnamed if not keeps(one)} - uncertain.data
-    is_free = datum in stock.removable(garbage)
+    is_free = item in stock.removable(garbage)
     return Forecast(Prospect.REMOVED if is_free else Prospect.SUPPORTING)
 
 
-def forecast_of_waste(domain: Domain, backend: str) -> Forecast:
+def forecast_of_waste(context: CollectionContext, backend: str) -> Forecast:
     """Return the future of data in a backend that writers or cleanups left half done."""
-    if domain.content is None:
+    if context.content is None:
         return Forecast(Prospect.UNKNOWN)
-    doubt = domain.quarantine.doubt(backend)
+    doubt = context.quarantine.doubt(backend)
     return Forecast(Prospect.REMOVED) if doubt is None else Forecast(Prospect.SET_ASIDE, doubt)

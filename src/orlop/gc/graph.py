@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from orlop.gc.facts import Facts
     from orlop.gc.node import Node
-    from orlop.gc.resources import ResourceSession
+    from orlop.gc.resources import CheckedSession
     from orlop.gc.rules import Comparison
 
 _EXISTS: Final = 1
@@ -182,7 +182,7 @@ class Graph:
         self._edges.tidy(yield_to_writers)
 
     def add_sessions(
-        self, sessions: Mapping[str, ResourceSession], namespaces: Iterable[str]
+        self, sessions: Mapping[str, CheckedSession], namespaces: Iterable[str]
     ) -> set[int]:
         """Add the resources of other kinds; the records must be there before.
 
@@ -225,7 +225,7 @@ class Graph:
         self._namespaces_asked.update(places)
         return affected
 
-    def _add_resource(self, session: ResourceSession, node: Node, flags: int) -> int:
+    def _add_resource(self, session: CheckedSession, node: Node, flags: int) -> int:
         """Add a resource of another kind, or flags to one; return its number."""
         number = self._number(node)
         if number not in self._asked:

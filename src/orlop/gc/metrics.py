@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.gc.dirt import CONTENT_BACKEND, shown
+from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
 from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.gc.plan import Statistics
 
 COUNTER: Final = "counter"
@@ -120,20 +120,20 @@ class Metrics:
         yield _gauge(_LONGEST, self._longest_pause / _SECOND)
 
 
-def measured(domain: Domain, nearest: Instant | None) -> Iterator[Sample]:
+def measured(context: CollectionContext, nearest: Instant | None) -> Iterator[Sample]:
     """Iterate over what is measured now.
 
     Args:
-        domain: the database.
+        context: the database.
         nearest: when time alone changes what is held, as far as it is known.
     """
-    for name in (CONTENT_BACKEND, *domain.snapshotters):
-        yield _gauge(_CLAIMS, len(domain.claims(name)), backend=shown(name))
+    for name in (CONTENT_BACKEND, *context.snapshotters):
+        yield _gauge(_CLAIMS, len(context.claims(name)), backend=shown(name))
     if nearest is not None:
         yield _gauge(_NEAREST, nearest.timestamp(unit="nanosecond") / _SECOND)
-    if domain.journal is not None:
-        yield _gauge(_JOURNAL, domain.journal.size)
-        yield _counter(_JOURNAL_FAILURES, domain.journal.failures)
+    if context.journal is not None:
+        yield _gauge(_JOURNAL, context.journal.size)
+        yield _counter(_JOURNAL_FAILURES, context.journal.failures)
 
 
 def _counters(metric: tuple[str, str], label: str, values: Mapping[str, float]) -> Iterator[Sample]:

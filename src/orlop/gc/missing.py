@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.named import FILES, LEFTOVER, Datum
+from orlop.gc.items import LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
 from orlop.model.backends import snapshot_number
 from orlop.model.records import SnapshotKind
 from orlop.schema import namespaces, snapshots
@@ -19,7 +19,7 @@ from orlop.stores import pending_commits
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.kv import Transaction
     from orlop.model.records import SnapshotInfo
 
@@ -72,7 +72,7 @@ class Uncertain:
 
     snapshotter: str = ""
     missing: list[MissingSnapshot] = field(default_factory=list)
-    data: set[Datum] = field(default_factory=set)
+    data: set[BackendItem] = field(default_factory=set)
 
     def describe(self) -> str:
         """Say what is kept, for what, and what to do."""
@@ -81,7 +81,7 @@ class Uncertain:
         )
         more = len(self.missing) - _SHOWN
         rest = f" and {more} more" if more > 0 else ""
-        kept = ", ".join(datum.key for datum in sorted(self.data)[:_SHOWN])
+        kept = ", ".join(item.key for item in sorted(self.data)[:_SHOWN])
         return (
             f"{self.snapshotter} does not have the data of snapshot {shown}{rest}, and what no "
             f"metadata names there may be it: {len(self.data)} kept ({kept}). Remove these "
@@ -93,9 +93,9 @@ def find_uncertain(
     transaction: Transaction,
     snapshotter: str,
     present: Mapping[str, SnapshotInfo],
-    unnamed: Iterable[Datum],
+    unnamed: Iterable[BackendItem],
     is_missing: Callable[[str], bool],
-    known: Collection[Datum] = (),
+    known: Collection[BackendItem] = (),
 ) -> Uncertain:
     """Return which of the unnamed data in a backend could be that of a snapshot without data.
 
@@ -109,12 +109,18 @@ def find_uncertain(
     """
     found = Uncertain(snapshotter)
     unnamed = list(unnamed)
-    infos = [present[one.name] for one in unnamed if one.kind == FILES and one.name in present]
-    numbered = {one for one in unnamed if one.kind == LEFTOVER and snapshot_number(one.name)}
+    infos = [
+        present[one.name] for one in unnamed if one.kind == SNAPSHOT_ITEM and one.name in present
+    ]
+    numbered = {one for one in unnamed if one.kind == LEFTOVER_ITEM and snapshot_number(one.name)}
     for missing in _missing(transaction, snapshotter, present):
-        if Datum(FILES, missing.backend_name, snapshotter) in known:
+        if BackendItem(SNAPSHOT_ITEM, missing.backend_name, snapshotter) in known:
             continue
-        data = {Datum(FILES, one.name, snapshotter) for one in infos if missing.could_be(one)}
+        data = {
+            BackendItem(SNAPSHOT_ITEM, one.name, snapshotter)
+            for one in infos
+            if missing.could_be(one)
+        }
         data = data or numbered
         if data and is_missing(missing.backend_name):
             found.missing.append(missing)
@@ -122,23 +128,23 @@ def find_uncertain(
     return found
 
 
-def settle_commits(domain: Domain, name: str) -> set[Datum]:
+def settle_commits(context: CollectionContext, name: str) -> set[BackendItem]:
     """Settle the commits that a backend has noted; return the data of those that remain.
 
     Raises:
         OrlopError, OSError: something could not be read or written.
     """
-    backend = domain.snapshotters.get(name)
+    backend = context.snapshotters.get(name)
     if backend is None:
         return set()
     left = pending_commits.settle_all(
-        domain.transactor,
+        context.transactor,
         name,
         backend,
-        domain.claims(name),
-        keeps_notes=domain.quarantine.has_suspects(name) or domain.quarantine.has_suspects(""),
+        context.claims(name),
+        keeps_notes=context.quarantine.has_suspects(name) or context.quarantine.has_suspects(""),
     )
-    return {Datum(FILES, one, name) for one in left}
+    return {BackendItem(SNAPSHOT_ITEM, one, name) for one in left}
 
 
 def _missing(

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
-from orlop.gc.reading import read_beside
 from orlop.gc.rules import RuleBook
+from orlop.gc.scan import read_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,15 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.explain import reasons
-from orlop.gc.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum, data_of, read_named
+from orlop.gc.items import (
+    BLOB_ITEM,
+    INGEST_ITEM,
+    LEFTOVER_ITEM,
+    SNAPSHOT_ITEM,
+    BackendItem,
+    items_of,
+    read_named,
+)
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
 from orlop.schema import content, images, ingests, leases, snapshots
@@ -18,20 +26,20 @@ from orlop.schema import content, images, ingests, leases, snapshots
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import Path
+    from orlop.gc.inventory import StoredItems
     from orlop.gc.marked import Marked
     from orlop.gc.omissions import Omissions
-    from orlop.gc.survey import Survey
     from orlop.kv import Transaction
     from orlop.model.records import ContentInfo, Image, Lease
 
 _SHOWN: Final = 5
 
 _ORPHANED: Final = {
-    BLOB: "no metadata names this blob",
-    FILES: "no metadata names this snapshot",
-    UNFINISHED: "no metadata names this ingest",
+    BLOB_ITEM: "no metadata names this blob",
+    SNAPSHOT_ITEM: "no metadata names this snapshot",
+    INGEST_ITEM: "no metadata names this ingest",
 }
 
 
@@ -89,7 +97,7 @@ class Removal:
     bytes: int
     reason: str
     identity: object = None
-    data: tuple[Datum, ...] = ()
+    data: tuple[BackendItem, ...] = ()
     set_aside_bytes: int = 0
 
     @property
@@ -199,10 +207,10 @@ class Inventory:
         omitted: what records name that are left out of the graph.
     """
 
-    kept: set[Datum]
-    data: dict[Node, tuple[Datum, ...]]
+    kept: set[BackendItem]
+    data: dict[Node, tuple[BackendItem, ...]]
     identities: dict[Node, object]
-    omitted: set[Datum]
+    omitted: set[BackendItem]
 
 
 def take_inventory(
@@ -210,81 +218,85 @@ def take_inventory(
 ) -> Inventory:
     """Return what held and garbage records name, and those that are left out."""
     garbage = set(marked.garbage)
-    kept: set[Datum] = set()
-    data: dict[Node, tuple[Datum, ...]] = {}
+    kept: set[BackendItem] = set()
+    data: dict[Node, tuple[BackendItem, ...]] = {}
     for node in marked.graph.swept():
         if node in garbage:
-            data[node] = tuple(data_of(transaction, node))
+            data[node] = tuple(items_of(transaction, node))
         else:
-            kept.update(data_of(transaction, node))
+            kept.update(items_of(transaction, node))
     identities = {node: identity(transaction, node) for node in garbage}
     omitted = {
-        datum
+        item
         for node in (() if without is None else without.records)
-        for datum in data_of(transaction, node)
+        for item in items_of(transaction, node)
     }
     return Inventory(kept, data, identities, omitted)
 
 
-def uncertain(transaction: Transaction, survey: Survey, inventory: Inventory) -> set[Datum]:
+def uncertain(
+    transaction: Transaction, stored: StoredItems, inventory: Inventory
+) -> set[BackendItem]:
     """Return the data that no metadata names, and that a collection keeps for other records."""
     going = set().union(*inventory.data.values()) - inventory.kept
     named = inventory.kept | going | inventory.omitted
-    found: set[Datum] = set()
-    for stock in survey.stocks.values():
-        unnamed = [one for one in stock.data() if one not in named]
-        found |= stock.uncertain(transaction, unnamed, going).data if unnamed else set()
+    found: set[BackendItem] = set()
+    for backend in stored.inventories.values():
+        unnamed = [one for one in backend.data() if one not in named]
+        found |= backend.uncertain(transaction, unnamed, going).data if unnamed else set()
     return found
 
 
-def removals(marked: Marked, inventory: Inventory, survey: Survey) -> list[Removal]:
+def removals(marked: Marked, inventory: Inventory, stored: StoredItems) -> list[Removal]:
     """Return the records that a collection would remove, with what that frees.
 
     What several of them name is counted with the first.
     """
-    deletable = survey.deletable(inventory.kept)
+    deletable = stored.deletable(inventory.kept)
     why = reasons.reasons(marked)
-    counted: set[Datum] = set()
+    counted: set[BackendItem] = set()
     found = []
     for node in marked.garbage:
         data = inventory.data[node]
         freed = [one for one in data if one in deletable and one not in counted]
         counted.update(freed)
-        size = sum(survey.size(one) for one in freed)
+        size = sum(stored.size(one) for one in freed)
         found.append(Removal(node, size, why[node], inventory.identities[node], data))
     return found
 
 
-def orphans(domain: Domain, inventory: Inventory, survey: Survey) -> list[Removal]:
+def orphans(context: CollectionContext, inventory: Inventory, stored: StoredItems) -> list[Removal]:
     """Return the data in backends that no metadata names, and that can be deleted."""
     named = inventory.kept.union(*inventory.data.values())
-    unnamed = survey.deletable(inventory.kept) - named
+    unnamed = stored.deletable(inventory.kept) - named
     if not unnamed:
         return []
     # Backends and metadata are not one snapshot: what is just being made is named by now.
-    unnamed -= domain.transactor.read(read_named) - inventory.omitted
+    unnamed -= context.transactor.read(read_named) - inventory.omitted
     return [
         Removal(
-            Node(ORPHAN, "", datum.key),
-            survey.size(datum),
-            _orphaned(datum),
-            data=(datum,),
+            Node(ORPHAN, "", item.key),
+            stored.size(item),
+            _orphaned(item),
+            data=(item,),
         )
-        for datum in survey.data()
-        if datum in unnamed
+        for item in stored.data()
+        if item in unnamed
     ]
 
 
-def _orphaned(datum: Datum) -> str:
+def _orphaned(item: BackendItem) -> str:
     """Return why a collection deletes data that has no record."""
-    if datum.kind != LEFTOVER:
-        return _ORPHANED[datum.kind]
-    if datum.snapshotter:
+    if item.kind != LEFTOVER_ITEM:
+        return _ORPHANED[item.kind]
+    if item.snapshotter:
         return "no snapshot has this directory"
     return "its reference cannot be read, and no metadata names it"
 
 
-def with_set_aside(nodes: Iterable[Removal], keeps: Callable[[Datum], bool]) -> Iterator[Removal]:
+def with_set_aside(
+    nodes: Iterable[Removal], keeps: Callable[[BackendItem], bool]
+) -> Iterator[Removal]:
     """Let those free nothing whose data is set aside."""
     for one in nodes:
         if any(map(keeps, one.data)):
@@ -331,9 +343,7 @@ def check_orphans(transaction: Transaction, planned: Iterable[Removal]) -> None:
     orphaned = [one for one in planned if one.type == ORPHAN]
     named = read_named(transaction) if orphaned else set()
     _refuse(
-        f"{one.node} has a name now"
-        for one in orphaned
-        if any(datum in named for datum in one.data)
+        f"{one.node} has a name now" for one in orphaned if any(item in named for item in one.data)
     )
 
 

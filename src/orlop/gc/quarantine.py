@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
-from orlop.gc.named import Datum
+from orlop.gc.items import BackendItem
 from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
 from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
@@ -36,13 +36,13 @@ class SetAside:
     """Something that is set aside.
 
     Attributes:
-        datum: what it is.
+        item: what it is.
         bytes: what it takes on disk.
         since: since when.
         why: why the metadata is in doubt.
     """
 
-    datum: Datum
+    item: BackendItem
     bytes: int
     since: Instant
     why: str
@@ -50,9 +50,9 @@ class SetAside:
     def as_json(self) -> dict[str, object]:
         """Return it in the form of the list."""
         return {
-            "kind": self.datum.kind,
-            "name": self.datum.name,
-            "snapshotter": self.datum.snapshotter,
+            "kind": self.item.kind,
+            "name": self.item.name,
+            "snapshotter": self.item.snapshotter,
             "bytes": self.bytes,
             "since": self.since.format_iso(),
             "why": self.why,
@@ -97,7 +97,7 @@ class Quarantine:
         if self._session is not None:
             self._session.require_unchanged()
 
-    def listed(self) -> dict[Datum, SetAside]:
+    def listed(self) -> dict[BackendItem, SetAside]:
         """Return what is set aside, in the order of kinds and names.
 
         Raises:
@@ -115,7 +115,7 @@ class Quarantine:
                 f"{error}: it lists what is set aside. Delete it, and the next "
                 "collection writes it again"
             ) from error
-        return {one.datum: one for one in found}
+        return {one.item: one for one in found}
 
     def suspects(self, backend: str) -> frozenset[Suspect]:
         """Return the kinds and names that no collection of a backend may delete.
@@ -165,7 +165,7 @@ class Quarantine:
         session.suspects_released(backend)
         remove_suspects(directory)
 
-    def keeper(self, entries: Callable[[Datum], Collection[Suspect]]) -> Keeper:
+    def keeper(self, entries: Callable[[BackendItem], Collection[Suspect]]) -> Keeper:
         """Return a predicate: whether unnamed data would be set aside instead of deleted.
 
         Args:
@@ -173,7 +173,9 @@ class Quarantine:
         """
         return Keeper(self, entries)
 
-    def settle(self, backend: str, data: Iterable[Datum], size: Callable[[Datum], int]) -> int:
+    def settle(
+        self, backend: str, data: Iterable[BackendItem], size: Callable[[BackendItem], int]
+    ) -> int:
         """Replace what the list says of a backend, durably.
 
         Args:
@@ -191,13 +193,13 @@ class Quarantine:
         why = self.reason(backend)
         with self._mutex:
             before = self.listed()
-            after = {datum: one for datum, one in before.items() if datum.snapshotter != backend}
+            after = {item: one for item, one in before.items() if item.snapshotter != backend}
             total = 0
-            for datum in data:
-                one = before.get(datum)
+            for item in data:
+                one = before.get(item)
                 if one is None:
-                    one = SetAside(datum, size(datum), self._clock.now(), why)
-                after[datum] = one
+                    one = SetAside(item, size(item), self._clock.now(), why)
+                after[item] = one
                 total += one.bytes
             if after != before:
                 self._write(after)
@@ -209,10 +211,10 @@ class Quarantine:
         noted = "" if directory is None else read_reason(directory)
         return self.doubt(backend) or noted or "the metadata was in doubt"
 
-    def _write(self, listed: dict[Datum, SetAside]) -> None:
+    def _write(self, listed: dict[BackendItem, SetAside]) -> None:
         if self._folder is None:
             return
-        entries = [listed[datum].as_json() for datum in sorted(listed)]
+        entries = [listed[item].as_json() for item in sorted(listed)]
         text = json.dumps({"set_aside": entries}, indent=1) + "\n"
         write_small(self._folder, _FILE, text.encode())
 
@@ -224,19 +226,19 @@ class Keeper:
     """
 
     def __init__(
-        self, quarantine: Quarantine, entries: Callable[[Datum], Collection[Suspect]]
+        self, quarantine: Quarantine, entries: Callable[[BackendItem], Collection[Suspect]]
     ) -> None:
         """Read nothing yet; see `Quarantine.keeper`."""
         self._quarantine = quarantine
         self._entries = entries
         self._lists: dict[str, frozenset[Suspect] | DataLossError] = {}
 
-    def __call__(self, datum: Datum) -> bool:
-        """Return whether a datum that no metadata names would stay."""
-        if self._quarantine.doubt(datum.snapshotter) is not None:
+    def __call__(self, item: BackendItem) -> bool:
+        """Return whether an item that no metadata names would stay."""
+        if self._quarantine.doubt(item.snapshotter) is not None:
             return True
-        suspects = self._list(datum.snapshotter)
-        return isinstance(suspects, DataLossError) or not suspects.isdisjoint(self._entries(datum))
+        suspects = self._list(item.snapshotter)
+        return isinstance(suspects, DataLossError) or not suspects.isdisjoint(self._entries(item))
 
     def fault(self, backend: str) -> str | None:
         """Return why the list of suspects of a backend cannot be read; `None` if it can."""
@@ -257,7 +259,7 @@ def _read(entry: dict[str, object]) -> SetAside:
     if not isinstance(size, int):
         raise TypeError(f"{size!r} is no number of bytes")
     return SetAside(
-        Datum(str(entry["kind"]), str(entry["name"]), str(entry["snapshotter"])),
+        BackendItem(str(entry["kind"]), str(entry["name"]), str(entry["snapshotter"])),
         size,
         Instant.parse_iso(str(entry["since"])),
         str(entry["why"]),

@@ -1,7 +1,7 @@
 """Resources of other kinds, which take part in a collection: streams, mounts, any plug-in.
 
 A plug-in may fail in any call. Its exceptions end no run: the collector works with a
-`ResourceSession`, which turns them into a `ResourceError` while the graph is read and the records
+`CheckedSession`, which turns them into a `ResourceError` while the graph is read and the records
 are removed, and notes them where the run goes on.
 
 Source: containerd, core/metadata/gc.go (Collector, CollectionContext); spec/metadata.md 3.8.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-class Collection(Protocol):
+class ResourceSession(Protocol):
     """The part that one kind of resource has in one run.
 
     It may hold a lock from its start to `cancel` or `finish`, of which exactly one is called.
@@ -68,7 +68,7 @@ class Resource(Protocol):
     def reference_label(self) -> str:
         """What follows `containerd.io/gc.ref.` in labels that refer to it; empty for none."""
 
-    def begin(self) -> Collection:
+    def begin(self) -> ResourceSession:
         """Begin its part in a run. After an error nothing is removed in that run."""
 
 
@@ -98,7 +98,7 @@ class RegisteredResource:
         self.reference_label = label
         self._resource = resource
 
-    def begin(self) -> Collection:
+    def begin(self) -> ResourceSession:
         """Begin its part in a run."""
         return self._resource.begin()
 
@@ -117,7 +117,7 @@ class ResourceError(Exception):
         self.is_removal = method == "remove"
 
 
-class ResourceSession:
+class CheckedSession:
     """The part of one kind of resource in one run, with its exceptions contained.
 
     Attributes:
@@ -127,7 +127,7 @@ class ResourceSession:
     def __init__(
         self,
         kind: str,
-        collection: Collection,
+        collection: ResourceSession,
         types: Iterable[str] = (),
         *,
         is_kept: bool = False,
@@ -224,7 +224,7 @@ class ResourceSession:
 
 def begin_sessions(
     resources: Mapping[str, Resource],
-    sessions: dict[str, ResourceSession],
+    sessions: dict[str, CheckedSession],
     kept: Container[str] = (),
 ) -> None:
     """Begin the part of each kind of resource in a run.
@@ -243,11 +243,11 @@ def begin_sessions(
         except Exception as error:
             _logger.exception("resources of type %s cannot take part in a collection", kind)
             raise ResourceError(kind, "begin", error) from error
-        sessions[kind] = ResourceSession(kind, collection, resources, is_kept=kind in kept)
+        sessions[kind] = CheckedSession(kind, collection, resources, is_kept=kind in kept)
 
 
 def end_sessions(
-    sessions: dict[str, ResourceSession], failures: dict[str, str], *, has_succeeded: bool
+    sessions: dict[str, CheckedSession], failures: dict[str, str], *, has_succeeded: bool
 ) -> None:
     """Finish or cancel each kind of resource, also after an interrupt of one; each once."""
     interrupt: BaseException | None = None
@@ -266,13 +266,13 @@ def end_sessions(
 
 
 @contextmanager
-def cancelled_at_end(failures: dict[str, str]) -> Iterator[dict[str, ResourceSession]]:
+def cancelled_at_end(failures: dict[str, str]) -> Iterator[dict[str, CheckedSession]]:
     """Yield a place for sessions; those that have not ended by the end of the block are cancelled.
 
     Args:
         failures: where to note which could not be cancelled.
     """
-    sessions: dict[str, ResourceSession] = {}
+    sessions: dict[str, CheckedSession] = {}
     try:
         yield sessions
     finally:

@@ -1,8 +1,8 @@
-"""A run: mark beside the writers, sweep in turns, clean up.
+"""A collection: mark beside writers, sweep in batches, clean up.
 
-Writers wait for short moments only: for each turn of the sweep, in which the mark is brought to
-the newest version, and some garbage goes. How long that takes depends on what changed meanwhile
-and on the size of a piece of garbage, not on the size of the database.
+Writers wait for one batch of the sweep at a time, in which the mark is brought to the newest
+version and some garbage is deleted. How long that takes depends on the changes since the last
+batch and on the size of a batch, not on the size of the database.
 
 Source: containerd, core/metadata/db.go (GarbageCollect); spec/metadata.md 3.8. There updates
 wait for all of mark and sweep.
@@ -17,19 +17,18 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.cleanup import Order
-from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.change_feed import MissedChangeError
+from orlop.gc.cleanup import CleanupScope
+from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.facts_graph import FactsGraph
 from orlop.gc.marked import Marked
 from orlop.gc.next_expiry import read_next_expiry
-from orlop.gc.pieces import pieces
 from orlop.gc.plan import Statistics, check_again, check_orphans
-from orlop.gc.reading import leases_in_force
-from orlop.gc.reports import MissedChangeError
 from orlop.gc.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
 from orlop.gc.rules import RuleBook
+from orlop.gc.scan import leases_in_force
+from orlop.gc.sweep import BATCH_RECORDS, SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
-from orlop.gc.turns import PIECE_RECORDS, Turns
 from orlop.model.errors import OrlopError, UnavailableError
 from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
@@ -39,12 +38,12 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.cleaning import Cleaner
-    from orlop.gc.domain import Domain
+    from orlop.gc.cleanup import BackendCleaner
+    from orlop.gc.context import CollectionContext
     from orlop.gc.node import Node
     from orlop.gc.omissions import Omissions
     from orlop.gc.plan import Plan
-    from orlop.gc.resources import RegisteredResource, ResourceSession
+    from orlop.gc.resources import CheckedSession, RegisteredResource
     from orlop.kv import Transaction
 
 _ATTEMPTS: Final = 4
@@ -68,14 +67,14 @@ class Swept:
 class Runner:
     """Runs collections, one at a time, and keeps graph and mark for the next. Thread-safe."""
 
-    def __init__(self, domain: Domain, cleaner: Cleaner) -> None:
+    def __init__(self, context: CollectionContext, cleaner: BackendCleaner) -> None:
         """Begin without a graph.
 
         Args:
-            domain: the database.
+            context: the database.
             cleaner: cleans the backends after each run.
         """
-        self._domain = domain
+        self._context = context
         self._cleaner = cleaner
         self._turn = SharedLock("the turn to collect")
         self._tracker: GraphTracker | None = None
@@ -101,14 +100,14 @@ class Runner:
             InternalError: the graph that was kept is not that of the database.
             UnavailableError: others write all the time, past what reports it.
         """
-        self._domain.gate.refuse_holder()
+        self._context.gate.refuse_holder()
         with self._turn.exclusive():
             run = self._collect(plan, failures or {}, verify=verify)
             if not run.resources:  # what they say changes without a report
                 self._tracker = run.tracker
         # What was removed is durably gone from here on; a failure only leaves data behind.
         only = None if plan is None else {one for removal in plan.nodes for one in removal.data}
-        return _clean_up(self._cleaner, run, Order(only, release))
+        return _clean_up(self._cleaner, run, CleanupScope(only, release))
 
     def _collect(self, plan: Plan | None, failures: dict[str, str], *, verify: bool) -> _Run:
         """Return the run that came to its end; what fails on the way is tried again."""
@@ -118,9 +117,9 @@ class Runner:
         missed = 0
         must_keep_all = bool(failures)
         while missed < _ATTEMPTS:
-            resources = dict(self._domain.resources)  # others may be registered meanwhile
-            turns = Turns(self._domain, self._tracker_for_run(resources), removed, pauses)
-            run = _Run(self._domain, turns, plan, resources, failures, kept)
+            resources = dict(self._context.resources)  # others may be registered meanwhile
+            batches = SweepBatches(self._context, self._tracker_for_run(resources), removed, pauses)
+            run = _Run(self._context, batches, plan, resources, failures, kept)
             if must_keep_all:
                 return run
             try:
@@ -152,7 +151,7 @@ class Runner:
         with self._turn.exclusive():
             tracker, self._tracker = self._tracker, None
             if tracker is None or tracker.should_rebuild or not tracker.is_current:
-                return read_next_expiry(self._domain.transactor, now)
+                return read_next_expiry(self._context.transactor, now)
             nearest = tracker.nearest(now)
             self._tracker = tracker
             return nearest
@@ -169,13 +168,13 @@ class Runner:
         tracker, self._tracker = self._tracker, None
         if tracker is None or resources or tracker.should_rebuild:
             labels = [(kind, one.reference_label) for kind, one in sorted(resources.items())]
-            book = RuleBook(labels, self._domain.transactor.clock.lasting)
-            tracker = GraphTracker(self._domain, book)
+            book = RuleBook(labels, self._context.transactor.clock.lasting)
+            tracker = GraphTracker(self._context, book)
         return tracker
 
     def _begin_anew(self) -> None:
         """Prepare for reading everything afresh, after a change that was not reported."""
-        self._domain.wait_for_disk()
+        self._context.wait_for_disk()
         # Nor was reported which backends it has left data in.
         self._cleaner.suspect_all()
 
@@ -185,7 +184,7 @@ class _Run:
 
     Attributes:
         swept: what it did.
-        turns: the turns of its sweep.
+        batches: the batches of its sweep.
         tracker: its graph and mark.
         resources: the kinds of resources that take part, by type.
         failures: which of them failed, and why.
@@ -194,20 +193,20 @@ class _Run:
 
     def __init__(
         self,
-        domain: Domain,
-        turns: Turns,
+        context: CollectionContext,
+        batches: SweepBatches,
         plan: Plan | None,
         resources: Mapping[str, RegisteredResource],
         failures: dict[str, str],
         kept_kinds: set[str],
     ) -> None:
         self.swept = Swept()
-        self.turns = turns
-        self.tracker = turns.tracker
+        self.batches = batches
+        self.tracker = batches.tracker
         self.resources = resources
         self.failures = failures
         self.kept_kinds = kept_kinds
-        self._domain = domain
+        self._context = context
         self._plan = plan
 
     def collect(self, *, verify: bool) -> None:
@@ -219,49 +218,49 @@ class _Run:
         """Bring graph and mark to the present, while others write."""
         if self._plan is not None:
             planned = self._plan.nodes
-            self._domain.transactor.read(lambda transaction: check_orphans(transaction, planned))
+            self._context.transactor.read(lambda transaction: check_orphans(transaction, planned))
         begun = perf_counter_ns()
         self.tracker.begin()
         if verify:
-            with self.turns.gate():
+            with self.batches.gate():
                 self.tracker.verify()
         self.swept.mark_nanoseconds = perf_counter_ns() - begun
 
     def sweep(self) -> None:
-        """Remove what is not marked, turn by turn."""
+        """Delete unmarked records, batch by batch."""
         begun = perf_counter_ns()
         with cancelled_at_end(self.failures) as sessions:
-            before = len(self.turns.removed)
+            before = len(self.batches.removed)
             try:
                 self._sweep(sessions)
             except BaseException:
                 # What is gone is told of all the same, if it becomes durable.
                 with suppress(OrlopError):
-                    self.turns.make_durable()
-                if len(self.turns.removed) > before and self.turns.is_durable:
+                    self.batches.make_durable()
+                if len(self.batches.removed) > before and self.batches.is_durable:
                     end_sessions(sessions, self.failures, has_succeeded=True)
                 raise
-        self.turns.make_durable()
+        self.batches.make_durable()
         self.swept.kept = self.tracker.graph.swept_count - len(self.tracker.garbage())
         self.swept.sweep_nanoseconds = perf_counter_ns() - begun
 
-    def _sweep(self, sessions: dict[str, ResourceSession]) -> None:
+    def _sweep(self, sessions: dict[str, CheckedSession]) -> None:
         if self.resources:
-            with self.turns.gate():
+            with self.batches.gate():
                 self.tracker.catch_up()
                 begin_sessions(self.resources, sessions, self.kept_kinds)
                 self.tracker.add_sessions(sessions)
         garbage = self._garbage()
-        causes = None if self._domain.journal is None else self.tracker.causes(garbage)
-        remaining = self._pieces(garbage)
+        causes = None if self._context.journal is None else self.tracker.causes(garbage)
+        remaining = self._batches(garbage)
         if remaining:
-            self.turns.take(remaining, causes, sessions, self._check)
+            self.batches.run_batch(remaining, causes, sessions, self._check)
         if sessions:
-            self.turns.make_durable()
+            self.batches.make_durable()
         self.tracker.forget_sessions()
         end_sessions(sessions, self.failures, has_succeeded=True)
         while remaining:
-            self.turns.take(remaining, causes, {}, lambda: None)
+            self.batches.run_batch(remaining, causes, {}, lambda: None)
 
     def _garbage(self) -> list[int]:
         if self._plan is None:
@@ -270,17 +269,17 @@ class _Run:
         planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
         return [number for number in planned if number is not None]
 
-    def _pieces(self, garbage: Sequence[int]) -> deque[list[int]]:
+    def _batches(self, garbage: Sequence[int]) -> deque[list[int]]:
         # A resource that is not asked any more could begin to refer to what is in a later piece.
         first = set(garbage) if self.resources else set()
         references = self.tracker.mentioned
-        return deque(pieces(garbage, references, size=PIECE_RECORDS, first=first))
+        return deque(sweep_batches(garbage, references, size=BATCH_RECORDS, first=first))
 
     def _check(self) -> None:
         """Check a plan again, if there is one."""
         if self._plan is not None:
             planned = self._plan.nodes
-            self._domain.transactor.read(
+            self._context.transactor.read(
                 lambda transaction: check_again(
                     transaction, planned, self.tracker.graph.__contains__, self.tracker.holds
                 )
@@ -288,9 +287,9 @@ class _Run:
 
 
 def mark_in(
-    domain: Domain,
+    context: CollectionContext,
     transaction: Transaction,
-    sessions: Mapping[str, ResourceSession],
+    sessions: Mapping[str, CheckedSession],
     now: Instant,
     without: Omissions | None = None,
 ) -> Marked:
@@ -300,10 +299,10 @@ def mark_in(
         NotFoundError: something that is to be left out is not there.
         ResourceError: a plug-in failed.
     """
-    labels = [(kind, domain.resources[kind].reference_label) for kind in sessions]
-    book = RuleBook(labels, domain.transactor.clock.lasting)
+    labels = [(kind, context.resources[kind].reference_label) for kind in sessions]
+    book = RuleBook(labels, context.transactor.clock.lasting)
     graph = FactsGraph.read(transaction, book, without)
-    graph.keep(leases_in_force(domain.transactor))
+    graph.keep(leases_in_force(context.transactor))
     graph.add_sessions(sessions, namespaces.all_names(transaction))
     marked = Marked(graph, now)
     _ = marked.mark  # it asks the plug-ins, which cannot be asked later
@@ -311,26 +310,28 @@ def mark_in(
     return marked
 
 
-def mark(domain: Domain, sessions: Mapping[str, ResourceSession], now: Instant) -> Marked:
+def mark(
+    context: CollectionContext, sessions: Mapping[str, CheckedSession], now: Instant
+) -> Marked:
     """Read the graph from the newest version, and mark it for `now`.
 
     Raises:
         ResourceError: a plug-in failed.
     """
-    return domain.transactor.read(lambda transaction: mark_in(domain, transaction, sessions, now))
+    return context.transactor.read(lambda transaction: mark_in(context, transaction, sessions, now))
 
 
-def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
+def _clean_up(cleaner: BackendCleaner, run: _Run, order: CleanupScope) -> Statistics:
     cleaning = cleaner.run(order)
     content_nanoseconds = cleaning.durations.pop(CONTENT_BACKEND, 0)
     return Statistics(
-        pause_nanoseconds=sum(run.turns.pauses),
-        longest_pause_nanoseconds=max(run.turns.pauses, default=0),
+        pause_nanoseconds=sum(run.batches.pauses),
+        longest_pause_nanoseconds=max(run.batches.pauses, default=0),
         mark_nanoseconds=run.swept.mark_nanoseconds,
         sweep_nanoseconds=run.swept.sweep_nanoseconds,
         content_nanoseconds=content_nanoseconds,
         snapshot_nanoseconds=cleaning.durations,
-        removed=dict(Counter(node.type for node in run.turns.removed)),
+        removed=dict(Counter(node.type for node in run.batches.removed)),
         kept=run.swept.kept,
         deleted=cleaning.deleted,
         freed_bytes=cleaning.freed_bytes,
@@ -341,5 +342,5 @@ def _clean_up(cleaner: Cleaner, run: _Run, order: Order) -> Statistics:
 
 
 def _event_failures(run: _Run) -> dict[str, str]:
-    failures = run.turns.event_failures
+    failures = run.batches.event_failures
     return {_EVENTS: "; ".join(dict.fromkeys(failures))} if failures else {}

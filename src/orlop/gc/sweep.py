@@ -1,6 +1,15 @@
-"""The sweep: records that nothing holds are removed from the metadata.
+"""The sweep: unreachable records are deleted from the metadata, in batches.
 
-Their data goes afterwards, with the cleanup of the backends.
+The data is deleted afterwards, by the cleanup of the backends.
+
+While a batch runs, updates wait: it brings the mark to the newest version, and deletes what is
+still unreachable. It commits in memory only, so that updates do not wait for the disk: its
+deletions become durable with the next update, or with `make_durable`, and are reported only
+then. A batch ends soon after a writer starts to wait, and grows while none does.
+
+A record is deleted before those it refers to, and records that refer to each other are deleted
+together (`sweep_batches`). So a writer that makes a record reachable again between two batches
+finds all that the record refers to.
 
 Source: containerd, core/metadata/gc.go (remove); spec/metadata.md 3.7. Unlike containerd's,
 this sweep also takes a removed snapshot out of its parent's list of children, so that a
@@ -9,18 +18,30 @@ surviving parent can be removed later.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
+import weakref
+from dataclasses import dataclass, field
+from time import perf_counter_ns
+from typing import TYPE_CHECKING, Final
 
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, split_snapshot
+from orlop.gc.resources import told
+from orlop.ownership import Hold
 from orlop.schema import content, images, ingests, leases, snapshots
-from orlop.stores.scope import Scope
+from orlop.stores.scope import Changes, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections import deque
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+    from typing import Self
 
+    from orlop.gc.causes import Causes
+    from orlop.gc.context import CollectionContext
     from orlop.gc.node import Node
-    from orlop.gc.resources import ResourceSession
+    from orlop.gc.resources import CheckedSession
+    from orlop.gc.tracker import GraphTracker
     from orlop.kv import Bucket
+    from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Transactor, Update
 
 
@@ -28,7 +49,7 @@ class Sweep:
     """Removes records in one update, and keeps the buckets open in which they lie."""
 
     def __init__(
-        self, transactor: Transactor, update: Update, sessions: Mapping[str, ResourceSession]
+        self, transactor: Transactor, update: Update, sessions: Mapping[str, CheckedSession]
     ) -> None:
         """Begin with nothing removed.
 
@@ -110,3 +131,318 @@ class Sweep:
         if kind == IMAGE:
             return images.find(transaction, namespace)
         return content.find(transaction, namespace)
+
+
+BATCH_RECORDS: Final = 8
+"""How many records go together in any case: about a millisecond of work."""
+
+_BATCH_RECORDS_MAX: Final = 512
+"""How many go in one turn where nobody waits: whoever comes then waits for the piece at hand."""
+
+_BATCH_NANOSECONDS: Final = 4_000_000
+"""How long a turn is where somebody waits; it may last one piece longer."""
+
+_UNDURABLE_RECORDS: Final = 4_096
+"""After so many a sweep waits for the disk: what is not durable takes memory."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Pause(Hold):
+    """The gate, had alone for a block that ends it, at the latest, and with the block.
+
+    Attributes:
+        begun: when updates began to wait.
+    """
+
+    __slots__ = ("_exclusive", "_pauses", "begun")
+
+    def __init__(self, gate: SharedLock, pauses: list[int]) -> None:
+        """Prepare to have `gate`; how long that was is added to `pauses`, in nanoseconds."""
+        super().__init__()
+        self._exclusive = gate.exclusive(owner=weakref.ref(self))
+        self._pauses = pauses
+        self.begun = 0
+
+    @property
+    def nanoseconds(self) -> int:
+        """How long updates have waited so far."""
+        return perf_counter_ns() - self.begun
+
+    def __enter__(self) -> Self:
+        self._exclusive.__enter__()
+        self.begun = perf_counter_ns()
+        return self
+
+    def end(self) -> None:
+        """Let updates go on; it may be called again."""
+        if self.begun:
+            self._pauses.append(self.nanoseconds)
+            self.begun = 0
+        self._exclusive.leave(None)
+
+    def leave(self, error: BaseException | None) -> None:
+        """Let updates go on, if they do not yet."""
+        del error
+        self.end()
+
+
+class SweepBatches:
+    """The turns of one sweep.
+
+    Attributes:
+        removed: what is gone, in this order.
+        pauses: how long updates waited each time, in nanoseconds.
+        tracker: the graph and mark that it brings to the newest version.
+        event_failures: the exceptions of subscribers that were told of removals.
+    """
+
+    def __init__(
+        self,
+        context: CollectionContext,
+        tracker: GraphTracker,
+        removed: list[Node],
+        pauses: list[int],
+    ) -> None:
+        """Begin without one.
+
+        Args:
+            context: the database.
+            tracker: follows it, and knows what is garbage.
+            removed: what is gone already; this adds to it.
+            pauses: how long updates have waited already; this adds to it.
+        """
+        self.removed = removed
+        self.pauses = pauses
+        self.event_failures: list[str] = []
+        self._context = context
+        self.tracker = tracker
+        self._pause = self.gate()
+        self._undurable = 0
+        self._untold = Changes()
+
+    def gate(self) -> Pause:
+        """Have no updates while the block runs, and measure how long that was."""
+        return Pause(self._context.gate, self.pauses)
+
+    def run_batch(
+        self,
+        remaining: deque[list[int]],
+        causes: Causes | None,
+        sessions: Mapping[str, CheckedSession],
+        check: Callable[[], None],
+    ) -> None:
+        """Remove what is garbage still of the next sweep_batches.
+
+        Args:
+            remaining: the sweep_batches; those that were looked at are taken from it.
+            causes: why they go, for the journal; `None`: there is none.
+            sessions: remove resources of other kinds, by type.
+            check: is called when the mark is that of the newest version; what it raises ends
+                the sweep.
+        """
+        with self.gate() as self._pause:
+            # With the gate held no update can commit, so after this the mark is that of the newest
+            # version: what is unmarked now is garbage for certain.
+            self.tracker.catch_up()
+            self.tracker.require_all_seen()
+            if sessions:
+                self.tracker.add_sessions(sessions)
+            check()
+            # Not synced: what a crash takes back are removals, and the garbage is found again.
+            # But their events may not be delivered before they are durable.
+            with self._context.transactor.update(later=True) as update:
+                # Left when the changes are there for the next writer, and before they are told of.
+                update.held.callback(self._pause.end)
+                update.held.enter_context(self.tracker.sweeping())
+                self.tracker.require_all_seen()
+                sweep = Sweep(self._context.transactor, update, sessions)
+                removed = self._remove(remaining, sweep)
+                self._note(removed, causes)
+                untold = _deferred(update.changes)
+                # Records change in a sweep only where other resources change them.
+                touched = set(update.transaction.touched) if sessions else set()
+        self.removed += removed
+        self._undurable += len(removed)
+        self.tracker.is_ahead = True
+        _add(self._untold, untold)
+        if touched or self._undurable >= _UNDURABLE_RECORDS:
+            self.make_durable()
+        self.tracker.follow_sweep(removed, touched)
+        self.tracker.catch_up_until_close()
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that was removed is known to be durable."""
+        return not self._undurable
+
+    def make_durable(self) -> None:
+        """Return when all that was removed is durable, and was told of.
+
+        An exception of a subscriber of events ends no collection: it is logged, and noted.
+
+        Raises:
+            UnavailableError: this write, or one that it is built on, failed.
+        """
+        if not self._undurable:
+            return
+        errors: list[BaseException] = []
+        # An update that changes nothing is over when what it has seen is durable.
+        with self._context.transactor.update() as update:
+            _add(update.changes, self._untold)
+            update.changes.errors = errors
+            self._untold = Changes()
+        self._undurable = 0
+        self.tracker.is_ahead = False
+        for error in errors:
+            if not isinstance(error, Exception):
+                raise error
+            _logger.error("a subscriber of events failed in a collection", exc_info=error)
+            self.event_failures.append(told(error))
+
+    def _remove(self, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+        gate = self._context.gate
+        removed: list[Node] = []
+        while remaining and len(removed) < _BATCH_RECORDS_MAX:
+            # A piece goes whole or not at all: its records refer to each other, and a writer
+            # between two halves could find one whose references are gone.
+            garbage = self.tracker.still_garbage(remaining.popleft())
+            sweep.remove(garbage)
+            removed += garbage
+            # While no update waits, a longer turn delays none, and saves the next catching up.
+            if gate.is_wanted and self._pause.nanoseconds > _BATCH_NANOSECONDS:
+                break
+        sweep.finish()
+        return removed
+
+    def _note(self, garbage: Sequence[Node], causes: Causes | None) -> None:
+        """Say in the journal what goes now: before it can be durable."""
+        if self._context.journal is not None and causes is not None:
+            now = self._context.transactor.clock.now()
+            self._context.journal.add(causes.entries(garbage, now))
+
+
+def _deferred(changes: Changes) -> Changes:
+    """Let nobody be told yet of what an update did: it is not durable when it ends."""
+    kept = Changes()
+    _add(kept, changes)
+    changes.events, changes.content, changes.snapshotters = [], False, set()
+    changes.committed = False
+    return kept
+
+
+def _add(changes: Changes, more: Changes) -> None:
+    changes.events += more.events
+    changes.content |= more.content
+    changes.snapshotters |= more.snapshotters
+
+
+def sweep_batches(
+    garbage: Sequence[int],
+    references: Callable[[int], Iterable[int]],
+    *,
+    size: int,
+    first: Collection[int] = (),
+) -> Iterator[list[int]]:
+    """Cut garbage into sweep_batches; within each, the order is that of `garbage`.
+
+    Args:
+        garbage: what goes, by number.
+        references: tells what a node refers to.
+        size: how many nodes a piece has; more only where they refer to each other.
+        first: what must go with the first piece, which has also all that refers to it then.
+    """
+    components = _Components(garbage, references)
+    places = {node: place for place, node in enumerate(garbage)}
+    early, late = components.split(first)
+    piece = [node for component in early for node in component]
+    if early:
+        yield sorted(piece, key=places.__getitem__)
+        piece = []
+    for component in late:
+        if piece and len(piece) + len(component) > size:
+            yield sorted(piece, key=places.__getitem__)
+            piece = []
+        piece.extend(component)
+    if piece:
+        yield sorted(piece, key=places.__getitem__)
+
+
+@dataclass(slots=True)
+class _Visit:
+    """A node whose references are gone through."""
+
+    node: int
+    onward: Iterator[int]
+    lowest: int
+
+
+@dataclass(slots=True)
+class _Components:
+    """What refers to each other, found by Tarjan's algorithm, without recursion."""
+
+    garbage: Sequence[int]
+    references: Callable[[int], Iterable[int]]
+    found: list[list[int]] = field(default_factory=list)
+    _order: dict[int, int] = field(default_factory=dict)
+    _component: dict[int, int] = field(default_factory=dict)
+    _open: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._order = dict.fromkeys(self.garbage, -1)
+        visited = 0
+        for start in self.garbage:
+            if self._order[start] < 0:
+                visited = self._visit(start, visited)
+
+    def split(self, first: Collection[int]) -> tuple[list[list[int]], list[list[int]]]:
+        """Return the components that reach any of `first`, and the others; referrers first."""
+        reaching: set[int] = set()
+        if first:
+            # Components come out with what they refer to before them.
+            for place, component in enumerate(self.found):
+                if any(node in first or self._goes_to(node, reaching) for node in component):
+                    reaching.add(place)
+        backward = range(len(self.found) - 1, -1, -1)
+        return (
+            [self.found[place] for place in backward if place in reaching],
+            [self.found[place] for place in backward if place not in reaching],
+        )
+
+    def _goes_to(self, node: int, components: set[int]) -> bool:
+        return any(self._component.get(one) in components for one in self.references(node))
+
+    def _visit(self, start: int, visited: int) -> int:
+        path = [self._enter(start, visited)]
+        while path:
+            visit = path[-1]
+            for target in visit.onward:
+                order = self._order.get(target)
+                if order is None:
+                    continue  # it stays
+                if order < 0:
+                    visited += 1
+                    path.append(self._enter(target, visited))
+                    break
+                if target not in self._component:
+                    visit.lowest = min(visit.lowest, order)
+            else:
+                path.pop()
+                if path:
+                    path[-1].lowest = min(path[-1].lowest, visit.lowest)
+                if visit.lowest == self._order[visit.node]:
+                    self._close(visit.node)
+        return visited + 1
+
+    def _enter(self, node: int, order: int) -> _Visit:
+        self._order[node] = order
+        self._open.append(node)
+        return _Visit(node, iter(self.references(node)), order)
+
+    def _close(self, node: int) -> None:
+        component: list[int] = []
+        while not component or component[-1] != node:
+            member = self._open.pop()
+            self._component[member] = len(self.found)
+            component.append(member)
+        self.found.append(component)

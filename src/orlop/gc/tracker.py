@@ -17,12 +17,12 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.causes import Causes
+from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.fast_load import fill
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
 from orlop.gc.next_expiry import NextExpiry
-from orlop.gc.reading import leases_in_force, read_again, read_all
-from orlop.gc.reports import MissedChangeError
+from orlop.gc.scan import leases_in_force, read_again, read_all
 from orlop.model.errors import InternalError, UnavailableError
 from orlop.schema import namespaces
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.gc.domain import Domain
+    from orlop.gc.context import CollectionContext
     from orlop.gc.facts import Facts
     from orlop.gc.node import Node
-    from orlop.gc.resources import ResourceSession
+    from orlop.gc.resources import CheckedSession
     from orlop.gc.rules import RuleBook
     from orlop.kv import Path
 
@@ -58,19 +58,19 @@ class GraphTracker:
         is_ahead: whether a sweep has removed records from it that may not be durably gone.
     """
 
-    def __init__(self, domain: Domain, book: RuleBook) -> None:
+    def __init__(self, context: CollectionContext, book: RuleBook) -> None:
         """Begin to listen, for as long as this is kept."""
         self.graph = Graph()
         self.is_ahead = False
-        self._domain = domain
+        self._context = context
         self._book = book
-        self._listener = domain.reports.listen()
+        self._listener = context.reports.listen()
         self._mark: Mark | None = None
         self._let_go: set[int] = set()
         self._steps = 0
-        self._jumps = domain.transactor.clock.jumps
+        self._jumps = context.transactor.clock.jumps
         self._suspects: set[int] = set()
-        self._sessions: Mapping[str, ResourceSession] = {}
+        self._sessions: Mapping[str, CheckedSession] = {}
 
     @property
     def should_rebuild(self) -> bool:
@@ -80,14 +80,14 @@ class GraphTracker:
 
     def begin(self) -> None:
         """Bring graph and mark to the present; the first time that is to read everything."""
-        clock = self._domain.transactor.clock
+        clock = self._context.transactor.clock
         now = clock.now()
         if self._jumps != clock.jumps:
             # Expiries were understood by the clock of then.
             self.graph, self._mark = Graph(), None
             self._jumps = clock.jumps
         if self._mark is None:
-            fill(self.graph, self._domain.transactor, self._book, self.yield_to_writers)
+            fill(self.graph, self._context.transactor, self._book, self.yield_to_writers)
             self.catch_up_until_close()
             self.graph.kept = self._in_force()
             self._mark_all(now)
@@ -99,7 +99,7 @@ class GraphTracker:
 
     def yield_to_writers(self) -> None:
         """Let updates go first that are at work: Python runs one thread at a time."""
-        if self._domain.gate.is_shared:
+        if self._context.gate.is_shared:
             time.sleep(_YIELD_SECONDS)
 
     def garbage(self) -> list[int]:
@@ -113,7 +113,7 @@ class GraphTracker:
 
     def causes(self, garbage: Iterable[int]) -> Causes:
         """Return why these records go; to be asked before the first of them does."""
-        now = self._domain.transactor.clock.now() if self._mark is None else self._mark.now
+        now = self._context.transactor.clock.now() if self._mark is None else self._mark.now
         return Causes(self.graph, garbage, now, self.has_reached)
 
     def mentioned(self, number: int) -> Iterator[int]:
@@ -157,13 +157,13 @@ class GraphTracker:
 
     def _in_force(self) -> set[int]:
         """Return the numbers of the leases that blocks of this process are under."""
-        found = map(self.graph.find, leases_in_force(self._domain.transactor))
+        found = map(self.graph.find, leases_in_force(self._context.transactor))
         return {number for number in found if number is not None}
 
     @property
     def is_current(self) -> bool:
         """Whether every change was reported, but for updates under way, and no clock jumped."""
-        has_jumped = self._jumps != self._domain.transactor.clock.jumps
+        has_jumped = self._jumps != self._context.transactor.clock.jumps
         return self._listener.is_complete and not has_jumped
 
     def require_all_seen(self) -> None:
@@ -199,7 +199,7 @@ class GraphTracker:
         if self._mark is None:
             return
         fresh = Graph()
-        for facts in self._domain.transactor.read(lambda one: list(read_all(one, self._book))):
+        for facts in self._context.transactor.read(lambda one: list(read_all(one, self._book))):
             fresh.add(facts)
         found = map(fresh.find, map(self.graph.node, self.graph.kept))
         fresh.kept = {number for number in found if number is not None}
@@ -215,7 +215,7 @@ class GraphTracker:
                 + ", ".join(str(node) for node in [*lost, *sorted(different)][:_SHOWN])
             )
 
-    def add_sessions(self, sessions: Mapping[str, ResourceSession]) -> None:
+    def add_sessions(self, sessions: Mapping[str, CheckedSession]) -> None:
         """Add the resources of other kinds, and extend the mark. The graph cannot be kept then.
 
         Called again, it asks them about leases and namespaces that are new.
@@ -224,7 +224,7 @@ class GraphTracker:
             ResourceError: a plug-in failed.
         """
         self._sessions = sessions
-        existing = self._domain.transactor.read(namespaces.all_names)
+        existing = self._context.transactor.read(namespaces.all_names)
         affected = self.graph.add_sessions(sessions, existing)
         self._suspects |= affected
         self._extend(affected)
@@ -325,9 +325,9 @@ class GraphTracker:
             return {}
         if self.is_ahead:
             # Else what was removed might be read, as if it were there.
-            self._domain.wait_for_disk()
+            self._context.wait_for_disk()
             self.is_ahead = False
-        return self._domain.transactor.read(
+        return self._context.transactor.read(
             lambda transaction: read_again(transaction, self._book, touched, self.graph, self._step)
         )
 

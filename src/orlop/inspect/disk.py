@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.database import Database
-from orlop.gc.named import BLOB, FILES, LEFTOVER, UNFINISHED, Datum
+from orlop.gc.items import BLOB_ITEM, INGEST_ITEM, LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.model import digest as digests
 from orlop.model.backends import ORLOP_DIRECTORY, ingest_directory
@@ -39,7 +39,7 @@ _WASTE_PREFIXES: Final = (".gone-", ".new-", ".rm-")
 _OWN_OF_CONTENT: Final = frozenset({"blobs", "ingest", ORLOP_DIRECTORY})
 _OWN_OF_METADATA: Final = frozenset({FILE_NAME, "orlop"})
 _OWN_OF_SNAPSHOTTERS: Final = frozenset({"snapshots", _METASTORE, ORLOP_DIRECTORY})
-_DATA_KINDS: Final = frozenset({BLOB, UNFINISHED, FILES})
+_DATA_KINDS: Final = frozenset({BLOB_ITEM, INGEST_ITEM, SNAPSHOT_ITEM})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Piece:
     """A piece of data on disk.
 
     Attributes:
-        kind: `blob`, `ingest` or `snapshot`, as in `Datum`; `waste`, `store` or `stranger`.
+        kind: `blob`, `ingest` or `snapshot`, as in `BackendItem`; `waste`, `store` or `stranger`.
         place: what it is called on disk: a digest, the hash of an ingest's reference, the number
             of a snapshot, or a path in the store.
         snapshotter: whose it is, for a snapshot; else empty.
@@ -69,22 +69,22 @@ class Piece:
     @property
     def key(self) -> str:
         """The key of the data in a plan, where no metadata names it."""
-        if self.kind == UNFINISHED and not self.name:
-            return Datum(LEFTOVER, self.place).key
+        if self.kind == INGEST_ITEM and not self.name:
+            return BackendItem(LEFTOVER_ITEM, self.place).key
         name = self.name or self.place
         return f"{self.snapshotter}/{name}" if self.snapshotter else name
 
-    def is_datum(self, datum: Datum) -> bool:
+    def is_datum(self, item: BackendItem) -> bool:
         """Whether metadata names this data."""
-        if datum.kind != self.kind:
+        if item.kind != self.kind:
             return False
-        if self.kind == UNFINISHED:
-            return ingest_directory(datum.name) == self.place
-        return datum == (self.kind, self.name, self.snapshotter)
+        if self.kind == INGEST_ITEM:
+            return ingest_directory(item.name) == self.place
+        return item == (self.kind, self.name, self.snapshotter)
 
-    def is_unnamed_datum(self, datum: Datum) -> bool:
+    def is_unnamed_datum(self, item: BackendItem) -> bool:
         """Tell whether what a backend holds, and no metadata names, is this."""
-        return self.is_datum(datum) or datum == (LEFTOVER, self.place, self.snapshotter)
+        return self.is_datum(item) or item == (LEFTOVER_ITEM, self.place, self.snapshotter)
 
 
 def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
@@ -163,7 +163,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def _depth(piece: Piece) -> int | None:
     """Return how many names lead from the store to a piece; `None`: all."""
-    return {BLOB: 3, UNFINISHED: 2, FILES: 2, WASTE: 1}.get(piece.kind)
+    return {BLOB_ITEM: 3, INGEST_ITEM: 2, SNAPSHOT_ITEM: 2, WASTE: 1}.get(piece.kind)
 
 
 def _piece(folder: Path, store: str, inside: tuple[str, ...]) -> Piece:
@@ -175,7 +175,7 @@ def _piece(folder: Path, store: str, inside: tuple[str, ...]) -> Piece:
     snapshotter = store.removeprefix(SNAPSHOTTER_DIRECTORY)
     if len(inside) > 1 and inside[0] == "snapshots":
         name = _snapshot_name(folder / _METASTORE, inside[1])
-        return Piece(FILES, inside[1], snapshotter, name)
+        return Piece(SNAPSHOT_ITEM, inside[1], snapshotter, name)
     is_own = not inside or inside[0] in _OWN_OF_SNAPSHOTTERS
     return Piece(STORE if is_own else STRANGER, "/".join(inside), snapshotter)
 
@@ -184,7 +184,7 @@ def _piece_of_content(folder: Path, inside: tuple[str, ...]) -> Piece:
     place = "/".join(inside)
     top, *below = inside or ("",)
     if top == "ingest" and below:
-        return Piece(UNFINISHED, below[0], name=_ref(folder / "ingest" / below[0]))
+        return Piece(INGEST_ITEM, below[0], name=_ref(folder / "ingest" / below[0]))
     if top.startswith(_WASTE_PREFIXES):
         return Piece(WASTE, top)
     if top == "blobs" and below:
@@ -193,7 +193,7 @@ def _piece_of_content(folder: Path, inside: tuple[str, ...]) -> Piece:
             return Piece(STRANGER, place)
         digest = f"{algorithm}:{names[0]}" if names else ""
         if digests.is_valid(digest):
-            return Piece(BLOB, digest, name=digest)
+            return Piece(BLOB_ITEM, digest, name=digest)
         return Piece(STRANGER if names else STORE, place)
     return Piece(STORE if top in {"", *_OWN_OF_CONTENT} else STRANGER, place)
 

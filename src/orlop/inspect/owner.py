@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.dirt import CONTENT_BACKEND
+from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.forecast import Forecast, Prospect
-from orlop.gc.named import FILES, UNFINISHED
+from orlop.gc.items import INGEST_ITEM, SNAPSHOT_ITEM
 from orlop.gc.node import CONTAINER, Node
 from orlop.inspect.disk import STRANGER, WASTE, Piece, owned_at
 from orlop.inspect.mount_table import mount_of
@@ -144,8 +144,8 @@ def _forecast(database: Database, piece: Piece) -> Forecast:
 
 def _forecast_of_unlisted(database: Database, piece: Piece) -> Forecast:
     """Return what becomes of something in the place of data that its backend does not list."""
-    if piece.kind == FILES:
+    if piece.kind == SNAPSHOT_ITEM:
         return Forecast(Prospect.UNKNOWN, "it is just being made or removed")
-    if piece.kind == UNFINISHED:  # a part of one: its cleanup takes it away
+    if piece.kind == INGEST_ITEM:  # a part of one: its cleanup takes it away
         return database.gc.forecast_of_waste(CONTENT_BACKEND)
     return Forecast(Prospect.UNTOUCHED, "it is no plain file")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import random
     from pathlib import Path
 
-    from campaigns.world.records import Datum
+    from campaigns.world.records import BackendItem
 
 SNAPSHOTTERS: Final = ("native", "overlayfs")
 METADATA: Final = "io.containerd.metadata.v1.bolt"
@@ -36,7 +36,7 @@ def marker_path(snapshotter: str, directory: str, marker: str) -> str:
     return f"{SNAPSHOTTER}{snapshotter}/snapshots/{directory}/{inner}{marker}"
 
 
-def holds(root: Path, datum: Datum) -> bool:
+def holds(root: Path, datum: BackendItem) -> bool:
     """Tell whether data is on disk, whole."""
     try:
         return (root / datum.path).read_bytes() == datum.contents

@@ -30,7 +30,7 @@ class Node(NamedTuple):
         return f"{self.type} {self.namespace}:{self.key[:40]}"
 
 
-class Datum(NamedTuple):
+class BackendItem(NamedTuple):
     """A file that holds data: its path below the root, and what is in it."""
 
     path: str
@@ -62,7 +62,7 @@ class Record:
     is_root: bool = False
     expiry: Expiry | None = None
     marker: tuple[str, bytes] | None = None
-    datum: Datum | None = None
+    datum: BackendItem | None = None
     written: int = 0
 
 
@@ -113,7 +113,7 @@ class Model:
     def __init__(self) -> None:
         self.records: dict[Node, Record] = {}
         self.pending: dict[int, Change] = {}
-        self.foreign: set[Datum] = set()
+        self.foreign: set[BackendItem] = set()
         self.number = 0
 
     def next(self) -> int:
@@ -234,7 +234,7 @@ class Model:
                 todo.extend(record.refs)
         return reached
 
-    def data(self, nodes: Iterable[Node]) -> set[Datum]:
+    def data(self, nodes: Iterable[Node]) -> set[BackendItem]:
         """Return the data of records."""
         data = (self.records[node].datum for node in nodes)
         return {datum for datum in data if datum is not None}
@@ -251,7 +251,7 @@ def _without_late(change: Change) -> Change:
 
 
 def blob_record(digest: str, data: bytes, **more: object) -> Record:
-    datum = Datum(blob_path(digest), data)
+    datum = BackendItem(blob_path(digest), data)
     return Record(datum=datum, **more)  # type: ignore[arg-type]
 
 

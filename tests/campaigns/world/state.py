@@ -16,7 +16,7 @@ import orlop
 from campaigns.world import paths
 from campaigns.world.clocks import WorldClock
 from campaigns.world.known import OFF
-from campaigns.world.records import SNAPSHOT, Change, Datum, Model, Node, Record
+from campaigns.world.records import SNAPSHOT, BackendItem, Change, Model, Node, Record
 from campaigns.world.seeing import see
 from orlop.model.errors import OrlopError, UnavailableError
 
@@ -307,7 +307,9 @@ class World:
             if record.datum is None and record.marker is not None and is_there:
                 snapshotter = node.key.split("/", 1)[0]
                 place = paths.marker_path(snapshotter, seen[node].directory, record.marker[0])
-                self.model.records[node] = replace(record, datum=Datum(place, record.marker[1]))
+                self.model.records[node] = replace(
+                    record, datum=BackendItem(place, record.marker[1])
+                )
 
     def _forget_collected(self, seen: dict[Node, Seen]) -> None:
         held = self.held()

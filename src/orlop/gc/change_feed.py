@@ -88,7 +88,7 @@ class Listener:
             self._touched |= touched
 
 
-class Reports:
+class ChangeFeed:
     """Passes on what updates have touched. Every thread may use it."""
 
     def __init__(self, engine: Engine) -> None:

@@ -71,7 +71,7 @@ class _Needs:
     is_owed: bool = False
 
 
-class Agenda:
+class SchedulePolicy:
     """When the next collection is due. All times are nanoseconds of a clock that only goes on."""
 
     def __init__(self, settings: Settings, now: int) -> None:
@@ -108,20 +108,20 @@ class Agenda:
             now: the present.
             has_deleted: whether there were deletions since the last collection.
         """
-        self._pass_beats(now)
+        self._skip_idle_intervals(now)
         self._needs.mutations += 1
         self._needs.deletions += has_deleted
         self._bring_forward(now)
 
     def request(self, now: int) -> None:
         """Ask for a collection at once."""
-        self._pass_beats(now)
+        self._skip_idle_intervals(now)
         self._needs.is_requested = True
         self._bring_forward(now)
 
-    def owe(self, now: int) -> None:
+    def retry_next_interval(self, now: int) -> None:
         """Have a collection with the next interval, whatever was counted."""
-        self._pass_beats(now)
+        self._skip_idle_intervals(now)
         self._needs.is_owed = True
         self._bring_forward(now)
 
@@ -192,7 +192,7 @@ class Agenda:
         if (is_urgent or is_first) and (self._next is None or self._next > soon):
             self._next = soon
 
-    def _pass_beats(self, now: int) -> None:
+    def _skip_idle_intervals(self, now: int) -> None:
         """Let the beats go by at which nothing was to be done."""
         if self._running is None and self._next is not None and not self._is_needed():
             late = now - self._next

@@ -11,11 +11,11 @@ import pytest
 
 from collector.interleaving import interleaved, remove_record
 from collector.records import Records, digest_of
-from orlop.gc import reports, turns
+from orlop.gc import change_feed, sweep
 from orlop.gc import run as running
-from orlop.gc.reports import Listener
+from orlop.gc.change_feed import Listener
+from orlop.gc.sweep import SweepBatches
 from orlop.gc.tracker import GraphTracker
-from orlop.gc.turns import Turns
 from orlop.model.errors import UnavailableError
 from orlop.schema import snapshots
 from orlop.stores.locks import SharedLock
@@ -57,20 +57,20 @@ def version(database: Database) -> int:
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many records went in each turn."""
     found: list[int] = []
-    remove = Turns._remove
+    remove = SweepBatches._remove
 
-    def count(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+    def count(self: SweepBatches, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
         removed = remove(self, remaining, sweep)
         found.append(len(removed))
         return removed
 
-    monkeypatch.setattr(Turns, "_remove", count)
+    monkeypatch.setattr(SweepBatches, "_remove", count)
     return found
 
 
 def test_where_nobody_waits_all_goes_in_one_turn(bare: Database, sizes: list[int]) -> None:
     write_garbage(bare, 100)
-    with mock.patch.object(turns, "_TURN_NANOSECONDS", 0):
+    with mock.patch.object(sweep, "_BATCH_NANOSECONDS", 0):
         assert bare.gc.run().removed == {"content": 100}
     assert sizes == [100]
 
@@ -78,7 +78,7 @@ def test_where_nobody_waits_all_goes_in_one_turn(bare: Database, sizes: list[int
 def test_turns_without_writers_between_are_one_commit(bare: Database, sizes: list[int]) -> None:
     write_garbage(bare, 100)
     before = version(bare)
-    with mock.patch.object(turns, "_TURN_RECORDS", 40):
+    with mock.patch.object(sweep, "_BATCH_RECORDS_MAX", 40):
         assert bare.gc.run().removed == {"content": 100}
     assert sizes == [40, 40, 20]
     assert version(bare) == before + 1
@@ -88,8 +88,8 @@ def test_not_too_much_waits_for_the_disk(bare: Database, sizes: list[int]) -> No
     write_garbage(bare, 100)
     before = version(bare)
     with (
-        mock.patch.object(turns, "_TURN_RECORDS", 16),
-        mock.patch.object(turns, "_UNDURABLE_RECORDS", 32),
+        mock.patch.object(sweep, "_BATCH_RECORDS_MAX", 16),
+        mock.patch.object(sweep, "_UNDURABLE_RECORDS", 32),
     ):
         assert bare.gc.run().removed == {"content": 100}
     assert sizes == [16] * 6 + [4]
@@ -99,7 +99,7 @@ def test_not_too_much_waits_for_the_disk(bare: Database, sizes: list[int]) -> No
 def test_a_turn_for_which_somebody_waits_ends(bare: Database, sizes: list[int]) -> None:
     write_garbage(bare, 100)
     with (
-        mock.patch.object(turns, "_TURN_NANOSECONDS", 0),
+        mock.patch.object(sweep, "_BATCH_NANOSECONDS", 0),
         mock.patch.object(SharedLock, "is_wanted", new_callable=mock.PropertyMock) as wanted,
     ):
         wanted.side_effect = [False, True, True] + [False] * 100
@@ -119,19 +119,19 @@ def test_who_waits_gets_a_turn_between_two_of_the_sweep(bare: Database) -> None:
             images.image("ns1", "image", digest_of(199))
         committed.set()
 
-    def remove(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+    def remove(self: SweepBatches, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
         begun.set()
         while not bare.gate.is_wanted and not committed.is_set():
             pass
         left.append(len(remaining))
         return actual(self, remaining, sweep)
 
-    actual = Turns._remove
+    actual = SweepBatches._remove
     thread = threading.Thread(target=commit)
     thread.start()
     with (
-        mock.patch.object(turns, "_TURN_NANOSECONDS", 0),
-        mock.patch.object(Turns, "_remove", remove),
+        mock.patch.object(sweep, "_BATCH_NANOSECONDS", 0),
+        mock.patch.object(SweepBatches, "_remove", remove),
     ):
         statistics = bare.gc.run()
     thread.join(SECONDS)
@@ -171,8 +171,8 @@ def test_events_are_told_when_all_is_durable(bare: Database) -> None:
     bare.subscribe(lambda event: told.append((event.topic, version(bare))))
     bare.follow(lambda changes: committed.append(changes.committed))
     with (
-        mock.patch.object(turns, "_TURN_RECORDS", 1),
-        mock.patch.object(running, "PIECE_RECORDS", 1),
+        mock.patch.object(sweep, "_BATCH_RECORDS_MAX", 1),
+        mock.patch.object(running, "BATCH_RECORDS", 1),
     ):
         assert bare.gc.run().removed == {"snapshot": 2}
     assert told == [("/snapshot/remove", before + 1)] * 2
@@ -187,18 +187,18 @@ def test_what_went_before_a_failure_is_told_of(bare: Database) -> None:
     write(bare, garbage)
     told: list[Event] = []
     bare.subscribe(told.append)
-    remove = Turns._remove
+    remove = SweepBatches._remove
     calls = iter([remove])
 
-    def fail(self: Turns, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
+    def fail(self: SweepBatches, remaining: deque[list[int]], sweep: Sweep) -> list[Node]:
         for call in calls:
             return call(self, remaining, sweep)
         remove(self, remaining, sweep)
         raise KeyboardInterrupt
 
     with (
-        mock.patch.object(turns, "_TURN_RECORDS", 8),
-        mock.patch.object(Turns, "_remove", fail),
+        mock.patch.object(sweep, "_BATCH_RECORDS_MAX", 8),
+        mock.patch.object(SweepBatches, "_remove", fail),
         pytest.raises(KeyboardInterrupt),
     ):
         bare.gc.run()
@@ -217,7 +217,7 @@ def test_what_a_subscriber_writes_counts(bare: Database) -> None:
     end = bare.subscribe(
         lambda _: write(bare, lambda records: records.image("ns1", "image", digest_of(1)))
     )
-    with mock.patch.object(turns, "_UNDURABLE_RECORDS", 1), interleaved("between", lambda: None):
+    with mock.patch.object(sweep, "_UNDURABLE_RECORDS", 1), interleaved("between", lambda: None):
         assert bare.gc.run().removed == {"snapshot": 1}
     end()
     assert bare.gc.run(verify=True).removed == {}
@@ -238,7 +238,7 @@ def test_a_collection_that_cannot_follow_removes_nothing_more(
     bare: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_garbage(bare, 2)
-    monkeypatch.setattr(reports, "TOUCHED_MAX", 3)
+    monkeypatch.setattr(change_feed, "TOUCHED_MAX", 3)
 
     def many() -> None:
         for number in range(5):

@@ -8,7 +8,7 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.gc.agenda import Agenda, Settings
+from orlop.gc.schedule_policy import SchedulePolicy, Settings
 
 MS = 10**6
 SECOND = 10**9
@@ -56,7 +56,7 @@ class Loop:
         self.deletions += kind == "delete"
         self.mutations += kind in {"delete", "change"}
         self.requested |= kind == "request"
-        self.owed |= kind == "owe"
+        self.owed |= kind == "retry_next_interval"
         settings = self.settings
         nothing_scheduled = self.next is None and (
             (settings.deletion_threshold == 0 and self.deletions > 0)
@@ -98,7 +98,7 @@ settings = st.builds(
 happenings = st.lists(
     st.tuples(
         st.integers(1, 3000).map(lambda value: value * MS + 1),
-        st.sampled_from(["change", "change", "delete", "request", "owe"]),
+        st.sampled_from(["change", "change", "delete", "request", "retry_next_interval"]),
     ),
     max_size=30,
 )
@@ -111,7 +111,7 @@ outcomes = st.lists(
 def test_collections_begin_when_containerds_would(
     chosen: Settings, happening: list[tuple[int, str]], outcome: list[int | None]
 ) -> None:
-    loop, agenda = Loop(chosen), Agenda(chosen, 0)
+    loop, agenda = Loop(chosen), SchedulePolicy(chosen, 0)
     expected: list[int] = []
     found: list[int] = []
 
@@ -141,8 +141,8 @@ def test_collections_begin_when_containerds_would(
         loop.event(now, kind)
         if kind == "request":
             agenda.request(now)
-        elif kind == "owe":
-            agenda.owe(now)
+        elif kind == "retry_next_interval":
+            agenda.retry_next_interval(now)
         else:
             agenda.note_update(now, has_deleted=kind == "delete")
     run_loop(now + 10 * SECOND)
@@ -150,9 +150,9 @@ def test_collections_begin_when_containerds_would(
     assert found == expected
 
 
-def started(**options: float) -> Agenda:
+def started(**options: float) -> SchedulePolicy:
     """Return the agenda after one collection at 0."""
-    agenda = Agenda(Settings(startup_delay=timedelta(0), **options), 0)  # type: ignore[arg-type]
+    agenda = SchedulePolicy(Settings(startup_delay=timedelta(0), **options), 0)  # type: ignore[arg-type]
     agenda.request(0)
     agenda.begin()
     agenda.succeed(0, 10 * MS)
@@ -187,7 +187,7 @@ def test_the_interval_keeps_pauses_a_small_share_of_the_time() -> None:
 
 
 def test_pauses_count_as_5_milliseconds_at_least() -> None:
-    agenda = Agenda(Settings(startup_delay=timedelta(0), pause_threshold=0.5), 0)
+    agenda = SchedulePolicy(Settings(startup_delay=timedelta(0), pause_threshold=0.5), 0)
     agenda.request(0)
     agenda.begin()
     agenda.succeed(0, 1)

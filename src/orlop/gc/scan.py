@@ -1,4 +1,4 @@
-"""The reading of records: all of them at once or in short pieces, or those that were touched.
+"""Reads records: all at once, in short pieces, or only those that were touched.
 
 Records lie on shelves: one bucket for each type in each namespace, and for snapshots one for
 each snapshotter. Shelves come in the order of a sweep.

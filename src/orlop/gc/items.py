@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
     from orlop.kv import Transaction
 
-BLOB: Final = "blob"
-UNFINISHED: Final = "ingest"
-FILES: Final = "snapshot"
-LEFTOVER: Final = "directory"
+BLOB_ITEM: Final = "blob"
+INGEST_ITEM: Final = "ingest"
+SNAPSHOT_ITEM: Final = "snapshot"
+LEFTOVER_ITEM: Final = "directory"
 
 
-class Datum(NamedTuple):
+class BackendItem(NamedTuple):
     """A piece of data in a backend.
 
     Attributes:
@@ -40,24 +40,24 @@ class Datum(NamedTuple):
     @property
     def type(self) -> str:
         """The type of the records that name such data."""
-        types = {BLOB: CONTENT, UNFINISHED: INGEST, FILES: SNAPSHOT}
+        types = {BLOB_ITEM: CONTENT, INGEST_ITEM: INGEST, SNAPSHOT_ITEM: SNAPSHOT}
         return types.get(self.kind, ORPHAN)
 
     @property
     def key(self) -> str:
         """What it is called in a plan."""
-        if self.kind == LEFTOVER:
+        if self.kind == LEFTOVER_ITEM:
             folder = f"{self.snapshotter}/snapshots" if self.snapshotter else "ingest"
             return f"{folder}/{self.name}"
         return f"{self.snapshotter}/{self.name}" if self.snapshotter else self.name
 
 
-def suspect_of(datum: Datum) -> tuple[str, str]:
+def suspect_of(item: BackendItem) -> tuple[str, str]:
     """Return the entry of a piece of data in the list of suspects of its backend."""
-    return datum.kind, datum.name
+    return item.kind, item.name
 
 
-def read_named(transaction: Transaction) -> set[Datum]:
+def read_named(transaction: Transaction) -> set[BackendItem]:
     """Return the data that the metadata of all namespaces names."""
     named = read_named_in_content(transaction)
     for namespace in namespaces.all_names(transaction):
@@ -67,25 +67,25 @@ def read_named(transaction: Transaction) -> set[Datum]:
     return named
 
 
-def read_named_in_content(transaction: Transaction) -> set[Datum]:
+def read_named_in_content(transaction: Transaction) -> set[BackendItem]:
     """Return the blobs and ingests that the metadata of all namespaces names."""
     return {
-        datum
+        item
         for namespace in namespaces.all_names(transaction)
-        for datum in _content(transaction, namespace)
+        for item in _content(transaction, namespace)
     }
 
 
-def read_named_snapshots(transaction: Transaction, snapshotter: str) -> set[Datum]:
+def read_named_snapshots(transaction: Transaction, snapshotter: str) -> set[BackendItem]:
     """Return the snapshots of a snapshotter that the metadata of all namespaces names."""
     return {
-        datum
+        item
         for namespace in namespaces.all_names(transaction)
-        for datum in _snapshots(transaction, namespace, snapshotter)
+        for item in _snapshots(transaction, namespace, snapshotter)
     }
 
 
-def still_named(transaction: Transaction, data: Iterable[Datum]) -> set[Datum]:
+def still_named(transaction: Transaction, data: Iterable[BackendItem]) -> set[BackendItem]:
     """Return which of some data the metadata names, without reading all of it.
 
     Data that is named in another way than by its own record (a snapshot that was adopted from
@@ -93,50 +93,52 @@ def still_named(transaction: Transaction, data: Iterable[Datum]) -> set[Datum]:
     """
     names = list(namespaces.all_names(transaction))
     by_ingests = {
-        datum
+        item
         for name in names
         for ref in ingests.all_names(ingests.find(transaction, name))
-        for datum in data_of(transaction, Node(INGEST, name, ref))
+        for item in items_of(transaction, Node(INGEST, name, ref))
     }
     blobs = [content.find(transaction, name) for name in names]
     return {
-        datum
-        for datum in data
-        if datum in by_ingests
+        item
+        for item in data
+        if item in by_ingests
         or (
-            any(content.exists(bucket, datum.name) for bucket in blobs)
-            if datum.kind == BLOB
-            else datum.kind == FILES
-            and snapshots.names_itself(transaction, datum.snapshotter, datum.name)
+            any(content.exists(bucket, item.name) for bucket in blobs)
+            if item.kind == BLOB_ITEM
+            else item.kind == SNAPSHOT_ITEM
+            and snapshots.names_itself(transaction, item.snapshotter, item.name)
         )
     }
 
 
-def data_of(transaction: Transaction, node: Node) -> Iterator[Datum]:
+def items_of(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
     """Iterate over the data that one record names."""
     if node.type == CONTENT:
-        yield Datum(BLOB, node.key)
+        yield BackendItem(BLOB_ITEM, node.key)
     elif node.type == INGEST:
         bucket = ingests.find(transaction, node.namespace)
         backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
-        yield Datum(UNFINISHED, backend_ref)
-        yield Datum(LEFTOVER, ingest_directory(backend_ref))  # where its reference is damaged
+        yield BackendItem(INGEST_ITEM, backend_ref)
+        yield BackendItem(
+            LEFTOVER_ITEM, ingest_directory(backend_ref)
+        )  # where its reference is damaged
         expected = ingests.expected(bucket, node.key)
         if expected:
-            yield Datum(BLOB, expected)
+            yield BackendItem(BLOB_ITEM, expected)
     elif node.type == SNAPSHOT:
         snapshotter, key = split_snapshot(node.key)
         bucket = snapshots.find(transaction, node.namespace, snapshotter)
-        yield Datum(FILES, snapshots.backend_name(bucket, key), snapshotter)
+        yield BackendItem(SNAPSHOT_ITEM, snapshots.backend_name(bucket, key), snapshotter)
 
 
-def _content(transaction: Transaction, namespace: str) -> Iterator[Datum]:
+def _content(transaction: Transaction, namespace: str) -> Iterator[BackendItem]:
     for digest in content.all_names(content.find(transaction, namespace)):
-        yield Datum(BLOB, digest)
+        yield BackendItem(BLOB_ITEM, digest)
     for ref in ingests.all_names(ingests.find(transaction, namespace)):
-        yield from data_of(transaction, Node(INGEST, namespace, ref))
+        yield from items_of(transaction, Node(INGEST, namespace, ref))
 
 
-def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[Datum]:
+def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[BackendItem]:
     for name in snapshots.backend_names(snapshots.find(transaction, namespace, snapshotter)):
-        yield Datum(FILES, name, snapshotter)
+        yield BackendItem(SNAPSHOT_ITEM, name, snapshotter)

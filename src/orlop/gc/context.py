@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orlop.gc.change_feed import ChangeFeed
     from orlop.gc.journal import Journal
     from orlop.gc.quarantine import Quarantine
-    from orlop.gc.reports import Reports
     from orlop.gc.resources import RegisteredResource
     from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
+class CollectionContext:
     """A database as its collector sees it.
 
     Attributes:
@@ -42,7 +42,7 @@ class Domain:
 
     transactor: Transactor
     read_only: bool
-    reports: Reports
+    reports: ChangeFeed
     gate: SharedLock
     content: ContentBackend | None
     content_claims: Claims

@@ -1,7 +1,7 @@
 """The scheduler: a thread that collects when it is due, until the database closes.
 
-`agenda` has the rules. This adds the thread, the callers that wait for a collection, and the
-timer on the nearest moment at which time alone changes what is held.
+`schedule_policy` has the rules. This adds the thread, the callers that wait for a collection,
+and the timer for the next moment at which an expiry changes what is reachable.
 
 A signal handler may raise in any call of the main thread. So the state has a lock that is
 released with its owner (`orlop.ownership`), and the thread is woken before the state changes:
@@ -19,7 +19,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
-from orlop.gc.agenda import Agenda, Settings
+from orlop.gc.schedule_policy import SchedulePolicy, Settings
 from orlop.model.errors import AbortedError, OrlopError, UnavailableError
 from orlop.model.timeouts import require_timeout
 from orlop.ownership import Flag, Mutex, start_thread
@@ -139,7 +139,7 @@ class Scheduler:
         self._mutex = Mutex()
         # Set when the thread must look at the state again; a new one for each look.
         self._changed = Flag()
-        self._agenda = Agenda(settings, self._timer.now())
+        self._agenda = SchedulePolicy(settings, self._timer.now())
         self._waiters: list[Waiter] = []
         self._deletions = 0
         self._nearest: Instant | None = None
@@ -172,7 +172,7 @@ class Scheduler:
                 if self._look_at is None:
                     self._look_at = self._timer.now() + self._look_pause
             else:
-                self._agenda.owe(self._timer.now())
+                self._agenda.retry_next_interval(self._timer.now())
 
     def request(self) -> Waiter:
         """Ask for a collection at once; one that already runs does not count.
@@ -239,7 +239,7 @@ class Scheduler:
                 if self._nearest is not None and self._clock.now() >= self._nearest:
                     self._nearest = None
                     self._look_at = None  # the collection looks again
-                    self._agenda.owe(now)
+                    self._agenda.retry_next_interval(now)
                 # After the expiry above, which may have made a collection due now.
                 due = self._agenda.due
                 if due is not None and due <= now:

@@ -20,7 +20,7 @@ def shown(name: str) -> str:
     return name or "content"
 
 
-class Dirt:
+class DirtyBackends:
     """The backends that are to be cleaned. Every thread may use it.
 
     After opening all are: what an earlier process left is found again without a note of it.

@@ -5,7 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.gc.pieces import pieces
+from orlop.gc.sweep import sweep_batches
 
 NUMBERS = list(range(12))
 graphs = st.dictionaries(
@@ -31,7 +31,7 @@ def test_referrers_go_first_and_cycles_whole(
     garbage = list(graph)
     first &= set(garbage)
 
-    cut = list(pieces(garbage, lambda node: graph.get(node, []), size=size, first=first))
+    cut = list(sweep_batches(garbage, lambda node: graph.get(node, []), size=size, first=first))
 
     assert sorted(node for piece in cut for node in piece) == sorted(garbage)
     place = {node: number for number, piece in enumerate(cut) for node in piece}
@@ -56,7 +56,9 @@ def test_a_chain_of_any_length_is_cut() -> None:
     onward = dict(pairwise(chain))
 
     cut = list(
-        pieces(chain[::-1], lambda node: [onward[node]] if node in onward else [], size=1_000)
+        sweep_batches(
+            chain[::-1], lambda node: [onward[node]] if node in onward else [], size=1_000
+        )
     )
 
     assert [len(piece) for piece in cut] == [1_000] * 20
