@@ -143,3 +143,8 @@ def test_much_at_once_is_refused_where_the_metadata_is_in_doubt(with_image: Orlo
 
     assert "confirm it" in with_image("gc", "run", code=5).err
     assert with_image("gc", "run", "--yes", "--json").document()["deleted"] == 0
+
+    refusal = with_image("gc", "run", "--release", code=5).err
+    assert "5 of 5 in content" in refusal
+    assert "--release --yes" in refusal
+    assert with_image("gc", "run", "--release", "--yes", "--json").document()["deleted"] == 8

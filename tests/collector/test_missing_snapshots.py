@@ -94,7 +94,7 @@ def test_a_person_may_release_it(tmp_path: Path) -> None:
         store = store_of(db, "native")
         begin(store)
 
-        assert db.gc.run(release=True).deleted == 1
+        assert db.gc.run(release=True, confirmed=True).deleted == 1
 
         assert not db.gc.run().failures, "a record without data alone stops nothing"
 

@@ -72,7 +72,7 @@ def check(root: Path, snapshotter: str) -> str:
         assert whole
         for _ in range(2):
             assert [data(db, store, key) for key in whole] == [WORDS] * len(whole)
-            assert not db.gc.run(release=True).failures
+            assert not db.gc.run(release=True, confirmed=True).failures
         if "work" in named:
             assert "work" in whole, "it was acknowledged, and nothing removed it"
             assert store.stat("work").kind is SnapshotKind.ACTIVE
@@ -82,7 +82,7 @@ def check(root: Path, snapshotter: str) -> str:
         assert data(db, store, "base") == WORDS
         if "work" in [one.name for one in store.walk()]:
             store.remove("work")
-        db.gc.run(release=True)
+        db.gc.run(release=True, confirmed=True)
         assert len(list(snapshot_directory(db, store, "base").parent.iterdir())) == 1
     return "+".join(whole)
 
@@ -180,7 +180,7 @@ def test_removing_the_restored_snapshot_later_loses_nothing_that_is_named(
             store.commit("base", "work", ROOTED)
             raise RuntimeError
         store.remove("base")
-        db.gc.run(release=True)
+        db.gc.run(release=True, confirmed=True)
 
         assert data(db, store, "work") == WORDS
         assert store.mounts("work")

@@ -180,7 +180,7 @@ def run(
     ] = False,
     yes: Annotated[
         bool,
-        Option("--yes", help="Confirm that much may go, although the metadata is in doubt."),
+        Option("--yes", help="Confirm that much may go at once, in doubt or of what is set aside."),
     ] = False,
 ) -> int:
     """Collect: remove what nothing holds, and the data that no metadata names."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextvars
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from orlop.forks import HomeProcess
 from orlop.gc.cleanup import BackendCleaner, settle_at_opening
+from orlop.gc.confirmation import refuse_large_release, refuse_large_removal
 from orlop.gc.dirty_backends import CONTENT_BACKEND, DirtyBackends
 from orlop.gc.explain import reasons
 from orlop.gc.faults import find_faults
@@ -17,7 +18,6 @@ from orlop.gc.inventory import list_backends, owners
 from orlop.gc.items import read_named
 from orlop.gc.journal import COLLECTED, FAILED, Entry
 from orlop.gc.metrics import Metrics, measured
-from orlop.gc.node import ORPHAN
 from orlop.gc.omissions import Omission, Omissions
 from orlop.gc.plan import Plan, orphans, removals, take_inventory, uncertain, with_set_aside
 from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions, cancelled_at_end
@@ -182,7 +182,8 @@ class Collector:
 
         Args:
             release: also delete data that is set aside, or would be.
-            confirmed: do so although the metadata is in doubt and it is a large share of it.
+            confirmed: do so although a large share of the records goes while the metadata is in
+                doubt, or set aside data that is a large share of a backend is released.
             verify: whether to compare what is kept in memory since the last run with the
                 database first; updates wait while all of it is read.
 
@@ -227,33 +228,37 @@ class Collector:
         failures: dict[str, str] = {}
         with self._sessions(failures) as sessions:
             # First the backends: what is written after this is no orphan, but not seen yet.
-            surveyed = list_backends(self._context)
+            stored = list_backends(self._context)
 
             def read(transaction: Transaction) -> tuple[Marked, Inventory, set[BackendItem]]:
                 marked = mark_in(self._context, transaction, sessions, moment, omissions)
                 inventory = take_inventory(transaction, marked, omissions)
-                return marked, inventory, uncertain(transaction, surveyed, inventory)
+                return marked, inventory, uncertain(transaction, stored, inventory)
 
             marked, inventory, kept = self._context.transactor.read(read)
-            nodes = removals(marked, inventory, surveyed)
-            nodes += orphans(self._context, inventory, surveyed)
+            deletable = stored.deletable(inventory.kept)
+            nodes = removals(marked, inventory, stored, deletable)
+            nodes += orphans(self._context, inventory, stored, deletable)
         quarantine = self._context.quarantine
-        keeps = quarantine.keeper(surveyed.entries)
+        keeps = quarantine.keeper(stored.entries)
         faults = map(keeps.fault, (CONTENT_BACKEND, *self._context.snapshotters))
         doubt = quarantine.any_doubt or next(filter(None, faults), None)
+        going = deletable.intersection(datum for one in nodes for datum in one.data)
+        set_aside = frozenset(one for one in going if one in kept or keeps(one))
         return Plan(
-            nodes=tuple(with_set_aside(nodes, lambda one: one in kept or keeps(one))),
+            nodes=tuple(with_set_aside(nodes, set_aside)),
+            set_aside=set_aside,
             marked=marked,
             is_hypothetical=now is not None or bool(omissions),
-            failures={**failures, **surveyed.failures},
+            failures={**failures, **stored.failures},
             _apply=self._collect,
             doubt=doubt,
-            stored_bytes=0 if doubt is None else surveyed.total_bytes(),
+            stored_bytes=0 if doubt is None else stored.total_bytes(),
             faults=find_faults(
                 self._context.transactor,
                 self._context.content,
                 self._context.snapshotters,
-                sizes=surveyed.blob_sizes(),
+                sizes=stored.blob_sizes(),
             ),
         )
 
@@ -354,18 +359,7 @@ class Collector:
         self._refuse_to_read()
 
         def work() -> Statistics:
-            failures: dict[str, str] = {}
-            if (
-                self._context.quarantine.initial_doubt(CONTENT_BACKEND) is not None
-                and not confirmed
-            ):
-                try:
-                    require_confirmation(plan or self.plan(), release=release)
-                except UnavailableError as error:
-                    if not isinstance(error.__cause__, ResourceError):
-                        raise
-                    # What a plug-in that does not answer holds could not be weighed.
-                    failures = {error.__cause__.kind: str(error.__cause__)}
+            failures = {} if confirmed else self._refuse_large(plan, release=release)
             return self._runner.run(plan, release=release, verify=verify, failures=failures)
 
         # A view that is open here must not be taken for the present, and an update that is
@@ -381,6 +375,33 @@ class Collector:
             failures = "; ".join(f"{name}: {why}" for name, why in statistics.failures.items())
             self._note(COLLECTED, reason=failures, freed_bytes=statistics.freed_bytes)
         return statistics
+
+    def _refuse_large(self, plan: Plan | None, *, release: bool) -> dict[str, str]:
+        """Refuse what has to be confirmed.
+
+        Returns:
+            The kind of resources that does not answer, and why: no record may be removed.
+        """
+        is_doubtful = self._context.quarantine.initial_doubt(CONTENT_BACKEND) is not None
+        if not is_doubtful and not release:
+            return {}
+        try:
+            plan = plan or self.plan()
+        except UnavailableError as error:
+            # What a plug-in that does not answer holds could not be weighed.
+            if not isinstance(error.__cause__, ResourceError):
+                raise
+            if release:
+                raise UnavailableError(
+                    f"{error.__cause__}: how much the release would delete is not known",
+                    hint="confirm it if all that is set aside may go (orlop gc quarantine)",
+                ) from error
+            return {error.__cause__.kind: str(error.__cause__)}
+        if is_doubtful:
+            refuse_large_removal(plan)
+        if release:
+            refuse_large_release(self._context, plan)
+        return {}
 
     def _note(self, event: str, *, reason: str, freed_bytes: int = 0) -> None:
         if self._context.journal is not None:
@@ -400,37 +421,3 @@ class Collector:
             raise FailedPreconditionError(
                 "the database was opened for reading: open it for writing to collect"
             )
-
-
-SHARE: Final = 0.2
-"""How much of the records, or of the bytes, may go without being confirmed."""
-
-
-def require_confirmation(plan: Plan, *, release: bool, share: float = SHARE) -> None:
-    """Refuse to remove a large share of a store that is in doubt.
-
-    Args:
-        plan: what would be removed.
-        release: whether data is deleted that no metadata names.
-        share: what may go, of the records and of the bytes.
-
-    Raises:
-        FailedPreconditionError: it is more than that.
-    """
-    if plan.doubt is None:
-        return
-    removed = [one for one in plan.nodes if one.type != ORPHAN]
-    going = [one for one in plan.nodes if release or one.type != ORPHAN]
-    records = _share(len(removed), len(removed) + plan.kept)
-    data = _share(sum(one.bytes + one.set_aside_bytes for one in going), plan.stored_bytes)
-    if max(records, data) > share:
-        raise FailedPreconditionError(
-            f"this would remove {records:.0%} of the records and {data:.0%} of the data, although "
-            f"{plan.doubt}",
-            hint="look at the plan (orlop gc plan); if all of that may go, confirm it "
-            f"(orlop gc run{' --release' * release} --yes)",
-        )
-
-
-def _share(part: int, whole: int) -> float:
-    return part / whole if whole else 0.0

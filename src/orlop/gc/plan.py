@@ -24,7 +24,8 @@ from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundE
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
     from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import Path
@@ -129,6 +130,7 @@ class Plan:
         doubt: why data is set aside instead of deleted: the metadata may not be the newest.
             `None`: it is deleted.
         stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
+        set_aside: what of the data is or will be set aside.
         faults: records whose data is missing or of another size, and what is wrong with it.
     """
 
@@ -139,6 +141,7 @@ class Plan:
     _apply: Callable[..., Statistics] = field(repr=False)
     doubt: str | None = None
     stored_bytes: int = 0
+    set_aside: AbstractSet[BackendItem] = frozenset()
     faults: Mapping[Node, str] = field(default_factory=dict)
 
     @property
@@ -182,7 +185,7 @@ class Plan:
 
         Args:
             release: also delete data that is set aside, or would be.
-            confirmed: do so although the metadata is in doubt and it is a large share of it.
+            confirmed: as for `Collector.run`.
 
         Raises:
             FailedPreconditionError: something in it is held by now, or was made anew, or the
@@ -247,12 +250,13 @@ def uncertain(
     return found
 
 
-def removals(marked: Marked, inventory: Inventory, stored: StoredItems) -> list[Removal]:
+def removals(
+    marked: Marked, inventory: Inventory, stored: StoredItems, deletable: Collection[BackendItem]
+) -> list[Removal]:
     """Return the records that a collection would remove, with what that frees.
 
     What several of them name is counted with the first.
     """
-    deletable = stored.deletable(inventory.kept)
     why = reasons.reasons(marked)
     counted: set[BackendItem] = set()
     found = []
@@ -265,10 +269,15 @@ def removals(marked: Marked, inventory: Inventory, stored: StoredItems) -> list[
     return found
 
 
-def orphans(context: CollectionContext, inventory: Inventory, stored: StoredItems) -> list[Removal]:
+def orphans(
+    context: CollectionContext,
+    inventory: Inventory,
+    stored: StoredItems,
+    deletable: AbstractSet[BackendItem],
+) -> list[Removal]:
     """Return the data in backends that no metadata names, and that can be deleted."""
     named = inventory.kept.union(*inventory.data.values())
-    unnamed = stored.deletable(inventory.kept) - named
+    unnamed = deletable - named
     if not unnamed:
         return []
     # Backends and metadata are not one snapshot: what is just being made is named by now.
@@ -295,11 +304,11 @@ def _orphaned(item: BackendItem) -> str:
 
 
 def with_set_aside(
-    nodes: Iterable[Removal], keeps: Callable[[BackendItem], bool]
+    nodes: Iterable[Removal], set_aside: AbstractSet[BackendItem]
 ) -> Iterator[Removal]:
     """Let those free nothing whose data is set aside."""
     for one in nodes:
-        if any(map(keeps, one.data)):
+        if not set_aside.isdisjoint(one.data):
             yield replace(one, bytes=0, set_aside_bytes=one.bytes)
         else:
             yield one

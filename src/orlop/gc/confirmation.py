@@ -1,0 +1,110 @@
+"""What has to be confirmed: to remove much at once in doubt, or to release much.
+
+A database that was set back looks like one of which much is garbage: leases and images that
+are missing hold nothing. And data that was set aside may be all that is left of a lost version,
+also when the doubt is long over.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from orlop.gc.dirty_backends import shown
+from orlop.gc.inventory import list_backends
+from orlop.gc.node import ORPHAN
+from orlop.model.errors import FailedPreconditionError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from orlop.gc.context import CollectionContext
+    from orlop.gc.plan import Plan
+
+SHARE_MAX: Final = 0.2
+"""How much of the records, of the data in a backend or of its bytes may go unconfirmed."""
+
+
+class ReleaseShare(NamedTuple):
+    """What a release would delete in one backend, and what all that is there.
+
+    By number or by bytes: one large blob may be most of a backend, and so may be many manifests.
+    """
+
+    backend: str
+    released: int
+    total: int
+    released_bytes: int
+    total_bytes: int
+
+    @property
+    def is_large(self) -> bool:
+        """Whether it is more than may go unconfirmed."""
+        shares = (_share(self.released, self.total), _share(self.released_bytes, self.total_bytes))
+        return max(shares) > SHARE_MAX
+
+    def describe(self) -> str:
+        """Say how much of what would go."""
+        return (
+            f"{self.released} of {self.total} in {shown(self.backend)} "
+            f"({self.released_bytes} of {self.total_bytes} bytes)"
+        )
+
+
+def refuse_large_removal(plan: Plan) -> None:
+    """Refuse to remove a large share of the records of a store that is in doubt.
+
+    Raises:
+        FailedPreconditionError: it is more than may go unconfirmed, of the records or of the data.
+    """
+    if plan.doubt is None:
+        return
+    going = [one for one in plan.nodes if one.type != ORPHAN]
+    records = _share(len(going), len(going) + plan.kept)
+    data = _share(sum(one.bytes + one.set_aside_bytes for one in going), plan.stored_bytes)
+    if max(records, data) > SHARE_MAX:
+        raise FailedPreconditionError(
+            f"this would remove {records:.0%} of the records and {data:.0%} of the data, although "
+            f"{plan.doubt}",
+            hint="look at the plan (orlop gc plan); if all of that may go, confirm it "
+            "(orlop gc run --yes)",
+        )
+
+
+def refuse_large_release(context: CollectionContext, plan: Plan) -> None:
+    """Refuse to delete set aside data that is a large share of what a backend has.
+
+    Args:
+        context: the database.
+        plan: what would be removed.
+
+    Raises:
+        FailedPreconditionError: it is more than may go unconfirmed, or how much that is is not
+            known.
+    """
+    stored = list_backends(context)
+    shares = []
+    for name, inventory in stored.inventories.items():
+        going = [one for one in plan.set_aside if one.snapshotter == name]
+        if going:
+            data = list(inventory.data())
+            sizes = sum(map(stored.size, going)), sum(map(stored.size, data))
+            shares.append(ReleaseShare(name, len(going), len(data), *sizes))
+    reasons = [*_large(shares), *(f"{name}: {why}" for name, why in stored.failures.items())]
+    if reasons:
+        total = ", ".join(one.describe() for one in shares) or "what is not known"
+        raise FailedPreconditionError(
+            f"this would delete for good, of the data that is set aside: {total}. That needs to be "
+            f"confirmed: {'; '.join(reasons)}",
+            hint="look at it (orlop gc quarantine, orlop gc plan); if all of that may go, confirm "
+            "it (orlop gc run --release --yes)",
+        )
+
+
+def _large(shares: Iterable[ReleaseShare]) -> Iterator[str]:
+    for one in shares:
+        if one.is_large:
+            yield f"more than a fifth of {shown(one.backend)} would go"
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
