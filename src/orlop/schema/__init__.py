@@ -1,17 +1,20 @@
 """How records lie in the database: the only place that knows a key.
 
-One module for each object, over the contract of `orlop.kv`. The modules follow one pattern:
+One module for each type of record, over the contract of `orlop.kv`. Each makes a `Table` of its
+records (`tables.py`), whose methods are functions of the module:
 
-* `find(transaction, namespace)` returns the bucket of the namespace's objects, or `None`;
-* `create(transaction, namespace)` returns it, made first where it is missing;
-* `all_names(bucket)` iterates over the objects, in byte order of their names;
-* `read(bucket, name)` returns a record, or `None` where there is none;
-* `write(bucket, record)` stores one and returns it as it will be read;
-* `delete(bucket, name)` removes one, and does nothing where there is none.
+* `find(transaction, namespace)` returns the bucket of the namespace's records, or `None`;
+* `create(transaction, namespace)` returns it, and creates it if it does not exist;
+* `all_names(bucket)` iterates over the names of the records, in byte order;
+* `exists(bucket, name)`, `labels(bucket, name)` and `delete(bucket, name)`;
+* `read(bucket, name)` returns a record, or `None`, and `read_all(bucket, wanted)` a list.
 
-Whatever takes a bucket takes `None` for a missing one when it reads. What should be a
-bucket and is a plain key counts as missing, and the other way round: damage hides one
-object, never its neighbours. A time that cannot be read is a `DataLossError`.
+To that a module adds `write(bucket, record)`, which stores a record and returns it as it will be
+read, and functions that read a single field.
+
+Functions that read take `None` for a missing bucket. A plain key where a bucket belongs counts as
+missing, and the other way round: damage hides one record, never its neighbours. A time that cannot
+be read is a `DataLossError`.
 
 Source: containerd, core/metadata/buckets.go; the layout is that of version 4.
 """

@@ -3,36 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.kv import DraftBucket
 from orlop.model import drafts
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket, ReadableBucket, RecordBucket, Transaction, Tree
+    from orlop.kv import Bucket, ReadableBucket, RecordBucket, Tree
     from orlop.model.records import Container, Runtime
-    from orlop.schema.fields import Wanted
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's containers, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.CONTAINERS)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's containers, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.CONTAINERS)
-
-
-def exists(containers: Bucket | None, container_id: str) -> bool:
-    """Tell whether there is a container of that id."""
-    return buckets.child(containers, container_id) is not None
-
-
-def labels(containers: ReadableBucket | None, container_id: str) -> dict[str, str]:
-    """Return the labels of a container, without the rest of it."""
-    return fields.read_map(buckets.child(containers, container_id), names.LABELS)
 
 
 def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str, str]:
@@ -44,24 +24,6 @@ def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str,
         fields.read_text(container, names.SNAPSHOTTER),
         fields.read_text(container, names.SNAPSHOT_KEY),
     )
-
-
-def read(containers: Bucket | None, container_id: str) -> Container | None:
-    """Return a container, `None` where there is none.
-
-    Raises:
-        DataLossError: a stored time or Any cannot be read.
-    """
-    bucket = fields.record(containers, container_id)
-    return None if bucket is None else _decode(container_id, bucket)
-
-
-def read_all(containers: Bucket | None, wanted: Wanted | None = None) -> list[Container]:
-    """Return the containers that are wanted, in byte order of their ids; `None`: all.
-
-    Raises: as `read`, for one that is not wanted, too.
-    """
-    return fields.records(containers, _decode, _decode, wanted)
 
 
 def write(containers: Bucket, container: Container) -> Container:
@@ -83,11 +45,6 @@ def write(containers: Bucket, container: Container) -> Container:
         fields.merge_any_map(bucket, names.EXTENSIONS, container.extensions)
         stored_labels = fields.write_map(bucket, names.LABELS, container.labels)
     return dataclasses.replace(container, labels=stored_labels)
-
-
-def delete(containers: Bucket | None, container_id: str) -> None:
-    """Delete a container; nothing happens where there is none."""
-    buckets.delete(containers, container_id)
 
 
 def _decode(container_id: str, container: Tree) -> Container:
@@ -129,3 +86,9 @@ def merge_runtime(bucket: RecordBucket, runtime: Runtime) -> None:
     nested = bucket.create_bucket_if_absent(names.RUNTIME)
     fields.write_text(nested, names.NAME, runtime.name)
     fields.write_any(nested, names.OPTIONS, runtime.options)
+
+
+TABLE: Final = RecordTable((names.CONTAINERS,), _decode)
+
+find, create, exists, labels = TABLE.find, TABLE.create, TABLE.exists, TABLE.labels
+read, read_all, delete = TABLE.read, TABLE.read_all, TABLE.delete

@@ -3,42 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.model import drafts
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.kv import Bucket, Tree
     from orlop.model.records import ContentInfo
     from orlop.schema.fields import Wanted
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's blobs, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.CONTENT, names.BLOBS)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's blobs, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.CONTENT, names.BLOBS)
-
-
-def all_names(blobs: Bucket | None) -> Iterator[str]:
-    """Iterate over the digests of blobs, in byte order."""
-    return buckets.bucket_names(blobs)
-
-
-def exists(blobs: Bucket | None, digest: str) -> bool:
-    """Tell whether there is a blob of that digest."""
-    return buckets.child(blobs, digest) is not None
-
-
-def labels(blobs: ReadableBucket | None, digest: str) -> dict[str, str]:
-    """Return the labels of a blob, without the rest of it."""
-    return fields.read_map(buckets.child(blobs, digest), names.LABELS)
 
 
 def size(blobs: Bucket | None, digest: str) -> int:
@@ -51,16 +27,6 @@ def sizes(blobs: Bucket | None) -> Iterator[tuple[str, int]]:
     """Iterate over the names of all blobs with their sizes in bytes, in byte order."""
     for key, blob in () if blobs is None else blobs.trees():
         yield names.to_text(key), fields.size(blob, names.SIZE)
-
-
-def read(blobs: Bucket | None, digest: str) -> ContentInfo | None:
-    """Return the record of a blob, `None` where there is none.
-
-    Raises:
-        DataLossError: a stored time cannot be read.
-    """
-    blob = fields.record(blobs, digest)
-    return None if blob is None else _decode(digest, blob)
 
 
 def read_all(
@@ -94,11 +60,6 @@ def write(blobs: Bucket, info: ContentInfo) -> ContentInfo:
     return dataclasses.replace(info, labels=stored_labels)
 
 
-def delete(blobs: Bucket | None, digest: str) -> None:
-    """Delete a blob; nothing happens where there is none."""
-    buckets.delete(blobs, digest)
-
-
 def _decode(digest: str, blob: Tree) -> ContentInfo:
     return drafts.content_info(
         digest,
@@ -106,3 +67,9 @@ def _decode(digest: str, blob: Tree) -> ContentInfo:
         fields.texts(blob, names.LABELS),
         fields.times(blob),
     )
+
+
+TABLE: Final = RecordTable((names.CONTENT, names.BLOBS), _decode, fields.check_times)
+
+find, create, exists, labels = TABLE.find, TABLE.create, TABLE.exists, TABLE.labels
+all_names, read, delete = TABLE.all_names, TABLE.read, TABLE.delete

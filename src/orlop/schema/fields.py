@@ -10,7 +10,7 @@ Source: containerd, core/metadata/boltutil; spec/metadata.md 0 (maps) and 1.1.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from whenever import Instant
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from orlop.kv import Bucket, ReadableBucket, RecordBucket, Tree
     from orlop.model.any import ProtoAny
 
-_T = TypeVar("_T")
-
 Wanted: TypeAlias = "Callable[[str, Tree], bool]"
 """Tells by the name of a record, and by what is stored of it, whether it is wanted."""
 
@@ -38,34 +36,6 @@ _ZERO_TIME: Final = Instant.from_utc(1, 1, 1)
 def record(bucket: Bucket | None, name: str) -> Tree | None:
     """Return the record `name` with all that it holds; `None` where there is none."""
     return None if bucket is None else bucket.tree(names.to_bytes(name))
-
-
-def records(
-    bucket: Bucket | None,
-    decode: Callable[[str, Tree], _T],
-    check: Callable[[str, Tree], object],
-    wanted: Wanted | None,
-) -> list[_T]:
-    """Return the records that are wanted, in byte order of their names.
-
-    Args:
-        bucket: where they lie; it may be missing.
-        decode: makes a record of what is stored.
-        check: raises what `decode` raises: a damaged record is told of, wanted or not.
-        wanted: which ones; `None` for all.
-    """
-    if bucket is None:
-        return []
-    if wanted is None:
-        return [decode(names.to_text(key), tree) for key, tree in bucket.trees()]
-    found: list[_T] = []
-    for key, tree in bucket.trees():
-        name = names.to_text(key)
-        if wanted(name, tree):
-            found.append(decode(name, tree))
-        else:
-            check(name, tree)
-    return found
 
 
 def nested(tree: Tree, key: bytes) -> Tree:

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.model import drafts
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from whenever import Instant
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
+    from orlop.kv import Bucket, ReadableBucket, Tree
     from orlop.model.records import Image
-    from orlop.schema.fields import Wanted
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's images, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.IMAGES)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's images, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.IMAGES)
-
-
-def exists(images: Bucket | None, name: str) -> bool:
-    """Tell whether there is an image of that name."""
-    return buckets.child(images, name) is not None
-
-
-def labels(images: ReadableBucket | None, name: str) -> dict[str, str]:
-    """Return the labels of an image, without the rest of it."""
-    return fields.read_map(buckets.child(images, name), names.LABELS)
 
 
 def target_digest(images: ReadableBucket | None, name: str) -> str:
@@ -45,24 +25,6 @@ def target_digest(images: ReadableBucket | None, name: str) -> str:
 def updated_at(images: ReadableBucket | None, name: str) -> Instant | None:
     """Return when an image was changed last; `None` where that is not known."""
     return fields.known_time(buckets.child(images, name), names.UPDATED_AT)
-
-
-def read(images: Bucket | None, name: str) -> Image | None:
-    """Return an image, `None` where there is none.
-
-    Raises:
-        DataLossError: a stored time cannot be read.
-    """
-    image = fields.record(images, name)
-    return None if image is None else _decode(name, image)
-
-
-def read_all(images: Bucket | None, wanted: Wanted | None = None) -> list[Image]:
-    """Return the images that are wanted, in byte order of their names; `None`: all.
-
-    Raises: as `read`, for one that is not wanted, too.
-    """
-    return fields.records(images, _decode, fields.check_times, wanted)
 
 
 def write(images: Bucket, image: Image, stored: Image | None = None) -> Image:
@@ -92,11 +54,6 @@ def write(images: Bucket, image: Image, stored: Image | None = None) -> Image:
     )
 
 
-def delete(images: Bucket | None, name: str) -> None:
-    """Delete an image; nothing happens where there is none."""
-    buckets.delete(images, name)
-
-
 def _decode(name: str, image: Tree) -> Image:
     target = fields.nested(image, names.TARGET)
     return drafts.image(
@@ -110,3 +67,9 @@ def _decode(name: str, image: Tree) -> Image:
         fields.texts(image, names.LABELS),
         fields.times(image),
     )
+
+
+TABLE: Final = RecordTable((names.IMAGES,), _decode, fields.check_times)
+
+find, create, exists, labels = TABLE.find, TABLE.create, TABLE.exists, TABLE.labels
+read, read_all, delete = TABLE.read, TABLE.read_all, TABLE.delete

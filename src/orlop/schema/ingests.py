@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from whenever import Instant
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +29,6 @@ class Ingest:
     backend_ref: str
     expire_at: Instant | None = None
     expected: str = ""
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's ingests, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.CONTENT, names.INGESTS)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's ingests, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.CONTENT, names.INGESTS)
-
-
-def all_names(ingests: Bucket | None) -> Iterator[str]:
-    """Iterate over the references of ingests, in byte order."""
-    return buckets.bucket_names(ingests)
 
 
 def read(ingests: Bucket | None, ref: str) -> Ingest | None:
@@ -109,10 +93,11 @@ def set_expected(ingests: Bucket, ref: str, digest: str) -> None:
     fields.write_text(ingest, names.EXPECTED, digest)
 
 
-def delete(ingests: Bucket | None, ref: str) -> None:
-    """Delete an ingest; nothing happens where there is none."""
-    buckets.delete(ingests, ref)
-
-
 def _backend_ref(namespace: str, number: int, ref: str) -> str:
     return f"{namespace}/{number}/{ref}"
+
+
+TABLE: Final = Table(names.CONTENT, names.INGESTS)
+
+find, create, exists = TABLE.find, TABLE.create, TABLE.exists
+all_names, delete = TABLE.all_names, TABLE.delete

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 from orlop.model.errors import InternalError
 from orlop.model.records import Lease, LeaseResource
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, ReadableBucket, Transaction
+    from orlop.kv import Bucket, ReadableBucket
 
 CONTENT: Final = "content"
 IMAGES: Final = "images"
@@ -23,31 +24,6 @@ SNAPSHOTS: Final = "snapshots"
 
 _FLAT_TYPES: Final = (CONTENT, IMAGES, INGESTS)
 """The types whose buckets lie directly in the lease, in the order of a listing."""
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's leases, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.LEASES)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's leases, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.LEASES)
-
-
-def all_names(leases: Bucket | None) -> Iterator[str]:
-    """Iterate over the ids of leases, in byte order."""
-    return buckets.bucket_names(leases)
-
-
-def exists(leases: Bucket | None, lease_id: str) -> bool:
-    """Tell whether there is a lease of that id."""
-    return buckets.child(leases, lease_id) is not None
-
-
-def labels(leases: ReadableBucket | None, lease_id: str) -> dict[str, str]:
-    """Return the labels of a lease, without the rest of it."""
-    return fields.read_map(buckets.child(leases, lease_id), names.LABELS)
 
 
 def created_at(leases: ReadableBucket | None, lease_id: str) -> Instant | None:
@@ -79,11 +55,6 @@ def write(leases: Bucket, lease: Lease) -> Lease:
         fields.write_time(bucket, names.CREATED_AT, lease.created_at)
         stored_labels = fields.write_map(bucket, names.LABELS, lease.labels)
     return dataclasses.replace(lease, labels=stored_labels)
-
-
-def delete(leases: Bucket | None, lease_id: str) -> None:
-    """Delete a lease, if there is one, and leave its resources as they are."""
-    buckets.delete(leases, lease_id)
 
 
 def resources(leases: ReadableBucket | None, lease_id: str) -> Iterator[LeaseResource]:
@@ -125,3 +96,9 @@ def _path(resource: LeaseResource) -> tuple[bytes, ...]:
     if kind != SNAPSHOTS or not snapshotter:
         raise InternalError(f"lease resource of the unchecked type {resource.type!r}")
     return (names.SNAPSHOTS, names.to_bytes(snapshotter))
+
+
+TABLE: Final = Table(names.LEASES)
+
+find, create, exists, labels = TABLE.find, TABLE.create, TABLE.exists, TABLE.labels
+all_names, delete = TABLE.all_names, TABLE.delete

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from orlop.model.errors import DataLossError
 from orlop.model.records import Sandbox
 from orlop.schema import buckets, containers, fields, names
+from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
-    from orlop.kv import Bucket, ReadableBucket, Transaction, Tree
-    from orlop.schema.fields import Wanted
-
-
-def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace's sandboxes, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.SANDBOXES)
-
-
-def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace's sandboxes, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.SANDBOXES)
+    from orlop.kv import Bucket, Tree
 
 
 def refuse_plain_keys(sandboxes: Bucket | None) -> None:
@@ -32,34 +22,6 @@ def refuse_plain_keys(sandboxes: Bucket | None) -> None:
     """
     for key in buckets.value_names(sandboxes):
         raise DataLossError(f"sandbox {key!r} is a plain key where a bucket belongs")
-
-
-def exists(sandboxes: Bucket | None, sandbox_id: str) -> bool:
-    """Tell whether there is a sandbox of that id."""
-    return buckets.child(sandboxes, sandbox_id) is not None
-
-
-def labels(sandboxes: ReadableBucket | None, sandbox_id: str) -> dict[str, str]:
-    """Return the labels of a sandbox, without the rest of it."""
-    return fields.read_map(buckets.child(sandboxes, sandbox_id), names.LABELS)
-
-
-def read(sandboxes: Bucket | None, sandbox_id: str) -> Sandbox | None:
-    """Return a sandbox, `None` where there is none.
-
-    Raises:
-        DataLossError: a stored time or Any cannot be read.
-    """
-    bucket = fields.record(sandboxes, sandbox_id)
-    return None if bucket is None else _decode(sandbox_id, bucket)
-
-
-def read_all(sandboxes: Bucket | None, wanted: Wanted | None = None) -> list[Sandbox]:
-    """Return the sandboxes that are wanted, in byte order of their ids; `None`: all.
-
-    Raises: as `read`, for one that is not wanted, too.
-    """
-    return fields.records(sandboxes, _decode, _decode, wanted)
 
 
 def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
@@ -78,11 +40,6 @@ def write(sandboxes: Bucket, sandbox: Sandbox) -> Sandbox:
     return dataclasses.replace(sandbox, labels=stored_labels)
 
 
-def delete(sandboxes: Bucket | None, sandbox_id: str) -> None:
-    """Delete a sandbox; nothing happens where there is none."""
-    buckets.delete(sandboxes, sandbox_id)
-
-
 def _decode(sandbox_id: str, sandbox: Tree) -> Sandbox:
     created_at, updated_at = fields.times(sandbox)
     return Sandbox(
@@ -95,3 +52,9 @@ def _decode(sandbox_id: str, sandbox: Tree) -> Sandbox:
         created_at=created_at,
         updated_at=updated_at,
     )
+
+
+TABLE: Final = RecordTable((names.SANDBOXES,), _decode)
+
+find, create, exists, labels = TABLE.find, TABLE.create, TABLE.exists, TABLE.labels
+read, read_all, delete = TABLE.read, TABLE.read_all, TABLE.delete

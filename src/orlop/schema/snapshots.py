@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from orlop.model.drafts import draft_of
 from orlop.schema import buckets, fields, names
+from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,23 +44,18 @@ _Draft: Final = draft_of(SnapshotRecord)
 
 
 def find(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket | None:
-    """Return the bucket of a snapshotter's snapshots, `None` where there is none."""
-    return buckets.find(transaction, namespace, names.SNAPSHOTS, names.to_bytes(snapshotter))
+    """Return the bucket of a snapshotter's snapshots; `None` if it does not exist."""
+    return TABLE.find(transaction, namespace, snapshotter)
 
 
 def create(transaction: Transaction, namespace: str, snapshotter: str) -> Bucket:
-    """Return the bucket of a snapshotter's snapshots, made first where it is missing."""
-    return buckets.create(transaction, namespace, names.SNAPSHOTS, names.to_bytes(snapshotter))
+    """Return the bucket of a snapshotter's snapshots, which is created if it does not exist."""
+    return TABLE.create(transaction, namespace, snapshotter)
 
 
 def snapshotters(transaction: Transaction, namespace: str) -> list[str]:
     """Return the names of the snapshotters that a namespace has used, in byte order."""
     return list(buckets.bucket_names(buckets.find(transaction, namespace, names.SNAPSHOTS)))
-
-
-def all_names(snapshots: Bucket | None) -> Iterator[str]:
-    """Iterate over the keys of snapshots, in byte order."""
-    return buckets.bucket_names(snapshots)
 
 
 def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[SnapshotRecord]:
@@ -72,16 +68,6 @@ def page(snapshots: Bucket | None, after: str | None, limit: int) -> list[Snapsh
         return []
     following = snapshots.trees(buckets.next_key(names.to_bytes(after or "")))
     return [_decode(names.to_text(key), tree) for key, tree in islice(following, limit)]
-
-
-def exists(snapshots: Bucket | None, key: str) -> bool:
-    """Tell whether there is a snapshot of that key."""
-    return buckets.child(snapshots, key) is not None
-
-
-def labels(snapshots: ReadableBucket | None, key: str) -> dict[str, str]:
-    """Return the labels of a snapshot, without the rest of it."""
-    return fields.read_map(buckets.child(snapshots, key), names.LABELS)
 
 
 def parent(snapshots: ReadableBucket | None, key: str) -> str:
@@ -118,16 +104,6 @@ def children(snapshots: Bucket | None, key: str) -> list[str]:
     return list(buckets.value_names(links))
 
 
-def read(snapshots: Bucket | None, key: str) -> SnapshotRecord | None:
-    """Return a snapshot, `None` where there is none.
-
-    Raises:
-        DataLossError: a stored time cannot be read.
-    """
-    snapshot = fields.record(snapshots, key)
-    return None if snapshot is None else _decode(key, snapshot)
-
-
 def new_backend_name(snapshots: Bucket, namespace: str, key: str) -> str:
     """Return a backend name that no snapshot had before; it takes the bucket's next number."""
     return f"{namespace}/{snapshots.next_sequence()}/{key}"
@@ -162,11 +138,6 @@ def remove_child(snapshots: Bucket | None, key: str, child: str) -> None:
         links.delete(names.to_bytes(child))
 
 
-def delete(snapshots: Bucket | None, key: str) -> None:
-    """Delete a snapshot; nothing happens where there is none."""
-    buckets.delete(snapshots, key)
-
-
 def _decode(key: str, snapshot: Tree) -> SnapshotRecord:
     draft: Any = _Draft()
     draft.key = key
@@ -176,3 +147,9 @@ def _decode(key: str, snapshot: Tree) -> SnapshotRecord:
     draft.created_at, draft.updated_at = fields.times(snapshot)
     draft.__class__ = SnapshotRecord
     return draft  # type: ignore[no-any-return]
+
+
+TABLE: Final = RecordTable((names.SNAPSHOTS,), _decode, fields.check_times)
+
+exists, labels, all_names = TABLE.exists, TABLE.labels, TABLE.all_names
+read, delete = TABLE.read, TABLE.delete

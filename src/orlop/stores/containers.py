@@ -5,56 +5,34 @@ Source: containerd, core/metadata/containers.go; spec/metadata.md 2.4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orlop.model import identifiers
 from orlop.model.any import ProtoAny
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
+from orlop.model.records import Container
 from orlop.schema import containers
 from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+from orlop.stores.record_store import ListedStore
 from orlop.stores.validation import check_keys, check_labels, check_texts
 
 if TYPE_CHECKING:
-    import builtins
     from collections.abc import Sequence
-
-    from orlop.kv import Transaction
-    from orlop.model.records import Container
-    from orlop.stores.scope import Scope
 
 _MUTABLE: Final = ("labels", "spec", "extensions", "image", "snapshotkey")
 """What an update without paths replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerStore:
+class ContainerStore(ListedStore[Container]):
     """The containers of a namespace."""
 
-    scope: Scope
+    __slots__ = ()
 
-    def get(self, container_id: str) -> Container:
-        """Return a container.
-
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        return self.scope.transactor.read(lambda transaction: self._get(transaction, container_id))
-
-    def list(self, *filters_: str) -> builtins.list[Container]:
-        """Return the containers that any of the filters matches, in byte order of their ids.
-
-        Raises:
-            InvalidArgumentError: a filter cannot be understood.
-        """
-        wanted = filter_fields.CONTAINER.wanted(filters_)
-
-        def read(transaction: Transaction) -> builtins.list[Container]:
-            bucket = containers.find(transaction, self.scope.namespace)
-            return containers.read_all(bucket, wanted)
-
-        return self.scope.transactor.read(read)
+    _title = "container"
+    _table = containers.TABLE
+    _fields = filter_fields.CONTAINER
 
     def create(self, container: Container) -> Container:
         """Create a container; its times are set here.
@@ -66,7 +44,7 @@ class ContainerStore:
         _check(container)
         now = self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            bucket = containers.create(update.transaction, self.scope.namespace)
+            bucket = self._create(update.transaction)
             if containers.exists(bucket, container.id):
                 raise AlreadyExistsError(f'container "{container.id}"')
             return containers.write(bucket, replace(container, created_at=now, updated_at=now))
@@ -101,8 +79,7 @@ class ContainerStore:
                 changed = _masked(changed, container, path)
             _check(changed)
             return containers.write(
-                containers.create(update.transaction, self.scope.namespace),
-                replace(changed, updated_at=now),
+                self._create(update.transaction), replace(changed, updated_at=now)
             )
 
     def delete(self, container_id: str) -> None:
@@ -112,21 +89,9 @@ class ContainerStore:
             NotFoundError: there is none of that id.
         """
         with self.scope.transactor.update() as update:
-            bucket = containers.find(update.transaction, self.scope.namespace)
-            if not containers.exists(bucket, container_id):
-                raise self._missing(container_id)
+            bucket = self._require(update.transaction, container_id)
             containers.delete(bucket, container_id)
             update.changes.deletions += 1
-
-    def _get(self, transaction: Transaction, container_id: str) -> Container:
-        bucket = containers.find(transaction, self.scope.namespace)
-        container = containers.read(bucket, container_id)
-        if container is None:
-            raise self._missing(container_id)
-        return container
-
-    def _missing(self, container_id: str) -> NotFoundError:
-        return NotFoundError(f'container "{container_id}" in namespace "{self.scope.namespace}"')
 
 
 def _refuse_immutable(stored: Container, given: Container) -> None:

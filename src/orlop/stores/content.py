@@ -28,6 +28,7 @@ from orlop.schema import content, ingests, leases, namespaces
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.blob_faults import blob_fault, fault_of, size_fault
 from orlop.stores.masks import masked_labels
+from orlop.stores.record_store import RecordStore
 from orlop.stores.validation import check_key, check_labels
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class _UnknownSizeError(OrlopError):
 
 
 @dataclass(frozen=True, slots=True)
-class ContentStore:
+class ContentStore(RecordStore):
     """The blobs of a namespace.
 
     Attributes:
@@ -77,6 +78,8 @@ class ContentStore:
     backend: Callable[[], ContentBackend]
     claims: Claims
     sharing: str = SHARED
+
+    _table = content.TABLE
 
     def info(self, digest: str) -> ContentInfo:
         """Return what is known of a blob.
@@ -97,7 +100,7 @@ class ContentStore:
         wanted = filter_fields.CONTENT.wanted(filters_)
 
         def read(transaction: Transaction) -> builtins.list[ContentInfo]:
-            bucket = content.find(transaction, self.scope.namespace)
+            bucket = self._find(transaction)
             return content.read_all(bucket, digests.is_valid, wanted)
 
         return iter(self.scope.transactor.read(read))
@@ -115,7 +118,7 @@ class ContentStore:
             labels = masked_labels(stored.labels, info.labels, paths, f"content {info.digest}")
             check_labels(labels, "info.Labels")
             return content.write(
-                content.create(update.transaction, self.scope.namespace),
+                self._create(update.transaction),
                 replace(stored, labels=labels, updated_at=now),
             )
 
@@ -127,7 +130,7 @@ class ContentStore:
         """
         with self.scope.transactor.update() as update:
             self._get(update.transaction, digest)
-            content.delete(content.find(update.transaction, self.scope.namespace), digest)
+            content.delete(self._find(update.transaction), digest)
             lease_refs.detach(self.scope, update, leases.CONTENT, digest)
             update.changes.deletions += 1
             update.changes.content = True
@@ -295,7 +298,7 @@ class ContentStore:
         try:
             with self.scope.transactor.update() as update:
                 lease_refs.check_lease(self.scope, update.transaction)
-                blobs = content.find(update.transaction, self.scope.namespace)
+                blobs = self._find(update.transaction)
                 is_named = content.exists(blobs, expected)
                 exists = (
                     is_named
@@ -348,10 +351,13 @@ class ContentStore:
         )
 
     def _get(self, transaction: Transaction, digest: str) -> ContentInfo:
-        info = content.read(content.find(transaction, self.scope.namespace), digest)
+        info = content.read(self._find(transaction), digest)
         if info is None:
-            raise NotFoundError(f'content {digest} in namespace "{self.scope.namespace}"')
+            raise self._missing(digest)
         return info
+
+    def _missing(self, name: str) -> NotFoundError:
+        return NotFoundError(f'content {name} in namespace "{self.scope.namespace}"')
 
     def _ingest(self, transaction: Transaction, ref: str) -> Ingest:
         ingest = ingests.read(ingests.find(transaction, self.scope.namespace), ref)

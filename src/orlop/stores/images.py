@@ -5,7 +5,7 @@ Source: containerd, core/metadata/images.go; spec/metadata.md 2.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orlop.model import digest
@@ -16,49 +16,30 @@ from orlop.model.timestamps import require_instant
 from orlop.schema import images, leases
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_map, refusal
+from orlop.stores.record_store import ListedStore
 from orlop.stores.validation import check_key, check_labels, check_map, check_size, check_texts
 
 if TYPE_CHECKING:
-    import builtins
     from collections.abc import Mapping, Sequence
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, Transaction
+    from orlop.kv import Bucket
     from orlop.model.records import Descriptor
-    from orlop.stores.scope import Scope, Update
+    from orlop.stores.scope import Update
 
 _MUTABLE: Final = ("labels", "target")
 """What an update without paths replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageStore:
+class ImageStore(ListedStore[Image]):
     """The images of a namespace."""
 
-    scope: Scope
+    __slots__ = ()
 
-    def get(self, name: str) -> Image:
-        """Return an image.
-
-        Raises:
-            NotFoundError: there is none of that name.
-        """
-        return self.scope.transactor.read(lambda transaction: self._get(transaction, name))
-
-    def list(self, *filters_: str) -> builtins.list[Image]:
-        """Return the images that any of the filters matches, in byte order of their names.
-
-        Raises:
-            InvalidArgumentError: a filter cannot be understood.
-        """
-        wanted = filter_fields.IMAGE.wanted(filters_)
-
-        def read(transaction: Transaction) -> builtins.list[Image]:
-            bucket = images.find(transaction, self.scope.namespace)
-            return images.read_all(bucket, wanted)
-
-        return self.scope.transactor.read(read)
+    _title = "image"
+    _table = images.TABLE
+    _fields = filter_fields.IMAGE
 
     def create(self, image: Image, *, source_date: Instant | None = None) -> Image:
         """Create an image; its times are set here.
@@ -77,7 +58,7 @@ class ImageStore:
         now = self._date(source_date)
         with self.scope.transactor.update() as update:
             self._check_lease(update, image)
-            bucket = images.create(update.transaction, self.scope.namespace)
+            bucket = self._create(update.transaction)
             if images.exists(bucket, image.name):
                 raise AlreadyExistsError(f'image "{image.name}"')
             new = Image(
@@ -128,7 +109,7 @@ class ImageStore:
             changed = _masked(before, given, image.target, paths, now)
             _check(changed)
             self._check_lease(update, changed)
-            bucket = images.create(update.transaction, self.scope.namespace)
+            bucket = self._create(update.transaction)
             stored = self._write(update, bucket, changed, before)
             self.scope.emit_event(
                 update, "/images/update", name=stored.name, labels=dict(stored.labels)
@@ -146,9 +127,7 @@ class ImageStore:
             NotFoundError: there is none of that name, or it points at something else.
         """
         with self.scope.transactor.update() as update:
-            bucket = images.find(update.transaction, self.scope.namespace)
-            if not images.exists(bucket, name):
-                raise self._missing(name)
+            bucket = self._require(update.transaction, name)
             if target is not None and target.digest:
                 stored = images.target_digest(bucket, name)
                 if stored != target.digest:
@@ -159,15 +138,6 @@ class ImageStore:
             images.delete(bucket, name)
             update.changes.deletions += 1
             self.scope.emit_event(update, "/images/delete", name=name)
-
-    def _get(self, transaction: Transaction, name: str) -> Image:
-        image = images.read(images.find(transaction, self.scope.namespace), name)
-        if image is None:
-            raise self._missing(name)
-        return image
-
-    def _missing(self, name: str) -> NotFoundError:
-        return NotFoundError(f'image "{name}" in namespace "{self.scope.namespace}"')
 
     def _check_lease(self, update: Update, image: Image) -> None:
         if label_names.GC_EXPIRE in image.labels:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import secrets
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.model import digest, filters, timestamps
@@ -15,12 +14,12 @@ from orlop.model import labels as label_names
 from orlop.model.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
-    NotFoundError,
     UnimplementedError,
 )
 from orlop.model.records import Lease, LeaseResource
 from orlop.schema import leases
 from orlop.stores import filter_fields
+from orlop.stores.record_store import RecordStore
 from orlop.stores.validation import check_key, check_map
 
 if TYPE_CHECKING:
@@ -30,18 +29,19 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.kv import Bucket, Transaction
-    from orlop.stores.scope import Scope
+    from orlop.kv import Transaction
 
 _RANDOM_BYTES: Final = 3
 _NANOSECONDS_A_SECOND: Final = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class LeaseStore:
+class LeaseStore(RecordStore):
     """The leases of a namespace."""
 
-    scope: Scope
+    __slots__ = ()
+
+    _title = "lease"
+    _table = leases.TABLE
 
     def get(self, lease_id: str) -> Lease:
         """Return a lease.
@@ -51,7 +51,7 @@ class LeaseStore:
         """
 
         def read(transaction: Transaction) -> Lease:
-            lease = leases.read(leases.find(transaction, self.scope.namespace), lease_id)
+            lease = leases.read(self._find(transaction), lease_id)
             if lease is None:
                 raise self._missing(lease_id)
             return lease
@@ -67,7 +67,7 @@ class LeaseStore:
         wanted = filters.parse(filters_)
 
         def read(transaction: Transaction) -> builtins.list[Lease]:
-            bucket = leases.find(transaction, self.scope.namespace)
+            bucket = self._find(transaction)
             return [
                 one
                 for name in leases.all_names(bucket)
@@ -106,7 +106,7 @@ class LeaseStore:
             now = clock.now()
             if expires is not None:
                 stored_labels[label_names.GC_EXPIRE] = expiry(now, expires)
-            bucket = leases.create(update.transaction, self.scope.namespace)
+            bucket = self._create(update.transaction)
             if leases.exists(bucket, lease_id):
                 raise AlreadyExistsError(f'lease "{lease_id}"')
             return leases.write(bucket, Lease(id=lease_id, labels=stored_labels, created_at=now))
@@ -118,7 +118,7 @@ class LeaseStore:
             NotFoundError: there is none of that id.
         """
         with self.scope.transactor.update() as update:
-            leases.delete(self._find(update.transaction, lease_id), lease_id)
+            leases.delete(self._require(update.transaction, lease_id), lease_id)
             update.changes.deletions += 1
 
     def renew(self, lease_id: str, expires: timedelta) -> None:
@@ -128,7 +128,7 @@ class LeaseStore:
             NotFoundError: there is none of that id.
         """
         with self.scope.transactor.update() as update:
-            bucket = self._find(update.transaction, lease_id)
+            bucket = self._require(update.transaction, lease_id)
             labels = leases.labels(bucket, lease_id)
             # The time when the turn has come: an update may have waited for long.
             labels[label_names.GC_EXPIRE] = expiry(self.scope.transactor.clock.now(), expires)
@@ -143,7 +143,7 @@ class LeaseStore:
         """
         check_map(labels, "lease.Labels")
         with self.scope.transactor.update() as update:
-            bucket = self._find(update.transaction, lease_id)
+            bucket = self._require(update.transaction, lease_id)
             changed = {**leases.labels(bucket, lease_id), **labels}
             leases.write(bucket, Lease(id=lease_id, labels=changed))
             return self.get(lease_id)
@@ -157,7 +157,7 @@ class LeaseStore:
             UnimplementedError: a lease cannot hold this type.
         """
         with self.scope.transactor.update() as update:
-            bucket = self._find(update.transaction, lease_id)
+            bucket = self._require(update.transaction, lease_id)
             _check(resource)
             leases.add_resource(bucket, lease_id, resource)
 
@@ -170,7 +170,7 @@ class LeaseStore:
             UnimplementedError: a lease cannot hold this type.
         """
         with self.scope.transactor.update() as update:
-            bucket = self._find(update.transaction, lease_id)
+            bucket = self._require(update.transaction, lease_id)
             _check(resource)
             leases.remove_resource(bucket, lease_id, resource)
             update.changes.deletions += 1
@@ -183,18 +183,9 @@ class LeaseStore:
         """
 
         def read(transaction: Transaction) -> builtins.list[LeaseResource]:
-            return [*leases.resources(self._find(transaction, lease_id), lease_id)]
+            return [*leases.resources(self._require(transaction, lease_id), lease_id)]
 
         return self.scope.transactor.read(read)
-
-    def _find(self, transaction: Transaction, lease_id: str) -> Bucket:
-        bucket = leases.find(transaction, self.scope.namespace)
-        if bucket is None or not leases.exists(bucket, lease_id):
-            raise self._missing(lease_id)
-        return bucket
-
-    def _missing(self, lease_id: str) -> NotFoundError:
-        return NotFoundError(f'lease "{lease_id}" in namespace "{self.scope.namespace}"')
 
 
 def expiry(now: Instant, expires: timedelta) -> str:

@@ -5,58 +5,40 @@ Source: containerd, core/metadata/sandbox.go; spec/metadata.md 2.9.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from orlop.model import identifiers
 from orlop.model.any import ProtoAny
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
+from orlop.model.records import Sandbox
 from orlop.schema import sandboxes
 from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
+from orlop.stores.record_store import ListedStore
 from orlop.stores.validation import check_keys, check_map, check_texts
 
 if TYPE_CHECKING:
-    import builtins
     from collections.abc import Sequence
 
-    from orlop.kv import Transaction
-    from orlop.model.records import Sandbox
-    from orlop.stores.scope import Scope
+    from orlop.kv import Bucket
+    from orlop.schema.fields import Wanted
 
 _MUTABLE: Final = ("labels", "extensions", "spec", "runtime")
 """What an update without paths replaces."""
 
 
-@dataclass(frozen=True, slots=True)
-class SandboxStore:
-    """The sandboxes of a namespace."""
+class SandboxStore(ListedStore[Sandbox]):
+    """The sandboxes of a namespace.
 
-    scope: Scope
+    `list` raises DataLossError if there is a plain key among the sandboxes, as in containerd.
+    """
 
-    def get(self, sandbox_id: str) -> Sandbox:
-        """Return a sandbox.
+    __slots__ = ()
 
-        Raises:
-            NotFoundError: there is none of that id.
-        """
-        return self.scope.transactor.read(lambda transaction: self._get(transaction, sandbox_id))
-
-    def list(self, *filters_: str) -> builtins.list[Sandbox]:
-        """Return the sandboxes that any of the filters matches, in byte order of their ids.
-
-        Raises:
-            InvalidArgumentError: a filter cannot be understood.
-            DataLossError: something else lies among the sandboxes.
-        """
-        wanted = filter_fields.SANDBOX.wanted(filters_)
-
-        def read(transaction: Transaction) -> builtins.list[Sandbox]:
-            bucket = sandboxes.find(transaction, self.scope.namespace)
-            sandboxes.refuse_plain_keys(bucket)
-            return sandboxes.read_all(bucket, wanted)
-
-        return self.scope.transactor.read(read)
+    _title = "sandbox"
+    _table = sandboxes.TABLE
+    _fields = filter_fields.SANDBOX
 
     def create(self, sandbox: Sandbox) -> Sandbox:
         """Create a sandbox; its times are set here.
@@ -68,7 +50,7 @@ class SandboxStore:
         _check(sandbox)
         now = self.scope.transactor.clock.now()
         with self.scope.transactor.update() as update:
-            bucket = sandboxes.create(update.transaction, self.scope.namespace)
+            bucket = self._create(update.transaction)
             if sandboxes.exists(bucket, sandbox.id):
                 raise AlreadyExistsError(f'sandbox "{sandbox.id}"')
             return sandboxes.write(bucket, replace(sandbox, created_at=now, updated_at=now))
@@ -103,8 +85,7 @@ class SandboxStore:
             if changed.created_at is None:
                 raise InvalidArgumentError(f'sandbox "{stored.id}" has no time of creation')
             return sandboxes.write(
-                sandboxes.create(update.transaction, self.scope.namespace),
-                replace(changed, updated_at=now),
+                self._create(update.transaction), replace(changed, updated_at=now)
             )
 
     def delete(self, sandbox_id: str) -> None:
@@ -114,20 +95,12 @@ class SandboxStore:
             NotFoundError: there is none of that id.
         """
         with self.scope.transactor.update() as update:
-            bucket = sandboxes.find(update.transaction, self.scope.namespace)
-            if not sandboxes.exists(bucket, sandbox_id):
-                raise self._missing(sandbox_id)
+            bucket = self._require(update.transaction, sandbox_id)
             sandboxes.delete(bucket, sandbox_id)
 
-    def _get(self, transaction: Transaction, sandbox_id: str) -> Sandbox:
-        bucket = sandboxes.find(transaction, self.scope.namespace)
-        sandbox = sandboxes.read(bucket, sandbox_id)
-        if sandbox is None:
-            raise self._missing(sandbox_id)
-        return sandbox
-
-    def _missing(self, sandbox_id: str) -> NotFoundError:
-        return NotFoundError(f'sandbox "{sandbox_id}" in namespace "{self.scope.namespace}"')
+    def _read_all(self, bucket: Bucket | None, wanted: Wanted | None) -> list[Sandbox]:
+        sandboxes.refuse_plain_keys(bucket)
+        return super()._read_all(bucket, wanted)
 
 
 def _masked(stored: Sandbox, given: Sandbox, path: str) -> Sandbox:

@@ -24,6 +24,7 @@ from orlop.model.records import SnapshotInfo, SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_labels
+from orlop.stores.record_store import RecordStore
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
 from orlop.stores.snapshot_errors import (
@@ -55,7 +56,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SnapshotStore:
+class SnapshotStore(RecordStore):
     """The snapshots of a namespace that one snapshotter keeps.
 
     Attributes:
@@ -70,6 +71,8 @@ class SnapshotStore:
     snapshotter: str
     backend: SnapshotBackend | None
     claims: Claims
+
+    _table = snapshots.TABLE
 
     def stat(self, key: str) -> SnapshotInfo:
         """Return what is known of a snapshot.
@@ -208,7 +211,7 @@ class SnapshotStore:
         check_key(name, "the name of a snapshot")
         check_labels(labels or {}, "info.Labels")
         with self.scope.transactor.update() as update:
-            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
+            bucket = self._find(update.transaction)
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
             lease_refs.check_lease(self.scope, update.transaction)
@@ -245,9 +248,7 @@ class SnapshotStore:
             FailedPreconditionError: others stand on it; the message names them.
         """
         with self.scope.transactor.update() as update:
-            bucket = snapshots.find(update.transaction, self.scope.namespace, self.snapshotter)
-            if not snapshots.exists(bucket, key):
-                raise self._missing(key)
+            bucket = self._require(update.transaction, key)
             # A note of a child that is gone, as older daemons left them, holds nothing.
             children = [
                 one for one in snapshots.children(bucket, key) if snapshots.exists(bucket, one)
@@ -337,21 +338,24 @@ class SnapshotStore:
 
     def _read(self, function: Callable[[Bucket | None], _T]) -> _T:
         def read(transaction: Transaction) -> _T:
-            return function(snapshots.find(transaction, self.scope.namespace, self.snapshotter))
+            return function(self._find(transaction))
 
         return self.scope.transactor.read(read)
 
     def _get(self, transaction: Transaction, key: str) -> SnapshotRecord:
-        bucket = snapshots.find(transaction, self.scope.namespace, self.snapshotter)
+        bucket = self._find(transaction)
         record = snapshots.read(bucket, key)
         if record is None:
             raise self._missing(key)
         return record
 
-    def _missing(self, key: str) -> NotFoundError:
+    def _missing(self, name: str) -> NotFoundError:
         return NotFoundError(
-            f'snapshot "{key}" of {self.snapshotter} in namespace "{self.scope.namespace}"'
+            f'snapshot "{name}" of {self.snapshotter} in namespace "{self.scope.namespace}"'
         )
+
+    def _find(self, transaction: Transaction) -> Bucket | None:
+        return snapshots.find(transaction, self.scope.namespace, self.snapshotter)
 
     def _create(self, transaction: Transaction) -> Bucket:
         return snapshots.create(transaction, self.scope.namespace, self.snapshotter)
