@@ -9,7 +9,7 @@ from orlop.model.errors import DataLossError
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:
-    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_header import TarEntry
 
 DATA_MAX = 1 << 16
 """How many bytes of an entry are compared."""

@@ -18,7 +18,7 @@ from oci.builder import CAPABILITY, directory, entry, hardlink, layer, symlink
 from oci.layers import apply, apply_overlay
 from oci.trees import describe
 from orlop.model.errors import InvalidArgumentError, OrlopError
-from orlop.oci.safe_path import DEEPEST, MOST_LINKS
+from orlop.oci.safe_path import DEEPEST, MAX_LINKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +142,7 @@ def test_attributes_do_not_go_through_a_link(tmp_path: Path) -> None:
 def test_links_in_a_circle_end(tmp_path: Path) -> None:
     with pytest.raises(InvalidArgumentError, match="too many symbolic links"):
         apply(tmp_path / "root", layer(symlink("a", "b"), symlink("b", "a"), entry("a/x")))
-    many = [symlink(f"l{number}", f"l{number + 1}") for number in range(MOST_LINKS + 1)]
+    many = [symlink(f"l{number}", f"l{number + 1}") for number in range(MAX_LINKS + 1)]
     with pytest.raises(InvalidArgumentError, match="too many symbolic links"):
         apply(tmp_path / "many", layer(*many, entry("l0/x")))
 

@@ -12,7 +12,7 @@ from oci.layers import apply
 from orlop.model.errors import UnimplementedError
 from orlop.model.records import Mount
 from orlop.oci.apply import apply_layer
-from orlop.oci.targets import Target, target_of
+from orlop.oci.unpacker import Target, target_of
 
 
 def test_bind_and_overlay_mounts_are_understood() -> None:

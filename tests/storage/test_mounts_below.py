@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.inspect.mount_table import mount_of
-from orlop.oci import directories
+from orlop.oci import safe_path
 from orlop.storage import mounts, removal
 from orlop.storage.mounts import MountedError, mount_id, mounts_in, read_mounts
 from orlop.storage.removal import remove_tree, remove_trees
@@ -148,7 +148,7 @@ def test_a_layer_does_not_delete_through_a_mount(tree: Path, precious: Path) -> 
     before = listed(precious)
     with bound(precious, tree / "fs" / "a b\\c"), opened(tree) as descriptor:
         with pytest.raises(MountedError):
-            directories.remove(descriptor, b"fs")
+            safe_path.remove(descriptor, b"fs")
         assert listed(precious) == before
 
 

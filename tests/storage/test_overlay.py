@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.model.records import Mount
-from orlop.storage import OverlaySnapshotter, overlay_features
+from orlop.storage import OverlaySnapshotter, overlay
 from storage.mounting import small_disk
 from storage.opening import open_for_writing
 from storage.test_snapshot_suite import layers
@@ -160,14 +160,14 @@ def test_userxattr_is_needed_in_a_user_namespace(
     wanted: bool,  # noqa: FBT001 -- as above
 ) -> None:
     (tmp_path / "uid_map").write_text(uid_map, encoding="ascii")
-    monkeypatch.setattr(overlay_features, "_UID_MAP", tmp_path / "uid_map")
+    monkeypatch.setattr(overlay, "_UID_MAP", tmp_path / "uid_map")
     monkeypatch.setattr(platform, "release", lambda: release)
-    monkeypatch.setattr(overlay_features, "_is_tmpfs", lambda _: tmpfs)
-    assert overlay_features.needs_userxattr(tmp_path) is wanted
+    monkeypatch.setattr(overlay, "_is_tmpfs", lambda _: tmpfs)
+    assert overlay.needs_userxattr(tmp_path) is wanted
 
 
 @pytest.mark.root
 def test_tmpfs_is_known(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk", "1m") as disk:
-        assert overlay_features._is_tmpfs(disk / "does/not/exist")
-    assert not overlay_features._is_tmpfs(Path("/proc"))
+        assert overlay._is_tmpfs(disk / "does/not/exist")
+    assert not overlay._is_tmpfs(Path("/proc"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import orlop
 from orlop.oci.unpacker import unpack_image
-from orlop.storage.overlay_options import directory_of, directory_option, lower_option, lowers_of
+from orlop.storage.overlay import directory_of, directory_option, lower_option, lowers_of
 from storage.mounting import mounted
 
 if TYPE_CHECKING:

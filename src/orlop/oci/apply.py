@@ -13,13 +13,20 @@ from typing import TYPE_CHECKING, NamedTuple
 from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
-from orlop.oci.directories import Directory, Path, remove, shown, status
-from orlop.oci.safe_path import SnapshotTree, parts_of
-from orlop.oci.tar_entry import EntryKind
+from orlop.oci.safe_path import (
+    Directory,
+    EntryPath,
+    SnapshotTree,
+    parts_of,
+    printable_path,
+    remove,
+    status,
+)
+from orlop.oci.tar_header import EntryKind
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:
-    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_header import TarEntry
     from orlop.oci.tar_stream import Readable
 
 _REFUSED = {
@@ -72,7 +79,7 @@ class _Application:
         self._reader = reader
         self._tree = tree
         self._label = label
-        self._directories: dict[Path, _Finish] = {}
+        self._directories: dict[EntryPath, _Finish] = {}
         kind = whiteouts.OverlayWhiteouts if tree.layered else whiteouts.Whiteouts
         self._whiteouts = kind(tree)
 
@@ -93,7 +100,7 @@ class _Application:
         self._finish_directories()
 
     def _name(self, entry: TarEntry) -> str:
-        return f"{self._label}: entry {shown((entry.name,))[1:]!r}"
+        return f"{self._label}: entry {printable_path((entry.name,))[1:]!r}"
 
     def _apply(self, entry: TarEntry) -> None:
         path = parts_of(entry.name)
@@ -143,7 +150,7 @@ class _Application:
         if joins:
             made = self._tree.open_written(directory.writable, path)
         else:
-            made = self._tree.make(directory, name, hides=hides)
+            made = self._tree.make_directory(directory, name, hides=hides)
         with Directory(path, made) as inner:
             if hides and not joins and self._tree.layered:
                 self._tree.hide_parents(inner)
@@ -211,7 +218,7 @@ class _Application:
             finally:
                 os.close(made)
 
-    def _finish(self, made: int, path: Path) -> None:
+    def _finish(self, made: int, path: EntryPath) -> None:
         finish = self._directories.get(path)
         if finish is not None:
             os.fchmod(made, finish.mode)

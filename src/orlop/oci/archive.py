@@ -1,4 +1,6 @@
-"""A tar archive as a set of files: found once, read where they lie.
+"""Tar archives as sets of files: each file is located once, then read in place.
+
+Sections of one archive do not disturb each other: each has its own position.
 
 Source: POSIX.1-2001 pax(1).
 """
@@ -12,16 +14,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import compression, documents
-from orlop.oci.section import Section, SparseSection
-from orlop.oci.tar_entry import EntryKind
-from orlop.oci.tar_header import BLOCK, parse_header
+from orlop.oci.tar_header import BLOCK, EntryKind, parse_header
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
-    from orlop.oci.tar_entry import Extent, TarEntry
+    from typing_extensions import Buffer
+
+    from orlop.oci.tar_header import Extent, TarEntry
+
 
 _MOST_FILES = 1_000_000
 _MOST_LINKS = 32
@@ -116,10 +119,12 @@ class Archive:
             os.close(descriptor)
 
     def _open(self, place: _Place, name: str) -> BinaryIO:
-        section = Section(self._descriptor, place.offset, place.stored, f"{self.label}: {name}")
+        section = ArchiveSection(
+            self._descriptor, place.offset, place.stored, f"{self.label}: {name}"
+        )
         if place.extents is None:
             return io.BufferedReader(section)
-        return io.BufferedReader(SparseSection(section, place.extents, place.size))
+        return io.BufferedReader(SparseArchiveSection(section, place.extents, place.size))
 
     def _find_files(self, end: int) -> None:
         """Go through the headers once."""
@@ -189,3 +194,66 @@ def require_tar(head: bytes, label: str) -> None:
 
 def _clean(name: str) -> str:
     return posixpath.normpath(name)
+
+
+class ArchiveSection(io.RawIOBase):
+    """The `length` bytes from `offset` of the open file `descriptor`, which stays the caller's.
+
+    Raises:
+        DataLossError: while reading, the file is shorter than it was.
+    """
+
+    def __init__(self, descriptor: int, offset: int, length: int, label: str) -> None:
+        self._descriptor = descriptor
+        self._position = offset
+        self._end = offset + length
+        self._label = label
+
+    def readable(self) -> bool:
+        """It is for reading."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read on into `buffer`; return how many bytes, 0 at the end."""
+        view = memoryview(buffer).cast("B")[: self._end - self._position]
+        if not view:
+            return 0
+        count = os.preadv(self._descriptor, [view], self._position)
+        if not count:
+            raise DataLossError(f"{self._label}: the file ends early; it has changed meanwhile")
+        self._position += count
+        return count
+
+
+class SparseArchiveSection(io.RawIOBase):
+    """A sparse file of `size` bytes whose extents are stored one after the other in a section.
+
+    What no extent covers reads as zeros.
+    """
+
+    def __init__(self, data: ArchiveSection, extents: Sequence[Extent], size: int) -> None:
+        self._data = data
+        # The end has an extent of its own, so that there is always a next one.
+        self._extents = [(one.offset, one.offset + one.length) for one in extents] + [(size, size)]
+        self._next = 0
+        self._position = 0
+
+    def readable(self) -> bool:
+        """It is for reading."""
+        return True
+
+    def readinto(self, buffer: Buffer) -> int:
+        """Read on into `buffer`; return how many bytes, 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        while self._position >= self._extents[self._next][1] and self._next + 1 < len(
+            self._extents
+        ):
+            self._next += 1
+        start, end = self._extents[self._next]
+        if self._position < start:
+            count = min(len(view), start - self._position)
+            view[:count] = bytes(count)
+        else:
+            count = self._data.readinto(view[: end - self._position])
+        self._position += count
+        return count

@@ -19,7 +19,7 @@ from orlop.storage import access
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_header import TarEntry
 
 _LATEST = (1 << 63) - 1
 _NO_ID: Final = (1 << 32) - 1

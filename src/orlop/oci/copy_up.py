@@ -12,24 +12,25 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.attributes import copy_attributes, privileged
-from orlop.oci.directories import restore_times, shown, status
+from orlop.oci.safe_path import printable_path, restore_times, status
 from orlop.oci.whiteouts import marks_nothing
 from orlop.storage import access
 
 if TYPE_CHECKING:
-    from orlop.oci.directories import Path
-    from orlop.oci.safe_path import SnapshotTree
+    from orlop.oci.safe_path import EntryPath, SnapshotTree
 
 _CHUNK = 1 << 20
 
 
-def ensure_written(tree: SnapshotTree, path: Path) -> None:
+def ensure_written(tree: SnapshotTree, path: EntryPath) -> None:
     """Copy the file or directory at `path` to the writable part of a snapshot, if it is below.
 
     Raises:
         InvalidArgumentError: there is nothing, or a directory.
     """
-    missing = InvalidArgumentError(f"a hard link to {shown(path)}, which is not in the snapshot")
+    missing = InvalidArgumentError(
+        f"a hard link to {printable_path(path)}, which is not in the snapshot"
+    )
     if not path:
         raise missing
     try:
@@ -58,9 +59,9 @@ def ensure_written(tree: SnapshotTree, path: Path) -> None:
     raise missing
 
 
-def _require_no_directory(state: os.stat_result, path: Path) -> None:
+def _require_no_directory(state: os.stat_result, path: EntryPath) -> None:
     if stat.S_ISDIR(state.st_mode):
-        raise InvalidArgumentError(f"a hard link to {shown(path)}, which is a directory")
+        raise InvalidArgumentError(f"a hard link to {printable_path(path)}, which is a directory")
 
 
 def _copy(source: int, target: int, name: bytes, state: os.stat_result) -> None:

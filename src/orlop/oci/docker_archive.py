@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, ClassVar
 from orlop.model import digest as digests
 from orlop.model.errors import NotFoundError
 from orlop.model.records import Descriptor
-from orlop.oci import compression, documents, go_json, mediatypes, references
-from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
+from orlop.oci import compression, documents, mediatypes, references
+from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
 from orlop.oci.tar_stream import CHUNK
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class DockerArchive:
         self._layers: dict[str, Descriptor] = {}
         images = documents.parse_saved(archive.read(MARK), f"{self.label}: {MARK}")
         entries = [entry for image in images for entry in self._entries(image)]
-        self.index = go_json.encode({"schemaVersion": 2, "manifests": entries})
+        self.index = documents.encode({"schemaVersion": 2, "manifests": entries})
 
     def size(self, digest: str) -> int | None:
         """Return the size of a blob in bytes; `None` where it is missing."""
@@ -96,7 +96,7 @@ class DockerArchive:
         platform = documents.parse_config(
             config_data, f"{self.label}: {image.config}"
         ).platform.normalized()
-        manifest = go_json.encode(
+        manifest = documents.encode(
             {
                 "schemaVersion": 2,
                 "mediaType": mediatypes.DOCKER_MANIFEST,

@@ -1,14 +1,17 @@
-"""The JSON documents of an image: index, manifest and config, read with suspicion.
+"""The JSON documents of an image: index, manifest and config, checked while they are read.
 
-What each field means is what containerd reads (`json_reader`); what would make no sense to it
-later, a descriptor without a digest say, is refused.
+Each field means what containerd reads (`json_reader`); a field that containerd could not use
+later, such as a descriptor without a digest, is refused. `encode` writes JSON as Go's encoder
+does, byte for byte: digests of documents depend on it.
 
 Source: OCI image spec, image-index.md, manifest.md, config.md; Docker image manifest
-version 2, schema 2.
+version 2, schema 2; documentation of Go's encoding/json, Marshal.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
@@ -290,3 +293,23 @@ def _descriptor(entry: Json, where: str) -> Descriptor:
         size=size,
         annotations=cast("dict[str, str]", entry.get("annotations", {})),
     )
+
+
+_SPECIAL = re.compile("\\\\.|[<>&\u2028\u2029\ud800-\udfff]", re.DOTALL)
+_SHORT = {r"\b": r"\u0008", r"\f": r"\u000c"}
+
+
+def encode(document: object) -> bytes:
+    """Return `document` without white space, keys in their order, HTML's characters escaped."""
+    text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return _SPECIAL.sub(_escape, text).encode()
+
+
+def _escape(match: re.Match[str]) -> str:
+    found = match[0]
+    if len(found) > 1:
+        return _SHORT.get(found, found)
+    if "\ud800" <= found <= "\udfff":
+        # Half of a pair stands for no character; Go reads it as the replacement character.
+        return "\ufffd"
+    return f"\\u{ord(found):04x}"

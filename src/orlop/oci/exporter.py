@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.model import digest as digests
 from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
-from orlop.oci import documents, go_json, images, layout, mediatypes, references
-from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
+from orlop.oci import documents, images, layout, mediatypes, references
 from orlop.oci.export_target import refuse_own_file
+from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
 from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.selection import Selection
@@ -133,15 +133,15 @@ class _Export:
         self._progress = progress
         entries = [_index_entry(image) for image in exported]
         self._documents: dict[str, tuple[int, bytes]] = {
-            layout.MARK: (_LAYOUT_MODE, go_json.encode({"imageLayoutVersion": layout.VERSION})),
+            layout.MARK: (_LAYOUT_MODE, documents.encode({"imageLayoutVersion": layout.VERSION})),
             layout.INDEX: (
                 _DOCUMENT_MODE,
-                go_json.encode({"schemaVersion": 2, "manifests": entries}),
+                documents.encode({"schemaVersion": 2, "manifests": entries}),
             ),
         }
         saved = self._saved(exported, platform)
         if saved:
-            self._documents[_SAVED] = (_DOCUMENT_MODE, go_json.encode(saved))
+            self._documents[_SAVED] = (_DOCUMENT_MODE, documents.encode(saved))
 
     def write(self, file: BinaryIO) -> None:
         """Write the archive, names in order."""

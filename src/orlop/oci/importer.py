@@ -21,10 +21,8 @@ from orlop.model.errors import DataLossError, NotFoundError
 from orlop.model.labels import UNCOMPRESSED
 from orlop.model.records import Descriptor, Image, LeaseResource
 from orlop.oci import documents, mediatypes
-from orlop.oci.children_labels import labels_for
 from orlop.oci.docker_archive import layer_type
-from orlop.oci.holding import held
-from orlop.oci.ingest import ingest
+from orlop.oci.ingest import import_lease, ingest, labels_for
 from orlop.oci.naming import name_images
 from orlop.oci.platforms import chooser, this_platform
 from orlop.oci.progress import Silent
@@ -99,7 +97,7 @@ def import_image(
     for snapshotter in snapshotters:
         require_snapshotter(namespace, snapshotter)
     with (
-        held(namespace) as lease,
+        import_lease(namespace) as lease,
         open_source(
             Path(path) if isinstance(path, str | os.PathLike) else path,
             partial(_compressed, namespace, lease, verify=verify),
@@ -121,7 +119,7 @@ def import_image(
         for one in named:
             selection.add(one.child.descriptor)
         for member in selection.members():
-            run.bring(member)
+            run.import_blob(member)
         images = [_store(namespace, _image(one)) for one in named]
         if index_name is not None:
             children = [one.child.descriptor for one in named]
@@ -174,7 +172,7 @@ class _Import:
             return self._source.open(digest)
         return self._content.open(digest)
 
-    def bring(self, member: Member) -> None:
+    def import_blob(self, member: Member) -> None:
         """Bring a blob in."""
         digest = member.descriptor.digest
         ingest(

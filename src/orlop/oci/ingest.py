@@ -1,9 +1,19 @@
-"""Brings one blob into a namespace: copied, checked, durable, and held by a lease."""
+"""Ingests the blobs of an image: copied, verified, durable, and held by a lease.
+
+`import_lease` holds imported blobs and snapshots until an image does. `labels_for` returns the
+labels by which a manifest or index refers to its children (`containerd.io/gc.ref.content.*`,
+numbered by kind as containerd numbers them).
+
+Source: behaviour of containerd's client (WithLease); github.com/containerd/containerd,
+core/images (ChildGCLabels).
+"""
 
 from __future__ import annotations
 
 import contextlib
 import time
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from orlop.model import digest as digests
@@ -14,18 +24,22 @@ from orlop.model.errors import (
     OrlopError,
     UnavailableError,
 )
+from orlop.model.labels import GC_REF_CONTENT
 from orlop.model.records import ContentInfo
+from orlop.oci import mediatypes
 from orlop.oci.progress import Stage, Work
 from orlop.oci.tar_stream import CHUNK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
     from orlop.model.records import Descriptor
+    from orlop.namespace import Namespace
     from orlop.oci.progress import Progress
     from orlop.stores.content import ContentStore
     from orlop.stores.content_writer import ContentWriter
+
 
 _FIRST_PAUSE: Final = 0.02
 _LONGEST_PAUSE: Final = 1.0
@@ -181,3 +195,62 @@ def _copy(
         descriptor.digest
     ):
         raise DataLossError(f"blob {descriptor.digest} has the digest {actual}")
+
+
+_LASTS = timedelta(hours=24)
+
+
+@contextmanager
+def import_lease(namespace: Namespace) -> Iterator[str]:
+    """Let a lease be in force while the block runs, and yield its id.
+
+    The one that is in force already is kept; else one is made, and deleted at the end.
+    """
+    current = namespace.leases.scope.transactor.lease(namespace.name)
+    if current is not None:
+        yield current
+        return
+    with namespace.lease(expires=_LASTS) as lease:
+        yield lease.id
+
+
+def labels_for(
+    children: Sequence[Descriptor], existing: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return the labels that a document needs to hold `children`.
+
+    Args:
+        children: what it points at, in the document's order.
+        existing: the labels that it has. None of them is given another value: it may hold
+            what an earlier import of another platform has brought.
+    """
+    taken = existing or {}
+    held = {value for key, value in taken.items() if key.startswith(GC_REF_CONTENT)}
+    free: dict[str, Iterator[str]] = {}
+    labels: dict[str, str] = {}
+    for child in children:
+        if child.digest in held:
+            continue
+        prefix = _prefix(child.media_type)
+        names = free.setdefault(prefix, _numbered(prefix))
+        name = next(name for name in names if name not in taken)
+        labels[name] = child.digest
+    return labels
+
+
+def _prefix(media_type: str) -> str:
+    if mediatypes.is_config(media_type):
+        return f"{GC_REF_CONTENT}.config"
+    if mediatypes.is_manifest(media_type):
+        return f"{GC_REF_CONTENT}.m."
+    if mediatypes.is_layer(media_type):
+        return f"{GC_REF_CONTENT}.l."
+    return f"{GC_REF_CONTENT}."
+
+
+def _numbered(prefix: str) -> Iterator[str]:
+    """Yield the names of one kind: a name that ends in a dot is always numbered."""
+    number = 0
+    while True:
+        yield f"{prefix}{number}" if number or prefix.endswith(".") else prefix
+        number += 1

@@ -1,6 +1,7 @@
-"""The meaning of media types, OCI's and Docker's.
+"""Media types of OCI and Docker, and the annotations that name an image.
 
-Source: OCI image spec, media-types.md; github.com/containerd/containerd, core/images.
+Source: OCI image spec, media-types.md and annotations.md; github.com/containerd/containerd,
+core/images.
 """
 
 from __future__ import annotations
@@ -72,3 +73,9 @@ def is_encrypted(media_type: str) -> bool:
 def is_foreign(media_type: str) -> bool:
     """Whether it is a layer that archives leave out, because it may not be passed on."""
     return media_type.startswith((_OCI_FOREIGN, _DOCKER_FOREIGN))
+
+
+IMAGE_NAME: Final = "io.containerd.image.name"
+"""The full name of an image."""
+REFERENCE_NAME: Final = "org.opencontainers.image.ref.name"
+"""Usually the tag only; some tools put the full name here."""

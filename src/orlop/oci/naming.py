@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.oci import references
-from orlop.oci.annotations import IMAGE_NAME, REFERENCE_NAME
+from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,14 +1,23 @@
-"""Finds the place of an archive's entry, always inside the snapshot.
+"""Resolves the names of archive entries, always inside the snapshot.
+
+Each step opens one plain name below an open directory and never follows a link, so no path
+that an archive or another process has bent leads outside.
 
 `..` and absolute names stay inside: the root of the snapshot is its own parent. Links on
 the way are followed as the kernel would follow them inside a container, seen from the
 root of the snapshot and through the parents' directories.
 
-Source: behaviour of containerd's fs.RootPath; path_resolution(7).
+A snapshot may be a stack: the directory that is written (the upper one) over those of its
+parents (the lower ones, nearest first), as the kernel's overlay file system has them. A
+snapshot with files of its own has no lower ones.
+
+Source: Documentation/filesystems/overlayfs.rst of the Linux kernel; behaviour of containerd's
+fs.RootPath; path_resolution(7).
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections import deque
@@ -17,17 +26,9 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
-from orlop.oci.directories import (
-    Directory,
-    Path,
-    is_opaque,
-    is_whiteout,
-    restore_times,
-    shown,
-    status,
-)
 from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
 from orlop.storage import access
+from orlop.storage.mounts import mount_id
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-MOST_LINKS = 255
+    from orlop.oci.lower_directories import LowerDirectory
+
+MAX_LINKS = 255
 """How many symbolic links may lie on the way to one entry, as in containerd."""
 
 DEEPEST = 256
@@ -44,7 +47,7 @@ DEEPEST = 256
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-def parts_of(name: bytes) -> Path:
+def parts_of(name: bytes) -> EntryPath:
     """Return the names of a path as seen from the root, `.` and `..` worked in.
 
     Raises:
@@ -95,7 +98,7 @@ class SnapshotTree:
         opaque: str = "trusted.overlay.opaque",
     ) -> None:
         self._root = Directory((), os.open(root, _ROOT))
-        self._last: tuple[Path, Directory] | None = None
+        self._last: tuple[EntryPath, Directory] | None = None
         self._parents = LowerDirectories()
         try:
             self._root.lowers = tuple(map(self._parents.root, lowers))
@@ -103,11 +106,11 @@ class SnapshotTree:
             self.close()
             raise
         self.layered = bool(lowers)
-        self.narrow_modes: dict[Path, tuple[int, int]] = {}
+        self.narrow_modes: dict[EntryPath, tuple[int, int]] = {}
         """Directories whose mode was widened to change them: mode and inode, to be put back."""
         self._opaque = opaque
 
-    def directory(self, path: Path, *, keeps_times: bool = False) -> Directory:
+    def directory(self, path: EntryPath, *, keeps_times: bool = False) -> Directory:
         """Return the directory at `path`, made with its parents where it is missing.
 
         It belongs to this tree and is good until the next call of any method.
@@ -123,12 +126,12 @@ class SnapshotTree:
         """
         if self._last is not None and self._last[0] == path:
             return self._last[1]
-        self.forget()
+        self.drop_cache()
         found = self._walk(path, make=True, keeps_times=keeps_times)
         self._last = (path, found)
         return found
 
-    def existing(self, path: Path) -> Directory:
+    def existing(self, path: EntryPath) -> Directory:
         """Return the directory at `path`; the caller closes it.
 
         Raises:
@@ -137,7 +140,7 @@ class SnapshotTree:
         """
         return self._walk(path, make=False)
 
-    def written(self, path: Path) -> int | None:
+    def written(self, path: EntryPath) -> int | None:
         """Open the directory at `path` in the part that is written, without following links.
 
         Returns:
@@ -154,7 +157,7 @@ class SnapshotTree:
             here = inner
         return here
 
-    def open_written(self, directory: int, path: Path) -> int:
+    def open_written(self, directory: int, path: EntryPath) -> int:
         """Open the directory at `path` in the part that is written, to change it.
 
         Args:
@@ -166,13 +169,13 @@ class SnapshotTree:
             self.narrow_modes[path] = (mode, os.fstat(opened).st_ino)
         return opened
 
-    def forget(self) -> None:
+    def drop_cache(self) -> None:
         """Drop the cache of the last path: something on it may have changed."""
         if self._last is not None:
             self._last[1].close()
             self._last = None
 
-    def make(self, directory: Directory, name: bytes, *, hides: bool) -> int:
+    def make_directory(self, directory: Directory, name: bytes, *, hides: bool) -> int:
         """Make a directory with the attributes that it has in a parent; return its descriptor.
 
         Args:
@@ -197,7 +200,7 @@ class SnapshotTree:
             raise
         return made
 
-    def _keep_open(self, made: int, path: Path) -> None:
+    def _keep_open(self, made: int, path: EntryPath) -> None:
         """Let a new directory be changed for now, where the mode of its parent's forbids it."""
         state = os.fstat(made)
         mode = stat.S_IMODE(state.st_mode)
@@ -215,13 +218,14 @@ class SnapshotTree:
             os.setxattr(directory.writable, self._opaque, b"y")
         except PermissionError as error:
             raise PermissionDeniedError(
-                f"marking {shown(directory.path)} as opaque needs root; use the native snapshotter"
+                f"marking {printable_path(directory.path)} as opaque needs root; "
+                "use the native snapshotter"
             ) from error
         directory.forget_lowers()
 
     def close(self) -> None:
         """Close every directory."""
-        self.forget()
+        self.drop_cache()
         self._root.close()
         self._parents.close_all()
 
@@ -236,7 +240,7 @@ class SnapshotTree:
     ) -> None:
         self.close()
 
-    def _walk(self, path: Path, *, make: bool, keeps_times: bool = False) -> Directory:
+    def _walk(self, path: EntryPath, *, make: bool, keeps_times: bool = False) -> Directory:
         """Go from the root to `path`, one name at a time."""
         pending = deque(path)
         here = self._start()
@@ -286,16 +290,16 @@ class SnapshotTree:
         if isinstance(found, Directory):
             if make and found.upper is None:
                 try:
-                    found.upper = self.make(here, name, hides=False)
+                    found.upper = self.make_directory(here, name, hides=False)
                 except BaseException:
                     found.close()
                     raise
             return found
         if not make:
-            raise NotFoundError(f"{shown(path)} in the snapshot")
+            raise NotFoundError(f"{printable_path(path)} in the snapshot")
         if found.hidden:
             os.unlink(name, dir_fd=here.writable)
-        made = Directory(path, self.make(here, name, hides=found.hidden))
+        made = Directory(path, self.make_directory(here, name, hides=found.hidden))
         if found.hidden:
             self.hide_parents(made)
         return made
@@ -352,15 +356,132 @@ class SnapshotTree:
         return None
 
 
-def _one_more(links: int, path: Path) -> int:
+def _one_more(links: int, path: EntryPath) -> int:
     """Count a symbolic link on the way to `path`."""
-    if links >= MOST_LINKS:
-        raise InvalidArgumentError(f"{shown(path)}: too many symbolic links on the way")
+    if links >= MAX_LINKS:
+        raise InvalidArgumentError(f"{printable_path(path)}: too many symbolic links on the way")
     return links + 1
 
 
-def _require_directory(state: os.stat_result, path: Path) -> None:
+def _require_directory(state: os.stat_result, path: EntryPath) -> None:
     if not stat.S_ISDIR(state.st_mode):
         raise InvalidArgumentError(
-            f"{shown(path)} lies on the way to an entry, but is no directory"
+            f"{printable_path(path)} lies on the way to an entry, but is no directory"
         )
+
+
+EntryPath = tuple[bytes, ...]
+"""The names that lead from the root of a snapshot to something in it."""
+
+
+@dataclass(slots=True)
+class Directory:
+    """An open directory of a snapshot.
+
+    Attributes:
+        path: where it is.
+        upper: descriptor of its part that is written; `None` where only parents have it.
+        lowers: its parts in the parents, nearest first.
+    """
+
+    path: EntryPath
+    upper: int | None
+    lowers: tuple[LowerDirectory, ...] = ()
+
+    @property
+    def writable(self) -> int:
+        """The descriptor of the part that is written."""
+        if self.upper is None:
+            raise InvalidArgumentError(
+                f"directory {printable_path(self.path)} is only in a parent snapshot"
+            )
+        return self.upper
+
+    def forget_lowers(self) -> None:
+        """Close the parts in the parents: this directory now hides them."""
+        for lower in self.lowers:
+            lower.close()
+        self.lowers = ()
+
+    def close(self) -> None:
+        """Close every part."""
+        self.forget_lowers()
+        # Forgotten first: an interrupt behind it must not have it closed twice.
+        upper, self.upper = self.upper, None
+        if upper is not None:
+            os.close(upper)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def printable_path(path: EntryPath) -> str:
+    """Return a path as errors show it."""
+    return ascii("/" + b"/".join(path).decode("utf-8", "backslashreplace"))[1:-1]
+
+
+def status(directory: int, name: bytes) -> os.stat_result | None:
+    """Return the status of `name` without following a link; `None` where nothing has the name."""
+    try:
+        return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def names_in(directory: int) -> list[bytes]:
+    """Return the names in an open directory, in order."""
+    with os.scandir(directory) as entries:
+        return sorted(os.fsencode(entry.name) for entry in entries)
+
+
+def is_whiteout(found: os.stat_result) -> bool:
+    """Whether this is overlay's mark for a name that is gone: a character device 0/0."""
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev == 0
+
+
+def is_opaque(descriptor: int, attribute: str) -> bool:
+    """Whether a directory hides all that its parents have in it; `attribute` says so."""
+    try:
+        return os.getxattr(descriptor, attribute) == b"y"
+    except OSError as error:
+        # A file system without extended attributes has no opaque directories.
+        if error.errno in {errno.ENODATA, errno.ENOTSUP}:
+            return False
+        raise
+
+
+def remove(directory: int, name: bytes) -> None:
+    """Remove `name` with all that is below it; nothing happens where there is nothing.
+
+    Raises:
+        MountedError: something is mounted there or below; what is beside it may be gone.
+    """
+    found = status(directory, name)
+    if found is None:
+        return
+    if not stat.S_ISDIR(found.st_mode):
+        os.unlink(name, dir_fd=directory)
+        return
+    inner, _ = access.open_for_changes(name, directory, mount=mount_id(directory))
+    try:
+        for child in names_in(inner):
+            remove(inner, child)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=directory)
+
+
+def restore_times(directory: int, before: os.stat_result) -> None:
+    """Give an open directory back the times that it had before something was copied into it.
+
+    A copy of what the parents have changes nothing that is to be seen; the kernel does the same.
+    """
+    os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))

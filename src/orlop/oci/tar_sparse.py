@@ -12,10 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.model.errors import DataLossError
-from orlop.oci.tar_entry import Extent
 from orlop.oci.tar_header import (
     BLOCK,
     Dialect,
+    Extent,
     TarHeader,
     number_field,
     parse_integer,

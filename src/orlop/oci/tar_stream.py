@@ -12,9 +12,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.model.errors import DataLossError
-from orlop.oci.tar_entry import EntryKind, TarEntry
 from orlop.oci.tar_header import (
     BLOCK,
+    EntryKind,
+    TarEntry,
     TarHeader,
     parse_header,
     parse_records,

@@ -1,11 +1,13 @@
 """Unpacks the layers of an image into a chain of snapshots.
 
-Each layer becomes a committed snapshot, named by the chain of digests up to it, so that
-images that begin alike share them. Its files are checked against the digest that the
-config states and are on disk before the snapshot is committed. A lease holds all of it
-until the config has a label that does.
+Each layer becomes a committed snapshot, named by the chain of digests up to it, so that images
+with the same first layers share them. A layer is decompressed, hashed and counted as it is read;
+its files are written below the directory that the mounts of the prepared snapshot name, without
+mounting. The hash is compared with the config, and the files are synced, before the commit. A
+lease holds all of it until the config has a label that does.
 
-Source: behaviour of containerd's rootfs package; OCI image spec, config.md, "Layer ChainID".
+Source: behaviour of containerd's rootfs and diff/apply packages; OCI image spec, config.md,
+"Layer ChainID"; mount(8).
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import base64
 import contextlib
 import secrets
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orlop.model import digest as digests
@@ -31,22 +34,25 @@ from orlop.model.labels import GC_REF_SNAPSHOT, UNCOMPRESSED
 from orlop.model.records import LeaseResource
 from orlop.oci import documents, images, mediatypes
 from orlop.oci.apply import apply_layer
-from orlop.oci.holding import held
-from orlop.oci.ingest import add_labels
-from orlop.oci.layer_stream import LayerStream
+from orlop.oci.compression import decompress
+from orlop.oci.ingest import add_labels, import_lease
 from orlop.oci.platforms import this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
-from orlop.oci.targets import target_of
+from orlop.oci.safe_path import SnapshotTree
+from orlop.oci.tar_stream import CHUNK
 from orlop.storage.files import sync_file_system
+from orlop.storage.overlay import directory_of, lowers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import BinaryIO
 
     from orlop.model.records import Descriptor, Image, Mount
     from orlop.namespace import Namespace
     from orlop.oci.documents import Manifest
     from orlop.oci.platforms import Platform
     from orlop.stores.content import ContentStore
+
 
 _RANDOM_BYTES = 3
 _NANOSECONDS = 1_000_000_000
@@ -145,7 +151,7 @@ def unpack_image(
     config = images.config_of(content, manifest)
     layers = chain(manifest.layers, config.diff_ids)
     run = _Unpacking(namespace, snapshotter, progress or Silent())
-    with held(namespace) as lease:
+    with import_lease(namespace) as lease:
         for layer in layers:
             # First held, then looked for: so it cannot be collected between the two.
             namespace.leases.add_resource(
@@ -272,3 +278,85 @@ class _Unpacking:
         """Remove the unfinished snapshot; where that fails, a collection does it."""
         with contextlib.suppress(OrlopError):
             self._snapshots.remove(key)
+
+
+class LayerStream:
+    """The uncompressed bytes of a layer.
+
+    Args:
+        blob: the layer as it is stored.
+        label: what to call it in errors.
+        algorithm: of the digest to compute.
+        advanced: is told how many bytes of the blob have been read.
+    """
+
+    def __init__(
+        self, blob: BinaryIO, *, label: str, algorithm: str, advanced: Callable[[int], None]
+    ) -> None:
+        self._counted = _Counted(blob, advanced)
+        _, self._expanded = decompress(self._counted, label=label)
+        self._hash = digests.new_hash(algorithm)
+
+    def read(self, size: int, /) -> bytes:
+        """Return `size` uncompressed bytes, fewer at the end."""
+        data = self._expanded.read(size)
+        self._hash.update(data)
+        return data
+
+    def finish(self) -> str:
+        """Read to the end, and return the digest of the uncompressed layer."""
+        while self.read(CHUNK):
+            pass
+        return digests.of_hash(self._hash)
+
+
+class _Counted:
+    """Counts the bytes that are read of a blob."""
+
+    def __init__(self, blob: BinaryIO, advanced: Callable[[int], None]) -> None:
+        self._blob = blob
+        self._advanced = advanced
+        self._done = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._blob.read(size)
+        self._done += len(data)
+        self._advanced(self._done)
+        return data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The directory that is written, over those of the parents, nearest first.
+
+    `user` is whether overlay keeps its marks in the attributes that any user may set.
+    """
+
+    root: Path
+    lowers: tuple[Path, ...] = ()
+    user: bool = False
+
+    def open(self) -> SnapshotTree:
+        """Open the directories; the caller closes them."""
+        space = "user" if self.user else "trusted"
+        return SnapshotTree(self.root, self.lowers, opaque=f"{space}.overlay.opaque")
+
+
+def target_of(mounts: Sequence[Mount]) -> Target:
+    """Return where to write, for mounts of the kinds `bind` and `overlay`.
+
+    Raises:
+        UnimplementedError: the snapshotter wants something else to be mounted.
+    """
+    if len(mounts) == 1 and mounts[0].type in {"bind", "rbind"}:
+        return Target(root=Path(mounts[0].source))
+    if len(mounts) == 1 and mounts[0].type == "overlay":
+        options = dict(option.partition("=")[::2] for option in mounts[0].options)
+        if "upperdir" in options:
+            return Target(
+                root=directory_of(options["upperdir"]),
+                lowers=lowers_of(options.get("lowerdir", "")),
+                user="userxattr" in options,
+            )
+    kinds = ", ".join(mount.type for mount in mounts) or "none"
+    raise UnimplementedError(f"unpacking into mounts of the kind {kinds}: only bind and overlay")

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 
 from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
 from orlop.oci.attributes import privileged, require_possible
-from orlop.oci.directories import (
+from orlop.oci.safe_path import (
     Directory,
-    Path,
+    EntryPath,
     is_whiteout,
     names_in,
+    printable_path,
     remove,
-    shown,
     status,
 )
 
 if TYPE_CHECKING:
     from orlop.oci.safe_path import SnapshotTree
-    from orlop.oci.tar_entry import TarEntry
+    from orlop.oci.tar_header import TarEntry
 
 PREFIX = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -42,7 +42,9 @@ def hidden_name(name: bytes) -> bytes:
     """
     hidden = name.removeprefix(PREFIX)
     if hidden in {b"", b".", b".."}:
-        raise InvalidArgumentError(f"whiteout {shown((name,))} names no entry of its directory")
+        raise InvalidArgumentError(
+            f"whiteout {printable_path((name,))} names no entry of its directory"
+        )
     return hidden
 
 
@@ -54,7 +56,7 @@ class Whiteouts:
         # Hashes instead of paths: what a layer brings has no bound but `MAX_ENTRIES`.
         self._brought: set[int] = set()
 
-    def brought(self, path: Path) -> None:
+    def brought(self, path: EntryPath) -> None:
         """Note that the layer brings `path`, so that its whiteouts spare it.
 
         Raises:
@@ -68,7 +70,7 @@ class Whiteouts:
         if len(self._brought) > MAX_ENTRIES:
             raise InvalidArgumentError(f"a layer of more than {MAX_ENTRIES} files")
 
-    def dropped(self, path: Path) -> None:
+    def dropped(self, path: EntryPath) -> None:
         """Note that an entry of the layer, with all below it, was replaced by a later one."""
         self._brought.discard(hash(path))
 
@@ -82,7 +84,7 @@ class Whiteouts:
         del entry
         self._remove_within(directory.writable, directory.path)
 
-    def _remove(self, directory: int, path: Path) -> None:
+    def _remove(self, directory: int, path: EntryPath) -> None:
         """Remove the files at `path`, except those of the layer itself."""
         if hash(path) not in self._brought:
             remove(directory, path[-1])
@@ -95,7 +97,7 @@ class Whiteouts:
             finally:
                 os.close(inner)
 
-    def _remove_within(self, directory: int, path: Path) -> None:
+    def _remove_within(self, directory: int, path: EntryPath) -> None:
         for child in names_in(directory):
             self._remove(directory, (*path, child))
 
@@ -146,7 +148,7 @@ class OverlayWhiteouts(Whiteouts):
             os.mknod(name, stat.S_IFCHR, os.makedev(0, 0), dir_fd=directory.writable)
         except PermissionError as error:
             raise PermissionDeniedError(
-                f"marking {shown((*directory.path, name))} as gone needs root;"
+                f"marking {printable_path((*directory.path, name))} as gone needs root;"
                 " use the native snapshotter"
             ) from error
         if privileged():

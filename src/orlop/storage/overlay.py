@@ -1,24 +1,28 @@
-"""The overlay snapshotter: every snapshot is what it changes in its parent.
+"""The overlay snapshotter: each snapshot stores its differences from its parent.
 
-It returns mounts and mounts nothing, so it works where overlay cannot be mounted.
+It returns mounts and mounts nothing, so it works where overlay cannot be mounted; the options
+that overlay needs on this machine are found without mounting. In the options of a mount a comma
+ends an option, a colon a lower directory, and a backslash escapes either.
 
-Source: containerd, plugins/snapshots/overlay.
+Source: containerd, plugins/snapshots/overlay and overlayutils; the kernel's
+Documentation/filesystems/overlayfs.rst; mount(8).
 """
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from orlop.model.records import Mount, SnapshotKind
 from orlop.storage.id_maps import mapped_root
-from orlop.storage.overlay_features import needs_userxattr, supports_index
-from orlop.storage.overlay_options import directory_option, lower_option
 from orlop.storage.snapshotter import DirectorySnapshotter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from orlop.kv import Engine
     from orlop.model.clock import Clock
@@ -121,3 +125,82 @@ class OverlaySnapshotter(DirectorySnapshotter):
     def _discard(self, number: str) -> None:
         if not self._removes_later:
             super()._discard(number)
+
+
+_INDEX: Final = Path("/sys/module/overlay/parameters/index")
+_UID_MAP: Final = Path("/proc/self/uid_map")
+_ALL_USERS: Final = ["0", "0", "4294967295"]
+_FIRST_WITH_USERXATTR: Final = (5, 11)
+_TMPFS_MAGIC: Final = 0x01021994
+_STATFS_BYTES: Final = 512
+
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def supports_index() -> bool:
+    """Tell whether the kernel knows the option `index`, which must be off then."""
+    return _INDEX.exists()
+
+
+def needs_userxattr(root: Path) -> bool:
+    """Tell whether mounts below `root` need the option `userxattr`.
+
+    They do in a user namespace, but for tmpfs, since Linux 5.11. Some distributions brought
+    it to older kernels; containerd finds out by mounting, Orlop leaves it out there.
+    """
+    if not _in_user_namespace():
+        return False
+    return not _is_tmpfs(root) and _kernel_version() >= _FIRST_WITH_USERXATTR
+
+
+def _in_user_namespace() -> bool:
+    with contextlib.suppress(OSError):
+        first, *_ = _UID_MAP.read_text(encoding="ascii").splitlines() or [""]
+        return first.split() != _ALL_USERS
+    return False
+
+
+def _is_tmpfs(root: Path) -> bool:
+    # The first member of struct statfs is a long: the type of the file system.
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    existing = next((path for path in (root, *root.parents) if path.exists()), Path("/"))
+    if _LIBC.statfs(os.fsencode(existing), buffer) != 0:
+        return False
+    return ctypes.c_long.from_buffer(buffer).value == _TMPFS_MAGIC
+
+
+def _kernel_version() -> tuple[int, int]:
+    import platform  # noqa: PLC0415 (few listings need it)
+
+    match = re.match(r"(\d+)\.(\d+)", platform.release())
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+_SPECIAL = re.compile(r"([\\,])")
+_SPECIAL_BELOW = re.compile(r"([\\,:])")
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_LOWER = re.compile(r"(?:\\.|[^:\\])+", re.DOTALL)
+
+
+def directory_option(name: str, path: Path) -> str:
+    """Return the option `upperdir` or `workdir`."""
+    return f"{name}={_SPECIAL.sub(_preceded, str(path))}"
+
+
+def lower_option(paths: Iterable[Path]) -> str:
+    """Return the option `lowerdir`; the topmost directory comes first."""
+    return "lowerdir=" + ":".join(_SPECIAL_BELOW.sub(_preceded, str(path)) for path in paths)
+
+
+def directory_of(value: str) -> Path:
+    """Return the path in the value of `upperdir` or `workdir`."""
+    return Path(_ESCAPED.sub(r"\1", value))
+
+
+def lowers_of(value: str) -> tuple[Path, ...]:
+    """Return the paths in the value of `lowerdir`."""
+    return tuple(directory_of(one) for one in _LOWER.findall(value))
+
+
+def _preceded(match: re.Match[str]) -> str:
+    return f"\\{match[1]}"
