@@ -6,8 +6,7 @@ from hashlib import sha256
 from typing import Final
 
 from orlop import Container, Descriptor, Image
-from orlop.model.any import ProtoAny
-from orlop.model.records import Runtime
+from orlop.records import ProtoAny, Runtime
 
 METADATA: Final = "meta.db"
 NAMESPACE: Final = "default"

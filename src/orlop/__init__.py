@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from orlop import oci
     from orlop.database import Database
     from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open
-    from orlop.model.any import ProtoAny
-    from orlop.model.errors import OrlopError
-    from orlop.model.records import (
+    from orlop.errors import OrlopError
+    from orlop.namespace import Namespace
+    from orlop.records import (
         Container,
         ContentInfo,
         Descriptor,
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
         Lease,
         LeaseResource,
         Mount,
+        ProtoAny,
         Runtime,
         Sandbox,
         SnapshotInfo,
         SnapshotKind,
         SnapshotUsage,
     )
-    from orlop.namespace import Namespace
 
     accelerated: bool
     """Whether the compiled modules are in use. They do the same, in less time."""
@@ -73,21 +73,21 @@ _lazily = lazy_names(
     {
         "Database": "orlop.database:Database",
         "Namespace": "orlop.namespace:Namespace",
-        "OrlopError": "orlop.model.errors:OrlopError",
-        "ProtoAny": "orlop.model.any:ProtoAny",
-        "Container": "orlop.model.records:Container",
-        "ContentInfo": "orlop.model.records:ContentInfo",
-        "Descriptor": "orlop.model.records:Descriptor",
-        "Image": "orlop.model.records:Image",
-        "IngestStatus": "orlop.model.records:IngestStatus",
-        "Lease": "orlop.model.records:Lease",
-        "LeaseResource": "orlop.model.records:LeaseResource",
-        "Mount": "orlop.model.records:Mount",
-        "Runtime": "orlop.model.records:Runtime",
-        "Sandbox": "orlop.model.records:Sandbox",
-        "SnapshotInfo": "orlop.model.records:SnapshotInfo",
-        "SnapshotKind": "orlop.model.records:SnapshotKind",
-        "SnapshotUsage": "orlop.model.records:SnapshotUsage",
+        "OrlopError": "orlop.errors:OrlopError",
+        "ProtoAny": "orlop.records:ProtoAny",
+        "Container": "orlop.records:Container",
+        "ContentInfo": "orlop.records:ContentInfo",
+        "Descriptor": "orlop.records:Descriptor",
+        "Image": "orlop.records:Image",
+        "IngestStatus": "orlop.records:IngestStatus",
+        "Lease": "orlop.records:Lease",
+        "LeaseResource": "orlop.records:LeaseResource",
+        "Mount": "orlop.records:Mount",
+        "Runtime": "orlop.records:Runtime",
+        "Sandbox": "orlop.records:Sandbox",
+        "SnapshotInfo": "orlop.records:SnapshotInfo",
+        "SnapshotKind": "orlop.records:SnapshotKind",
+        "SnapshotUsage": "orlop.records:SnapshotUsage",
         "oci": "orlop.oci",
         "open": "orlop.database:open_database",
     },

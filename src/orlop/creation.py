@@ -10,8 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.errors import FailedPreconditionError
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, RootLayout
-from orlop.model.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.bolt import open_engine, read_file_state
+from orlop.clock import ObservedClock, SystemClock, require_timeout
 from orlop.creation import CreationRules, rules_for_file
+from orlop.errors import FailedPreconditionError, OrlopError
 from orlop.forks import HomeProcess
 from orlop.gc.change_feed import ChangeFeed
-from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError, OrlopError
-from orlop.model.observed_clock import ObservedClock
-from orlop.model.timeouts import require_timeout
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
 from orlop.schema import migrations
@@ -35,13 +33,13 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from orlop.clock import Clock
+    from orlop.events import Event
     from orlop.gc import Collector, Node
     from orlop.kv import Engine, Follower, Transaction
     from orlop.layout import RootLayout
-    from orlop.model.backends import ContentBackend, SnapshotBackend
-    from orlop.model.clock import Clock
-    from orlop.model.events import Event
     from orlop.safety.write_session import SessionTracker
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.scope import Changes, Update
 
 _T = TypeVar("_T")

@@ -12,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.digests import ALGORITHMS
 from orlop.gc.dirty_backends import CONTENT_BACKEND
-from orlop.model.backends import snapshot_number
-from orlop.model.digest import ALGORITHMS
+from orlop.storage.contract import snapshot_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,14 +9,10 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from orlop.errors import InvalidArgumentError, NotFoundError, OrlopError
 from orlop.forks import HomeProcess
-from orlop.model.errors import (
-    InvalidArgumentError,
-    NotFoundError,
-    OrlopError,
-)
-from orlop.model.timestamps import require_duration
 from orlop.ownership import Flag, Hold, start_thread
+from orlop.schema.codec.timestamps import require_duration
 from orlop.stores.scope import Scope
 from orlop.stores.validation import check_key
 
@@ -25,10 +21,10 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from orlop.clock import Clock
     from orlop.kv import Transaction
-    from orlop.model.backends import ContentBackend, SnapshotBackend
-    from orlop.model.clock import Clock
-    from orlop.model.records import Lease
+    from orlop.records import Lease
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.containers import ContainerStore
     from orlop.stores.content import ContentStore

@@ -14,7 +14,7 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import FailedPreconditionError
+from orlop.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from orlop.kv import Transaction

@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from orlop.creation import CreationRules, lost_database
-from orlop.gc.dirty_backends import CONTENT_BACKEND
-from orlop.kv import EngineError
-from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
-from orlop.model.errors import (
+from orlop.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
     ResourceExhaustedError,
 )
+from orlop.gc.dirty_backends import CONTENT_BACKEND
+from orlop.kv import EngineError
+from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.schema import migrations
 from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.translation import translated
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from orlop.kv import Engine, Follower, Transaction
-    from orlop.model.backends import ContentBackend, SnapshotBackend
     from orlop.safety.write_session import SessionTracker
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.transactions import Transactions
 
 FILE_MODE: Final = 0o644

@@ -4,7 +4,7 @@ The open transaction is kept in a context variable. It belongs to the thread, th
 process that began it and is refused in any other: tasks (and in newer Pythons threads) inherit
 context variables, and a forked process inherits everything.
 
-A store checks before it writes, so after an error of `orlop.model.errors` the transaction is
+A store checks before it writes, so after an error of `orlop.errors` the transaction is
 what it was, and the caller may catch the error and go on. Any other exception that leaves an
 inner block may have left half a change behind: it dooms the transaction, whose commit raises.
 
@@ -18,14 +18,10 @@ import weakref
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.forks import HomeProcess
 from orlop.kv import errors as engine_errors
 from orlop.kv import read_again
-from orlop.model.errors import (
-    AbortedError,
-    FailedPreconditionError,
-    OrlopError,
-)
 from orlop.open_transaction import (
     OpenTransaction,
     execution_context,
@@ -44,9 +40,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from orlop.clock import ObservedClock
     from orlop.kv import Engine, Transaction
     from orlop.kv import Path as BucketPath
-    from orlop.model.observed_clock import ObservedClock
     from orlop.stores.locks import SharedLock
 
 _T = TypeVar("_T")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
-from orlop.kv import errors as engine_errors
-from orlop.model.errors import (
+from orlop.errors import (
     DataLossError,
     FailedPreconditionError,
     InternalError,
@@ -15,6 +14,7 @@ from orlop.model.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from orlop.kv import errors as engine_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from orlop.clock import Clock
     from orlop.kv import FileState
-    from orlop.model.clock import Clock
 
 StateReader: TypeAlias = "Callable[[Path], FileState | None]"
 

@@ -17,7 +17,11 @@ from architecture.house import (
 
 PAGE: Final = REPOSITORY / "docs" / "architecture.md"
 _BLOCK: Final = re.compile(r"(?<=<!-- floors -->\n).*?(?=<!-- end of floors -->)", re.DOTALL)
-_FILES: Final = {"database": "database.py and its neighbours", FACADE: "orlop"}
+_FILES: Final = {
+    "database": "database.py and its neighbours",
+    "records": "records.py and its neighbours",
+    FACADE: "orlop",
+}
 
 
 def drawn(page: str) -> str:

@@ -20,10 +20,11 @@ PACKAGE = REPOSITORY / "src" / "orlop"
 
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"forks", "kv", "lazy_names", "ownership"}),
-    frozenset({"bolt", "model"}),
+    frozenset({"bolt", "errors"}),
+    frozenset({"filters", "records"}),
     frozenset({"schema"}),
-    frozenset({"stores", "storage"}),
-    frozenset({"safety"}),
+    frozenset({"storage"}),
+    frozenset({"safety", "stores"}),
     frozenset({"gc"}),
     frozenset({"database"}),
     frozenset({"inspect", "oci"}),
@@ -43,15 +44,21 @@ DATABASE_MODULES = frozenset(
         "write_sessions",
     }
 )
-"""The modules of floor 5: one part, in several files because one would be too long."""
+"""The modules that make a database out of the floors below: one part in several files."""
+
+RECORD_MODULES = frozenset({"clock", "digests", "events", "identifiers", "labels", "records"})
+"""The modules of records and of the values in them: one part in several files."""
 
 FACADE = "orlop"
-"""The package's own `__init__`: what users see. It stands above floor 6, below the faces."""
+"""The package's own `__init__`: what users see. It stands directly below the faces."""
 
-FACADE_FLOOR = 7.5
+FACADE_FLOOR = len(FLOORS) - 1.5
 
 BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
+
+STORAGE_CONTRACT = "orlop.storage.contract"
+"""What the stores may know of the backends: any backend that keeps the contract serves them."""
 
 
 NEUTRAL = frozenset({"forks", "lazy_names", "ownership"})
@@ -97,6 +104,8 @@ def part_of(module: str) -> str:
         return FACADE
     if names[1] == "__main__":
         return "cli"
+    if names[1] in RECORD_MODULES:
+        return "records"
     return "database" if names[1] in DATABASE_MODULES else names[1]
 
 

@@ -11,6 +11,8 @@ from architecture.house import (
     DATABASE_MODULES,
     FLOORS,
     NEUTRAL,
+    RECORD_MODULES,
+    STORAGE_CONTRACT,
     Import,
     circles,
     dependencies,
@@ -61,6 +63,17 @@ def test_only_the_database_and_the_file_inspector_name_the_engine() -> None:
     ]
 
     assert strangers == []
+
+
+def test_the_stores_know_the_contract_of_the_backends_only() -> None:
+    known = [
+        str(one)
+        for one in every_import()
+        if part_of(one.importer) == "stores" and part_of(one.imported) == "storage"
+        if one.imported != STORAGE_CONTRACT
+    ]
+
+    assert known == []
 
 
 def test_no_modules_import_each_other() -> None:
@@ -121,9 +134,9 @@ def test_no_relative_imports() -> None:
         ("orlop.stores.images", "from orlop.stores import scope", True),
         ("orlop.stores.images", "from orlop import database", False),
         ("orlop.stores.images", "import orlop", False),
-        ("orlop.stores.images", "from orlop.storage.content import LocalContent", False),
-        ("orlop.model.labels", "from orlop.bolt import open_engine", False),
-        ("orlop.kv.contract", "if TYPE_CHECKING:\n    from orlop.model.any import ProtoAny", False),
+        ("orlop.storage.content", "from orlop.stores.images import ImageStore", False),
+        ("orlop.errors", "from orlop.bolt import open_engine", False),
+        ("orlop.kv.contract", "if TYPE_CHECKING:\n    from orlop.records import ProtoAny", False),
         ("orlop.schema.images", "def late() -> None:\n    import orlop.stores.images", False),
         ("orlop.gc.mark", "import_module('orlop.database')", False),
         ("orlop.oci.unpack", "importlib.import_module('orlop.inspect')", False),
@@ -146,3 +159,4 @@ def test_the_table_names_each_part_once() -> None:
 
     assert len(parts) == len(set(parts))
     assert DATABASE_MODULES.isdisjoint(set(parts) - {"database"})
+    assert RECORD_MODULES.isdisjoint(set(parts) - {"records"})

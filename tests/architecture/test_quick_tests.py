@@ -50,7 +50,7 @@ def test_marks_come_with_the_folder() -> None:
 
     assert slow_tests.folder_mark(name) == "campaign"
     assert slow_tests.function_of(name) == "campaigns/test_world_campaign.py::test_histories"
-    assert slow_tests.folder_mark("tests/model/test_any.py::test_x") is None
+    assert slow_tests.folder_mark("tests/schema/test_any.py::test_x") is None
 
 
 def test_the_target_leaves_out_what_takes_long() -> None:

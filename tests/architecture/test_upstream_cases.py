@@ -14,7 +14,7 @@ from architecture.upstream_cases import CASES, Reason
 @pytest.fixture(scope="module")
 def known() -> frozenset[str]:
     """Return the tests that pytest finds, with and without the ids of their parameters."""
-    folders = ("cli", "collector", "model", "schema", "storage", "stores")
+    folders = ("cli", "collector", "filters", "records", "schema", "storage", "stores")
     answer = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"),

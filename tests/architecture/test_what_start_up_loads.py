@@ -46,7 +46,7 @@ LIBRARY = HEAVY | {
     "orlop.gc",
     "orlop.database",
     "orlop.inspect",
-    "orlop.model.records",
+    "orlop.records",
     "orlop.oci",
     "orlop.schema",
     "orlop.stores",
@@ -82,7 +82,7 @@ def test_version_and_help(option: str, bare: set[str]) -> None:
     loaded = loaded_by(f"from orlop.cli.main import main\nassert main([{option!r}]) == 0") - bare
     without = {"orlop.storage", "orlop.gc", "orlop.database", "orlop.oci", "orlop.stores"}
 
-    assert loaded & (HEAVY | without | {"orlop.model.records", "whenever"}) == set()
+    assert loaded & (HEAVY | without | {"orlop.records", "whenever"}) == set()
 
 
 def test_a_listing_of_a_root(tmp_path: Path, bare: set[str]) -> None:

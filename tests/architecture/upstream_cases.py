@@ -29,10 +29,10 @@ _ONE_READER: Final = Reason(
 )
 _TOKENS: Final = Reason(
     "it looks at single tokens; ours are compared with containerd's by result and message: "
-    "model/test_filters::test_filters_agree_with_containerd"
+    "filters/test_filters::test_filters_agree_with_containerd"
 )
 
-_FILTERS: Final = "model/test_filters::test_filters_agree_with_containerd"
+_FILTERS: Final = "filters/test_filters::test_filters_agree_with_containerd"
 _CONTAINERS: Final = "stores/test_container_store::"
 _IMAGES: Final = "stores/test_image_store::"
 _IMAGE_CASES: Final = "stores/test_image_store_cases::"
@@ -181,7 +181,7 @@ METADATA: Final[dict[str, Ours]] = {
         f"{_REMOTE}test_a_target_that_the_backend_cannot_have_is_prepared_and_committed",
     ),
     "TestFilterInheritedLabels": (
-        "model/test_labels::test_a_backend_is_told_only_the_labels_meant_for_it"
+        "records/test_labels::test_a_backend_is_told_only_the_labels_meant_for_it"
     ),
     "TestMetadata": (
         "stores/test_snapshot_store::test_basic",
@@ -208,8 +208,8 @@ FILTERS: Final[dict[str, Ours]] = {
     "TestScanner": _TOKENS,
     "TestOperatorStrings": _TOKENS,
     "FuzzFiltersParse": (
-        "model/test_filters::test_no_text_crashes_the_parser",
-        "model/test_filters::test_no_mixture_of_tokens_crashes_parser_or_match",
+        "filters/test_filters::test_no_text_crashes_the_parser",
+        "filters/test_filters::test_no_mixture_of_tokens_crashes_parser_or_match",
     ),
 }
 
@@ -283,17 +283,17 @@ STORAGE: Final[dict[str, Ours]] = {
 }
 
 HELPERS: Final[dict[str, Ours]] = {
-    "labels/TestValidLabels": "model/test_labels::test_labels_of_up_to_4096_bytes_are_valid",
-    "labels/TestInvalidLabels": "model/test_labels::test_longer_labels_are_refused",
+    "labels/TestValidLabels": "records/test_labels::test_labels_of_up_to_4096_bytes_are_valid",
+    "labels/TestInvalidLabels": "records/test_labels::test_longer_labels_are_refused",
     "labels/TestIsReserved": Reason("nothing here asks whether a label is reserved"),
     "labels/TestLongKey": (
-        "model/test_labels::test_the_message_says_where_and_shows_how_the_name_begins"
+        "records/test_labels::test_the_message_says_where_and_shows_how_the_name_begins"
     ),
     "identifiers/TestValidIdentifiers": (
-        "model/test_identifiers::test_identifiers_are_words_with_single_separators"
+        "records/test_identifiers::test_identifiers_are_words_with_single_separators"
     ),
     "identifiers/TestInvalidIdentifiers": (
-        "model/test_identifiers::test_what_is_no_identifier_is_refused"
+        "records/test_identifiers::test_what_is_no_identifier_is_refused"
     ),
     "namespaces/TestContext": "stores/test_namespace_store::test_a_namespace_is_required",
     "namespaces/TestNamespaceFromEnv": (

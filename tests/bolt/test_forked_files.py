@@ -16,8 +16,8 @@ from orlop.bolt import disk as disk_module
 from orlop.bolt import lock, open_engine
 from orlop.bolt.disk import FileDisk
 from orlop.bolt.page_store import PageStore
+from orlop.errors import UnavailableError
 from orlop.kv import EngineClosedError, LockedError
-from orlop.model.errors import UnavailableError
 from stores.forking import in_child, living_child
 
 if TYPE_CHECKING:

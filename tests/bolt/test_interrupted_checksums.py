@@ -9,7 +9,7 @@ import sys
 PROGRAM = """
 import signal
 from orlop.bolt.meta import Meta, decode_meta
-from orlop.model.encoding import decode_time, encode_time
+from orlop.schema.codec.encoding import decode_time, encode_time
 from whenever import Instant
 
 class AlarmError(Exception):

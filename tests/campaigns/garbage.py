@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from whenever import TimeDelta
 
 from collector.records import Records, digest_of
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     import random

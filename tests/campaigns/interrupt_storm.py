@@ -34,7 +34,7 @@ from campaigns.interrupt_worker import (
     view,
     write_content,
 )
-from orlop.model.errors import AlreadyExistsError, NotFoundError, OrlopError
+from orlop.errors import AlreadyExistsError, NotFoundError, OrlopError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

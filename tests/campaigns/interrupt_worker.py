@@ -20,16 +20,16 @@ from typing import TYPE_CHECKING, Final
 
 import orlop
 from campaigns.interrupt_points import CALLS, KINDS, LINES, Points
-from orlop.gc.schedule_policy import Settings
-from orlop.model import digest as digests
-from orlop.model.errors import (
+from orlop import digests
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,
     OrlopError,
     UnavailableError,
 )
-from orlop.model.records import Descriptor, Image
+from orlop.gc.schedule_policy import Settings
+from orlop.records import Descriptor, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ import orlop
 from campaigns.seeds import seeds
 from collector.making import blobs_on_disk, make_blob, make_image, make_snapshot, snapshots_on_disk
 from orlop import LeaseResource
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop.errors import AlreadyExistsError, NotFoundError
 
 if TYPE_CHECKING:
     from campaigns.tally import Tally

@@ -21,8 +21,8 @@ import pytest
 
 import orlop
 from campaigns.seeds import seeds
-from orlop.model.errors import OrlopError
-from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.errors import OrlopError
+from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.schema import snapshots
 from storage.killing import CALLS, KILLED
 from stores.consistency import check_data, check_nothing_unnamed, check_records

@@ -10,7 +10,7 @@ import pytest
 
 import orlop as library
 from cli.players import CONTENT
-from orlop.model import digest as digests
+from orlop import digests
 
 if TYPE_CHECKING:
     from pathlib import Path

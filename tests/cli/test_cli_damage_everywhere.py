@@ -12,7 +12,7 @@ import pytest
 from cli.players import CONTENT, METADATA
 from oci.builder import Built, entry, layer
 from orlop.cli.exit_codes import CORRUPT
-from orlop.model.labels import GC_ROOT
+from orlop.labels import GC_ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable

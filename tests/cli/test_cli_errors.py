@@ -18,6 +18,7 @@ import pytest
 
 import orlop as library
 from cli.players import METADATA
+from orlop import errors
 from orlop.cli.errors import failure_of, run
 from orlop.cli.exit_codes import TABLE, exit_code
 from orlop.cli.invocation import Invocation
@@ -28,7 +29,6 @@ from orlop.kv import (
     LockedError,
     StaleReadError,
 )
-from orlop.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

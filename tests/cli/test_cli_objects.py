@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.players import root_of
-from orlop.model.timestamps import parse_rfc3339
+from orlop.schema.codec.timestamps import parse_rfc3339
 
 if TYPE_CHECKING:
     from pathlib import Path

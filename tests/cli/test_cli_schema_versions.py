@@ -10,7 +10,7 @@ import pytest
 import orlop as library
 from cli.players import METADATA, Orlop, root_of
 from orlop.cli.exit_codes import PRECONDITION
-from orlop.model.encoding import encode_varint
+from orlop.schema.codec.encoding import encode_varint
 
 if TYPE_CHECKING:
     from pathlib import Path

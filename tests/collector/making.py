@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orlop import Descriptor, Image
-from orlop.model import digest as digests
+from orlop import Descriptor, Image, digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

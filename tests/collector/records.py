@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from orlop.gc.node import Node, snapshot_node
-from orlop.model.records import (
+from orlop.records import (
     Container,
     ContentInfo,
     Descriptor,

@@ -13,9 +13,9 @@ from collector.making import (
     make_snapshot,
     snapshots_on_disk,
 )
+from orlop.errors import FailedPreconditionError
 from orlop.gc.inventory import leaves_first
-from orlop.model.errors import FailedPreconditionError
-from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.storage.metastore import Metastore
 from orlop.storage.snapshots import Snapshots
 

@@ -19,14 +19,14 @@ from collector.making import (
     make_snapshot,
     snapshots_on_disk,
 )
-from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError
+from orlop import digests
+from orlop.errors import AlreadyExistsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orlop import Database
-    from orlop.model.records import Mount
+    from orlop.records import Mount
     from orlop.stores.claims import Claims
 
 GC = "containerd.io/gc."

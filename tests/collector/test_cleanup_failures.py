@@ -17,9 +17,9 @@ from collector.making import (
     snapshots_on_disk,
 )
 from collector.settable import SettableClock
+from orlop.errors import UnavailableError
 from orlop.gc.cleanup import BackendCleaner
 from orlop.gc.dirty_backends import DirtyBackends
-from orlop.model.errors import UnavailableError
 from safety.trusting import trust_copy
 from storage.killing import steps
 from stores.consistency import check_data, check_nothing_unnamed, check_records

@@ -10,9 +10,9 @@ import pytest
 
 import orlop
 from collector.making import make_blob
+from orlop.clock import SystemClock
+from orlop.errors import AbortedError
 from orlop.gc import cleanup
-from orlop.model.clock import SystemClock
-from orlop.model.errors import AbortedError
 from orlop.storage import LocalContent, NativeSnapshotter, OverlaySnapshotter, directories, removal
 from safety.roots import CONTENT, NATIVE
 from storage.opening import open_for_writing

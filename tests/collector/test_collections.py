@@ -17,7 +17,7 @@ from collector.making import (
 )
 from collector.things import Things, thing
 from orlop import Container, LeaseResource, ProtoAny, Runtime
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
@@ -27,8 +27,8 @@ from orlop.model.errors import (
 if TYPE_CHECKING:
     from collector.settable import SettableClock
     from orlop import Database, Namespace
+    from orlop.events import Event
     from orlop.gc import Node
-    from orlop.model.events import Event
 
 GC = "containerd.io/gc."
 

@@ -20,7 +20,7 @@ from collector.things import Things, thing
 from orlop import Database
 from orlop.gc.rules import RuleBook
 from orlop.gc.scan import read_all
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable

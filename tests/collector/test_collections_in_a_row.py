@@ -20,6 +20,7 @@ from collector.settable import SettableClock
 from collector.things import Things, thing
 from collector.worlds import Record
 from orlop import Database
+from orlop.errors import FailedPreconditionError, InternalError
 from orlop.gc import change_feed, edges
 from orlop.gc import tracker as tracking
 from orlop.gc.fast_load import fill
@@ -27,14 +28,13 @@ from orlop.gc.node import Node
 from orlop.gc.rules import RuleBook
 from orlop.gc.scan import read_all
 from orlop.gc.tracker import GraphTracker
-from orlop.model.errors import FailedPreconditionError, InternalError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from collector.worlds import Thing
+    from orlop.events import Event
     from orlop.gc.graph import Graph
-    from orlop.model.events import Event
     from orlop.stores.scope import Transactor
 
 GC = "containerd.io/gc."

@@ -21,10 +21,10 @@ from collector.making import (
 from collector.settable import START, SettableClock
 from collector.worlds import GC
 from orlop import LeaseResource
+from orlop.errors import NotFoundError
 from orlop.gc.node import Node
 from orlop.inspect.dump import dump
-from orlop.model.errors import NotFoundError
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 from safety.trusting import trust_copy
 from storage.killing import steps
 from stores.consistency import check_data, check_nothing_unnamed, check_records

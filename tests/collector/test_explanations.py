@@ -7,8 +7,8 @@ import pytest
 from collector.making import make_blob, make_image, make_snapshot
 from collector.records import Records, digest_of
 from orlop import Container, LeaseResource, ProtoAny, Runtime
+from orlop.errors import NotFoundError
 from orlop.gc import Node, Step
-from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collector.settable import SettableClock

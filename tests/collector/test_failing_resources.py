@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import orlop
 from collector.making import blobs_on_disk, make_blob
 from collector.things import Things
+from orlop.errors import UnavailableError
 from orlop.gc.node import Node
-from orlop.model.errors import UnavailableError
 
 if TYPE_CHECKING:
     from orlop import Database

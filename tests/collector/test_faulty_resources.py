@@ -8,10 +8,10 @@ import pytest
 
 from collector.faulty_things import CALLS, QUESTIONS, FaultyThings, UnspeakableError, raising
 from collector.making import blobs_on_disk, make_blob, make_image
+from orlop import digests
+from orlop.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from orlop.gc.node import Node
 from orlop.gc.quarantine import Quarantine
-from orlop.model import digest as digests
-from orlop.model.errors import InvalidArgumentError, NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace

@@ -12,7 +12,7 @@ from orlop.gc.facts_graph import FactsGraph
 from orlop.gc.node import Node, snapshot_node
 from orlop.gc.rules import RuleBook
 from orlop.gc.sweep import Sweep
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collector.settable import SettableClock

@@ -16,10 +16,10 @@ from collector.making import make_blob, make_image, make_snapshot
 from collector.settable import START
 from collector.worlds import GC
 from orlop import LeaseResource
+from orlop.errors import FailedPreconditionError
 from orlop.gc.journal import COLLECTED, DELETED, FAILED, REMOVED, Entry, Journal
 from orlop.gc.node import Node
-from orlop.model.errors import FailedPreconditionError
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     import orlop

@@ -15,13 +15,13 @@ import orlop
 from collector.jumping import JumpingClock
 from collector.making import make_blob, make_snapshot
 from collector.settable import SettableClock
+from orlop.clock import ObservedClock
+from orlop.errors import NotFoundError
 from orlop.gc.node import CONTENT, LEASE, Node
 from orlop.gc.schedule_policy import Settings
-from orlop.model.errors import NotFoundError
-from orlop.model.labels import GC_EXPIRE
-from orlop.model.observed_clock import ObservedClock
-from orlop.model.records import Descriptor, Image
-from orlop.model.timestamps import format_rfc3339
+from orlop.labels import GC_EXPIRE
+from orlop.records import Descriptor, Image
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

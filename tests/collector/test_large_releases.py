@@ -11,8 +11,8 @@ import pytest
 import orlop
 from collector.faulty_things import FaultyThings
 from collector.making import blobs_on_disk, make_blob
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.gc import Settings
-from orlop.model.errors import FailedPreconditionError, UnavailableError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import pytest
 
 import orlop
 from collector.settable import SettableClock
-from orlop.model.backends import ingest_directory
+from orlop.storage.contract import ingest_directory
 from safety.roots import CONTENT, METADATA
 
 if TYPE_CHECKING:

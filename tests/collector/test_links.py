@@ -19,7 +19,7 @@ from orlop import Database
 from orlop.gc import Node, Step
 from orlop.gc.explain.links import Link, Standing, dangling, links
 from orlop.gc.explain.reasons import lapses
-from orlop.model.encoding import encode_time
+from orlop.schema.codec.encoding import encode_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ import orlop
 
 if TYPE_CHECKING:
     from orlop import Database
-    from orlop.model.backends import SnapshotBackend
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
 ROOTED = {"containerd.io/gc.root": "1"}

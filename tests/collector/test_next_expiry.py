@@ -22,7 +22,7 @@ from orlop import Database, LeaseResource
 from orlop.gc.next_expiry import NextExpiry
 from orlop.gc.node import snapshot_node
 from orlop.gc.rules import Comparison, parse_condition
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 NANOSECOND = TimeDelta(nanoseconds=1)
 HOURS = 8

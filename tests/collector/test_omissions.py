@@ -17,8 +17,8 @@ from collector.test_paths import written
 from collector.things import Things, thing
 from collector.worlds import Record, worlds
 from orlop import Database, LeaseResource
+from orlop.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 from orlop.gc import Node, Omission
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from orlop.gc import Plan

@@ -18,8 +18,8 @@ from collector.making import (
 from collector.records import Records, bucket_at, digest_of
 from collector.things import Things, thing
 from orlop import LeaseResource
+from orlop.errors import FailedPreconditionError
 from orlop.gc import Node
-from orlop.model.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

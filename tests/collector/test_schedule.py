@@ -11,15 +11,11 @@ import pytest
 
 from collector.settable import SettableClock
 from collector.stepping import PATIENCE_SECONDS, SteppedTimer
+from orlop.clock import ObservedClock
+from orlop.errors import AbortedError, FailedPreconditionError, UnavailableError
 from orlop.gc.plan import Statistics
 from orlop.gc.schedule_policy import Settings
 from orlop.gc.scheduler import Scheduler
-from orlop.model.errors import (
-    AbortedError,
-    FailedPreconditionError,
-    UnavailableError,
-)
-from orlop.model.observed_clock import ObservedClock
 from orlop.stores.locks import SharedLock
 from orlop.stores.scope import Changes
 

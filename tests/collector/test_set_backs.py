@@ -18,8 +18,8 @@ import pytest
 import orlop
 from collector.making import make_blob, make_image
 from collector.settable import SettableClock
+from orlop.errors import AbortedError, DataLossError, FailedPreconditionError
 from orlop.gc import Settings
-from orlop.model.errors import AbortedError, DataLossError, FailedPreconditionError
 from orlop.safety import shutdown_marker
 from storage.killing import KILLED
 

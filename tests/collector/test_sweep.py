@@ -11,12 +11,12 @@ import pytest
 
 from collector.interleaving import interleaved, remove_record
 from collector.records import Records, digest_of
+from orlop.errors import UnavailableError
 from orlop.gc import change_feed, sweep
 from orlop.gc import run as running
 from orlop.gc.change_feed import Listener
 from orlop.gc.sweep import SweepBatches
 from orlop.gc.tracker import GraphTracker
-from orlop.model.errors import UnavailableError
 from orlop.schema import snapshots
 from orlop.stores.locks import SharedLock
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop import Database
+    from orlop.events import Event
     from orlop.gc.node import Node
     from orlop.gc.sweep import Sweep
-    from orlop.model.events import Event
 
 GC = "containerd.io/gc."
 SECONDS = 10

@@ -10,9 +10,9 @@ import pytest
 from collector.interleaving import interleaved
 from collector.making import blobs_on_disk, make_blob
 from collector.records import Records, digest_of
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.gc.sweep import SweepBatches
 from orlop.gc.tracker import GraphTracker
-from orlop.model.errors import FailedPreconditionError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from whenever import TimeDelta
 
 from collector.records import Records
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

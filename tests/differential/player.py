@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import orlop
 from differential import records_as_json as json_of
-from orlop import ContentInfo, LeaseResource, OrlopError, SnapshotInfo, SnapshotKind
+from orlop import ContentInfo, LeaseResource, OrlopError, SnapshotInfo, SnapshotKind, filters
 from orlop.bolt import open_engine
-from orlop.model import filters
 from orlop.schema import migrations
 from orlop.storage.native import NativeSnapshotter
 

@@ -15,7 +15,7 @@ from differential.record_inputs import RecordInputs
 from differential.weights import ACTS_IN_BACKEND, IN_TRANSACTION, MADE_BY, WEIGHTS
 from differential.world import Known, Writer, look
 from orlop import SnapshotKind
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

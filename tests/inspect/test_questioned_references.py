@@ -11,11 +11,11 @@ import orlop
 from collector.making import make_blob, make_image, make_snapshot
 from collector.records import Records, digest_of
 from orlop import Database, LeaseResource
+from orlop.clock import SystemClock
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.gc import Node, Omission
 from orlop.inspect.owner import owner
 from orlop.inspect.references import resolve, resolve_omission
-from orlop.model.clock import SystemClock
-from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

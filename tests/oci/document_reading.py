@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import documents
 from orlop.oci.json_reader import Kind, Raw, decode
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.oci.tar_stream import TarReader
 
 if TYPE_CHECKING:

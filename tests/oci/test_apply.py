@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from oci.builder import MODIFIED, directory, entry, hardlink, layer, symlink
 from oci.layers import apply, apply_overlay, mounted
 from oci.trees import describe
-from orlop.model.errors import DataLossError, InvalidArgumentError
+from orlop.errors import DataLossError, InvalidArgumentError
 
 Entry = tuple[tarfile.TarInfo, bytes]
 

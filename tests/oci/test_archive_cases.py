@@ -9,7 +9,7 @@ import pytest
 
 from oci.test_layer_cases import unpack
 from orlop import oci
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pathlib import Path

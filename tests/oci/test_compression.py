@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.oci.compression import Compression, decompress, detect
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from oci.builder import docker_archive
 from oci.stored import FIRST, NAME, SECOND, Meddler, build, everything
 from orlop import oci
 from orlop.database import open_database
-from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop.errors import DataLossError, FailedPreconditionError, NotFoundError
+from orlop.records import SnapshotKind
 from stores import damaging
 from stores.damaging import blob_file, files_of, snapshot_directory
 

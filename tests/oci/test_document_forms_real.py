@@ -19,7 +19,7 @@ from oci.builder import (
 )
 from orlop import oci
 from orlop.database import open_database
-from orlop.model.errors import OrlopError
+from orlop.errors import OrlopError
 from real.daemon import Daemon
 
 if TYPE_CHECKING:

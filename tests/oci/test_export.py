@@ -12,7 +12,7 @@ import pytest
 from oci.builder import Built, entry, layer
 from orlop import oci
 from orlop.database import open_database
-from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
+from orlop.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci.tar_stream import TarReader
 from orlop.oci.tar_writer import TarWriter
 

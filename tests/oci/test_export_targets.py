@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from orlop.database import open_database
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.records import Image
+from orlop.errors import InvalidArgumentError
 from orlop.oci import export_image, import_image
+from orlop.records import Image
 from storage.mounting import bound
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from oci.builder import CAPABILITY, directory, entry, hardlink, layer, symlink
 from oci.layers import apply, apply_overlay
 from oci.trees import describe
-from orlop.model.errors import InvalidArgumentError, OrlopError
+from orlop.errors import InvalidArgumentError, OrlopError
 from orlop.oci.safe_path import DEEPEST, MAX_LINKS
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def test_an_ordinary_user_makes_no_devices_and_gives_nothing_away(open_path: Pat
     program = """
 import os, sys
 from pathlib import Path
-from orlop.model.errors import PermissionDeniedError
+from orlop.errors import PermissionDeniedError
 from orlop.oci.apply import apply_layer
 from orlop.oci.safe_path import SnapshotTree
 os.setgroups([]); os.setgid(12345); os.setuid(12345)

@@ -10,8 +10,8 @@ import pytest
 from oci.builder import OCI_INDEX, Built, digest_of, docker_archive, entry, layer, pack
 from oci.stored import FIRST, NAME, SECOND, build, everything, files_on_disk
 from orlop import oci
-from orlop.model.errors import InvalidArgumentError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop.errors import InvalidArgumentError, NotFoundError
+from orlop.records import SnapshotKind
 
 if TYPE_CHECKING:
     from pathlib import Path

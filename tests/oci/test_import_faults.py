@@ -10,14 +10,14 @@ import pytest
 from oci.builder import Built, docker_archive, entry, hardlink, layer, pack, symlink, write_archive
 from oci.stored import FIRST, SECOND, Meddler, assert_nothing_is_left, build
 from orlop import oci
-from orlop.model.errors import (
+from orlop.errors import (
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     OrlopError,
 )
-from orlop.model.records import SnapshotKind
+from orlop.records import SnapshotKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

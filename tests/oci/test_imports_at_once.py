@@ -14,7 +14,7 @@ from oci.builder import OCI_INDEX, Built, entry, layer
 from oci.stored import FIRST, NAME
 from orlop import oci
 from orlop.database import open_database
-from orlop.model.errors import NotFoundError, UnavailableError
+from orlop.errors import NotFoundError, UnavailableError
 from orlop.oci import ingest
 from orlop.oci.ingest import add_labels
 from stores.intruding import intruded, moments

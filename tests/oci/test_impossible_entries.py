@@ -15,7 +15,7 @@ import pytest
 
 from oci.builder import directory, entry, hardlink, layer
 from oci.layers import apply, apply_overlay
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import whiteouts
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import documents
 from orlop.oci.json_reader import MAX_DEPTH, ListOf, Scalar, Struct, decode
 
@@ -81,7 +81,7 @@ def test_levels_that_nobody_asks_for_cost_no_recursion() -> None:
 
 LARGE = """
 import resource, sys
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import documents
 resource.setrlimit(resource.RLIMIT_AS, (400 << 20, 400 << 20))
 unit, count = {unit!r}, documents.LARGEST // len({unit!r}) - 20

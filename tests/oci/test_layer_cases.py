@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop import oci
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import DataLossError, InvalidArgumentError
+from orlop.errors import DataLossError, InvalidArgumentError
 from orlop.oci import import_image
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import references
 
 DIGEST = "sha256:" + "a" * 64

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from oci.builder import entry, layer
-from orlop.model.errors import DataLossError, OrlopError
+from orlop.errors import DataLossError, OrlopError
 from orlop.oci.tar_header import EntryKind
 from orlop.oci.tar_stream import LARGEST_EXTENDED_HEADER, TarReader
 

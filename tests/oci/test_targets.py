@@ -9,10 +9,10 @@ import pytest
 
 from oci.builder import directory, entry, layer
 from oci.layers import apply
-from orlop.model.errors import UnimplementedError
-from orlop.model.records import Mount
+from orlop.errors import UnimplementedError
 from orlop.oci.apply import apply_layer
 from orlop.oci.unpacker import Target, target_of
+from orlop.records import Mount
 
 
 def test_bind_and_overlay_mounts_are_understood() -> None:

@@ -10,7 +10,7 @@ import pytest
 from oci.builder import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST, Built, digest_of, pack
 from oci.stored import FIRST, NAME, SECOND
 from orlop import oci
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci import docker_archive, mediatypes
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import AlreadyExistsError
+from orlop.errors import AlreadyExistsError
 from real.daemon import Daemon, DaemonError
 from storage.killing import KILLED
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import UnavailableError
+from orlop.errors import UnavailableError
 from real.command_line import orlop as run_orlop
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from whenever import Instant
 
 import orlop
-from orlop.model.errors import OrlopError
+from orlop.errors import OrlopError
 from safety.roots import NATIVE, PARTS, add, check_named, is_there, put
 
 if TYPE_CHECKING:

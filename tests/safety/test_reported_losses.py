@@ -14,7 +14,7 @@ import pytest
 from whenever import Instant
 
 import orlop
-from orlop.model.errors import FailedPreconditionError, OrlopError
+from orlop.errors import FailedPreconditionError, OrlopError
 from real.daemon import Daemon
 from safety.roots import CONTENT, METADATA, NATIVE, add, is_there
 

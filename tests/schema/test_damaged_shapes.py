@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from orlop.bolt import open_engine
+from orlop.errors import OrlopError
 from orlop.kv import EngineError
-from orlop.model.errors import OrlopError
 from orlop.schema import (
     buckets,
     containers,

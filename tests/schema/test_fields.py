@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whenever import Instant
 
+from orlop.errors import DataLossError
 from orlop.kv import PlainBucket
-from orlop.model.encoding import encode_time, encode_varint
-from orlop.model.errors import DataLossError
 from orlop.schema import fields, names
+from orlop.schema.codec.encoding import encode_time, encode_varint
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.schema import migrations
 from schema.planting import Tree, branch, plant, tree
 

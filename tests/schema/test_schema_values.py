@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whenever import Instant
 
-from orlop.model.any import ProtoAny
-from orlop.model.errors import DataLossError, InvalidArgumentError
+from orlop.errors import DataLossError, InvalidArgumentError
+from orlop.records import ProtoAny
 from orlop.schema import fields, names
 from schema.planting import Tree, plant, tree
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from orlop.model.records import Mount
+    from orlop.records import Mount
 
 
 MOUNT_OPTIONS_MAX = 4000

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orlop.model import digest as digests
-from orlop.model.clock import SystemClock
-from orlop.model.records import SnapshotKind
+from orlop import digests
+from orlop.clock import SystemClock
+from orlop.records import SnapshotKind
 from orlop.storage import LocalContent, NativeSnapshotter, OverlaySnapshotter
 from storage.opening import open_for_writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orlop.model.records import Mount
+    from orlop.records import Mount
 
 pytestmark = [pytest.mark.real("go"), pytest.mark.slow, pytest.mark.root]
 

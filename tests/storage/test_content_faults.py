@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model import digest as digests
-from orlop.model.clock import SystemClock
-from orlop.model.errors import AlreadyExistsError, NotFoundError
+from orlop import digests
+from orlop.clock import SystemClock
+from orlop.errors import AlreadyExistsError, NotFoundError
 from orlop.storage import LocalContent
 from storage.killing import steps
 from storage.mounting import small_disk

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model import digest as digests
-from orlop.model.errors import (
+from orlop import digests
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,

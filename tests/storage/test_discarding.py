@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model import digest as digests
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop import digests
+from orlop.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from orlop.storage import LocalContent, NativeSnapshotter, OverlaySnapshotter

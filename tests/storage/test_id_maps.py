@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.storage.id_maps import GID_MAPPING, UID_MAPPING, mapped_root
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.clock import SystemClock
-from orlop.model.errors import FailedPreconditionError
+from orlop.clock import SystemClock
+from orlop.errors import FailedPreconditionError
 from orlop.storage.content import LocalContent
 
 if TYPE_CHECKING:

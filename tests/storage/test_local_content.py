@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 from whenever import Instant
 
-from orlop.model import digest as digests
-from orlop.model.clock import SystemClock
-from orlop.model.errors import (
+from orlop import digests
+from orlop.clock import SystemClock
+from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
@@ -416,7 +416,7 @@ def test_memory_does_not_grow_with_the_blob(tmp_path: Path) -> None:
 import resource, sys
 from pathlib import Path
 from orlop.storage import LocalContent
-from orlop.model.clock import SystemClock
+from orlop.clock import SystemClock
 content = LocalContent(Path(sys.argv[1]), clock=SystemClock())
 writer = content.writer("ref")
 block = bytes(1 << 20)

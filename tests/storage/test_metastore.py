@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.bolt import open_engine
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     UnavailableError,
 )
-from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.storage.metastore import Metastore
 from storage.opening import open_for_reading, open_for_writing
 

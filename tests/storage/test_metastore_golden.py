@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from whenever import Instant
 
-from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.storage import OverlaySnapshotter
 from orlop.storage.metastore import Metastore
 from storage.opening import open_for_reading, open_for_writing

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import ConflictError, NotFoundError, UnimplementedError
-from orlop.model.records import Mount
+from orlop.errors import ConflictError, NotFoundError, UnimplementedError
+from orlop.records import Mount
 from orlop.storage.copying import copy_tree
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.records import Mount
+from orlop.records import Mount
 from orlop.storage import OverlaySnapshotter, overlay
 from storage.mounting import small_disk
 from storage.opening import open_for_writing

@@ -19,7 +19,7 @@ from orlop.storage.overlay import directory_of, directory_option, lower_option, 
 from storage.mounting import mounted
 
 if TYPE_CHECKING:
-    from orlop.model.records import Mount
+    from orlop.records import Mount
 
 IMAGE = Path("examples/greeting.tar").absolute()
 NAMES = [

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.clock import SystemClock
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop.clock import SystemClock
+from orlop.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from orlop.records import SnapshotKind
 from orlop.storage import NativeSnapshotter, OverlaySnapshotter
 from storage.killing import steps
 from storage.opening import open_for_writing

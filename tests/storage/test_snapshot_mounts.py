@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from orlop.model.clock import SystemClock
+from orlop.clock import SystemClock
 from orlop.storage import NativeSnapshotter, OverlaySnapshotter
 from storage.mounting import mounted, small_disk
 from storage.opening import open_for_writing

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     OrlopError,
 )
-from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.storage import NativeSnapshotter, OverlaySnapshotter
 from storage.opening import open_for_reading
 

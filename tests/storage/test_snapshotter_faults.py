@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from orlop.model.clock import SystemClock
-from orlop.model.records import SnapshotKind
+from orlop.clock import SystemClock
+from orlop.records import SnapshotKind
 from orlop.storage import NativeSnapshotter, OverlaySnapshotter
 from storage.killing import steps
 from storage.opening import open_for_writing

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model import digest as digests
-from orlop.model.clock import SystemClock
+from orlop import digests
+from orlop.clock import SystemClock
 from orlop.storage import LocalContent, NativeSnapshotter, OverlaySnapshotter, files
 from storage.opening import open_for_writing
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
 
 
 @pytest.fixture(params=["native", "overlayfs"])

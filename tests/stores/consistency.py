@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 from orlop.schema import ingests, snapshots
 
 if TYPE_CHECKING:

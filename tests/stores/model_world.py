@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,

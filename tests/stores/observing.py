@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model import timestamps
 from orlop.schema import ingests, snapshots
+from orlop.schema.codec import timestamps
 from stores.model_world import LOST, Space
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from orlop.model.errors import UnavailableError
+from orlop.errors import UnavailableError
 from orlop.stores.claims import Claims
 
 SECONDS = 10

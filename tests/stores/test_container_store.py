@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orlop.model.any import ProtoAny
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
-from orlop.model.records import Container, Runtime
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.records import Container, ProtoAny, Runtime
 from orlop.schema import containers
 
 if TYPE_CHECKING:

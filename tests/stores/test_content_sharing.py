@@ -7,11 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import (
-    AbortedError,
-    FailedPreconditionError,
-    InvalidArgumentError,
-)
+from orlop.errors import AbortedError, FailedPreconditionError, InvalidArgumentError
 from stores.blobs import DATA, digest_of, ingest, put
 
 if TYPE_CHECKING:

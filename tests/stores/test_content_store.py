@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     UnavailableError,
 )
-from orlop.model.records import ContentInfo, LeaseResource
+from orlop.records import ContentInfo, LeaseResource
 from stores.blobs import DATA, digest_of, ingest, put
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
     from orlop.stores.scope import Changes
     from stores.moments import StandingClock
 

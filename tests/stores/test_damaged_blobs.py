@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import (
+from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     DataLossError,
     FailedPreconditionError,
     NotFoundError,
 )
-from orlop.model.records import LeaseResource
+from orlop.records import LeaseResource
 from orlop.schema import content
 from stores import damaging
 from stores.blobs import DATA, digest_of, put
@@ -26,7 +26,7 @@ from stores.damaging import SEEN, blob_file
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
 
 DIGEST = digest_of(DATA)
 NOBODY = 65534

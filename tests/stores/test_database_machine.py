@@ -17,8 +17,8 @@ from whenever import TimeDelta
 import orlop
 from collector.settable import SettableClock
 from orlop import Container, Descriptor, Image, ProtoAny, Runtime
-from orlop.model import timestamps
-from orlop.model.errors import NotFoundError, OrlopError
+from orlop.errors import NotFoundError, OrlopError
+from orlop.schema.codec import timestamps
 from stores.blobs import digest_of
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.crashing import Crash, crashing

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop import Container, Descriptor, Image, ProtoAny, Runtime, Sandbox
-from orlop.model.errors import UnavailableError
-from orlop.model.records import LeaseResource
+from orlop.errors import UnavailableError
+from orlop.records import LeaseResource
 from stores.blobs import digest_of, put
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
     from orlop.stores.scope import Changes
     from stores.moments import StandingClock
 

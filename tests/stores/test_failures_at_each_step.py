@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from orlop.model.errors import NotFoundError, OrlopError, UnavailableError
+from orlop.errors import NotFoundError, OrlopError, UnavailableError
 from safety.trusting import trust_copy
 from stores.blobs import DATA, digest_of
 from stores.consistency import check_data, check_nothing_unnamed, check_records

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model import filters
-from orlop.model.any import ProtoAny
-from orlop.model.encoding import encode_any
-from orlop.model.errors import DataLossError
+from orlop import filters
+from orlop.errors import DataLossError
+from orlop.records import ProtoAny
 from orlop.schema import containers, content, images, sandboxes
+from orlop.schema.codec.encoding import encode_any
 from orlop.stores import filter_fields
 
 if TYPE_CHECKING:

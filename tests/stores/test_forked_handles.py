@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.oci.progress import Silent
 from stores.forking import in_child, living_child, tree_state
 

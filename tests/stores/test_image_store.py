@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from whenever import Instant
 
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
-from orlop.model.records import Descriptor, Image, LeaseResource
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.records import Descriptor, Image, LeaseResource
 from orlop.schema import images
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
     from stores.moments import StandingClock
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"

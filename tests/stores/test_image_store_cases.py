@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop import Descriptor, Image
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from orlop import Namespace

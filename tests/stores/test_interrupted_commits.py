@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import AbortedError, NotFoundError
-from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.errors import AbortedError, NotFoundError
+from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.storage.commit_intents import CommitIntents
 from storage.killing import steps
 from stores.chains import record
@@ -24,7 +24,7 @@ from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of
 
 if TYPE_CHECKING:
-    from orlop.model.backends import SnapshotBackend
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
 WORDS = b"years of work"

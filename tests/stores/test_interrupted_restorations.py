@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import AbortedError, AlreadyExistsError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop.errors import AbortedError, AlreadyExistsError, NotFoundError
+from orlop.records import SnapshotKind
 from storage.killing import steps
 from stores.damaging import files_of, snapshot_directory
 from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 from stores.blobs import DATA, put
 
 if TYPE_CHECKING:

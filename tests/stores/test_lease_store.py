@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     UnimplementedError,
 )
-from orlop.model.records import Lease, LeaseResource
+from orlop.records import Lease, LeaseResource
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace

@@ -9,7 +9,7 @@ import pytest
 
 import orlop
 from orlop.bolt.disk import FileDisk
-from orlop.model.errors import ResourceExhaustedError
+from orlop.errors import ResourceExhaustedError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
-from orlop.model.records import LeaseResource, SnapshotInfo, SnapshotKind
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.records import LeaseResource, SnapshotInfo, SnapshotKind
 from stores.chains import record
 
 if TYPE_CHECKING:

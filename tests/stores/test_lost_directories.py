@@ -7,13 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import (
-    AlreadyExistsError,
-    DataLossError,
-    FailedPreconditionError,
-    NotFoundError,
-)
-from orlop.model.records import LeaseResource
+from orlop.errors import AlreadyExistsError, DataLossError, FailedPreconditionError, NotFoundError
+from orlop.records import LeaseResource
 from stores.chains import REF, record
 from stores.damaging import files_of, snapshot_directory
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from orlop.model.errors import FailedPreconditionError, OrlopError, UnavailableError
+from orlop.errors import FailedPreconditionError, OrlopError, UnavailableError
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.taking_turns import add_one, begin, count, found, take_turn
 

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.any import ProtoAny
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.model.records import Container, Descriptor, Image, Runtime, Sandbox
+from orlop.records import Container, Descriptor, Image, ProtoAny, Runtime, Sandbox
 
 if TYPE_CHECKING:
     from orlop import Database

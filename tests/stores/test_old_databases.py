@@ -9,7 +9,7 @@ import pytest
 
 from orlop import Database
 from orlop.bolt import open_engine
-from orlop.model.errors import FailedPreconditionError
+from orlop.errors import FailedPreconditionError
 from schema.planting import Tree, branch, plant, tree
 from storage.killing import steps
 

@@ -15,7 +15,7 @@ import pytest
 import orlop
 from orlop import opening
 from orlop.bolt import open_engine
-from orlop.model.errors import (
+from orlop.errors import (
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,

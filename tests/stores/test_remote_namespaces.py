@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.records import SnapshotKind
 from stores.chains import REF, record
 from stores.consistency import check_records
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop import Database, Mount
-    from orlop.model.backends import SnapshotBackend
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
 

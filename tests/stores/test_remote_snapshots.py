@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,
     UnavailableError,
     UnknownError,
 )
-from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.records import SnapshotInfo, SnapshotKind
 from stores.chains import chain, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop import Mount, Namespace
-    from orlop.model.backends import SnapshotBackend
-    from orlop.model.events import Event
+    from orlop.events import Event
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
 REF = "containerd.io/snapshot.ref"

@@ -7,14 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orlop.model.any import ProtoAny
-from orlop.model.errors import (
-    AlreadyExistsError,
-    DataLossError,
-    InvalidArgumentError,
-    NotFoundError,
-)
-from orlop.model.records import Runtime, Sandbox
+from orlop.errors import AlreadyExistsError, DataLossError, InvalidArgumentError, NotFoundError
+from orlop.records import ProtoAny, Runtime, Sandbox
 
 if TYPE_CHECKING:
     from orlop import Namespace

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.model.records import LeaseResource, SnapshotInfo, SnapshotKind
+from orlop.records import LeaseResource, SnapshotInfo, SnapshotKind
 from orlop.schema import snapshots as schema
 from stores.chains import chain, record
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
-    from orlop.model.events import Event
+    from orlop.events import Event
     from orlop.stores.scope import Changes
     from orlop.stores.snapshots import SnapshotStore
     from stores.moments import StandingClock

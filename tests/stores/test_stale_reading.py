@@ -9,10 +9,7 @@ import pytest
 from orlop import kv
 from orlop.bolt import open_engine
 from orlop.database import Database
-from orlop.model.errors import (
-    NotFoundError,
-    UnavailableError,
-)
+from orlop.errors import NotFoundError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

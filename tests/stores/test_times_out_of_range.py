@@ -13,10 +13,10 @@ from whenever import Instant
 
 import orlop
 from orlop.database import Database
+from orlop.errors import InvalidArgumentError, OrlopError
 from orlop.gc import Settings
-from orlop.model.errors import InvalidArgumentError, OrlopError
-from orlop.model.labels import GC_EXPIRE
-from orlop.model.timestamps import moment_after, parse_rfc3339
+from orlop.labels import GC_EXPIRE
+from orlop.schema.codec.timestamps import moment_after, parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

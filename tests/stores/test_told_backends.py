@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from orlop.model.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from orlop.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from stores.blobs import DATA, ingest, put
 from stores.chains import record
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop import Database, Mount, Namespace
-    from orlop.model.backends import ContentBackend
+    from orlop.storage.contract import ContentBackend
 
 INHERITED = "containerd.io/snapshot/x"
 

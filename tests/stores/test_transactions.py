@@ -15,7 +15,7 @@ import pytest
 
 import orlop
 from orlop import kv, open_transaction
-from orlop.model.errors import (
+from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     DataLossError,
@@ -32,7 +32,7 @@ from orlop.translation import translated
 if TYPE_CHECKING:
     from orlop import Namespace
     from orlop.database import Database
-    from orlop.model.events import Event
+    from orlop.events import Event
     from orlop.stores.scope import Changes
 
 

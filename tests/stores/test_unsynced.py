@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import orlop
-from orlop.model.records import SnapshotKind
+from orlop.records import SnapshotKind
 from stores.blobs import put
 from stores.chains import chain
 

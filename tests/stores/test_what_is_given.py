@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop import Container, ProtoAny, Runtime
-from orlop.model.errors import FailedPreconditionError, InvalidArgumentError
+from orlop.errors import FailedPreconditionError, InvalidArgumentError
 from stores.blobs import DATA, digest_of, put
 
 if TYPE_CHECKING:

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop.model.errors import (
-    AlreadyExistsError,
-    FailedPreconditionError,
-    UnavailableError,
-)
-from orlop.model.records import LeaseResource, SnapshotInfo, SnapshotKind
+from orlop.errors import AlreadyExistsError, FailedPreconditionError, UnavailableError
+from orlop.records import LeaseResource, SnapshotInfo, SnapshotKind
 from stores.blobs import DATA, digest_of, ingest, put
 from stores.chains import chain, record
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, UnavailableError
-from orlop.model.labels import GC_REF_CONTENT
+from orlop.errors import AlreadyExistsError, FailedPreconditionError, UnavailableError
+from orlop.labels import GC_REF_CONTENT
 from stores.blobs import DATA, digest_of, put
 
 if TYPE_CHECKING:

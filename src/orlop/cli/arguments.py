@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.timestamps import parse_duration, parse_rfc3339
+from orlop.errors import InvalidArgumentError
+from orlop.schema.codec.timestamps import parse_duration, parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,9 +11,8 @@ from orlop.cli import arguments
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell
 from orlop.cli.session import session_of
-from orlop.model.any import ProtoAny
-from orlop.model.errors import InvalidArgumentError, NotFoundError
-from orlop.model.records import Container, Runtime
+from orlop.errors import InvalidArgumentError, NotFoundError
+from orlop.records import Container, ProtoAny, Runtime
 
 if TYPE_CHECKING:
     from orlop.database import Database

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from orlop import digests
 from orlop.cli import arguments
 from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import StandardOutput, human_size
@@ -12,10 +13,9 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, fault_of, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.cli.standard_streams import standard_input
+from orlop.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
 from orlop.gc.node import CONTENT, Node
-from orlop.model import digest as digests
-from orlop.model.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
-from orlop.model.records import ContentInfo
+from orlop.records import ContentInfo
 from orlop.stores.blob_faults import MISSING
 
 if TYPE_CHECKING:

@@ -14,17 +14,13 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import require_metadata, session_of
 from orlop.database import Database
+from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
 from orlop.inspect.bolt import backup as copy_file
 from orlop.inspect.bolt import check_file, file_info
 from orlop.inspect.decoding import readable
 from orlop.inspect.dump import dump as dumped
 from orlop.inspect.tree import entries
 from orlop.kv import LockedError
-from orlop.model.errors import (
-    FailedPreconditionError,
-    NotFoundError,
-    OrlopError,
-)
 from orlop.opening import refusals
 from orlop.schema import migrations
 from orlop.storage.files import naming

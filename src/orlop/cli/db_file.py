@@ -12,9 +12,9 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import session_of
 from orlop.database import Database
+from orlop.errors import AlreadyExistsError, NotFoundError
 from orlop.inspect import bolt
 from orlop.inspect.decoding import decoded, readable
-from orlop.model.errors import AlreadyExistsError, NotFoundError
 from orlop.opening import refusals
 
 if TYPE_CHECKING:

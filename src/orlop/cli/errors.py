@@ -10,11 +10,11 @@ import traceback
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
+from orlop import errors
 from orlop.cli.exit_codes import BUG, DONE, TABLE, USAGE, causes, exit_code
 from orlop.cli.output import OutputError, naming_standard_output, printable
 from orlop.cli.parser import UsageError
 from orlop.kv import EngineError
-from orlop.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable

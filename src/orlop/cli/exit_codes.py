@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop import errors
 from orlop.kv import CorruptError, LockedError, StaleReadError
-from orlop.model import errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

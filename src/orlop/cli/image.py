@@ -14,8 +14,8 @@ from orlop.cli.presentation import as_json, faults_as_json, in_namespace, labels
 from orlop.cli.progress import showing
 from orlop.cli.session import session_of
 from orlop.cli.standard_streams import standard_input
+from orlop.errors import NotFoundError, OrlopError
 from orlop.inspect.image_content import content_of
-from orlop.model.errors import NotFoundError, OrlopError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from orlop.database import Database
     from orlop.gc.node import Node
     from orlop.inspect.image_content import ImageContent
-    from orlop.model.records import Image
     from orlop.namespace import Namespace
+    from orlop.records import Image
 
 app = Group(help="Images: names for root filesystems, with what describes them.")
 

@@ -9,9 +9,9 @@ from orlop.cli import arguments
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
-from orlop.model.errors import NotFoundError
-from orlop.model.labels import GC_EXPIRE, GC_FLAT
-from orlop.model.records import LeaseResource
+from orlop.errors import NotFoundError
+from orlop.labels import GC_EXPIRE, GC_FLAT
+from orlop.records import LeaseResource
 
 if TYPE_CHECKING:
     from orlop.database import Database

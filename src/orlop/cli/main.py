@@ -14,7 +14,7 @@ from orlop.cli.lazy import LazyCommands
 from orlop.cli.output import Output, adapt_streams, write
 from orlop.cli.parser import Context, Group, HelpRequest, Option
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 app = Group(
     help="containerd's metadata layer: its database, its content and snapshots, its collector.",

@@ -8,7 +8,7 @@ from orlop.cli import arguments
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import labels_cell
 from orlop.cli.session import session_of
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
     from orlop.database import Database

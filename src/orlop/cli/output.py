@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TextIO, TypeVar, cast
 
 from orlop.cli.standard_streams import replace_closed_streams
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

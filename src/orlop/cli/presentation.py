@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from whenever import Instant
 
-from orlop.model.any import ProtoAny
-from orlop.model.timestamps import format_rfc3339, format_rfc3339_nano
+from orlop.records import ProtoAny
+from orlop.schema.codec.timestamps import format_rfc3339, format_rfc3339_nano
 
 if TYPE_CHECKING:
     from orlop.gc.node import Node

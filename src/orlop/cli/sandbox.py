@@ -9,8 +9,8 @@ from orlop.cli import arguments
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
-from orlop.model.errors import NotFoundError
-from orlop.model.records import Runtime, Sandbox
+from orlop.errors import NotFoundError
+from orlop.records import Runtime, Sandbox
 
 if TYPE_CHECKING:
     from orlop.database import Database

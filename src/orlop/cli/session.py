@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import orlop
 from orlop.cli.invocation import Invocation
 from orlop.cli.output import Output
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,17 +11,17 @@ from orlop.cli.output import human_size, printable, shell_word
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, in_namespace, labels_cell
 from orlop.cli.session import session_of
+from orlop.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.gc.node import Node, snapshot_node
-from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
-from orlop.model.records import SnapshotInfo, SnapshotKind
+from orlop.records import SnapshotInfo, SnapshotKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from orlop.cli.session import Session
     from orlop.database import Database
-    from orlop.model.records import Mount, SnapshotUsage
     from orlop.namespace import Namespace
+    from orlop.records import Mount, SnapshotUsage
     from orlop.stores.snapshots import SnapshotStore
 
 app = Group(help="Snapshots: layers of file systems.")

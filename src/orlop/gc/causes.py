@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orlop.gc.explain.reasons import NOTHING
 from orlop.gc.journal import REMOVED, Entry
 from orlop.gc.node import IMAGE, INGEST, LEASE
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -22,13 +22,13 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
 from orlop.gc.inventory import descendants, list_backend
 from orlop.gc.items import SNAPSHOT_ITEM, BackendItem, still_named
 from orlop.gc.journal import DELETED, Entry
 from orlop.gc.missing import Uncertain, settle_commits
 from orlop.gc.resources import reason_of
-from orlop.model.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:

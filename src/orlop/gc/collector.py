@@ -7,6 +7,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from orlop.errors import (
+    AlreadyExistsError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnavailableError,
+)
 from orlop.forks import HomeProcess
 from orlop.gc.cleanup import BackendCleaner, settle_at_opening
 from orlop.gc.confirmation import refuse_large_release, refuse_large_removal
@@ -24,13 +30,7 @@ from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions
 from orlop.gc.run import Runner, mark, mark_in
 from orlop.gc.schedule_policy import Settings
 from orlop.gc.scheduler import Scheduler
-from orlop.model.errors import (
-    AlreadyExistsError,
-    FailedPreconditionError,
-    NotFoundError,
-    UnavailableError,
-)
-from orlop.model.timestamps import require_instant
+from orlop.schema.codec.timestamps import require_instant
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.errors import FailedPreconditionError
 from orlop.gc.dirty_backends import shown
 from orlop.gc.inventory import list_backends
 from orlop.gc.node import ORPHAN
-from orlop.model.errors import FailedPreconditionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from orlop.gc.journal import Journal
     from orlop.gc.quarantine import Quarantine
     from orlop.gc.resources import RegisteredResource
-    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Transactor

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from whenever import TimeDelta
 
+from orlop.errors import DataLossError
 from orlop.gc import rules
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, Node, snapshot_node
 from orlop.gc.rules import Effect
-from orlop.model.errors import DataLossError
-from orlop.model.timestamps import parse_rfc3339
 from orlop.schema import (
     containers,
     content,
@@ -28,6 +27,7 @@ from orlop.schema import (
     sandboxes,
     snapshots,
 )
+from orlop.schema.codec.timestamps import parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orlop import digests
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, snapshot_node, split_snapshot
-from orlop.model import digest as digests
-from orlop.model.backends import RepairableSnapshots
 from orlop.schema import content, namespaces, snapshots
+from orlop.storage.contract import RepairableSnapshots
 from orlop.stores.blob_faults import blob_fault
 from orlop.stores.snapshot_errors import known_names, snapshot_fault
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
 
     from orlop.kv import Transaction
-    from orlop.model.backends import ContentBackend, SnapshotBackend
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.scope import Transactor
 
 

@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
+from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
 from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
 from orlop.gc.items import (
     BLOB_ITEM,
@@ -26,23 +27,22 @@ from orlop.gc.missing import Uncertain, find_uncertain
 from orlop.gc.node import CONTENT, INGEST, SNAPSHOT, Node, snapshot_node
 from orlop.gc.resources import reason_of
 from orlop.gc.scan import shelves
-from orlop.model.backends import (
+from orlop.schema import buckets
+from orlop.storage.contract import (
     MountedData,
     ingest_directory,
     name_before_deletion,
     snapshot_number,
 )
-from orlop.model.errors import FailedPreconditionError, NotFoundError, OrlopError
-from orlop.schema import buckets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from orlop.gc.context import CollectionContext
     from orlop.kv import Transaction
-    from orlop.model.backends import ContentBackend, SnapshotBackend
-    from orlop.model.records import SnapshotInfo
+    from orlop.records import SnapshotInfo
     from orlop.safety.suspects import Suspect
+    from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.gc.node import CONTENT, INGEST, ORPHAN, SNAPSHOT, Node, split_snapshot
-from orlop.model.backends import ingest_directory
 from orlop.schema import content, ingests, namespaces, snapshots
+from orlop.storage.contract import ingest_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

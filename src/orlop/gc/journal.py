@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, split_snapshot
-from orlop.model.timestamps import format_rfc3339_nano, parse_rfc3339
 from orlop.ownership import Mutex
+from orlop.schema.codec.timestamps import format_rfc3339_nano, parse_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

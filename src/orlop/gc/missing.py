@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from orlop.gc.items import LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
-from orlop.model.backends import snapshot_number
-from orlop.model.records import SnapshotKind
+from orlop.records import SnapshotKind
 from orlop.schema import namespaces, snapshots
+from orlop.storage.contract import snapshot_number
 from orlop.stores import pending_commits
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from orlop.gc.context import CollectionContext
     from orlop.kv import Transaction
-    from orlop.model.records import SnapshotInfo
+    from orlop.records import SnapshotInfo
 
 _SHOWN: Final = 3
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.gc.node import BUILT_IN, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.gc.scan import Shelf, read_all, read_one
-from orlop.model.errors import InvalidArgumentError, NotFoundError
 from orlop.schema import buckets, fields, names
 
 if TYPE_CHECKING:

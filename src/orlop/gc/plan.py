@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import DataLossError, FailedPreconditionError, NotFoundError
 from orlop.gc.explain import reasons
 from orlop.gc.items import (
     BLOB_ITEM,
@@ -20,7 +21,6 @@ from orlop.gc.items import (
     read_named,
 )
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
-from orlop.model.errors import DataLossError, FailedPreconditionError, NotFoundError
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from orlop.gc.marked import Marked
     from orlop.gc.omissions import Omissions
     from orlop.kv import Transaction
-    from orlop.model.records import ContentInfo, Image, Lease
+    from orlop.records import ContentInfo, Image, Lease
 
 _SHOWN: Final = 5
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
+from orlop.errors import DataLossError
 from orlop.gc.items import BackendItem
-from orlop.model.errors import DataLossError
 from orlop.ownership import Mutex
 from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from pathlib import Path
 
-    from orlop.model.clock import Clock
+    from orlop.clock import Clock
     from orlop.safety.suspects import Suspect
     from orlop.safety.write_session import WriteSession
 

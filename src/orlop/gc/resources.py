@@ -13,8 +13,8 @@ import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from orlop.errors import InvalidArgumentError, OrlopError
 from orlop.gc.node import BUILT_IN, ORPHAN, SNAPSHOT, Node
-from orlop.model.errors import InvalidArgumentError, OrlopError
 from orlop.schema import names
 
 if TYPE_CHECKING:

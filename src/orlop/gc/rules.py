@@ -14,9 +14,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orlop import labels
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT
-from orlop.model import labels
-from orlop.model.timestamps import parse_duration
+from orlop.schema.codec.timestamps import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

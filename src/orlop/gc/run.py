@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import OrlopError, UnavailableError
 from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.cleanup import CleanupScope
 from orlop.gc.dirty_backends import CONTENT_BACKEND
@@ -29,7 +30,6 @@ from orlop.gc.rules import RuleBook
 from orlop.gc.scan import leases_in_force
 from orlop.gc.sweep import BATCH_RECORDS, SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
-from orlop.model.errors import OrlopError, UnavailableError
 from orlop.schema import namespaces
 from orlop.stores.locks import SharedLock
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.timestamps import require_duration
+from orlop.errors import InvalidArgumentError
+from orlop.schema.codec.timestamps import require_duration
 
 _SECOND: Final = 10**9
 _LEAST_PAUSE: Final = 5 * 10**6

@@ -19,9 +19,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
+from orlop.clock import require_timeout
+from orlop.errors import AbortedError, OrlopError, UnavailableError
 from orlop.gc.schedule_policy import SchedulePolicy, Settings
-from orlop.model.errors import AbortedError, OrlopError, UnavailableError
-from orlop.model.timeouts import require_timeout
 from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
+    from orlop.clock import ObservedClock
     from orlop.gc.plan import Statistics
-    from orlop.model.observed_clock import ObservedClock
     from orlop.stores.locks import SharedLock
     from orlop.stores.scope import Changes
 

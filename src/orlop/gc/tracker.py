@@ -16,6 +16,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import InternalError, UnavailableError
 from orlop.gc.causes import Causes
 from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.fast_load import fill
@@ -23,7 +24,6 @@ from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
 from orlop.gc.next_expiry import NextExpiry
 from orlop.gc.scan import leases_in_force, read_again, read_all
-from orlop.model.errors import InternalError, UnavailableError
 from orlop.schema import namespaces
 
 if TYPE_CHECKING:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.encoding import decode_any, decode_time, decode_uvarint, decode_varint
-from orlop.model.errors import DataLossError
-from orlop.model.records import SnapshotKind
-from orlop.model.timestamps import format_rfc3339_nano
+from orlop.errors import DataLossError
+from orlop.records import SnapshotKind
 from orlop.schema import names
+from orlop.schema.codec.encoding import decode_any, decode_time, decode_uvarint, decode_varint
+from orlop.schema.codec.timestamps import format_rfc3339_nano
 
 if TYPE_CHECKING:
     from collections.abc import Callable

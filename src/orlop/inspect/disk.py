@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop import digests
 from orlop.database import Database
+from orlop.errors import NotFoundError
 from orlop.gc.items import BLOB_ITEM, INGEST_ITEM, LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
-from orlop.model import digest as digests
-from orlop.model.backends import ORLOP_DIRECTORY, ingest_directory
-from orlop.model.errors import NotFoundError
 from orlop.schema.metastore import SnapshotBuckets
+from orlop.storage.contract import ORLOP_DIRECTORY, ingest_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

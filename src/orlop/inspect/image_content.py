@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.errors import NotFoundError
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, snapshot_node
 from orlop.gc.rules import Effect, RuleBook
-from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from orlop.model.records import ContentInfo, Image
     from orlop.namespace import Namespace
+    from orlop.records import ContentInfo, Image
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

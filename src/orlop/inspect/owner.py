@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import NotFoundError, OrlopError
 from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.forecast import Forecast, Prospect
 from orlop.gc.items import INGEST_ITEM, SNAPSHOT_ITEM
 from orlop.gc.node import CONTAINER, Node
 from orlop.inspect.disk import STRANGER, WASTE, Piece, owned_at
 from orlop.inspect.mount_table import mount_of
-from orlop.model.errors import NotFoundError, OrlopError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.gc.node import (
     BUILT_IN,
     CONTAINER,
@@ -23,7 +24,6 @@ from orlop.gc.node import (
 )
 from orlop.gc.omissions import Omission
 from orlop.inspect.disk import owned_at
-from orlop.model.errors import InvalidArgumentError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
+from orlop import labels
 from orlop.gc.node import SWEPT
 from orlop.gc.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE, Effect, Tail
-from orlop.model import labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

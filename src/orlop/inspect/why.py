@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from orlop.errors import NotFoundError
 from orlop.gc.explain.reasons import lapses, reasons
 from orlop.gc.node import ORPHAN
 from orlop.inspect.references import resolve
-from orlop.model.errors import NotFoundError
 
 if TYPE_CHECKING:
     from whenever import Instant

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
+from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
 from orlop.oci.safe_path import (

@@ -12,7 +12,7 @@ import os
 import posixpath
 from typing import TYPE_CHECKING, NamedTuple
 
-from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
+from orlop.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import compression, documents
 from orlop.oci.tar_header import BLOCK, EntryKind, parse_header
 from orlop.oci.tar_stream import TarReader

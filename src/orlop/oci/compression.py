@@ -14,7 +14,7 @@ import sys
 import zlib
 from typing import TYPE_CHECKING, Protocol
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.attributes import copy_attributes, privileged
 from orlop.oci.safe_path import printable_path, restore_times, status
 from orlop.oci.whiteouts import marks_nothing

@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, ClassVar
 
-from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError
-from orlop.model.records import Descriptor
+from orlop import digests
+from orlop.errors import NotFoundError
 from orlop.oci import compression, documents, mediatypes, references
 from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
 from orlop.oci.tar_stream import CHUNK
+from orlop.records import Descriptor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -15,12 +15,12 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
-from orlop.model import digest as digests
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.records import Descriptor
+from orlop import digests
+from orlop.errors import InvalidArgumentError
 from orlop.oci import mediatypes
 from orlop.oci.json_reader import Json, ListOf, Raw, Scalar, Struct, decode
 from orlop.oci.platforms import Platform
+from orlop.records import Descriptor
 
 if TYPE_CHECKING:
     from typing import BinaryIO

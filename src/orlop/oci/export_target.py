@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from orlop.model import digest as digests
-from orlop.model.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
+from orlop import digests
+from orlop.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, images, layout, mediatypes, references
 from orlop.oci.export_target import refuse_own_file
 from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
@@ -28,10 +28,10 @@ from orlop.storage.files import naming
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from orlop.model.records import Descriptor, Image
     from orlop.namespace import Namespace
     from orlop.oci.documents import Manifest
     from orlop.oci.platforms import Platform
+    from orlop.records import Descriptor, Image
     from orlop.stores.content import ContentStore
 
 _BLOB_MODE = 0o444

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.oci import documents, mediatypes
 from orlop.oci.platforms import ranking
 from orlop.oci.selection import read_document
 
 if TYPE_CHECKING:
-    from orlop.model.records import Descriptor
     from orlop.oci.documents import Child, Config, Manifest
     from orlop.oci.platforms import Platform
+    from orlop.records import Descriptor
     from orlop.stores.content import ContentStore
 
 _DEEPEST = 8

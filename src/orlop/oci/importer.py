@@ -16,10 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orlop.model import digest as digests
-from orlop.model.errors import DataLossError, NotFoundError
-from orlop.model.labels import UNCOMPRESSED
-from orlop.model.records import Descriptor, Image, LeaseResource
+from orlop import digests
+from orlop.errors import DataLossError, NotFoundError
+from orlop.labels import UNCOMPRESSED
 from orlop.oci import documents, mediatypes
 from orlop.oci.docker_archive import layer_type
 from orlop.oci.ingest import import_lease, ingest, labels_for
@@ -29,6 +28,7 @@ from orlop.oci.progress import Silent
 from orlop.oci.selection import ALL_PLATFORMS, Selection
 from orlop.oci.source import Source, open_source
 from orlop.oci.unpacker import is_runnable, require_snapshotter, unpack_image
+from orlop.records import Descriptor, Image, LeaseResource
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,27 +16,27 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import digest as digests
-from orlop.model.errors import (
+from orlop import digests
+from orlop.errors import (
     AlreadyExistsError,
     DataLossError,
     NotFoundError,
     OrlopError,
     UnavailableError,
 )
-from orlop.model.labels import GC_REF_CONTENT
-from orlop.model.records import ContentInfo
+from orlop.labels import GC_REF_CONTENT
 from orlop.oci import mediatypes
 from orlop.oci.progress import Stage, Work
 from orlop.oci.tar_stream import CHUNK
+from orlop.records import ContentInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import BinaryIO
 
-    from orlop.model.records import Descriptor
     from orlop.namespace import Namespace
     from orlop.oci.progress import Progress
+    from orlop.records import Descriptor
     from orlop.stores.content import ContentStore
     from orlop.stores.content_writer import ContentWriter
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import stat
 from typing import TYPE_CHECKING, ClassVar
 
-from orlop.model import digest as digests
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop import digests
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.oci import documents
 from orlop.oci.tar_stream import CHUNK
 

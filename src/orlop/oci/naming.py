@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.oci import references
 from orlop.oci.mediatypes import IMAGE_NAME, REFERENCE_NAME
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.model.records import Descriptor
     from orlop.oci.documents import Child
+    from orlop.records import Descriptor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

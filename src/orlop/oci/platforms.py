@@ -9,7 +9,7 @@ import platform as machine
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -24,7 +24,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
+from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
 from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
 from orlop.storage import access

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orlop.model import digest as digests
-from orlop.model.errors import DataLossError, InvalidArgumentError, NotFoundError
+from orlop import digests
+from orlop.errors import DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, mediatypes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import BinaryIO
 
-    from orlop.model.records import Descriptor
     from orlop.oci.documents import Child
     from orlop.oci.platforms import Chooser
+    from orlop.records import Descriptor
 
 _DEEPEST = 8
 _MOST_BLOBS = 100_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from orlop.model.errors import InvalidArgumentError, NotFoundError
+from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.oci.docker_archive import DockerArchive
 from orlop.oci.layout import LayoutArchive, LayoutDirectory
 from orlop.oci.spooling import open_archive
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import BinaryIO, Self
 
-    from orlop.model.records import Descriptor
+    from orlop.records import Descriptor
 
 
 class Source(Protocol):

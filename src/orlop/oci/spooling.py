@@ -11,7 +11,7 @@ import shutil
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 from orlop.oci.archive import Archive, require_tar
 from orlop.oci.tar_header import BLOCK
 from orlop.storage.files import naming

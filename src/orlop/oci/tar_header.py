@@ -15,7 +15,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.oci.tar_header import (
     BLOCK,
     EntryKind,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InternalError
+from orlop.errors import InternalError
 from orlop.oci.tar_header import BLOCK
 
 if TYPE_CHECKING:

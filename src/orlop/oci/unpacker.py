@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orlop.model import digest as digests
-from orlop.model.errors import (
+from orlop import digests
+from orlop.errors import (
     REPLACE_BLOBS,
     AlreadyExistsError,
     DataLossError,
@@ -30,8 +30,7 @@ from orlop.model.errors import (
     OrlopError,
     UnimplementedError,
 )
-from orlop.model.labels import GC_REF_SNAPSHOT, UNCOMPRESSED
-from orlop.model.records import LeaseResource
+from orlop.labels import GC_REF_SNAPSHOT, UNCOMPRESSED
 from orlop.oci import documents, images, mediatypes
 from orlop.oci.apply import apply_layer
 from orlop.oci.compression import decompress
@@ -40,6 +39,7 @@ from orlop.oci.platforms import this_platform
 from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.safe_path import SnapshotTree
 from orlop.oci.tar_stream import CHUNK
+from orlop.records import LeaseResource
 from orlop.storage.files import sync_file_system
 from orlop.storage.overlay import directory_of, lowers_of
 
@@ -47,10 +47,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import BinaryIO
 
-    from orlop.model.records import Descriptor, Image, Mount
     from orlop.namespace import Namespace
     from orlop.oci.documents import Manifest
     from orlop.oci.platforms import Platform
+    from orlop.records import Descriptor, Image, Mount
     from orlop.stores.content import ContentStore
 
 

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import InvalidArgumentError, PermissionDeniedError
+from orlop.errors import InvalidArgumentError, PermissionDeniedError
 from orlop.oci.attributes import privileged, require_possible
 from orlop.oci.safe_path import (
     Directory,

@@ -11,9 +11,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.model.backends import ORLOP_DIRECTORY
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.storage import files
+from orlop.storage.contract import ORLOP_DIRECTORY
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from orlop.kv.contract import FileState
-from orlop.model.backends import ORLOP_DIRECTORY
+from orlop.storage.contract import ORLOP_DIRECTORY
 from orlop.storage.small_files import DamagedFileError, padded, read_document, write_small
 
 if TYPE_CHECKING:

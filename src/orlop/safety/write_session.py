@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import FailedPreconditionError
 from orlop.forks import HomeProcess
-from orlop.model.errors import FailedPreconditionError
 from orlop.ownership import Mutex
 from orlop.safety.assessment import (
     DOUBTS,

@@ -6,13 +6,12 @@ import dataclasses
 from typing import TYPE_CHECKING, Final
 
 from orlop.kv import DraftBucket
-from orlop.model import drafts
-from orlop.schema import buckets, fields, names
+from orlop.schema import buckets, drafts, fields, names
 from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from orlop.kv import Bucket, ReadableBucket, RecordBucket, Tree
-    from orlop.model.records import Container, Runtime
+    from orlop.records import Container, Runtime
 
 
 def snapshot(containers: ReadableBucket | None, container_id: str) -> tuple[str, str]:

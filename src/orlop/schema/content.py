@@ -5,15 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import drafts
-from orlop.schema import buckets, fields, names
+from orlop.schema import buckets, drafts, fields, names
 from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orlop.kv import Bucket, Tree
-    from orlop.model.records import ContentInfo
+    from orlop.records import ContentInfo
     from orlop.schema.fields import Wanted
 
 

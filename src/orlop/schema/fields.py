@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from whenever import Instant
 
-from orlop.model import encoding
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.schema import names
+from orlop.schema.codec import encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from orlop.kv import Bucket, ReadableBucket, RecordBucket, Tree
-    from orlop.model.any import ProtoAny
+    from orlop.records import ProtoAny
 
 Wanted: TypeAlias = "Callable[[str, Tree], bool]"
 """Tells by the name of a record, and by what is stored of it, whether it is wanted."""

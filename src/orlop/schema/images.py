@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import drafts
-from orlop.schema import buckets, fields, names
+from orlop.schema import buckets, drafts, fields, names
 from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.kv import Bucket, ReadableBucket, Tree
-    from orlop.model.records import Image
+    from orlop.records import Image
 
 
 def target_digest(images: ReadableBucket | None, name: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import InternalError
-from orlop.model.records import Lease, LeaseResource
+from orlop.errors import InternalError
+from orlop.records import Lease, LeaseResource
 from orlop.schema import buckets, fields, names
 from orlop.schema.tables import Table
 

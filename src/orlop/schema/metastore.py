@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop.kv import DraftBucket
-from orlop.model.encoding import decode_uvarint, encode_uvarint
-from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.schema import buckets, fields, names
+from orlop.schema.codec.encoding import decode_uvarint, encode_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

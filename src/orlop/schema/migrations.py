@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import DataLossError
 from orlop.kv import EngineError
-from orlop.model import encoding
-from orlop.model.errors import DataLossError
 from orlop.schema import buckets, names, namespaces
+from orlop.schema.codec import encoding
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 KEY_BYTES_MAX: Final = 32_768
 """The longest key that the file format takes, in bytes."""

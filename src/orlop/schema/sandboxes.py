@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import DataLossError
-from orlop.model.records import Sandbox
+from orlop.errors import DataLossError
+from orlop.records import Sandbox
 from orlop.schema import buckets, containers, fields, names
 from orlop.schema.tables import RecordTable
 

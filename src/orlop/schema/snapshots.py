@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.model.drafts import draft_of
 from orlop.schema import buckets, fields, names
+from orlop.schema.drafts import draft_of
 from orlop.schema.tables import RecordTable
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 
 from whenever import Instant
 
-from orlop.model import digest as digests
-from orlop.model.errors import FailedPreconditionError, NotFoundError
-from orlop.model.records import ContentInfo
+from orlop import digests
+from orlop.errors import FailedPreconditionError, NotFoundError
 from orlop.ownership import Mutex
+from orlop.records import ContentInfo
 from orlop.storage.files import directory, is_missing, list_names, make_directories, unique_name
 from orlop.storage.mounts import mounts_in, naming_mounts
 

@@ -16,9 +16,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from orlop.model.backends import ORLOP_DIRECTORY, PendingCommit
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
 from orlop.ownership import Mutex
+from orlop.storage.contract import ORLOP_DIRECTORY, PendingCommit
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
 
 if TYPE_CHECKING:

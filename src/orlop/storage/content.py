@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, BinaryIO
 
-from orlop.forks import HomeProcess
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
+from orlop.forks import HomeProcess
 from orlop.ownership import Mutex
 from orlop.storage.blobs import Blobs
 from orlop.storage.content_writer import ContentWriter
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orlop.model.clock import Clock
-    from orlop.model.records import ContentInfo, IngestStatus
+    from orlop.clock import Clock
+    from orlop.records import ContentInfo, IngestStatus
 
 
 _logger = logging.getLogger(__name__)

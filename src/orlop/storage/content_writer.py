@@ -11,14 +11,14 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from orlop.forks import HomeProcess
-from orlop.model import digest as digests
-from orlop.model.errors import (
+from orlop import digests
+from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
 )
+from orlop.forks import HomeProcess
 from orlop.storage.files import naming
 from orlop.storage.ingests import DATA
 from orlop.storage.removal import remove_tree
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from orlop.model.clock import Clock
-    from orlop.model.records import IngestStatus
+    from orlop.clock import Clock
+    from orlop.records import IngestStatus
     from orlop.storage.blobs import Blobs
     from orlop.storage.ingests import Ingests, OpenIngest
     from orlop.storage.locks import ReferenceLock, ReferenceLocks

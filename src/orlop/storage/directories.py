@@ -15,16 +15,16 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.errors import FailedPreconditionError
 from orlop.forks import HomeProcess
-from orlop.model.backends import (
+from orlop.ownership import Hold, Mutex
+from orlop.storage import files
+from orlop.storage.contract import (
     REMOVED_PREFIX,
     deletion_name,
     name_before_deletion,
     snapshot_number,
 )
-from orlop.model.errors import FailedPreconditionError
-from orlop.ownership import Hold, Mutex
-from orlop.storage import files
 from orlop.storage.mounts import MountedError, mounts_in, naming_mounts
 from orlop.storage.removal import remove_tree
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.kv import errors as engine
-from orlop.model.errors import (
+from orlop.errors import (
     DataLossError,
     FailedPreconditionError,
     InternalError,
@@ -13,6 +12,7 @@ from orlop.model.errors import (
     OrlopError,
     UnavailableError,
 )
+from orlop.kv import errors as engine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,14 +22,14 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
+from orlop import digests
+from orlop.errors import NotFoundError
 from orlop.forks import HomeProcess
-from orlop.model import digest as digests
-from orlop.model import timestamps
-from orlop.model.backends import ingest_directory
-from orlop.model.errors import NotFoundError
-from orlop.model.records import IngestStatus
 from orlop.ownership import Mutex, OwnedFile
+from orlop.records import IngestStatus
+from orlop.schema.codec import timestamps
 from orlop.storage import files
+from orlop.storage.contract import ingest_directory
 from orlop.storage.mounts import MountedError, mounts_in, naming_mounts
 from orlop.storage.removal import remove_tree, remove_trees
 from orlop.storage.usage import disk_usage
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orlop.model.clock import Clock
-    from orlop.model.digest import Hash
+    from orlop.clock import Clock
+    from orlop.digests import Hash
 
 DATA: Final = "data"
 _INGEST: Final = "ingest"

@@ -8,14 +8,14 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import UnavailableError
-from orlop.model.timestamps import format_rfc3339_nano
+from orlop.errors import UnavailableError
 from orlop.ownership import Mutex
+from orlop.schema.codec.timestamps import format_rfc3339_nano
 
 if TYPE_CHECKING:
     from whenever import Instant
 
-    from orlop.model.clock import Clock
+    from orlop.clock import Clock
 
 _NANOSECONDS: Final = 10**9
 

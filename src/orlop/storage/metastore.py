@@ -12,10 +12,10 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.forks import HomeProcess
 from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.rereading import read_again
-from orlop.model.errors import FailedPreconditionError, UnavailableError
 from orlop.ownership import Hold, Mutex
 from orlop.schema.metastore import SnapshotBuckets
 from orlop.storage.engine_errors import translated
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from orlop.clock import Clock
     from orlop.kv import Engine, Transaction
-    from orlop.model.clock import Clock
 
 _Result = TypeVar("_Result")
 

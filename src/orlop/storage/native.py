@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from orlop.model.records import Mount, SnapshotKind
+from orlop.records import Mount, SnapshotKind
 from orlop.storage import files
 from orlop.storage.copying import copy_tree
 from orlop.storage.snapshotter import DirectorySnapshotter

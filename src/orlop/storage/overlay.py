@@ -17,15 +17,15 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from orlop.model.records import Mount, SnapshotKind
+from orlop.records import Mount, SnapshotKind
 from orlop.storage.id_maps import mapped_root
 from orlop.storage.snapshotter import DirectorySnapshotter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from orlop.clock import Clock
     from orlop.kv import Engine
-    from orlop.model.clock import Clock
     from orlop.storage.snapshots import Snapshot
 
 _UPPER: Final = "fs"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 from typing import TYPE_CHECKING
 
-from orlop.model.backends import PendingCommit
 from orlop.storage.commit_intents import CommitIntent, CommitIntents
+from orlop.storage.contract import PendingCommit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,22 +11,22 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import (
+from orlop.errors import (
     AlreadyExistsError,
     DataLossError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.model.records import SnapshotInfo, SnapshotKind, SnapshotUsage
+from orlop.records import SnapshotInfo, SnapshotKind, SnapshotUsage
 from orlop.schema import names
 from orlop.schema.metastore import SnapshotRecord
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orlop.clock import Clock
     from orlop.kv import Tree
-    from orlop.model.clock import Clock
     from orlop.schema.metastore import SnapshotBuckets
 
 _LABELS: Final = "labels"

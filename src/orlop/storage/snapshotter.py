@@ -19,7 +19,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
-from orlop.model.errors import (
+from orlop.errors import (
     RESTORE_SNAPSHOTS,
     AlreadyExistsError,
     ConflictError,
@@ -28,7 +28,7 @@ from orlop.model.errors import (
     NotFoundError,
     UnimplementedError,
 )
-from orlop.model.records import SnapshotKind
+from orlop.records import SnapshotKind
 from orlop.storage import files
 from orlop.storage.copying import copy_tree
 from orlop.storage.directories import SnapshotDirectories, directory_fault, emptied_fault
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from orlop.clock import Clock
     from orlop.kv import Engine
-    from orlop.model.clock import Clock
-    from orlop.model.records import Mount, SnapshotInfo, SnapshotUsage
+    from orlop.records import Mount, SnapshotInfo, SnapshotUsage
     from orlop.storage.snapshots import Snapshot, Snapshots
 
 _LOG: Final = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.records import SnapshotUsage
+from orlop.records import SnapshotUsage
 from orlop.storage import access
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from orlop.ownership import Mutex
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orlop.model.events import Event
+    from orlop.events import Event
     from orlop.stores.scope import Changes
 
 _T = TypeVar("_T")

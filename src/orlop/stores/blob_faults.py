@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import digest as digests
-from orlop.model.errors import NotFoundError
+from orlop import digests
+from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from orlop.model.backends import ContentBackend
+    from orlop.storage.contract import ContentBackend
 
 MISSING: Final = "the data is missing"
 

@@ -19,7 +19,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.model.errors import UnavailableError
+from orlop.errors import UnavailableError
 from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:

@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import identifiers
-from orlop.model.any import ProtoAny
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError
-from orlop.model.records import Container
+from orlop import identifiers
+from orlop.errors import AlreadyExistsError, InvalidArgumentError
+from orlop.records import Container, ProtoAny
 from orlop.schema import containers
 from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry

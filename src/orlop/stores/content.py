@@ -13,10 +13,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, BinaryIO, Final
 
-from orlop.model import digest as digests
-from orlop.model import filters
-from orlop.model import labels as label_names
-from orlop.model.errors import (
+from orlop import digests, filters
+from orlop import labels as label_names
+from orlop.errors import (
     REPLACE_BLOBS,
     AlreadyExistsError,
     DataLossError,
@@ -36,9 +35,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from orlop.kv import Transaction
-    from orlop.model.backends import ContentBackend
-    from orlop.model.records import ContentInfo, IngestStatus
+    from orlop.records import ContentInfo, IngestStatus
     from orlop.schema.ingests import Ingest
+    from orlop.storage.contract import ContentBackend
     from orlop.stores.claims import Claims
     from orlop.stores.content_writer import ContentWriter, Opening
     from orlop.stores.scope import Scope, Update

@@ -11,12 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import TimeDelta
 
-from orlop.model.errors import (
-    AbortedError,
-    AlreadyExistsError,
-    FailedPreconditionError,
-)
-from orlop.model.records import ContentInfo, IngestStatus
+from orlop.errors import AbortedError, AlreadyExistsError, FailedPreconditionError
+from orlop.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
 from orlop.stores import lease_refs
 from orlop.stores.blob_faults import MISSING, blob_fault
@@ -31,7 +27,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.kv import Bucket
-    from orlop.model.backends import BackendWriter, ContentBackend
+    from orlop.storage.contract import BackendWriter, ContentBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 

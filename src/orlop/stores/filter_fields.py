@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import filters
-from orlop.model.records import SnapshotKind
+from orlop import filters
+from orlop.records import SnapshotKind
 from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
+    from orlop.filters.selector import Selector
     from orlop.kv import Tree
-    from orlop.model.filters.selector import Selector
-    from orlop.model.records import IngestStatus, Lease, SnapshotInfo
+    from orlop.records import IngestStatus, Lease, SnapshotInfo
     from orlop.schema.fields import Wanted
 
     Adaptor: TypeAlias = Callable[[Sequence[str]], tuple[str, bool]]
@@ -54,7 +54,7 @@ class FilterFields:
         """Compile a filter into a predicate over stored records; `None` if it matches all.
 
         Args:
-            expressions: of which one must match; see `orlop.model.filters`.
+            expressions: of which one must match; see `orlop.filters`.
 
         Raises:
             InvalidArgumentError: an expression cannot be parsed.

@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import digest
-from orlop.model import labels as label_names
-from orlop.model.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
-from orlop.model.records import Image
-from orlop.model.timestamps import require_instant
+from orlop import digests
+from orlop import labels as label_names
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
+from orlop.records import Image
 from orlop.schema import images, leases
+from orlop.schema.codec.timestamps import require_instant
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_map, refusal
 from orlop.stores.record_store import ListedStore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
     from orlop.kv import Bucket
-    from orlop.model.records import Descriptor
+    from orlop.records import Descriptor
     from orlop.stores.scope import Update
 
 _MUTABLE: Final = ("labels", "target")
@@ -191,7 +191,7 @@ def _check(image: Image) -> None:
     check_key(image.name, "the name of an image")
     check_labels(image.labels, "image.Labels")
     check_map(image.target.annotations, "image.Target.Annotations")
-    digest.validate(image.target.digest)
+    digests.validate(image.target.digest)
     check_size(image.target.size, f'the size of the target of image "{image.name}"')
     if not image.target.media_type:
         raise InvalidArgumentError(f'the target of image "{image.name}" needs a media type')

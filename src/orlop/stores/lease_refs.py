@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import NotFoundError
-from orlop.model.records import LeaseResource
+from orlop.errors import NotFoundError
+from orlop.records import LeaseResource
 from orlop.schema import leases
 
 if TYPE_CHECKING:

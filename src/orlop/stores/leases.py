@@ -9,15 +9,12 @@ import base64
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import digest, filters, timestamps
-from orlop.model import labels as label_names
-from orlop.model.errors import (
-    AlreadyExistsError,
-    InvalidArgumentError,
-    UnimplementedError,
-)
-from orlop.model.records import Lease, LeaseResource
+from orlop import digests, filters
+from orlop import labels as label_names
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, UnimplementedError
+from orlop.records import Lease, LeaseResource
 from orlop.schema import leases
+from orlop.schema.codec import timestamps
 from orlop.stores import filter_fields
 from orlop.stores.record_store import RecordStore
 from orlop.stores.validation import check_key, check_map
@@ -208,7 +205,7 @@ def _check(resource: LeaseResource) -> None:
     kind, *rest = resource.type.split("/")
     match kind, rest:
         case leases.CONTENT, []:
-            digest.validate(resource.id)
+            digests.validate(resource.id)
         case leases.IMAGES | leases.INGESTS, []:
             check_key(resource.id, f"the id of a resource of type {kind}")
         case leases.SNAPSHOTS, [snapshotter]:

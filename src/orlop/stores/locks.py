@@ -20,7 +20,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.model.errors import FailedPreconditionError, UnavailableError
+from orlop.errors import FailedPreconditionError, UnavailableError
 from orlop.ownership import Hold, Mutex
 
 if TYPE_CHECKING:

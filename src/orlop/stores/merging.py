@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import TYPE_CHECKING
 
-from orlop.model.labels import GC_REF
+from orlop.labels import GC_REF
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -11,13 +11,13 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.model.backends import ReversibleCommits
-from orlop.model.errors import FailedPreconditionError
+from orlop.errors import FailedPreconditionError
+from orlop.storage.contract import ReversibleCommits
 from orlop.stores.update_guards import CreationGuard, UpdateGuard, is_named
 
 if TYPE_CHECKING:
     from orlop.kv import Transaction
-    from orlop.model.backends import PendingCommit, SnapshotBackend
+    from orlop.storage.contract import PendingCommit, SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Transactor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
     import builtins

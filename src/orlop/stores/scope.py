@@ -10,14 +10,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from orlop.model.events import Event
+from orlop.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from orlop.clock import ObservedClock
     from orlop.kv import Transaction
-    from orlop.model.observed_clock import ObservedClock
 
 _T = TypeVar("_T")
 

@@ -13,12 +13,12 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from orlop.model import labels as label_names
-from orlop.model.backends import RepairableSnapshots, ReversibleCommits
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from orlop.model.records import SnapshotKind
+from orlop import labels as label_names
+from orlop.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
+from orlop.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
+from orlop.storage.contract import RepairableSnapshots, ReversibleCommits
 from orlop.stores import lease_refs
 from orlop.stores.pending_commits import CommitGuard
 from orlop.stores.snapshot_creation import claimed_name
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop.kv import Bucket
-    from orlop.model.backends import SnapshotBackend
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 

@@ -17,18 +17,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
-from orlop.model import labels as label_names
-from orlop.model.backends import RepairableSnapshots
-from orlop.model.errors import (
+from orlop import labels as label_names
+from orlop.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
     NotFoundError,
     OrlopError,
     UnknownError,
 )
-from orlop.model.records import SnapshotKind
+from orlop.records import SnapshotKind
 from orlop.schema import leases, snapshots
 from orlop.schema.snapshots import SnapshotRecord
+from orlop.storage.contract import RepairableSnapshots
 from orlop.stores import lease_refs
 from orlop.stores.snapshot_errors import naming_missing_snapshot, snapshot_fault, stat_or_none
 from orlop.stores.update_guards import CreationGuard
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop.kv import Bucket
-    from orlop.model.backends import SnapshotBackend
-    from orlop.model.records import Mount, SnapshotInfo
+    from orlop.records import Mount, SnapshotInfo
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope, Update
 

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.model.backends import RepairableSnapshots, ReversibleCommits
-from orlop.model.errors import NotFoundError
+from orlop.errors import NotFoundError
+from orlop.storage.contract import RepairableSnapshots, ReversibleCommits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import TracebackType
 
-    from orlop.model.backends import SnapshotBackend
-    from orlop.model.records import SnapshotInfo
+    from orlop.records import SnapshotInfo
+    from orlop.storage.contract import SnapshotBackend
 
 
 class naming_missing_snapshot:  # noqa: N801 (it is used as a function; a generator costs three times as much)

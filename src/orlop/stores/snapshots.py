@@ -12,16 +12,16 @@ import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.model import drafts, filters
-from orlop.model import labels as label_names
-from orlop.model.errors import (
+from orlop import filters
+from orlop import labels as label_names
+from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.model.records import SnapshotInfo, SnapshotKind
-from orlop.schema import leases, snapshots
+from orlop.records import SnapshotInfo, SnapshotKind
+from orlop.schema import drafts, leases, snapshots
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_labels
 from orlop.stores.record_store import RecordStore
@@ -39,11 +39,11 @@ from orlop.stores.validation import check_key, check_labels
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from orlop.filters import Filter
     from orlop.kv import Bucket, Transaction
-    from orlop.model.backends import SnapshotBackend
-    from orlop.model.filters import Filter
-    from orlop.model.records import Mount, SnapshotUsage
+    from orlop.records import Mount, SnapshotUsage
     from orlop.schema.snapshots import SnapshotRecord
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
     from orlop.stores.scope import Scope
 

@@ -12,7 +12,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orlop.model.errors import AbortedError, FailedPreconditionError, NotFoundError, OrlopError
+from orlop.errors import AbortedError, FailedPreconditionError, NotFoundError, OrlopError
 from orlop.schema import namespaces, snapshots
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from orlop.kv import Transaction
-    from orlop.model.backends import SnapshotBackend
-    from orlop.model.records import SnapshotInfo
+    from orlop.records import SnapshotInfo
     from orlop.schema.snapshots import SnapshotRecord
+    from orlop.storage.contract import SnapshotBackend
     from orlop.stores.scope import Scope, Transactor
 
 _logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.model import labels
-from orlop.model.errors import InvalidArgumentError
+from orlop import labels
+from orlop.errors import InvalidArgumentError
 from orlop.schema.names import check_key, to_bytes
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from campaigns.world.known import OFF
 from campaigns.world.operations import OPERATIONS, begin_block, end_block
 from campaigns.world.processes import SECONDS_MAX, HangError, arm, fork, join
 from campaigns.world.state import NAMESPACES, RefusedError
-from orlop.model.errors import OrlopError
+from orlop.errors import OrlopError
 from storage.killing import KILLED
 
 if TYPE_CHECKING:

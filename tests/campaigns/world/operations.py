@@ -32,11 +32,10 @@ from campaigns.world.snapshot_operations import (
     view_snapshot,
 )
 from campaigns.world.state import NAMESPACES, ROOT, Block, RefusedError
-from orlop import Descriptor, Image, LeaseResource
-from orlop.model import digest as digests
-from orlop.model.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
-from orlop.model.timestamps import format_rfc3339
+from orlop import Descriptor, Image, LeaseResource, digests
+from orlop.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from orlop.oci.platforms import Platform
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     import random

@@ -11,9 +11,9 @@ from campaigns.world.operations import import_change
 from campaigns.world.processes import arm, fork, join
 from campaigns.world.records import CONTENT, IMAGE, Change, Node
 from campaigns.world.state import NAMESPACES, RefusedError
+from orlop import digests
 from orlop.cli.main import main
-from orlop.model import digest as digests
-from orlop.model.errors import UnavailableError
+from orlop.errors import UnavailableError
 from real.daemon import Daemon
 
 if TYPE_CHECKING:

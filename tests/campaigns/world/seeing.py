@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from campaigns.world.records import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, Node, Seen
-from orlop.model.errors import OrlopError
+from orlop.errors import OrlopError
 from orlop.schema import content, images, ingests, leases, namespaces, snapshots
 
 if TYPE_CHECKING:

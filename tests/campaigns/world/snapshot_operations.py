@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from campaigns.world.paths import SNAPSHOTTERS
 from campaigns.world.records import SNAPSHOT, Change, Record, snapshot_node
 from campaigns.world.state import NAMESPACES, ROOT, RefusedError
-from orlop.model.errors import FailedPreconditionError, NotFoundError
+from orlop.errors import FailedPreconditionError, NotFoundError
 
 if TYPE_CHECKING:
     import random

@@ -18,7 +18,7 @@ from campaigns.world.clocks import WorldClock
 from campaigns.world.known import OFF
 from campaigns.world.records import SNAPSHOT, BackendItem, Change, Model, Node, Record
 from campaigns.world.seeing import see
-from orlop.model.errors import OrlopError, UnavailableError
+from orlop.errors import OrlopError, UnavailableError
 
 if TYPE_CHECKING:
     import random

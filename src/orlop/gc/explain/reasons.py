@@ -8,7 +8,7 @@ from orlop.gc.explain.links import Standing, links
 from orlop.gc.explain.paths import Step
 from orlop.gc.node import IMAGE, INGEST, LEASE
 from orlop.gc.rules import FIELD_RULES, ROOTS_BY_TYPE
-from orlop.model.timestamps import format_rfc3339
+from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

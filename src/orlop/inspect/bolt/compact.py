@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.bolt import compaction, read_file_state
+from orlop.errors import FailedPreconditionError
 from orlop.inspect.bolt.check import check_file
 from orlop.kv.errors import CorruptError
-from orlop.model.errors import FailedPreconditionError
 from orlop.write_sessions import proof_carried_over
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import decode_bucket
+from orlop.errors import DataLossError
 from orlop.inspect.bolt.place import NAMES_MAX
 from orlop.kv.errors import CorruptError
-from orlop.model.encoding import decode_time
-from orlop.model.errors import DataLossError
 from orlop.schema import names
+from orlop.schema.codec.encoding import decode_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

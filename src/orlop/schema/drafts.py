@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from orlop.model.any import ProtoAny
-from orlop.model.records import Container, ContentInfo, Descriptor, Image, Runtime, SnapshotInfo
+from orlop.records import Container, ContentInfo, Descriptor, Image, ProtoAny, Runtime, SnapshotInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from whenever import Instant
 
-    from orlop.model.records import SnapshotKind
+    from orlop.records import SnapshotKind
 
 
 Times: TypeAlias = "tuple[Instant | None, Instant | None]"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 MAX_LENGTH: Final = 76
 """The longest identifier, in bytes."""

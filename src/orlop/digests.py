@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

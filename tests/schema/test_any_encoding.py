@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model.any import ProtoAny
-from orlop.model.encoding import decode_any, encode_any
-from orlop.model.errors import DataLossError, InvalidArgumentError
-from orlop.model.wire import encode_length_field
+from orlop.errors import DataLossError, InvalidArgumentError
+from orlop.records import ProtoAny
+from orlop.schema.codec.encoding import decode_any, encode_any
+from orlop.schema.codec.wire import encode_length_field
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 

@@ -2,7 +2,7 @@
 
 The stores name data by namespace; a backend knows nothing of namespaces. Its references
 and keys are the backend names `<namespace>/<sequence>/<key>` that the stores make up.
-All errors are those of `orlop.model.errors`, or an `OSError` of the system.
+All errors are those of `orlop.errors`, or an `OSError` of the system.
 
 Source: github.com/containerd/containerd, core/content and core/snapshots.
 """
@@ -14,12 +14,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 
-from orlop.model import digest as digests
+from orlop import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-    from orlop.model.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
+    from orlop.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
 ORLOP_DIRECTORY: Final = ".orlop"
 """In the directory of a backend: files of Orlop, which containerd does not look at."""

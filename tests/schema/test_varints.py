@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model.encoding import decode_uvarint, decode_varint, encode_uvarint, encode_varint
-from orlop.model.varint import VarintError, read_uvarint
+from orlop.schema.codec.encoding import decode_uvarint, decode_varint, encode_uvarint, encode_varint
+from orlop.schema.codec.varint import VarintError, read_uvarint
 
 SIGNED = st.integers(-(2**63), 2**63 - 1)
 UNSIGNED = st.integers(0, 2**64 - 1)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whenever import Instant
 
-from orlop.model.encoding import decode_time, encode_time
-from orlop.model.errors import DataLossError
+from orlop.errors import DataLossError
+from orlop.schema.codec.encoding import decode_time, encode_time
 
 INSTANTS = st.integers(
     Instant.MIN.timestamp(unit="nanosecond"), Instant.MAX.timestamp(unit="nanosecond")

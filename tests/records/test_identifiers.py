@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model import identifiers
-from orlop.model.errors import InvalidArgumentError
+from orlop import identifiers
+from orlop.errors import InvalidArgumentError
 
 VALID = [
     "a",

@@ -10,17 +10,17 @@ from typing import Any
 import pytest
 from whenever import Instant
 
-from orlop.model import drafts
-from orlop.model.any import ProtoAny
-from orlop.model.records import (
+from orlop.records import (
     Container,
     ContentInfo,
     Descriptor,
     Image,
+    ProtoAny,
     Runtime,
     SnapshotInfo,
     SnapshotKind,
 )
+from orlop.schema import drafts
 
 MOMENT, LATER = Instant.from_utc(2026, 1, 1), Instant.from_utc(2026, 1, 2)
 DESCRIPTOR = Descriptor(media_type="type", digest="digest", size=7, annotations={"a": "1"})

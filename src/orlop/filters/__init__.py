@@ -24,15 +24,15 @@ from typing import TYPE_CHECKING
 from orlop.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from orlop.model.filters.parser import parse
-    from orlop.model.filters.selector import Adaptor, Filter
+    from orlop.filters.parser import parse
+    from orlop.filters.selector import Adaptor, Filter
 else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "Adaptor": "orlop.model.filters.selector:Adaptor",
-            "Filter": "orlop.model.filters.selector:Filter",
-            "parse": "orlop.model.filters.parser:parse",
+            "Adaptor": "orlop.filters.selector:Adaptor",
+            "Filter": "orlop.filters.selector:Filter",
+            "parse": "orlop.filters.parser:parse",
         },
     )
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.filters import Adaptor, parse
+from orlop.errors import InvalidArgumentError
+from orlop.filters import Adaptor, parse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from typing import Final
 
 from whenever import Instant
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 _NANOSECONDS: Final = 10**9
 _NANOSECOND_DIGITS: Final = 9

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.model import labels
-from orlop.model.errors import InvalidArgumentError
+from orlop import labels
+from orlop.errors import InvalidArgumentError
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whenever import Instant
 
-from orlop.model.timestamps import (
+from orlop.schema.codec.timestamps import (
     format_rfc3339,
     format_rfc3339_nano,
     parse_duration,

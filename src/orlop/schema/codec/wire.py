@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.varint import VarintError, encode_uvarint, read_uvarint
+from orlop.schema.codec.varint import VarintError, encode_uvarint, read_uvarint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, overload
 
-from orlop.model.errors import InvalidArgumentError
+from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

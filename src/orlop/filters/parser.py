@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from orlop.model.errors import InvalidArgumentError
-from orlop.model.filters.quoting import QuoteError, unquote
-from orlop.model.filters.scanner import END, ILLEGAL, Scanner, Token, TokenKind
-from orlop.model.filters.selector import Filter, Operator, Selector
+from orlop.errors import InvalidArgumentError
+from orlop.filters.quoting import QuoteError, unquote
+from orlop.filters.scanner import END, ILLEGAL, Scanner, Token, TokenKind
+from orlop.filters.selector import Filter, Operator, Selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

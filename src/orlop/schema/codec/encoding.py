@@ -11,17 +11,17 @@ from typing import Final
 
 from whenever import Instant
 
-from orlop.model import drafts
-from orlop.model.any import ProtoAny
-from orlop.model.errors import DataLossError, InvalidArgumentError
-from orlop.model.varint import (
+from orlop.errors import DataLossError, InvalidArgumentError
+from orlop.records import ProtoAny
+from orlop.schema import drafts
+from orlop.schema.codec.varint import (
     decode_uvarint,
     decode_varint,
     encode_uvarint,
     encode_varint,
     read_uvarint,
 )
-from orlop.model.wire import WireError, WireType, encode_length_field, read_fields
+from orlop.schema.codec.wire import WireError, WireType, encode_length_field, read_fields
 
 __all__ = [
     "decode_any",

@@ -2,29 +2,29 @@ from __future__ import annotations
 
 import pytest
 
-from orlop.model import digest
-from orlop.model.errors import InvalidArgumentError
+from orlop import digests
+from orlop.errors import InvalidArgumentError
 
 EMPTY = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
 @pytest.mark.parametrize(("name", "length"), [("sha256", 64), ("sha384", 96), ("sha512", 128)])
 def test_three_algorithms_are_known(name: str, length: int) -> None:
-    text = digest.from_bytes(b"orlop", name)
-    assert digest.validate(text) == text
-    assert digest.is_valid(text)
-    assert digest.algorithm(text) == name
-    assert len(digest.encoded(text)) == length
+    text = digests.from_bytes(b"orlop", name)
+    assert digests.validate(text) == text
+    assert digests.is_valid(text)
+    assert digests.algorithm(text) == name
+    assert len(digests.encoded(text)) == length
 
 
 def test_a_digest_is_named_after_its_hash() -> None:
-    assert digest.from_bytes(b"") == EMPTY
-    running = digest.new_hash()
+    assert digests.from_bytes(b"") == EMPTY
+    running = digests.new_hash()
     running.update(b"or")
     halfway = running.copy()
     running.update(b"lop")
-    assert digest.of_hash(running) == digest.from_bytes(b"orlop")
-    assert digest.of_hash(halfway) == digest.from_bytes(b"or")
+    assert digests.of_hash(running) == digests.from_bytes(b"orlop")
+    assert digests.of_hash(halfway) == digests.from_bytes(b"or")
 
 
 INVALID = {
@@ -47,18 +47,18 @@ INVALID = {
 
 @pytest.mark.parametrize(("text", "message"), INVALID.items())
 def test_what_is_no_digest_is_refused(text: str, message: str) -> None:
-    assert not digest.is_valid(text)
-    for function in (digest.validate, digest.algorithm, digest.encoded):
+    assert not digests.is_valid(text)
+    for function in (digests.validate, digests.algorithm, digests.encoded):
         with pytest.raises(InvalidArgumentError, match=message):
             function(text)
 
 
 def test_an_endless_text_is_not_repeated_in_the_message() -> None:
     with pytest.raises(InvalidArgumentError) as caught:
-        digest.validate("x" * 10_000)
+        digests.validate("x" * 10_000)
     assert len(str(caught.value)) < 300
 
 
 def test_an_unknown_algorithm_is_refused() -> None:
     with pytest.raises(InvalidArgumentError, match="known are sha256, sha384, sha512"):
-        digest.new_hash("md5")
+        digests.new_hash("md5")

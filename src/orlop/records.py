@@ -19,7 +19,19 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
-    from orlop.model.any import ProtoAny
+
+@dataclass(frozen=True, slots=True)
+class ProtoAny:
+    """A google.protobuf.Any: an opaque value with the name of its type. Both may be empty.
+
+    `unknown` holds fields that the message has but this version of its definition does not,
+    as encoded: they are kept, so that a record survives being read and written. Specs, runtime
+    options and extensions are such values (google/protobuf/any.proto).
+    """
+
+    type_url: str = ""
+    value: bytes = b""
+    unknown: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.model import filters
+from orlop import filters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

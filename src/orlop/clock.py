@@ -1,26 +1,54 @@
-"""A clock that detects jumps of the wall clock, by a clock that cannot be set.
+"""The clocks: the system's, and one that detects jumps of the wall clock; the check of timeouts.
 
-An expiry is a moment of the wall clock. If that clock jumps forward, whatever was to last for
-some more hours seems to be over. Here each expiry is understood by the clock that it was
-written with: it is moved as far as the clock was set forward since then.
+Nothing else asks the system for the time, so that tests can set it.
+
+An expiry is a moment of the wall clock. If that clock jumps forward, a lease that should last for
+some more hours seems to be over. `ObservedClock` therefore reads each expiry by the clock that it
+was written with: it moves the expiry as far as the clock was set forward since then.
 """
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final, Protocol
 
 from whenever import Instant, TimeDelta
 
-from orlop.model.clock import system_elapsed
-
-if TYPE_CHECKING:
-    from orlop.model.clock import Clock
+from orlop.errors import InvalidArgumentError
 
 _JUMP_SECONDS: Final = 5.0
 """By so much the clocks may differ: a wall clock is slewed, and two clocks are not read at once."""
 _READING_SECONDS: Final = 1.0
 _STRETCHES_MAX: Final = 64
+
+
+class Clock(Protocol):
+    """A source of the present moment.
+
+    One that also has `elapsed()`, the seconds since some moment as they really pass, lets jumps
+    of the wall clock be told from time that passes. Without it all that `now` does is passing.
+    """
+
+    def now(self) -> Instant:
+        """Return the present moment, in UTC, to the nanosecond."""
+
+
+class SystemClock:
+    """The clock of this machine."""
+
+    def now(self) -> Instant:
+        """Return the system's time, in UTC, to the nanosecond."""
+        return Instant.now()
+
+    def elapsed(self) -> float:
+        """Return the seconds since this machine started, suspended time included."""
+        return system_elapsed()
+
+
+def system_elapsed() -> float:
+    """Return the seconds since this machine started, with those in which it was suspended."""
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +136,18 @@ class ObservedClock:
             past = (both, *rest)
         self._past, self._present = past, _Stretch(offset, wall)
         self.jumps += 1
+
+
+def require_timeout(timeout: object) -> None:
+    """Check a timeout in seconds; `None` is a timeout without end.
+
+    Raises:
+        InvalidArgumentError: it is no number, or a negative one.
+    """
+    if timeout is None:
+        return
+    # Negated, so that it refuses what is no number at all, too: nan.
+    if not isinstance(timeout, (int, float)) or not timeout >= 0:
+        raise InvalidArgumentError(
+            f"timeout {timeout!r}", hint="give seconds, 0 or more, or None to wait without end"
+        )

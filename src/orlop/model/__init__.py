@@ -1,1 +1,0 @@
-"""The vocabulary of the stores: records, names, times, errors, filters, encodings of values."""
