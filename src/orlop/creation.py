@@ -10,8 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.errors import FailedPreconditionError
-from orlop.layout import FILE_NAME, METADATA_DIRECTORY, RootLayout
+from orlop.errors import LostDatabaseError
+from orlop.layout import (
+    FILE_NAME,
+    METADATA_DIRECTORY,
+    METASTORE_NAME,
+    SNAPSHOTTER_DIRECTORY,
+    RootLayout,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +43,11 @@ class CreationRules:
         """Refuse to make `meta.db` where a backend holds data.
 
         Raises:
-            FailedPreconditionError: one does; the message says what to do.
+            LostDatabaseError: one does; the message says what to do.
         """
         data = None if self.begin_anew else self.layout.any_data()
         if data is not None:
-            raise FailedPreconditionError(_refusal(self.layout.metadata_file, f"{data} exists"))
+            raise LostDatabaseError(self.layout.metadata_file, f"{data} exists")
 
     def check_metastore(self, snapshotter: str, transactions: Transactor) -> None:
         """Refuse to make the `metadata.db` of a snapshotter where it has snapshots.
@@ -51,17 +57,17 @@ class CreationRules:
             transactions: those of `meta.db`.
 
         Raises:
-            FailedPreconditionError: there are directories, or `meta.db` names snapshots.
+            LostDatabaseError: there are directories, or `meta.db` names snapshots.
         """
         if self.begin_anew:
             return
         path = self.layout.metastore_file(snapshotter)
         numbered = self.layout.numbered_directory(snapshotter)
         if numbered is not None:
-            raise FailedPreconditionError(_refusal(path, f"{numbered} exists"))
+            raise LostDatabaseError(path, f"{numbered} exists")
         if transactions.read(lambda transaction: _names_snapshots(transaction, snapshotter)):
             evidence = f"meta.db names snapshots of {snapshotter}"
-            raise FailedPreconditionError(_refusal(path, evidence))
+            raise LostDatabaseError(path, evidence)
 
     def lost_metastores(self) -> Sequence[str]:
         """Return the snapshotters that have directories of snapshots, but no database."""
@@ -80,26 +86,21 @@ def rules_for_file(path: Path) -> CreationRules | None:
     return CreationRules(RootLayout(path.parent.parent))
 
 
-def lost_database(path: Path) -> str | None:
-    """Say what to do where a `meta.db` is missing although it has a root with data."""
-    rules = rules_for_file(path)
-    if rules is None:
-        return None
+def lost_database(path: Path) -> LostDatabaseError | None:
+    """Return the error for a database of a root that is missing or empty although there is data.
+
+    Args:
+        path: a `meta.db`, or the `metadata.db` of a snapshotter; any other has lost nothing.
+    """
+    evidence = None
+    directory = path.parent
     with suppress(OSError):  # whoever may not look gets the shorter answer
-        data = rules.layout.any_data()
-        if data is not None:
-            return _refusal(path, f"{data} exists")
-    return None
-
-
-def _refusal(path: Path, evidence: str) -> str:
-    state = "is empty" if path.exists() else "is missing"
-    return (
-        f"{path} {state}, although {evidence}: the database was lost. Restore it from a backup, or "
-        "write what a damaged copy still holds to that place with `orlop db salvage`. If there is "
-        "neither, begin anew (`orlop db init --begin-anew`, or orlop.open(..., begin_anew=True)): "
-        "all that exists is set aside then, and nothing is deleted"
-    )
+        if path.name == FILE_NAME and directory.name == METADATA_DIRECTORY:
+            evidence = RootLayout(directory.parent).any_data()
+        elif path.name == METASTORE_NAME and directory.name.startswith(SNAPSHOTTER_DIRECTORY):
+            name = directory.name.removeprefix(SNAPSHOTTER_DIRECTORY)
+            evidence = RootLayout(directory.parent).numbered_directory(name)
+    return None if evidence is None else LostDatabaseError(path, f"{evidence} exists")
 
 
 def _names_snapshots(transaction: Transaction, snapshotter: str) -> bool:

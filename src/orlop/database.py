@@ -453,11 +453,11 @@ def open_database(
 
     Raises:
         NotFoundError: there is no database, and none may be made.
+        LostDatabaseError: it is missing or empty although the root holds data.
         UnavailableError: another process holds the lock, and the message says which; or this
             process has the database open for writing already, which is not waited for.
         DataLossError: the file is no database, or damaged.
-        FailedPreconditionError: the schema is too old or too new to be written; or the database
-            is missing or empty although the root holds data.
+        FailedPreconditionError: the schema is too old or too new to be written.
         PermissionDeniedError: the system does not let us.
     """
     check_sharing(sharing)

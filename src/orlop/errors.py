@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, Final
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Self
 
 REPLACE_BLOBS: Final = (
@@ -97,6 +98,26 @@ class FailedPreconditionError(OrlopError):
     """The state of the database does not allow it, and a retry without a change will not help."""
 
     kind = "failed precondition"
+
+
+class LostDatabaseError(FailedPreconditionError):
+    """A database is missing or empty, although there is data that only it could name."""
+
+    def __init__(self, path: Path, evidence: str) -> None:
+        """Say which database it is, and what to do.
+
+        Args:
+            path: where it was.
+            evidence: what shows that there was one.
+        """
+        super().__init__(
+            f"{path} is {'empty' if path.exists() else 'missing'}, although {evidence}: the "
+            "database was lost",
+            hint="restore it from a backup, or write what a damaged copy still holds to that place "
+            "with orlop db salvage; if there is neither, begin anew (orlop db init --begin-anew, "
+            "or orlop.open(..., begin_anew=True)): all that exists is set aside then, and nothing "
+            "is deleted",
+        )
 
 
 class ConflictError(OrlopError):

@@ -85,8 +85,8 @@ def refusals(path: Path) -> Iterator[None]:
     """Turn what engine and system say at the opening of `path` into errors of the model.
 
     Raises:
-        NotFoundError, PermissionDeniedError, InvalidArgumentError, ResourceExhaustedError,
-        UnavailableError, DataLossError: see `orlop.open`.
+        LostDatabaseError, NotFoundError, PermissionDeniedError, InvalidArgumentError,
+        ResourceExhaustedError, UnavailableError, DataLossError: see `orlop.open`.
     """
     try:
         yield
@@ -95,10 +95,9 @@ def refusals(path: Path) -> Iterator[None]:
     except OSError as error:
         at, reason = error.filename or path, error.strerror
         if error.errno == errno.ENOENT:
-            lost = lost_database(path)
-            raise NotFoundError(
-                lost or f"database {path} (is this a root directory?)",
-                hint="" if lost else "name the root with --root, or make one with orlop db init",
+            raise lost_database(path) or NotFoundError(
+                f"database {path} (is this a root directory?)",
+                hint="name the root with --root, or make one with orlop db init",
             ) from error
         if error.errno in _REFUSED:
             raise PermissionDeniedError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING, Final
 
+from orlop.creation import lost_database
 from orlop.errors import (
     DataLossError,
     FailedPreconditionError,
@@ -41,6 +42,8 @@ _KINDS: Final[Mapping[type[engine_errors.EngineError], type[OrlopError]]] = {
 
 def translated(error: engine_errors.EngineError, path: Path) -> OrlopError:
     """Return what an error of the engine is to a user of the database at `path`."""
+    if isinstance(error, engine_errors.EmptyFileError) and (lost := lost_database(path)):
+        return lost
     cause = error.__cause__
     if isinstance(cause, OSError) and cause.errno in _NO_SPACE:
         return ResourceExhaustedError(f"{path}: {error}")

@@ -228,7 +228,7 @@ def test_cleanup_without_a_database_touches_no_snapshot(
     assert not (root / "metadata.db").exists()
 
     (root / "snapshots/7/fs").mkdir(parents=True)
-    with pytest.raises(FailedPreconditionError, match=r"metadata\.db does not exist"):
+    with pytest.raises(FailedPreconditionError, match=r"metadata\.db is missing"):
         snapshotter.cleanup()
     assert directories(snapshotter) == {"7"}
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
-from orlop.bolt.initialization import empty_database, is_uninitialized
+from orlop.bolt.initialization import empty_database, is_uninitialized, require_initialized
 from orlop.bolt.interrupted_compaction import link_of_old, remove_leftovers
 from orlop.bolt.lock import other_writers
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
@@ -165,6 +165,7 @@ def compact_if_worth(
 
 def _sound_meta(disk: FileDisk) -> Meta:
     """Return the newest meta of a file that is as long as that says."""
+    require_initialized(disk)
     meta = newest_meta(read_metas(disk.read))
     require_length(meta, disk.size())
     return meta

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.page import HEADER, LEAF_PAGE
+from orlop.kv.errors import EmptyFileError
 
 if TYPE_CHECKING:
-    from orlop.bolt.disk import Disk
+    from orlop.bolt.disk import Disk, Readable
 
 _ROOT_PAGE = 3
 _PAGES = 4
@@ -33,7 +34,7 @@ def empty_database(page_size: int | None = None) -> bytes:
     return b"".join(page.ljust(size, b"\0") for page in pages)
 
 
-def is_uninitialized(disk: Disk) -> bool:
+def is_uninitialized(disk: Readable) -> bool:
     """Whether a file never held anything: it is empty, or its first writing was interrupted."""
     size = disk.size()
     if not size:
@@ -46,6 +47,16 @@ def is_uninitialized(disk: Disk) -> bool:
     pages = disk.read(metas_end, size - metas_end) if size > metas_end else b""
     nothing = not any(disk.read(0, min(size, metas_end)))
     return nothing and (not any(pages) or pages == new[metas_end : metas_end + len(pages)])
+
+
+def require_initialized(disk: Readable) -> None:
+    """Refuse to read a file that never held anything.
+
+    Raises:
+        EmptyFileError: it is one.
+    """
+    if is_uninitialized(disk):
+        raise EmptyFileError
 
 
 def initialize_file(disk: Disk) -> None:

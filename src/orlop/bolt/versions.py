@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from orlop.bolt.disk import FileDisk
+from orlop.bolt.initialization import require_initialized
 from orlop.bolt.meta import META_SIZE, Meta, newest_meta, read_metas
 from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.rereading import read_again
@@ -190,6 +191,8 @@ class _Watched:
         self._disk = disk
         self.metas = read_metas(disk.read)
         sound = [meta for meta in self.metas if isinstance(meta, Meta)]
+        if not sound:
+            require_initialized(disk)
         self._length = sound[0].page_size + META_SIZE if sound else META_SIZE
         self._written = disk.read(0, self._length)
         self._reads = 0

@@ -13,6 +13,7 @@ from orlop.cli.output import human_size, printable
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import require_metadata, session_of
+from orlop.creation import lost_database
 from orlop.database import Database
 from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
 from orlop.inspect.bolt import backup as copy_file
@@ -139,6 +140,8 @@ def check(
     path = _path(session, file)
     with refusals(path):
         report = check_file(path, meta=meta)
+    if report.is_empty and (lost := lost_database(path)):
+        raise lost
     session.output.document(
         {
             "path": str(path),

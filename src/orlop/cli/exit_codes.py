@@ -106,6 +106,8 @@ def exit_code(error: BaseException) -> int:
     chain = list(causes(error))
     if any(isinstance(one, OSError) and one.errno in _SYSTEM_ERRORS for one in chain):
         return SYSTEM
+    if isinstance(error, errors.LostDatabaseError):
+        return PRECONDITION  # whether the file is missing or empty; there is nothing to salvage
     if any(isinstance(one, _DAMAGED) for one in chain):
         return CORRUPT
     told = next((one for one in chain if not isinstance(one, _WRAPPERS)), error)

@@ -94,3 +94,12 @@ class CorruptError(EngineError):
 
     def __init__(self, text: str = "", *, hint: str = _CHECK) -> None:
         super().__init__(text, hint=hint)
+
+
+class EmptyFileError(CorruptError):
+    """The file is empty, or its first writing was interrupted: there is nothing to be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the file is empty, and no database", hint="restore it from a backup, if there was one"
+        )

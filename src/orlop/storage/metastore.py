@@ -12,9 +12,9 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
-from orlop.errors import FailedPreconditionError, UnavailableError
+from orlop.errors import FailedPreconditionError, LostDatabaseError, UnavailableError
 from orlop.forks import HomeProcess
-from orlop.kv.errors import EngineError, StaleReadError
+from orlop.kv.errors import EmptyFileError, EngineError, StaleReadError
 from orlop.kv.rereading import read_again
 from orlop.ownership import Hold, Mutex
 from orlop.schema.metastore import SnapshotBuckets
@@ -36,8 +36,25 @@ _Result = TypeVar("_Result")
 class Metastore:
     """A backend's database; every thread may use it."""
 
-    def __init__(self, path: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
+    def __init__(
+        self,
+        path: Path,
+        open_engine: Callable[[Path], Engine],
+        *,
+        find_data: Callable[[], Path | None] = lambda: None,
+        clock: Clock,
+    ) -> None:
+        """Describe a database, which the first call that needs it opens.
+
+        Args:
+            path: the file.
+            open_engine: opens it.
+            find_data: returns a directory of a snapshot, if there is one: then there is, or was, a
+                database.
+            clock: where the time comes from.
+        """
         self.path = path
+        self._find_data = find_data
         self._open_engine = open_engine
         self._clock = clock
         self._opening = Mutex()
@@ -55,6 +72,7 @@ class Metastore:
         Raises:
             UnavailableError: the file is locked, or changes all the time.
             DataLossError: the file is damaged.
+            LostDatabaseError: it is missing or empty, although there are snapshots on disk.
             FailedPreconditionError: this was closed, or this is a fork of its process.
         """
         self.require_home()
@@ -67,6 +85,7 @@ class Metastore:
         with translated(self.path):
             engine = self._existing_engine()
             if engine is None:
+                self.require_not_lost()
                 return question(Snapshots(SnapshotBuckets(None, None), self._clock))
             with engine.begin() as transaction:
                 return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
@@ -130,6 +149,17 @@ class Metastore:
         if not self._home.is_here:
             raise FailedPreconditionError(f"{self.path}: {self._home.refusal}")
 
+    def require_not_lost(self) -> None:
+        """Refuse to go on without a database where there are directories of snapshots.
+
+        Raises:
+            LostDatabaseError: there are.
+        """
+        data = self._find_data()
+        # In this order: the first snapshot makes the database before its directory.
+        if data is not None and self._existing_engine() is None:
+            raise LostDatabaseError(self.path, f"{data} exists")
+
     def close(self) -> None:
         """Close the database; closing twice is allowed."""
         if self._home.is_here:
@@ -149,7 +179,10 @@ class Metastore:
         with self._opening:
             if self._engine is None and not self._is_closed and not self.exists():
                 return None
-            return self._opened()
+            try:
+                return self._opened()
+            except EmptyFileError:
+                return None
 
     def _engine_for_writing(self) -> Engine:
         with self._opening:

@@ -30,6 +30,7 @@ from orlop.errors import (
 )
 from orlop.records import SnapshotKind
 from orlop.storage import files
+from orlop.storage.contract import snapshot_number
 from orlop.storage.copying import copy_tree
 from orlop.storage.directories import SnapshotDirectories, directory_fault, emptied_fault
 from orlop.storage.metastore import Metastore
@@ -63,9 +64,11 @@ class DirectorySnapshotter(ReversibleSnapshotter):
     def __init__(self, root: Path, open_engine: Callable[[Path], Engine], *, clock: Clock) -> None:
         self._root = root.absolute()  # mounts are made from any working directory
         self._directory = self._root / _SNAPSHOTS
-        metastore = Metastore(self._root / _DATABASE, open_engine, clock=clock)
-        super().__init__(self._root, metastore)
         self._directories = SnapshotDirectories(self._directory)
+        metastore = Metastore(
+            self._root / _DATABASE, open_engine, find_data=self._find_directory, clock=clock
+        )
+        super().__init__(self._root, metastore)
 
     @abc.abstractmethod
     def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
@@ -383,8 +386,8 @@ class DirectorySnapshotter(ReversibleSnapshotter):
 
         Raises:
             OSError: something could not be deleted; all the rest was.
-            FailedPreconditionError: there are snapshots on disk, but no database: it was lost,
-                and nobody knows what is in use. Or it is only read: others make snapshots.
+            LostDatabaseError: there are snapshots on disk, but no database.
+            FailedPreconditionError: it is only read: another process makes snapshots.
         """
         self._metastore.require_home()
         if self._directories.names() and self._metastore.exists():
@@ -572,13 +575,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             _LOG.warning("snapshot %s is left to the next cleanup: %s", number, error)
 
     def _unnamed(self) -> list[Path]:
-        # In this order: the first snapshot makes the database before its directory.
-        if any(map(str.isdecimal, self._directories.names())) and not self._metastore.exists():
-            raise FailedPreconditionError(
-                f"{self._directory} holds snapshots, but {self._metastore.path} does not exist: "
-                "restore it, or delete the directory if nothing in it is needed"
-            )
+        if not self._metastore.exists():
+            self._metastore.require_not_lost()
         return self._directories.unnamed(self._numbers)
+
+    def _find_directory(self) -> Path | None:
+        """Return the directory of a snapshot, if there is any."""
+        numbered = next(filter(snapshot_number, self._directories.names()), None)
+        return None if numbered is None else self._directory / numbered
 
     def _numbers(self) -> dict[str, str]:
         return self._metastore.read(lambda snapshots: snapshots.ids())

@@ -20,7 +20,7 @@ from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.bolt.tree import DEPTH_MAX
 from orlop.bolt.versions import read_version
 from orlop.inspect.bolt.place import Place, inside, path_of
-from orlop.kv.errors import CorruptError, FileBusyError
+from orlop.kv.errors import CorruptError, EmptyFileError, FileBusyError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,6 +65,7 @@ class Report:
         sound_metas: which of the two metas are sound, by their slot.
         is_tree_sound: whether all that the version holds can be read, whatever is wrong with
             the other meta, the freelist, or the end of the file.
+        is_empty: whether the file never held anything, as far as it shows.
     """
 
     transaction: int | None
@@ -73,6 +74,7 @@ class Report:
     untold: int = 0
     sound_metas: tuple[int, ...] = ()
     is_tree_sound: bool = False
+    is_empty: bool = False
 
 
 def check_file(path: Path, *, meta: int | None = None) -> Report:
@@ -92,7 +94,8 @@ def check_file(path: Path, *, meta: int | None = None) -> Report:
     try:
         return read_version(path, lambda version: _check_version(path, version, meta))
     except CorruptError as error:
-        return Report(None, 0, [Fault(str(error))])
+        is_empty = isinstance(error, EmptyFileError)
+        return Report(None, 0, [Fault(str(error))], is_empty=is_empty)
 
 
 def _check_version(path: Path, version: Version, slot: int | None) -> Report:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.bolt.compaction import copy_bucket
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
-from orlop.bolt.initialization import empty_database
+from orlop.bolt.initialization import empty_database, require_initialized
 from orlop.bolt.lock import lock_holders, writers_of
 from orlop.bolt.meta import NO_FREELIST, Meta, read_metas, suspect_metas
 from orlop.bolt.node import Leaf
@@ -54,6 +54,7 @@ def salvage(source: Path, target: Path) -> Salvaged:
     disk = FileDisk.for_reading(source)
     writers = _writers(source)
     try:
+        require_initialized(disk)
         with TemporaryName(target) as temporary:
             attempt = _Attempt(LenientDisk(disk), temporary, source.stat().st_mode & 0o777)
             report = attempt.whole() or attempt.parts()
