@@ -18,12 +18,14 @@ import orlop
 from orlop.errors import AbortedError, NotFoundError
 from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.storage.commit_intents import CommitIntents
+from orlop.stores.pending_commits import CommitGuard
 from storage.killing import steps
 from stores.chains import record
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.interrupting import ROOTED, copy_of, in_a_fork, store_of
 
 if TYPE_CHECKING:
+    from orlop import Database
     from orlop.storage.contract import SnapshotBackend
     from orlop.stores.snapshots import SnapshotStore
 
@@ -367,3 +369,28 @@ def test_an_older_database_between_a_death_and_its_end_loses_no_note(
 def replace(path: Path, data: bytes) -> None:
     path.with_suffix(".new").write_bytes(data)
     path.with_suffix(".new").rename(path)
+
+
+def roll_back_a_commit(db: Database, store: SnapshotStore) -> None:
+    with db.update():
+        store.commit("done", "work", ROOTED)
+        raise ValueError
+
+
+def test_an_interrupt_that_ends_the_rollback_too_leaves_a_handle_that_goes_on(
+    root: Path, snapshotter: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(_: CommitGuard) -> None:
+        raise KeyboardInterrupt
+
+    with orlop.open(root, sync=False) as db:
+        store = store_of(db, snapshotter)
+        with monkeypatch.context() as patched:
+            patched.setattr(CommitGuard, "agree", interrupt)
+            with pytest.raises(KeyboardInterrupt):
+                roll_back_a_commit(db, store)
+        assert store.stat("work").kind is SnapshotKind.ACTIVE
+        assert data_of(store, "work").read_bytes() == WORDS
+        assert sorted(one.name for one in store.walk()) == ["base", "work"]
+        assert store.fault("work") == ""
+    assert check(root, snapshotter) == "work"

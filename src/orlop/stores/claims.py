@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
 
+    from orlop.storage.contract import PendingCommit
+
 _POLL_SECONDS: Final = 0.02
 """How long a claim waits before looking whether the cleanup is still there."""
 
@@ -48,6 +50,8 @@ class Claims:
         self._takings: list[weakref.ref[_Taking]] = []
         self._watches: list[weakref.ref[_Watch]] = []
         self._wakers: list[threading.Lock] = []
+        self.unsettled: set[PendingCommit] = set()
+        """Commits of snapshots whose updates have not ended, or were interrupted at their end."""
 
     def __len__(self) -> int:
         """Return how many names are claimed now."""

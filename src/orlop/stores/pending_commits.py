@@ -31,6 +31,7 @@ class CommitGuard(UpdateGuard):
     transactor: Transactor
     snapshotter: str
     backend: ReversibleCommits
+    claims: Claims
     pending: PendingCommit
 
     def agree(self) -> None:
@@ -38,6 +39,7 @@ class CommitGuard(UpdateGuard):
         settle(self.transactor, self.snapshotter, self.backend, self.pending)
         guard = CreationGuard(self.transactor, self.snapshotter, self.backend, self.pending.name)
         guard.agree()  # the active one was of the same update, then
+        self.claims.unsettled.discard(self.pending)
 
 
 def settle(
@@ -78,6 +80,33 @@ def settle(
             "snapshot %r of %s was being committed, and its data is gone", pending.key, snapshotter
         )
     backend.end_commit(pending)
+
+
+def settle_interrupted(
+    transactor: Transactor, snapshotter: str, backend: SnapshotBackend, claims: Claims
+) -> None:
+    """Settle the commits of this process whose updates were interrupted at their end.
+
+    A handle may go on after an exception that ended both an update and its guards. The notes
+    stay for the next cleanup: whether the interrupted update is durable may still be open.
+
+    Raises:
+        OrlopError, OSError: something could not be read or written.
+    """
+    if not isinstance(backend, ReversibleCommits):
+        return
+    for pending in tuple(claims.unsettled):
+        names = {pending.name, pending.key}
+        with claims.take(names) as taken:
+            if taken != names:
+                continue  # its update has not ended
+            try:
+                settle(transactor, snapshotter, backend, pending, keeps_note=True)
+            except FailedPreconditionError as error:
+                _logger.info("%s", error)
+                continue
+            if pending not in backend.pending_commits():
+                claims.unsettled.discard(pending)
 
 
 def settle_all(

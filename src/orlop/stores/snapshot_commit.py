@@ -171,9 +171,11 @@ class Commit:
             pending = self.backend.begin_commit(
                 name, self.active.backend_name, inherited, parent=moved_onto
             )
-            update.held.enter_context(
-                CommitGuard(self.scope.transactor, self.snapshotter, self.backend, pending)
+            guard = CommitGuard(
+                self.scope.transactor, self.snapshotter, self.backend, self.claims, pending
             )
+            self.claims.unsettled.add(pending)
+            update.held.enter_context(guard)
 
     def _undo_earlier(self) -> bool:
         """Undo a commit of this snapshot that is still noted; return whether that was done.

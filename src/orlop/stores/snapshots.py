@@ -24,6 +24,7 @@ from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.schema import drafts, leases, snapshots
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_labels
+from orlop.stores.pending_commits import settle_interrupted
 from orlop.stores.record_store import RecordStore
 from orlop.stores.snapshot_commit import Commit
 from orlop.stores.snapshot_creation import Creation
@@ -371,15 +372,14 @@ class SnapshotStore(RecordStore):
     def _fault(self, record: SnapshotRecord) -> str:
         if self.backend is None:
             return ""
-        return snapshot_fault(self.backend, record.backend_name)
+        return snapshot_fault(self._backend(), record.backend_name)
 
     def _overlaid(self, record: SnapshotRecord) -> SnapshotInfo:
         if self.backend is None:
             return _overlay(SnapshotInfo(kind=SnapshotKind.UNKNOWN, name=""), record)
-        with naming_missing_snapshot(
-            self.backend, record.backend_name, record.key, self.snapshotter
-        ):
-            return _overlay(self.backend.stat(record.backend_name), record)
+        backend = self._backend()
+        with naming_missing_snapshot(backend, record.backend_name, record.key, self.snapshotter):
+            return _overlay(backend.stat(record.backend_name), record)
 
     def _backend(self) -> SnapshotBackend:
         if self.backend is None:
@@ -387,6 +387,8 @@ class SnapshotStore(RecordStore):
                 f'the snapshotter "{self.snapshotter}" is not available here: only what the '
                 "metadata says of its snapshots can be read"
             )
+        if self.claims.unsettled:
+            settle_interrupted(self.scope.transactor, self.snapshotter, self.backend, self.claims)
         return self.backend
 
 
