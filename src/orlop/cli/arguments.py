@@ -1,4 +1,4 @@
-"""What several commands read from their arguments: labels, durations, times."""
+"""Values of arguments that several commands parse: labels, durations, times."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orlop content`: blobs, and what is being written."""
+"""`orlop content`: blobs and ingests."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _CHUNK_BYTES = 1024 * 1024
 
 @app.command()
 def ls(context: Context, filters: Filters = None) -> None:
-    """List blobs, with what is wrong with the files of those that are not whole."""
+    """List blobs, with the faults of those that are missing or damaged."""
     session = session_of(context)
     with session.reading() as database:
         found = database.read(
@@ -134,7 +134,7 @@ def ingest(
 
 
 def _skip(source: BinaryIO, writer: ContentWriter) -> None:
-    """Pass over what was written before, if that is how the data begins; else start over.
+    """Skip the bytes that were written before if the data begins with them; else start over.
 
     Raises:
         FailedPreconditionError: it is not, and the data cannot be read again.
@@ -242,7 +242,7 @@ def rm(context: Context, digests_: Annotated[list[str], Argument(metavar="DIGEST
 
 @app.command()
 def ingests(context: Context, filters: Filters = None) -> None:
-    """List what is being written, or was when its writer stopped."""
+    """List ingests: blobs that are being written, or whose writer stopped."""
     session = session_of(context)
     session.require_root("listing ingests")
     found = session.ask(

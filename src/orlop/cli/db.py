@@ -51,7 +51,7 @@ def _open(session: Session, file: Path | None) -> Database:
 
 @app.command()
 def info(context: Context, file: File = None) -> None:
-    """Show what the file says of itself."""
+    """Show the meta pages of the file: version, size, freelist."""
     session = session_of(context)
     path = _path(session, file)
     with _open(session, file) as database, refusals(path):

@@ -37,7 +37,7 @@ def pages(
     file: File = None,
     page: Annotated[int | None, Option(minimum=0, help="Only this one.")] = None,
 ) -> None:
-    """Show what each page of the file is, and which bucket it belongs to."""
+    """Show the type of each page of the file, and the bucket it belongs to."""
     session = session_of(context)
     path = file or session.metadata_file
     with session.output.spooled() as output, refusals(path):
@@ -84,7 +84,7 @@ def _described(page: Page) -> str:
 
 @app.command()
 def stats(context: Context, file: File = None) -> None:
-    """Count what is in the file, and what compaction would save."""
+    """Count the pages and records of the file, and the bytes that compaction would save."""
     session = session_of(context)
     path = file or session.metadata_file
     with refusals(path):
@@ -167,7 +167,7 @@ def _fields(record: object) -> dict[str, object]:
 
 @app.command()
 def diff(context: Context, before: Path, after: Path) -> int:
-    """Show what differs between two files, by bucket and key. Ends with 1 where something does."""
+    """Show the differences of two files, by bucket and key. Ends with 1 if there are any."""
     session = session_of(context)
     with (
         session.output.spooled() as output,
@@ -221,7 +221,7 @@ def salvage(
     file: Annotated[Path, Argument(help="The damaged file. It is never written.")],
     target: Annotated[Path, Argument(help="The new file; it must not exist.")],
 ) -> int:
-    """Write what can still be read of a damaged file to a new one, and say what is lost.
+    """Copy all readable records of a damaged file to a new one, and list the lost ones.
 
     Ends with 1 where something is.
     """

@@ -1,4 +1,4 @@
-"""From an error to one line that says what, where and what to do next, and to its exit code."""
+"""Turns errors into one line (what, where, what to do next) and an exit code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _COLLECT: Final = "orlop gc run removes what was half done"
 
 
 class Failure(NamedTuple):
-    """What the user is told of an error.
+    """The message of an error, with a hint and an exit code.
 
     Attributes:
         exit_code: what the command ends with.
@@ -60,7 +60,7 @@ class Failure(NamedTuple):
 
 
 def failure_of(error: BaseException, *, is_writing: bool) -> Failure:
-    """Return what to tell of an error.
+    """Return the message for an error.
 
     Args:
         error: what a command ended with.
@@ -140,7 +140,7 @@ def _tell(text: str) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Send what a stream still has to say to nowhere: Python writes it at the end."""
+    """Discard the buffered output of a stream, which Python would write at exit."""
     with suppress(io.UnsupportedOperation):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())

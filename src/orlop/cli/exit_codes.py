@@ -27,7 +27,7 @@ TERMINATED: Final = 143
 
 
 class ExitCode(NamedTuple):
-    """What an exit code says.
+    """The meaning of an exit code.
 
     Attributes:
         name: what an error of that code is called in JSON.
@@ -117,7 +117,7 @@ def exit_code(error: BaseException) -> int:
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Iterate over an error and what it says that caused it."""
+    """Iterate over an error and its causes."""
     while error is not None:
         yield error
         error = error.__cause__

@@ -1,4 +1,4 @@
-"""`orlop gc`: what a collection would remove, and why; and the collection itself."""
+"""`orlop gc`: plan and run collections, list what is set aside."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def plan(
         Option("--verbose", "-v", help="Also show references to what does not exist."),
     ] = False,
 ) -> None:
-    """Show what a collection would remove, what that frees, and why. Nothing is touched."""
+    """Show the records and data that a collection would delete, why, and the bytes freed."""
     session = session_of(context)
     moment = arguments.moment(now)
     with session.reading() as database:
@@ -110,7 +110,7 @@ class _Shown:
         }
 
     def _reserve(self) -> dict[str, object]:
-        """Return what is said only where data is set aside instead of deleted."""
+        """Return the notes on data that is set aside instead of deleted."""
         if self._doubt is None and not self._set_aside_bytes:
             return {}
         return {
@@ -183,7 +183,7 @@ def run(
         Option("--yes", help="Confirm that much may go at once, in doubt or of what is set aside."),
     ] = False,
 ) -> int:
-    """Collect: remove what nothing holds, and the data that no metadata names."""
+    """Collect garbage: delete unreachable records, and data that no record names."""
     session = session_of(context)
     with session.writing() as database:
         statistics = database.gc.run(release=release, confirmed=yes)

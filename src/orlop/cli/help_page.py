@@ -71,7 +71,7 @@ def _lines(command: Command | Group, path: str, width: int) -> Iterator[str]:
 
 
 def _commands(group: Group) -> Iterator[tuple[str, str]]:
-    """Iterate over the names of commands and their help, without loading what is not loaded."""
+    """Iterate over the names of commands and their help, without importing their modules."""
     summaries = getattr(group.commands, "summaries", None)
     if summaries is not None:
         yield from summaries.items()

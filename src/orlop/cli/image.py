@@ -106,7 +106,7 @@ def unpack(
     ] = None,
     platform: PlatformOption = None,
 ) -> None:
-    """Unpack an image that is there, layer by layer, into snapshots; what is unpacked stays."""
+    """Unpack an image into snapshots, layer by layer; layers that are unpacked stay."""
     session = session_of(context)
     session.require_root("unpacking an image")
     with session.writing() as database, showing(session.output) as progress:
@@ -161,7 +161,7 @@ def _has(namespace: Namespace, name: str) -> bool:
 
 @app.command()
 def ls(context: Context, filters: Filters = None) -> None:
-    """List images, each with the size of all its blobs together, and what is missing of it."""
+    """List images, with the size of all their blobs and their faults."""
     session = session_of(context)
     with session.reading() as database:
         found = database.read(
@@ -191,7 +191,7 @@ def ls(context: Context, filters: Filters = None) -> None:
 
 
 def _faults_of(content: ImageContent, faults: Mapping[Node, str]) -> tuple[dict[str, object], str]:
-    """Return what is wrong with the data of an image, as JSON and as a cell."""
+    """Return the faults of an image, as JSON and as a cell."""
     own = {node: faults[node] for node in content.nodes if node in faults}
     if not own:
         return {}, ""
@@ -202,7 +202,7 @@ def _faults_of(content: ImageContent, faults: Mapping[Node, str]) -> tuple[dict[
 
 @app.command()
 def inspect(context: Context, name: str) -> None:
-    """Show an image: its record, blobs and snapshots, and what manifest and config say."""
+    """Show an image: its record, blobs and snapshots, its manifest and config."""
     session = session_of(context)
 
     def question(database: Database) -> list[tuple[dict[str, object], ImageContent, object]]:
@@ -241,7 +241,7 @@ def _content(found: ImageContent, faults: Mapping[Node, str]) -> dict[str, objec
 
 
 def _documents(namespace: Namespace, image: Image) -> object:
-    """Show manifest and config for this machine; where they are not there, say what is wrong."""
+    """Show manifest and config for this platform, or why they cannot be read."""
     from orlop.oci.images import config_of, manifest_for  # noqa: PLC0415 (only needed here)
 
     try:
@@ -295,7 +295,7 @@ def rm(
     context: Context,
     names: Annotated[list[str], Argument(help="The images.")],
 ) -> None:
-    """Remove images. What only they held goes with the next collection (orlop gc run)."""
+    """Remove images. Data that only they held is deleted by the next collection (orlop gc run)."""
     session = session_of(context)
     with session.writing() as database:
         images = session.target(database).images

@@ -1,4 +1,4 @@
-"""One call of the command line: what of it counts for how its errors are told."""
+"""One call of the command line: options that decide the form of its errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Invocation:
-    """What is known of a call of the command line while it runs.
+    """The state of a call of the command line while it runs.
 
     Attributes:
         as_json: whether answers and errors are JSON.

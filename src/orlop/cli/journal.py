@@ -1,4 +1,4 @@
-"""`orlop gc journal`: what collections removed, when, and why nothing held it."""
+"""`orlop gc journal`: deletions of past collections, with times and reasons."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def journal(
         ),
     ] = None,
 ) -> None:
-    """Show what collections removed, when, and why nothing held it; the oldest first."""
+    """Show the deletions of past collections, with times and reasons, the oldest first."""
     session = session_of(context)
     session.require_root("the journal")
     with session.reading() as database:

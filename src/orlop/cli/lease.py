@@ -1,4 +1,4 @@
-"""`orlop lease`: what holds things although nothing refers to them."""
+"""`orlop lease`: leases, and the resources attached to them."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ls(context: Context, filters: Filters = None) -> None:
 
 @app.command()
 def inspect(context: Context, lease_id: Annotated[str, Argument(metavar="ID")]) -> None:
-    """Show a lease, and what it holds."""
+    """Show a lease, and its resources."""
     session = session_of(context)
 
     def question(database: Database) -> list[dict[str, object]]:
@@ -118,7 +118,7 @@ def add(
 
 @app.command()
 def resources(context: Context, lease_id: Annotated[str, Argument(metavar="ID")]) -> None:
-    """List what a lease holds."""
+    """List the resources of a lease."""
     session = session_of(context)
 
     def question(database: Database) -> list[tuple[Namespace, LeaseResource]]:
@@ -142,7 +142,7 @@ def resources(context: Context, lease_id: Annotated[str, Argument(metavar="ID")]
 
 @app.command()
 def rm(context: Context, ids: Annotated[list[str], Argument(metavar="ID...")]) -> None:
-    """Remove leases. What only they held goes with the next collection."""
+    """Remove leases. Data that only they held is deleted by the next collection."""
     session = session_of(context)
     with session.writing() as database:
         leases = session.target(database).leases

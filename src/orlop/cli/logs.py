@@ -1,4 +1,4 @@
-"""What the library logs, as far as the user of a command must know it: errors, in one line."""
+"""Log messages of the library on stderr: errors, in one line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIBRARY = logging.getLogger("orlop")
 
 @contextmanager
 def shown() -> Iterator[None]:
-    """Show on stderr what is logged in the block; with ORLOP_DEBUG all of it, and tracebacks."""
+    """Show log messages of the block on stderr; with ORLOP_DEBUG all, with tracebacks."""
     handler = logging.StreamHandler()
     level = _LIBRARY.level
     if os.environ.get("ORLOP_DEBUG"):

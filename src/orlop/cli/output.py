@@ -54,7 +54,7 @@ class Output:
                 write(text)
 
     def begin_again(self) -> None:
-        """Drop what was written in a block of `spooled`."""
+        """Drop the output of a block of `spooled`."""
         if self.spool is not None:
             self.spool.seek(0)
             self.spool.truncate()
@@ -92,7 +92,7 @@ class Output:
         as_row: Callable[[_T], Sequence[str]],
         faults: Callable[[_T], tuple[dict[str, object], str]],
     ) -> None:
-        """Write a list as `listing` does, with what is wrong with the data of the records.
+        """Write a list as `listing` does, with the faults of the records.
 
         Args:
             columns: of the table; a last one is added where something is wrong.
@@ -150,7 +150,7 @@ class Output:
                 self.spool.write(text)
 
     def say(self, text: str) -> None:
-        """Say something to the user, on stderr: what was done, never what was asked."""
+        """Write a message to stderr: notes on the work, never the answer."""
         if not self.is_quiet:
             # That nobody listens is no reason to stop half-way.
             with suppress(OSError):
@@ -213,7 +213,7 @@ class OutputError(OSError):
 
 @contextmanager
 def naming_standard_output() -> Iterator[None]:
-    """Let what the system refuses in the block say that it was standard output.
+    """Mark OSErrors of the block as errors of standard output.
 
     Raises:
         OutputError: the system refused.
@@ -226,7 +226,7 @@ def naming_standard_output() -> Iterator[None]:
 
 @contextmanager
 def _naming_temporary_files() -> Iterator[None]:
-    """Let what the system refuses in the block say that it was about temporary files."""
+    """Mark OSErrors of the block as errors of temporary files."""
     try:
         yield
     except OSError as error:
@@ -247,7 +247,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """Return a text without what would move the cursor or colour a terminal."""
+    """Return a text with control characters escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -256,7 +256,7 @@ def printable(text: str) -> str:
 
 
 def shell_word(text: str) -> str:
-    """Return a text as one word of a shell's command line, without what `printable` changes."""
+    """Return a text as one word of a shell's command line, with control characters quoted."""
     if text.isprintable():
         return shlex.quote(text)
     return "".join(
@@ -284,5 +284,5 @@ def human_size(size: int) -> str:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether somebody looks at the stream."""
+    """Whether the stream is a terminal."""
     return stream.isatty()

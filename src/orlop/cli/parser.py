@@ -52,7 +52,7 @@ class HelpRequest(Exception):  # noqa: N818 (no error)
 
 
 class Context:
-    """The command that runs, and what the shared options have set up for it.
+    """The running command, with the values of the shared options.
 
     Attributes:
         path: the command with its groups: `orlop image ls`.
@@ -128,7 +128,7 @@ class Parameter:
 
     @property
     def metavar(self) -> str:
-        """What stands for the value on a help page."""
+        """The placeholder for the value on a help page."""
         if self.declaration.metavar or self.is_flag:
             return self.declaration.metavar
         if isinstance(self.declaration, Option):
@@ -197,7 +197,7 @@ class Command:
         return self._parameters
 
     def invoke(self, context: Context, arguments: Sequence[str]) -> object:
-        """Parse the arguments, and return what the function returns for them.
+        """Parse the arguments, call the function with them, and return its result.
 
         Raises:
             UsageError: they are not those of this command.
@@ -255,7 +255,7 @@ class Group:
         return self.options.parameters if self.options else []
 
     def invoke(self, context: Context, arguments: Sequence[str]) -> object:
-        """Run the command that the arguments name, and return what it returns.
+        """Run the command that the arguments name, and return its result.
 
         Raises:
             UsageError: they name none, or are not those of the command.
@@ -278,7 +278,7 @@ class Group:
 
 
 class _Parsed:
-    """What a command line has given so far."""
+    """The arguments and options parsed so far."""
 
     def __init__(self, parameters: Sequence[Parameter], path: str) -> None:
         self._path = path

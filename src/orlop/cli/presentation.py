@@ -66,12 +66,12 @@ def node_as_json(node: Node) -> dict[str, object]:
 
 
 def fault_of(fault: str | None) -> tuple[dict[str, object], str]:
-    """Return what is wrong with a record's data as JSON to add to it, and as a cell."""
+    """Return the fault of a record as JSON to add to it, and as a cell."""
     return ({"fault": fault}, fault) if fault else ({}, "")
 
 
 def faults_as_json(faults: Mapping[Node, str]) -> dict[str, object]:
-    """Return what is wrong with the data of several records, to add to a JSON document."""
+    """Return the faults of several records, to add to a JSON document."""
     if not faults:
         return {}
     return {"faults": [{**node_as_json(node), "fault": fault} for node, fault in faults.items()]}

@@ -22,7 +22,7 @@ _DIGEST_SHOWN = 19
 
 @contextmanager
 def showing(output: Output) -> Iterator[Progress]:
-    """Show the progress of a block on stderr, as it fits who looks at it."""
+    """Show the progress of a block on stderr: a bar on a terminal, else lines."""
     if not output.is_quiet and is_terminal(sys.stderr):
         with _bars() as bars:
             yield _OnTerminal(bars)
@@ -57,7 +57,7 @@ class _InLines:
         self._output = output
 
     def started(self, work: Work) -> None:
-        """Say nothing yet: a line is for what is done."""
+        """Write nothing yet: a line is for finished work."""
 
     def advanced(self, work: Work, done: int) -> None:
         """Say nothing yet: a log is no place for bars."""

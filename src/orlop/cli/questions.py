@@ -1,4 +1,4 @@
-"""`orlop why`, `roots`, `referrers` and `owner`: who holds what, and whose file is it."""
+"""`orlop why`, `roots`, `referrers` and `owner`: references, and owners of files."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def why(
         ),
     ] = None,
 ) -> int:
-    """Say who holds something, or why nothing does. Ends with 1 where nothing holds it."""
+    """Show the references that keep a record, or why none does. Ends with 1 if none does."""
     session = session_of(context)
     default = 0 if session.output.as_json else _PATHS
     paths = default if limit is None else limit
@@ -101,7 +101,7 @@ def roots(
         Option("--dangling", help="Show the references to what does not exist instead."),
     ] = False,
 ) -> None:
-    """List what holds itself: leases, images, ingests, containers, sandboxes, labelled blobs."""
+    """List root nodes: leases, images, ingests, containers, sandboxes, labelled blobs."""
     session = session_of(context)
     output = session.output
     with session.reading() as database:
@@ -122,7 +122,7 @@ def roots(
 
 @app.command()
 def referrers(context: Context, reference: Reference, now: Now = None) -> int:
-    """List who refers to something, whether that holds it or not. Ends with 1 where nobody does."""
+    """List the records that refer to a record, also in vain. Ends with 1 if none does."""
     session = session_of(context)
     with session.reading() as database:
         found = referring.referrers(
@@ -140,7 +140,7 @@ def owner(
         Argument(metavar="PATH", help="A path in a store, a mount or a task's bundle."),
     ],
 ) -> int:
-    """Say which records name what lies at a path. Ends with 1 where none does."""
+    """Show the records that name the data at a path. Ends with 1 if none does."""
     session = session_of(context)
     with session.reading() as database:
         found = owners.owner(database, path, namespace=session.namespace)
@@ -149,7 +149,7 @@ def owner(
 
 
 def link_as_json(link: Link) -> dict[str, object]:
-    """Return a link in JSON's types: who refers, by what, to what, and what that is worth."""
+    """Return a link in JSON's types: source, label or field, target, and its effect."""
     return {
         "node": node_as_json(link.source),
         "edge": link.edge,

@@ -1,4 +1,4 @@
-"""What a command works on: which database, which namespace, and how to answer."""
+"""The session of a command: its database, namespace and output."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Session:
         return database
 
     def ask(self, question: Callable[[Database], _T]) -> _T:
-        """Return what a question finds in one version of the database.
+        """Return the result of a function that reads one version of the database.
 
         It is asked again where a daemon changed the file meanwhile, so it must print nothing.
         """
@@ -124,7 +124,7 @@ class Session:
             yield database.namespace(name)
 
     def only(self, database: Database, has_it: Callable[[Namespace], bool], what: str) -> Namespace:
-        """Return the namespace that a reading command finds what it needs in.
+        """Return the namespace in which a reading command looks records up.
 
         Where several have it, it is the one that a writing command would work in.
 

@@ -42,7 +42,7 @@ class EndedBySignalError(KeyboardInterrupt):
 
 
 class _Handler:
-    """Raises in the main thread what ends a command, but at no bad moment.
+    """Raises signals as exceptions in the main thread, except in protected blocks.
 
     An import that an exception leaves half-way breaks later ones, and its callbacks would write a
     traceback in place of raising. What begins or ends a block is given the time to do it: what
@@ -76,7 +76,7 @@ class _Handler:
                 signal.pthread_kill(self._thread, number)
 
     def close(self) -> None:
-        """Forget a signal that is still to be delivered: what it would have ended has ended."""
+        """Drop a pending signal: the command that it would have ended has ended."""
         with self._sending:
             self._is_active = False
 

@@ -91,7 +91,7 @@ def _holders(namespace: Namespace, snapshotter: str | None, key: str) -> list[st
 
 @app.command()
 def ls(context: Context, snapshotter: Snapshotter = None, filters: Filters = None) -> None:
-    """List snapshots, with what is wrong with the directories of those that are not whole."""
+    """List snapshots, with the faults of those whose directories are missing or damaged."""
     session = session_of(context)
     with session.reading() as database:
         found = database.read(
@@ -144,7 +144,7 @@ def tree(context: Context, snapshotter: Snapshotter = None) -> None:
 
 
 def _roots(children: dict[str, list[SnapshotInfo]]) -> list[SnapshotInfo]:
-    """Return what stands on nothing, or on what is not there."""
+    """Return the snapshots without a parent, or with a missing one."""
     names = {info.name for group in children.values() for info in group}
     return [info for parent, group in children.items() if parent not in names for info in group]
 
@@ -250,7 +250,7 @@ def usage(
     keys: Annotated[list[str] | None, Argument(help="Which; all where none.")] = None,
     snapshotter: Snapshotter = None,
 ) -> None:
-    """Show what snapshots take on disk beyond their parents."""
+    """Show the disk usage of snapshots beyond their parents."""
     session = session_of(context)
     session.require_root("measuring snapshots")
     with session.reading() as database:
@@ -283,7 +283,7 @@ def usage(
 def _usages(
     session: Session, database: Database, snapshotter: str | None
 ) -> Iterator[tuple[Namespace, str, str, SnapshotUsage]]:
-    """Iterate over what all snapshots take; to measure takes a while, and some go meanwhile."""
+    """Iterate over the usage of all snapshots; those removed meanwhile are skipped."""
     for namespace, name, info in database.read(
         lambda _: list(_walk(session, database, snapshotter))
     ):

@@ -51,7 +51,7 @@ def standard_input() -> BinaryIO:
 
 
 class _Closed(io.RawIOBase):
-    """A stream that is closed: whatever is read or written fails."""
+    """A closed stream: each read and write fails."""
 
     def readable(self) -> bool:
         return True
@@ -66,7 +66,7 @@ class _Closed(io.RawIOBase):
         self.fail()
 
     def fail(self) -> Never:
-        """Raise what a read or a write fails with."""
+        """Raise the error of a read or a write."""
         raise OSError(errno.EBADF, _CLOSED, "standard input")
 
 
@@ -80,7 +80,7 @@ def _nowhere() -> TextIO:
 
 
 def _occupy(number: int) -> None:
-    """Put what can be neither read nor written nor opened as `/dev/stdin` under a number."""
+    """Open a path descriptor under a number, which can be neither read nor written."""
     import socket  # noqa: PLC0415 (few callers close a stream)
 
     plug = socket.socket(socket.AF_UNIX).detach()

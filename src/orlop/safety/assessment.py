@@ -81,7 +81,7 @@ class RootFiles:
 
 
 class Assessment(NamedTuple):
-    """How the last session ended for each database, and what was found of it."""
+    """The end of the last session for each database, as the files show it."""
 
     ends: dict[str, LastShutdown]
     doubts: dict[str, str]

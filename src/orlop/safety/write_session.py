@@ -252,7 +252,7 @@ class WriteSession:
             self._note(file, file.witness.with_state(state))
 
     def _is_link_removed(self, name: str, state: FileState) -> bool:
-        """Whether a database differs by what an interrupted compaction left, which was removed."""
+        """Whether a database differs only by removed leftovers of an interrupted compaction."""
         file = self._witness_files.get(name)
         return file is not None and is_as_compacted(file.witness, state)
 

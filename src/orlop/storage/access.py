@@ -1,4 +1,4 @@
-"""Access to what its mode keeps from its own owner: an ordinary user has layers unpacked, too.
+"""Access past modes that lock out their own owner, so that an ordinary user can unpack layers.
 
 Real images hold directories of mode 0555 and files of mode 0000, which root reads and writes all
 the same. For an ordinary user the mode is widened while something is read or changed, and put
@@ -88,7 +88,7 @@ class Widened:
 
 
 def open_directory(name: bytes, dir_fd: int) -> int:
-    """Open a directory to read what is below it; `close` ends that.
+    """Open a directory for reading and searching; `close` restores its mode.
 
     Raises:
         OSError: it is missing, a link, no directory, or another user's.
@@ -103,7 +103,7 @@ def open_directory(name: bytes, dir_fd: int) -> int:
 
 
 def close(descriptor: int) -> None:
-    """Close what `open_directory` has opened, and put its mode back."""
+    """Close a descriptor of `open_directory`, and restore the directory's mode."""
     try:
         if _grants:
             _restore(descriptor)
@@ -156,13 +156,13 @@ def open_file(name: bytes, dir_fd: int) -> int:
 
 
 def true_mode(state: os.stat_result) -> int:
-    """Return the permissions of an inode, as they are when nobody is using wider ones."""
+    """Return the permissions of an inode without those that are widened for a moment."""
     grant = _grants.get((state.st_dev, state.st_ino))
     return stat.S_IMODE(state.st_mode) if grant is None else grant.mode
 
 
 def stat_of(path: str | bytes | int) -> tuple[os.stat_result, int]:
-    """Return what the system says of a file, and its permissions by right."""
+    """Return the status of a file, and its permissions without widening."""
     with _lock:
         found = os.fstat(path) if isinstance(path, int) else os.lstat(path)
         return found, true_mode(found)

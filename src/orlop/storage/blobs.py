@@ -65,7 +65,7 @@ class Blobs:
         return _info_of(found, algorithm, name)
 
     def walk(self) -> Iterator[ContentInfo]:
-        """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
+        """Iterate over all blobs in the order of their digests; other files are skipped."""
         for algorithm in digests.ALGORITHMS:
             with contextlib.ExitStack() as stack:
                 try:
@@ -95,7 +95,7 @@ class Blobs:
         return os.fdopen(blob, "rb")
 
     def delete(self, digest: str) -> None:
-        """Delete a blob; whoever has it open keeps on reading it.
+        """Delete a blob; open readers of it go on reading.
 
         Raises:
             InvalidArgumentError: this is no digest.
@@ -241,7 +241,7 @@ def _kind_at(path: str) -> str:
 
 
 def _kind(mode: int) -> str:
-    """Return what a file that is no plain one is called."""
+    """Return the name of a file type that is not a regular file."""
     return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 

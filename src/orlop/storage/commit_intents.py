@@ -33,7 +33,7 @@ _SUFFIX: Final = ".json"
 
 @dataclass(frozen=True, slots=True)
 class CommitIntent:
-    """A commit of a snapshot, with what it takes to undo it or to do it again.
+    """A commit of a snapshot, with the data to undo it or to do it again.
 
     Attributes:
         pending: which one.
@@ -73,7 +73,7 @@ class CommitIntents:
             write_small(self._folder, name, json.dumps(stored, indent=1).encode())
 
     def read(self, number: str) -> CommitIntent | None:
-        """Return what is noted on the snapshot with that id, `None` where nothing is.
+        """Return the intent for the snapshot with that id, `None` if there is none.
 
         Raises:
             DataLossError: the note is damaged.
@@ -90,12 +90,12 @@ class CommitIntents:
             ) from error
 
     def numbers(self) -> list[str]:
-        """Return the ids of the snapshots on whose commit something is noted, in order."""
+        """Return the ids of the snapshots that have an intent, in order."""
         numbers = [one.removesuffix(_SUFFIX) for one in self._names() if one.endswith(_SUFFIX)]
         return sorted((one for one in numbers if one.isdecimal()), key=int)
 
     def delete_unfinished(self) -> None:
-        """Delete what a process left half written when it died: that commit never began."""
+        """Delete files that a process left half written when it died: that commit never began."""
         with self._mutex:
             for name in self._names():
                 if not name.endswith(_SUFFIX):

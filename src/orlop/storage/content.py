@@ -60,7 +60,7 @@ class LocalContent:
         return self._blobs.info(digest)
 
     def walk(self) -> Iterator[ContentInfo]:
-        """Iterate over all blobs in the order of their digests; what is no blob is passed over."""
+        """Iterate over all blobs in the order of their digests; other files are skipped."""
         return self._blobs.walk()
 
     def open(self, digest: str) -> BinaryIO:
@@ -73,7 +73,7 @@ class LocalContent:
         return self._blobs.open(digest)
 
     def delete(self, digest: str) -> None:
-        """Delete a blob; whoever has it open keeps on reading it.
+        """Delete a blob; open readers of it go on reading.
 
         Raises:
             InvalidArgumentError: this is no digest.
@@ -178,7 +178,7 @@ class LocalContent:
         return self._ingests.size(ref)
 
     def cleanup(self, *, advance: Callable[[], None] = lambda: None) -> None:
-        """Delete what was discarded, and ingests without data that killed processes left.
+        """Delete discarded data, and ingests without data that killed processes left.
 
         Args:
             advance: is called before each deletion; it raises where nothing may go any more.

@@ -95,7 +95,7 @@ class ContentWriter:
         return self._status
 
     def digest(self) -> str:
-        """Return the digest (sha256) of what has been written so far."""
+        """Return the digest (sha256) of the bytes written so far."""
         return digests.of_hash(self._running)
 
     def truncate(self, size: int) -> None:
@@ -156,7 +156,7 @@ class ContentWriter:
             self._release()
 
     def close(self) -> None:
-        """Let go of the reference and keep what was written, durably, for a later resume.
+        """Unlock the reference and keep the written bytes, durably, to resume later.
 
         Closing twice, or after a commit, is allowed.
         """
@@ -235,7 +235,7 @@ class ContentWriter:
             self._changed_at = self._change_time()
 
     def _change_time(self) -> int:
-        """Return when the data, or its mode, was changed last: by us, or by somebody else."""
+        """Return the change time of the data file, in nanoseconds: it shows foreign writes."""
         return os.fstat(self._ingest.descriptor).st_ctime_ns
 
     def _publish(self, digest: str, *, replace: bool) -> None:

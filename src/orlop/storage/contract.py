@@ -38,7 +38,7 @@ def snapshot_number(directory: str) -> str:
 
 
 def deletion_name(directory: str, token: str) -> str:
-    """Return what the directory of a snapshot is called while it is being deleted.
+    """Return the name of a snapshot's directory while it is being deleted.
 
     Nothing else ever gets that name: a deletion that goes on for long hits nothing new.
 
@@ -51,7 +51,7 @@ def deletion_name(directory: str, token: str) -> str:
 
 
 def name_before_deletion(directory: str) -> str:
-    """Return what a directory was called before its deletion began; empty if that did not begin."""
+    """Return the name of a directory before its deletion began; empty if it did not begin."""
     found = _BEING_DELETED.fullmatch(directory)
     return "" if found is None else found[1]
 
@@ -240,7 +240,7 @@ class RepairableSnapshots(SnapshotBackend, Protocol):
         """
 
     def faults(self) -> Mapping[str, str]:
-        """Return the faults of all snapshots whose files are missing, by their keys."""
+        """Return the faults of all snapshots with missing files, by key."""
 
     def restore(
         self, key: str, active: str, labels: Mapping[str, str] | None = None, *, parent: str = ""

@@ -67,7 +67,7 @@ def copy_tree(source: Path, target: Path) -> None:
 
 
 def _list(directory: str) -> list[tuple[str, os.stat_result, int]]:
-    """Return name, state and permissions of what is in a directory."""
+    """Return name, status and permissions of each entry of a directory."""
     with os.scandir(directory) as entries:
         if access.is_root():
             states = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
@@ -76,7 +76,7 @@ def _list(directory: str) -> list[tuple[str, os.stat_result, int]]:
 
 
 def _copy_entry(old: str, new: str, status: os.stat_result, mode: int) -> None:
-    """Copy what is no directory."""
+    """Copy an entry that is not a directory."""
     with access.Widened() as widened:
         if stat.S_ISREG(status.st_mode):
             widened.allow(old, access.READ)

@@ -93,7 +93,7 @@ class SnapshotDirectories:
             directory.mkdir(_MODE)
 
     def is_free(self, number: str) -> bool:
-        """Tell whether nothing has that number: what an update that failed has left keeps it."""
+        """Tell whether a number is free: leftovers of a failed update keep theirs."""
         for name in (number, f"{REMOVED_PREFIX}{number}"):
             if os.path.lexists(f"{self._path}/{name}"):
                 return False
@@ -135,7 +135,7 @@ class SnapshotDirectories:
         return given
 
     def throw_away(self, directory: Path) -> None:
-        """Delete a directory that was given to a number; what it lies in stays."""
+        """Delete the directory of a number; its parent directory stays."""
         name = files.unique_name(_NEW)
         with self.claim(name):
             with contextlib.suppress(FileNotFoundError):
@@ -143,7 +143,7 @@ class SnapshotDirectories:
             remove_tree(self._path / name)
 
     def take_away(self, number: str) -> None:
-        """Take the number from a directory whose snapshot is durably removed."""
+        """Rename the directory of a durably removed snapshot, so that its number is free."""
         with contextlib.suppress(FileNotFoundError):  # a view may have none
             (self._path / number).rename(self._path / f"{REMOVED_PREFIX}{number}")
 
@@ -230,7 +230,7 @@ class SnapshotDirectories:
             return path
 
     def delete(self, path: Path) -> None:
-        """Delete a directory whose deletion has begun, unless another thread is at it.
+        """Delete a renamed directory, unless another thread deletes it already.
 
         Raises:
             OSError: something could not be deleted.
@@ -252,7 +252,7 @@ class SnapshotDirectories:
         return _Claim(self, name)
 
     def begin_claim(self, claim: _Claim) -> bool:
-        """Claim a name until `end_claim`; return whether nobody else has it."""
+        """Claim a name until `end_claim`; return whether the claim was free."""
         with self._mutex:
             if claim.name in self._claimed():
                 return False
@@ -266,7 +266,7 @@ class SnapshotDirectories:
                 self._claims.remove(claim.entry)
 
     def _claimed(self) -> set[str]:
-        """Return the names that are claimed, and forget claims whose block is gone."""
+        """Return the claimed names, and drop claims of blocks that are gone."""
         found = set()
         for entry in tuple(self._claims):
             claim = entry()

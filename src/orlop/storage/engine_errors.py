@@ -1,4 +1,4 @@
-"""What an engine's errors mean to those who use a backend."""
+"""Translates errors of an engine for users of a backend."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class directory:  # noqa: N801 (it is used as a function; a generator costs thre
 
 @contextlib.contextmanager
 def naming(what: str) -> Iterator[None]:
-    """Let what the system refuses in the block say where, unless it names a file itself."""
+    """Add a file name to OSErrors of the block that have none."""
     try:
         yield
     except OSError as error:
@@ -168,7 +168,7 @@ def _sync_entry(name: str, parent: int, *, is_file: bool) -> bool:
 
 
 def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) -> None:
-    """Put a file with `data` in place of what has that name: a reader sees either whole.
+    """Replace a file atomically with `data`: a reader sees the old or the new one whole.
 
     The data is durable when this returns, the name when the directory is synced.
     """
@@ -178,7 +178,7 @@ def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) 
 
 
 def remove_temporary(name: str, *, dir_fd: int) -> None:
-    """Delete what a `write_atomically` that failed has left, if it has."""
+    """Delete the temporary file of a failed `write_atomically`, if there is one."""
     with contextlib.suppress(OSError):
         os.unlink(name + TEMPORARY_SUFFIX, dir_fd=dir_fd)
 
@@ -186,7 +186,7 @@ def remove_temporary(name: str, *, dir_fd: int) -> None:
 def write_new(
     name: str, data: bytes, *, dir_fd: int, mode: int = 0o644, durable: bool = False
 ) -> None:
-    """Write a file from its beginning; what had that name before is cut off.
+    """Write a file from its beginning; an earlier file of that name is truncated.
 
     It has `mode`, whatever the umask.
     """
@@ -219,7 +219,7 @@ def list_names(descriptor: int) -> list[str]:
 
 
 def make_unique_directory(parent: Path, prefix: str, mode: int = 0o700) -> Path:
-    """Create a directory whose name begins with `prefix` and was never there."""
+    """Create a directory with a new name that begins with `prefix`."""
     path = parent / unique_name(prefix)
     path.mkdir(mode)
     path.chmod(mode)

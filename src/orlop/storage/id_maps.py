@@ -1,4 +1,4 @@
-"""Whose the root of a snapshot is, for a container with user and group ids of its own.
+"""Owner of a snapshot's root directory, for a container with mapped user and group ids.
 
 Labels of the snapshot say so: `containerd.io/snapshot/uidmapping` and `gidmapping`, each with
 entries `<id in the container>:<id here>:<how many>` and commas between.
@@ -38,7 +38,7 @@ def mapped_root(labels: Mapping[str, str]) -> tuple[int, int] | None:
 
 
 def _root(labels: Mapping[str, str], label: str) -> int:
-    """Return what an id of 0 is here."""
+    """Return the id on the host that the container's id 0 maps to."""
     text = labels.get(label, "")
     found: int | None = None
     for entry in text.split(","):

@@ -61,7 +61,7 @@ _NEW_DATA: Final = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLO
 
 @dataclass(slots=True)
 class OpenIngest:
-    """An ingest that somebody writes to.
+    """An ingest with an open writer.
 
     Attributes:
         name: of its directory in `ingest`.
@@ -122,14 +122,14 @@ class Ingests:
         return found
 
     def statuses(self) -> Iterator[IngestStatus]:
-        """Iterate over all ingests; what is none, or a leftover, is passed over."""
+        """Iterate over all ingests; leftovers and other files are skipped."""
         for name in self._names():
             found = self._read(name)
             if found is not None:
                 yield found
 
     def leftovers(self) -> dict[str, int]:
-        """Return the names of what has data in `ingest` and no reference, with its bytes."""
+        """Return the directories in `ingest` that have data and no reference, with their bytes."""
         found = {}
         for name in self._names():
             if self._is_leftover(name):
@@ -240,7 +240,7 @@ class Ingests:
         return found
 
     def cleanup(self, advance: Callable[[], None] = lambda: None) -> None:
-        """Delete what killed processes left: an ingest without data, or one that was being removed.
+        """Delete leftovers of killed processes: ingests without data, or half removed.
 
         Args:
             advance: is called before each deletion; it raises where nothing may go any more.
@@ -283,7 +283,7 @@ class Ingests:
         return is_there and self._read(name) is None and not self._is_empty(name)
 
     def _repair(self, ingest: int, ref: str) -> None:
-        """Write what is noted of an ingest again where it cannot be read: its reference, its times.
+        """Rewrite the unreadable small files of an ingest: its reference and its times.
 
         The directory's name has told that it is the ingest of `ref`.
         """
@@ -421,7 +421,7 @@ def _read_total(descriptor: int) -> int:
 
 
 def _read_small(descriptor: int, name: str) -> bytes:
-    """Return what a small file has; nothing where there is no plain file of that name."""
+    """Return the bytes of a small file; empty if no regular file has that name."""
     try:
         file = os.open(name, _SMALL_FLAGS, dir_fd=descriptor)
         with os.fdopen(file, "rb") as reader:

@@ -1,4 +1,4 @@
-"""Who is writing to which reference: one writer at a time.
+"""Locks on references of ingests: one writer at a time.
 
 Source: containerd, plugins/content/local/locks.go.
 """
@@ -54,7 +54,7 @@ class ReferenceLocks:
                 del self._owners[lock.ref]
 
     def holds(self, ref: str) -> bool:
-        """Tell whether somebody has the lock of `ref`."""
+        """Tell whether `ref` is locked."""
         with self._mutex:
             return self._owner(ref) is not None
 

@@ -101,7 +101,7 @@ class Metastore:
         return _Update(self, self._clock)
 
     def while_locked(self, action: Callable[[Snapshots], None]) -> None:
-        """Call `action` while nobody changes the database; what it changes there is undone.
+        """Call `action` while writers are blocked; its own changes are rolled back.
 
         Raises: as `update`.
         """
@@ -132,7 +132,7 @@ class Metastore:
         return self._engine is not None
 
     def require_writing(self) -> None:
-        """Refuse what only the writer may do.
+        """Refuse writes on a read-only engine.
 
         Raises:
             FailedPreconditionError: the database is only read, or this was closed.
@@ -198,7 +198,7 @@ class Metastore:
 
 
 class _Unchanged(Exception):  # noqa: N818 -- no error: it rolls a transaction back
-    """Ends a transaction that was only begun to keep others from writing."""
+    """Ends a transaction that was begun only to block writers."""
 
 
 class _Update(Hold):

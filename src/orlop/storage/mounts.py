@@ -32,7 +32,7 @@ _DETAILS_BYTES: Final = 4096
 
 
 class MountedError(OSError):
-    """Something is mounted where data was to be deleted; nothing of what is mounted was."""
+    """Raised where a mount lies below data that was to be deleted; the mount was not touched."""
 
     def __init__(self, path: str) -> None:
         """Name the place of the mount."""

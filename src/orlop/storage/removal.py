@@ -1,4 +1,4 @@
-"""Deleting a directory with all that it holds, however deep it is and whoever else writes to it.
+"""Deletes directory trees of any depth, also while other processes write to them.
 
 Every level is first moved up to the root of the tree and emptied there. So the depth costs
 neither recursion nor file descriptors nor long paths, and nothing is ever opened through a
@@ -107,7 +107,7 @@ def _empty(root: int, mount: int | None) -> None:
 
 
 def _delete_files(descriptor: int) -> list[str]:
-    """Delete what is no directory; return the names of the directories."""
+    """Delete the entries that are not directories; return the names of the directories."""
     directories = []
     with os.scandir(descriptor) as entries:
         listed = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]

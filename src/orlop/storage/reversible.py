@@ -1,4 +1,4 @@
-"""What lets the commits of a snapshotter be undone, and done again."""
+"""Undo and redo of snapshot commits in a backend."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ReversibleSnapshotter(abc.ABC):
     def begin_commit(
         self, name: str, key: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
     ) -> PendingCommit:
-        """Note durably what `commit` with the same arguments is about to do.
+        """Write a durable intent for `commit` with the same arguments.
 
         Raises:
             NotFoundError: there is no such active snapshot.
@@ -80,7 +80,7 @@ class ReversibleSnapshotter(abc.ABC):
             return snapshots.undo_commit(pending.name, pending.key, pending.number, intent.active)
 
     def redo_commit(self, pending: PendingCommit) -> bool:
-        """Commit a snapshot whose commit was undone; return whether it is committed now.
+        """Commit a snapshot again after an undo; return whether it is committed now.
 
         Raises:
             DataLossError: the note is damaged.
@@ -93,7 +93,7 @@ class ReversibleSnapshotter(abc.ABC):
         return self._number(pending.name) == pending.number
 
     def end_commit(self, pending: PendingCommit) -> None:
-        """Strike off the note on a commit: the metadata names what this has.
+        """Delete the intent of a commit: metadata and backend agree.
 
         Raises:
             OSError: it could not be deleted.

@@ -1,4 +1,4 @@
-"""Small JSON files of Orlop beside containerd's data: read whatever they hold, replaced durably."""
+"""Small JSON files of Orlop beside containerd's data: safe to read, replaced durably."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class DamagedFileError(Exception):
 
 
 def read_document(path: Path, parse: Callable[[Any], _T]) -> _T:
-    """Return what `parse` makes of a JSON document.
+    """Return the result of `parse` on the JSON document of a file.
 
     Args:
         path: the file. Any program may have written it.

@@ -1,4 +1,4 @@
-"""What may be done with the snapshots of one backend, within one transaction.
+"""Operations on the snapshots of one backend, within one transaction.
 
 Every method checks before it writes.
 
@@ -38,7 +38,7 @@ _SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What it takes to mount an active snapshot or a view.
+    """The ids that a mount of an active snapshot or a view needs.
 
     Attributes:
         id: names its directory: a decimal number.
@@ -68,7 +68,7 @@ class Snapshots:
         return str(record.id), record.info, record.usage
 
     def outlines(self) -> Iterator[tuple[str, SnapshotInfo, SnapshotUsage]]:
-        """Iterate over what `info` returns of all snapshots, without their labels and times."""
+        """Iterate over the infos of all snapshots, without labels and times."""
         for _, record in self._buckets.outlines():
             yield str(record.id), record.info, record.usage
 
@@ -180,7 +180,7 @@ class Snapshots:
         usage: SnapshotUsage,
         is_free: Callable[[str], bool],
     ) -> str:
-        """Create a committed snapshot, whose files are known, and return its id.
+        """Create a committed snapshot for existing files, and return its id.
 
         Raises: as `create`.
         """
@@ -294,7 +294,7 @@ class Snapshots:
         return str(record.id)
 
     def set_usage(self, key: str, usage: SnapshotUsage) -> None:
-        """Store what a snapshot takes on disk.
+        """Store the disk usage of a snapshot.
 
         Raises:
             NotFoundError: there is no such snapshot.

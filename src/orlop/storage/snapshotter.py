@@ -1,4 +1,4 @@
-"""What the snapshotters that keep each snapshot in a directory have in common.
+"""Base of the snapshotters that keep each snapshot in a directory.
 
 `<root>/metadata.db` names the snapshots, `<root>/snapshots/<id>` holds them. A directory
 is complete and durable before the database names it, and is deleted only after the database
@@ -82,7 +82,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         parent_id: str | None,
         labels: Mapping[str, str],
     ) -> None:
-        """Make what a new snapshot begins with in its empty directory.
+        """Fill the empty directory of a new snapshot.
 
         Data is durable when this returns. Directories become so with the name of this one: a
         file system that syncs the names in a directory syncs those below that are new.
@@ -98,14 +98,14 @@ class DirectorySnapshotter(ReversibleSnapshotter):
 
     @abc.abstractmethod
     def _lower(self, kind: SnapshotKind, parent_ids: Sequence[str]) -> Sequence[str]:
-        """Return the ids of the parents whose directories a mount shows."""
+        """Return the ids of the parents that a mount stacks."""
 
     @abc.abstractmethod
     def _mounts(self, snapshot: Snapshot) -> tuple[Mount, ...]:
         """Return how to mount an active snapshot or a view."""
 
     def stat(self, key: str) -> SnapshotInfo:
-        """Return what is known of a snapshot.
+        """Return the info of a snapshot.
 
         Raises:
             NotFoundError: there is no such snapshot.
@@ -123,7 +123,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             return snapshots.update(info, paths)
 
     def usage(self, key: str) -> SnapshotUsage:
-        """Return what a snapshot takes on disk beyond its parent.
+        """Return the disk usage of a snapshot beyond its parent.
 
         That of an active one is counted now, that of a committed one was at its commit.
 
@@ -164,7 +164,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         return self._fault(*self._metastore.read(lambda snapshots: snapshots.info(key)))
 
     def faults(self) -> dict[str, str]:
-        """Return what `fault` says of all snapshots whose directories are not there, by key."""
+        """Return the faults of all snapshots with missing directories, by key."""
         known = self._metastore.read(lambda snapshots: list(snapshots.outlines()))
         found = ((one[1].name, self._fault(*one)) for one in known)
         return {key: fault for key, fault in found if fault}
@@ -356,7 +356,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         return {key: number for number, key in self._numbers().items()}
 
     def leftovers(self) -> dict[str, int]:
-        """Return what is on disk that no snapshot needs, with its bytes.
+        """Return directories on disk that no snapshot needs, with their bytes.
 
         Raises: as `cleanup`.
         """
@@ -378,7 +378,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
     def cleanup(
         self, keep: Collection[str] = (), *, advance: Callable[[], None] = lambda: None
     ) -> None:
-        """Delete what removed snapshots and killed processes left on disk.
+        """Delete leftovers of removed snapshots and killed processes from disk.
 
         Args:
             keep: leftovers that stay.
@@ -412,7 +412,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
     def _begin_deletions(
         self, names: Sequence[str], advance: Callable[[], None], errors: list[OSError]
     ) -> list[Path]:
-        """Rename what no snapshot needs, so that no snapshot can get it; return the new paths.
+        """Rename directories that no snapshot needs, out of reach; return the new paths.
 
         The database is locked meanwhile: what a snapshot got since it was listed stays.
         """

@@ -1,4 +1,4 @@
-"""What a directory takes on disk.
+"""Disk usage of directories.
 
 Source: github.com/containerd/continuity, fs.DiskUsage.
 """
@@ -71,7 +71,7 @@ def _entries(path: str, widened: access.Widened) -> Iterator[tuple[os.stat_resul
 
 
 def _status(entry: os.DirEntry[str], widened: access.Widened, directory: str) -> os.stat_result:
-    """Return what an entry is; a directory that can be listed may forbid to look further."""
+    """Return the status of an entry, `None` if the directory may be listed but not searched."""
     try:
         return entry.stat(follow_symlinks=False)
     except PermissionError:
