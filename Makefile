@@ -16,7 +16,7 @@ TO_COMPILE := a C compiler and the headers of Python (Debian: apt-get install gc
 
 # What runs against the accelerator: make test-accelerated TESTS=tests runs all.
 TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/filters tests/records tests/schema \
-	tests/stores tests/differential tests/collector tests/inspect \
+	tests/stores tests/differential tests/collector tests/inspect tests/maintenance \
 	tests/campaigns/test_crash_campaign.py tests/campaigns/test_hostile_files_campaign.py \
 	tests/campaigns/test_interrupts_campaign.py tests/campaigns/test_world_campaign.py
 

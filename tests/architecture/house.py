@@ -27,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"safety", "stores"}),
     frozenset({"gc"}),
     frozenset({"database"}),
-    frozenset({"inspect", "oci"}),
+    frozenset({"inspect", "maintenance", "oci", "testing"}),
     frozenset({"cli", "report", "server"}),
 )
 
@@ -54,7 +54,7 @@ FACADE = "orlop"
 
 FACADE_FLOOR = len(FLOORS) - 1.5
 
-BOLT_USERS = frozenset({"orlop.database", "orlop.inspect.bolt"})
+BOLT_USERS = frozenset({"orlop.database", "orlop.maintenance"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
 
 STORAGE_CONTRACT = "orlop.storage.contract"

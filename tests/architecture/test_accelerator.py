@@ -22,7 +22,7 @@ COMPILED = compiled_modules()
 
 
 def test_modules_are_named() -> None:
-    assert {"orlop.bolt.page", "orlop.bolt.tree", "orlop.kv.plain"} <= set(COMPILED)
+    assert {"orlop.bolt.page", "orlop.bolt.btree", "orlop.kv.plain"} <= set(COMPILED)
 
 
 def test_nothing_is_compiled_unless_asked_for() -> None:

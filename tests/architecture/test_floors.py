@@ -51,7 +51,7 @@ def test_imports_point_down() -> None:
     assert [str(one) for one in every_import() if not points_down(one)] == []
 
 
-def test_only_the_database_and_the_file_inspector_name_the_engine() -> None:
+def test_only_the_database_and_the_maintenance_name_the_engine() -> None:
     engine = [one for one in every_import() if part_of(one.imported) == "bolt"]
     strangers = [
         str(one)

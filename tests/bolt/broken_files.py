@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from orlop.bolt import open_engine
 from orlop.bolt.meta import Meta, newest_meta, read_metas
-from orlop.inspect.bolt import pages
+from orlop.maintenance import pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orlop.inspect.bolt import Page
+    from orlop.maintenance import Page
 
 HEADER = 16
 ELEMENT = 16

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.free_search import SearchOptions
+from orlop.bolt.free_pages import SearchOptions
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.meta import Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, Branch

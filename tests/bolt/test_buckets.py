@@ -9,7 +9,7 @@ import pytest
 from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import (
     BucketExistsError,
     BucketNotFoundError,
@@ -225,4 +225,4 @@ def test_a_pinned_reader_keeps_its_pages(engine: BoltEngine) -> None:
 
 def test_a_reader_has_nothing_to_edit(engine: BoltEngine) -> None:
     with pytest.raises(ReadOnlyError, match="only reads"):
-        _ = engine.begin().edit
+        _ = engine.begin().dirty

@@ -17,13 +17,13 @@ from orlop.bolt import BoltEngine, FileDisk, open_engine
 from orlop.bolt.holders import WriterTicket
 from orlop.bolt.initialization import empty_database
 from orlop.kv import EngineClosedError, EnginePoisonedError
-from orlop.kv.suite.threads import Worker
+from orlop.testing.engine.threads import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orlop.bolt.group import Group
+    from orlop.bolt.group_commit import Group
 
 PATIENCE = 20
 GRACE = 0.1
@@ -177,7 +177,7 @@ def test_a_flush_that_fails_at_the_end_does_not_keep_the_file_open(
     state = writer.root.settle()
     assert state is not None
     # As a writer of another thread that has added its changes and waits for the flush.
-    group = engine._groups.add(writer.edit, state)
+    group = engine._groups.add(writer.dirty, state)
     writer.rollback()
     disk.sync = sync  # type: ignore[method-assign]
     with suppress(KeyboardInterrupt):

@@ -12,13 +12,14 @@ import pytest
 from bolt.crafted_files import branch, buckets, crafted, leaf
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk
-from orlop.bolt import BoltEngine, compaction, open_engine
-from orlop.bolt.compaction import compact, copy_bucket
+from orlop.bolt import BoltEngine, open_engine
+from orlop.bolt.file_lock import writers_of
 from orlop.bolt.initialization import empty_database
-from orlop.bolt.lock import writers_of
-from orlop.inspect.bolt import check_file
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools import compaction
+from orlop.bolt.tools.check import check_disk
+from orlop.bolt.tools.compaction import compact, copy_bucket
 from orlop.kv import CorruptError, EnginePoisonedError
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from orlop.bolt.bucket import BoltBucket

@@ -10,7 +10,7 @@ import pytest
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk, power_losses
 from orlop.bolt import BoltEngine
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import EngineError, EnginePoisonedError
 
 TRANSACTIONS = 12

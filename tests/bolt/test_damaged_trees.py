@@ -10,12 +10,12 @@ import pytest
 from bolt.crafted_files import PAGE_SIZE, branch, buckets, crafted, freelist, inline, leaf
 from bolt.model_bucket import assert_sound_trees, contents
 from orlop.bolt import BoltEngine
-from orlop.bolt.edit import Edit
+from orlop.bolt.btree import put
+from orlop.bolt.dirty import DirtyNodes
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import decode_freelist, decode_header
 from orlop.bolt.pager import Pager
-from orlop.bolt.tree import put
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def test_a_change_of_a_tree_that_is_too_deep_ends_even_unasked() -> None:
     # A bucket asks for the key first; whoever calls this asks nothing.
     pager = Pager(crafted(of_depth(65)), PAGE_SIZE)
     with pytest.raises(CorruptError, match="deeper than 64 levels"):
-        put(Edit(pager), pager.load(4), b"k", b"value", 0)
+        put(DirtyNodes(pager), pager.load(4), b"k", b"value", 0)
 
 
 def test_a_branch_that_is_left_with_one_child_is_joined_however_large_it_is() -> None:

@@ -14,7 +14,7 @@ from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
 from orlop.bolt.initialization import empty_database
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 
 if TYPE_CHECKING:
     from orlop.bolt.transaction import BoltTransaction
@@ -197,16 +197,16 @@ class SearchingMachine(EngineMachine):
     def open(self, freelist_sync: bool | None) -> BoltEngine:  # noqa: FBT001 (as the rule has it)
         return BoltEngine(self.disk, freelist_sync=freelist_sync, searching=PAGE_BY_PAGE)
 
-    @precondition(lambda self: self.engine._layout.search is not None)
+    @precondition(lambda self: self.engine._allocator.search is not None)
     @rule(steps=st.integers(1, 60))
     def search(self, steps: int) -> None:
-        search = self.engine._layout.search
+        search = self.engine._allocator.search
         assert search is not None
         for _ in range(steps):
             if not search.step():
                 break
 
-    @precondition(lambda self: self.engine._layout.search is None)
+    @precondition(lambda self: self.engine._allocator.search is None)
     @rule(numbers=st.lists(st.integers(0, 400), min_size=1, max_size=3), size=st.integers(0, 900))
     def put_in_an_opening_of_its_own(self, numbers: list[int], size: int) -> None:
         """As a short command does it: what the end of the file has room for is not searched."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bolt.model_bucket import contents
-from orlop.bolt import FileDisk, lock, open_engine
-from orlop.inspect.bolt import check_file
+from orlop.bolt import FileDisk, file_lock, open_engine
 from orlop.kv import EnginePoisonedError, LockedError, StaleReadError
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,12 +137,12 @@ def test_a_holder_that_cannot_be_named_is_another_process(
         found = database.stat()
         device = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
         listed.write_text(locks.format(gone=1 << 30, device=device))
-    monkeypatch.setattr(lock, "_PROC_LOCKS", listed)
+    monkeypatch.setattr(file_lock, "_PROC_LOCKS", listed)
     who = "another process"
     if locks is not None:
         who = rf"a fork of process {1 << 30} \(no longer running\), which cannot be seen from here"
     with database.open() as held:  # by what has no engine in this process
-        monkeypatch.setattr(lock, "_processes", list)
+        monkeypatch.setattr(file_lock, "_processes", list)
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(LockedError, match=f"locked by {who}; stop it"):
             open_engine(database, timeout=0)

@@ -13,7 +13,7 @@ import pytest
 
 import orlop
 from orlop.bolt import disk as disk_module
-from orlop.bolt import lock, open_engine
+from orlop.bolt import file_lock, open_engine
 from orlop.bolt.disk import FileDisk
 from orlop.bolt.page_store import PageStore
 from orlop.errors import UnavailableError
@@ -150,7 +150,7 @@ def test_a_file_that_this_process_has_handed_on_and_closed_is_not_said_to_be_ope
         text = str(raised.value)
         assert f"is locked by process {keeper.pid} (" in text
         assert f"from process {os.getpid()}, of which it is a fork" in text
-        [holder] = lock.lock_holders(path.stat())
+        [holder] = file_lock.lock_holders(path.stat())
         assert (holder.number, holder.taken_by) == (keeper.pid, os.getpid())
         keeper.communicate(b"\n")
     open_engine(path, timeout=SOON).close()

@@ -16,15 +16,15 @@ from bolt.gappy_files import BY_HAND, PAGE_SIZE, THREADED, free_pages, gappy, me
 from bolt.model_bucket import Model, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write
 from orlop.bolt import BoltEngine, FileDisk
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
-from orlop.kv.suite.threads import Worker
+from orlop.testing.engine.threads import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from orlop.bolt.free_search import FreeSearch
+    from orlop.bolt.free_pages import FreeSearch
 
 PATIENCE = 20
 ROOM_PAGES = 200
@@ -46,7 +46,7 @@ def put(engine: BoltEngine, number: int, size: int = 10) -> None:
 
 
 def search_of(engine: BoltEngine) -> FreeSearch:
-    search = engine._layout.search
+    search = engine._allocator.search
     assert search is not None
     return search
 
@@ -74,7 +74,7 @@ def test_a_large_file_is_written_before_anything_is_searched() -> None:
         pass
     for number in range(2, 6):
         put(engine, number)
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     assert used_pages(disk) & free, "the free pages are used as soon as they are known"
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
@@ -106,7 +106,7 @@ def test_a_file_does_not_grow_only_because_its_free_pages_are_not_known(size: in
         bucket = transaction.root.create_bucket(b"much")
         for number in range(100):
             bucket.put(b"%04d" % number, bytes(size // 100))
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     assert (disk.size() > before) == (size > free)
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
@@ -121,7 +121,7 @@ def test_who_must_know_waits(freelist_sync: bool | None) -> None:  # noqa: FBT00
         options = options._replace(small_pages=meta_of(disk).high_water)
     engine = BoltEngine(disk, freelist_sync=freelist_sync, searching=options)
     put(engine, 0)
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     assert used_pages(disk) & free
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
@@ -133,7 +133,7 @@ def test_reading_never_searches() -> None:
     with engine.begin() as reader:
         assert contents(reader.root) == expected
     engine.begin(writable=True).rollback()
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     engine.close()
 
 
@@ -231,7 +231,7 @@ def test_what_cannot_be_read_is_tried_again() -> None:
     put(engine, 1)
     wait_for(lambda: search.is_over)
     put(engine, 2)
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
     engine.close()
 
@@ -249,7 +249,7 @@ def test_where_there_is_no_thread_to_be_had_the_search_waits(
         put(engine, 0)
         put(engine, 1, 5000)
         put(engine, 2, 30_000)
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     engine.close()
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
 
@@ -355,9 +355,9 @@ def test_writers_and_readers_go_on_beside_the_thread(tmp_path: Path, seed_number
     assert contents(reader.root) == expected
     reader.rollback()
     put(engine, 9999)
-    wait_for(lambda: engine._layout.search is None or engine._layout.search.is_over)
+    wait_for(lambda: engine._allocator.search is None or engine._allocator.search.is_over)
     put(engine, 9998)
-    assert engine._layout.search is None
+    assert engine._allocator.search is None
     engine.close()
     found = everything(SimulatedDisk(path.read_bytes()))
     new = found.pop(b"new")

@@ -12,7 +12,7 @@ from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from campaigns.grouping import flush, gather
 from orlop.bolt import BoltEngine
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import EnginePoisonedError
 
 if TYPE_CHECKING:

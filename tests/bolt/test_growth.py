@@ -6,8 +6,8 @@ import pytest
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
+from orlop.bolt.commit import _rounded_file_size
 from orlop.bolt.initialization import empty_database
-from orlop.bolt.writeout import _roomy
 
 KIB, MIB = 1024, 1024 * 1024
 
@@ -27,7 +27,7 @@ KIB, MIB = 1024, 1024 * 1024
     ],
 )
 def test_the_size_that_is_given(needed: int, given: int) -> None:
-    assert _roomy(needed) == given
+    assert _rounded_file_size(needed) == given
 
 
 def test_a_file_grows_only_when_its_pages_are_used_up() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from bolt.turns_of_others import Handler
 from orlop.bolt import BoltEngine, open_engine
-from orlop.inspect.bolt import check_file, compact
+from orlop.maintenance import check_file, compact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,16 +8,16 @@ from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from kv.bolt_stores import FaultyDisk
 from orlop.bolt import BoltEngine
-from orlop.bolt.edit import Edit
-from orlop.bolt.group import Groups
+from orlop.bolt.dirty import DirtyNodes
+from orlop.bolt.group_commit import Groups
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.pager import Pager
 from orlop.bolt.spill import Spill
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import CorruptError, EnginePoisonedError
-from orlop.kv.suite.threads import Worker
 from orlop.ownership import Mutex
+from orlop.testing.engine.threads import Worker
 
 PAGE_SIZE = 1024
 
@@ -93,13 +93,13 @@ class InterruptedLock:
 
 
 def test_an_interrupt_after_a_failure_does_not_hide_its_reason() -> None:
-    def flush(_state: BucketState, _edits: list[Edit]) -> int:
+    def flush(_state: BucketState, _dirty: list[DirtyNodes]) -> int:
         raise OSError(5, "no more disk")
 
     state = BucketState(3, 0, PAGE_SIZE)
     groups = Groups(state, flush)
-    edit = Edit(Pager(SimulatedDisk(empty_database(PAGE_SIZE)), PAGE_SIZE))
-    group = groups.add(edit, state)
+    dirty = DirtyNodes(Pager(SimulatedDisk(empty_database(PAGE_SIZE)), PAGE_SIZE))
+    group = groups.add(dirty, state)
     with pytest.raises(EnginePoisonedError, match="no more disk"):
         groups.wait(group)
     groups._flushing = InterruptedLock()  # type: ignore[assignment]

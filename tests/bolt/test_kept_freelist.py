@@ -9,12 +9,12 @@ import pytest
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
+from orlop.bolt.commit import _SPARE_PAGES as SPARE_PAGES
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import find_unreachable, kept_freelist
-from orlop.bolt.writeout import _SPARE_PAGES as SPARE_PAGES
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 
 if TYPE_CHECKING:
     from orlop.bolt.meta import Meta

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.bolt import trees
+from orlop.bolt import bulk_read
 from orlop.bolt.node import Leaf
 from orlop.bolt.page import HEADER, LEAF_ELEMENT, LEAF_PAGE, decode_header, decode_node
 from orlop.kv import CorruptError
@@ -51,7 +51,9 @@ def by_node(page: bytes) -> Tree | None:
 
 def by_shape(page: bytes) -> Tree | None:
     try:
-        return trees._decode_leaf(None, page, HEADER.size, decode_header(page).elements, PAGE, 0)
+        return bulk_read._decode_leaf(
+            None, page, HEADER.size, decode_header(page).elements, PAGE, 0
+        )
     except CorruptError:
         return None
 
@@ -83,13 +85,13 @@ def test_a_damaged_table_is_judged_alike(stored: list[tuple[bytes, bytes, int]],
 
 @pytest.mark.interpreted("lowers limits, which compiled code has built in")
 def test_shapes_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "_SHAPES_MAX", 5)
-    monkeypatch.setattr(trees, "_SEEN_MAX", 8)
-    trees._shapes.clear()
-    trees._seen.clear()
+    monkeypatch.setattr(bulk_read, "_MAX_SHAPES", 5)
+    monkeypatch.setattr(bulk_read, "_MAX_SEEN", 8)
+    bulk_read._shapes.clear()
+    bulk_read._seen.clear()
     for length in range(1, 40):
         page = page_of([(b"k" * length, b"v", 0)])
         for _ in range(3):
             assert by_shape(page) == {b"k" * length: b"v"}
-        assert len(trees._shapes) <= 5
-        assert len(trees._seen) <= 8
+        assert len(bulk_read._shapes) <= 5
+        assert len(bulk_read._seen) <= 8

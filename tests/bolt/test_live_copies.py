@@ -14,7 +14,7 @@ from orlop.bolt.initialization import empty_database
 from orlop.bolt.live_copy import LiveCopy
 from orlop.bolt.meta import newest_meta, read_metas
 from orlop.bolt.reader import ReadingEngine, version_of
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import CorruptError, FileBusyError, StaleReadError
 
 if TYPE_CHECKING:

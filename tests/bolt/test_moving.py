@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bolt.model_bucket import contents
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import (
     BucketExistsError,
     BucketNotFoundError,

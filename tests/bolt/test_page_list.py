@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.bolt.page_list import PageList
+from orlop.bolt.freelist import PageList
 
 PAGES = st.integers(2, 30)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.bolt import memory, page_store
+from orlop.bolt import page_store
 from orlop.bolt.page_store import PageStore
 from orlop.kv import FileBusyError
 
@@ -74,10 +74,10 @@ def test_the_limit_of_a_control_group_counts(
     (group.parent / "memory.stat").write_text("anon 1\ninactive_file 2000000\n")
     own = tmp_path / "own"
     own.write_text("0::/outer/inner\n")
-    monkeypatch.setattr(memory, "_GROUPS", top)
-    monkeypatch.setattr(memory, "_OWN_GROUP", own)
-    assert memory.available_bytes() == 5_000_000
+    monkeypatch.setattr(page_store, "_GROUPS", top)
+    monkeypatch.setattr(page_store, "_OWN_GROUP", own)
+    assert page_store.available_bytes() == 5_000_000
     own.write_text("")
-    assert memory.available_bytes() > 5_000_000
-    monkeypatch.setattr(memory, "_MEMINFO", tmp_path / "missing")
-    assert memory.available_bytes() == 256 * 1024 * 1024
+    assert page_store.available_bytes() > 5_000_000
+    monkeypatch.setattr(page_store, "_MEMINFO", tmp_path / "missing")
+    assert page_store.available_bytes() == 256 * 1024 * 1024

@@ -27,7 +27,7 @@ from orlop.bolt.page import (
     encode_leaf,
     freelist_size,
 )
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import CorruptError, EngineError
 
 if TYPE_CHECKING:

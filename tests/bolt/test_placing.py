@@ -7,22 +7,22 @@ from hypothesis import strategies as st
 
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
+from orlop.bolt.commit import _SPARE_PAGES as SPARE_PAGES
+from orlop.bolt.commit import PageAllocator
 from orlop.bolt.freelist import Freelist
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.pager import Pager
-from orlop.bolt.writeout import _SPARE_PAGES as SPARE_PAGES
-from orlop.bolt.writeout import Layout
 
 PAGE_BYTES = 1024
 HIGH_WATER = 80
 
 
-def layout_with(free: set[int]) -> Layout:
+def allocator_with(free: set[int]) -> PageAllocator:
     disk = SimulatedDisk(empty_database(PAGE_BYTES))
-    layout = Layout(disk, Pager(disk, PAGE_BYTES), keep_freelist=False)
-    layout.freelist = Freelist(free)
-    layout.high_water = HIGH_WATER
-    return layout
+    allocator = PageAllocator(disk, Pager(disk, PAGE_BYTES), keep_freelist=False)
+    allocator.freelist = Freelist(free)
+    allocator.high_water = HIGH_WATER
+    return allocator
 
 
 @given(
@@ -30,8 +30,8 @@ def layout_with(free: set[int]) -> Layout:
     spans=st.lists(st.integers(1, 4) | st.just(1), max_size=40),
 )
 def test_places_are_free_or_new_and_each_is_given_once(free: set[int], spans: list[int]) -> None:
-    layout = layout_with(free)
-    starts = layout.allocate_each(spans)
+    allocator = allocator_with(free)
+    starts = allocator.allocate_each(spans)
     assert len(starts) == len(spans)
     given_pages = [
         page
@@ -39,27 +39,27 @@ def test_places_are_free_or_new_and_each_is_given_once(free: set[int], spans: li
         for page in range(start, start + span)
     ]
     assert len(set(given_pages)) == len(given_pages)
-    assert set(given_pages) <= free | set(range(HIGH_WATER, layout.high_water))
-    new = layout.high_water - HIGH_WATER
+    assert set(given_pages) <= free | set(range(HIGH_WATER, allocator.high_water))
+    new = allocator.high_water - HIGH_WATER
     if set(spans) <= {1} and len(free) >= SPARE_PAGES:
         assert new == max(len(spans) - len(free), 0), "new pages only where no free one is left"
 
 
 def test_all_go_where_all_have_room() -> None:
-    layout = layout_with({5, 7, 8, 10, 11, 12, 13, 20, 21, 22})
-    assert layout.allocate_each([1, 2, 1]) == [10, 11, 13]
+    allocator = allocator_with({5, 7, 8, 10, 11, 12, 13, 20, 21, 22})
+    assert allocator.allocate_each([1, 2, 1]) == [10, 11, 13]
 
 
 def test_few_holes_are_left_alone_for_a_small_commit() -> None:
-    layout = layout_with({5, 7, 9, 11})
-    assert layout.allocate_each([1, 1, 1]) == [HIGH_WATER, HIGH_WATER + 1, HIGH_WATER + 2]
+    allocator = allocator_with({5, 7, 9, 11})
+    assert allocator.allocate_each([1, 1, 1]) == [HIGH_WATER, HIGH_WATER + 1, HIGH_WATER + 2]
 
 
 def test_many_holes_are_filled() -> None:
     holes = set(range(5, HIGH_WATER - 1, 2))
     assert len(holes) >= SPARE_PAGES
-    layout = layout_with(holes)
-    assert set(layout.allocate_each([1, 1, 1])) <= holes
+    allocator = allocator_with(holes)
+    assert set(allocator.allocate_each([1, 1, 1])) <= holes
 
 
 def test_a_commit_after_the_other_takes_few_writes() -> None:

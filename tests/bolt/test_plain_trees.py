@@ -13,7 +13,7 @@ from campaigns.bombs import bombs
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.reader import ReadingEngine
-from orlop.inspect.dump import dump
+from orlop.bolt.tools.dump import dump
 from orlop.kv import CorruptError, EngineError, NestingTooDeepError
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_what_lies_too_deep_for_plain_trees_is_refused(monkeypatch: pytest.Monke
         found = transaction.root.tree(b"v1")
         assert found == {b"deeper": {b"deeper": {b"deeper": {}}}}
         bucket.create_bucket(b"deeper")
-        monkeypatch.setattr("orlop.bolt.bucket.NESTING_MAX", 3)
+        monkeypatch.setattr("orlop.bolt.bucket.MAX_NESTING", 3)
         with pytest.raises(NestingTooDeepError, match="a bucket inside 4 others"):
             transaction.root.tree(b"v1")
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.bolt import BoltEngine, open_engine
-from orlop.inspect.bolt import backup, check_file, file_info
 from orlop.kv import CorruptError, StaleReadError
+from orlop.maintenance import backup, check_file, file_info
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -20,13 +20,13 @@ from bolt.gappy_files import (
 from bolt.model_bucket import Model, assert_sound_trees, contents
 from bolt.simulated_disk import SimulatedDisk, apply_write, power_losses
 from orlop.bolt import BoltEngine
-from orlop.bolt.edit import Edit
+from orlop.bolt.dirty import DirtyNodes
 from orlop.bolt.node import BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, HEADER_SIZE, LEAF_PAGE
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import Reachable
-from orlop.bolt.tail import Tail, find_tail, move
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.relocate import Tail, find_tail, relocate_nodes
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import EnginePoisonedError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def command(disk: SimulatedDisk, model: Model, seed: random.Random, *, keys: int
         else:
             bucket.put(key, inside.setdefault(key, bytes(20)))  # type: ignore[arg-type]
     engine.close()
-    return engine._layout.search is None
+    return engine._allocator.search is None
 
 
 def forget_crashes(disk: SimulatedDisk) -> None:
@@ -164,7 +164,7 @@ def test_what_is_in_use_at_the_end_moves_and_nothing_else_changes(
     assert len(tail.free) > commands
     moved = {page for page in used if page >= tail.first}
     # Not more than a node that begins before stays there.
-    stays = {page for page in moved if page < min(moved & tail.ways)}
+    stays = {page for page in moved if page < min(moved & tail.path_pages)}
     engine = BoltEngine(disk, searching=BY_HAND)
     with engine.begin(writable=True) as transaction:
         bucket = transaction.root.bucket(b"end")
@@ -224,8 +224,8 @@ def unsound(disk: SimulatedDisk) -> Sequence[str]:
 def test_a_bucket_that_moves_is_written_as_it_was() -> None:
     """A small one is not put inside the leaf around it, which may have no room for that."""
     disk = crafted({3: buckets(3, {b"a": 4, b"b": 5}), 4: leaf(4, {b"k": b"1"}), 5: leaf(5, {})})
-    edit = Edit(Pager(disk, PAGE_SIZE))
-    state = move(edit, BucketState(3, 7, PAGE_SIZE), {3, 4})
+    dirty = DirtyNodes(Pager(disk, PAGE_SIZE))
+    state = relocate_nodes(dirty, BucketState(3, 7, PAGE_SIZE), {3, 4})
     assert isinstance(state.tree, Leaf)
     moved, kept = state.tree.values
     assert isinstance(moved, BucketState)
@@ -235,8 +235,8 @@ def test_a_bucket_that_moves_is_written_as_it_was() -> None:
     assert kept == BUCKET_HEADER.pack(5, 0)
     assert state.sequence == 7
     assert state.tree.size == HEADER_SIZE + 2 * (16 + 1 + 16)
-    assert set(edit.freed_pages()) == {3, 4}
-    assert move(edit, BucketState(3, 7, PAGE_SIZE), {4}).tree == 3
+    assert set(dirty.freed_pages()) == {3, 4}
+    assert relocate_nodes(dirty, BucketState(3, 7, PAGE_SIZE), {4}).tree == 3
 
 
 def test_a_reader_keeps_its_version_while_its_pages_move() -> None:
@@ -293,7 +293,7 @@ def test_a_page_at_the_end_that_is_damaged_stays_where_it_is() -> None:
     disk = crowded_end(random.Random(10))
     meta, tail = meta_of(disk), tail_of(disk)
     data = bytearray(disk.durable)
-    for page in tail.ways:
+    for page in tail.path_pages:
         start = page * meta.page_size
         # A leaf with plain values only: where its first one ends is of no account to a walk.
         table = start + 16

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.initialization import empty_database
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import Branch, Leaf, Node
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from orlop.bolt import BoltEngine
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
 from orlop.bolt.reader import ReadingEngine
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

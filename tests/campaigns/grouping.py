@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from orlop.bolt import BoltEngine
-    from orlop.bolt.group import Group
+    from orlop.bolt.group_commit import Group
     from orlop.bolt.transaction import BoltTransaction
 
 
@@ -15,7 +15,7 @@ def gather(engine: BoltEngine, transaction: BoltTransaction) -> Group:
     state = transaction._root.settle()
     assert state is not None, "the transaction has changed nothing"
     transaction.is_over = True
-    group = engine._groups.add(transaction.edit, state)
+    group = engine._groups.add(transaction.dirty, state)
     holder = engine._turn.holder
     assert holder is not None
     engine._turn.release(holder)

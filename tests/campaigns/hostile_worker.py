@@ -27,7 +27,9 @@ from campaigns.changes import change
 from campaigns.mutations import mutate
 from orlop.bolt import BoltEngine, open_engine
 from orlop.bolt.initialization import empty_database
-from orlop.inspect.bolt import (
+from orlop.bolt.tools.dump import dump
+from orlop.kv import EngineError
+from orlop.maintenance import (
     backup,
     check_file,
     compact,
@@ -37,9 +39,7 @@ from orlop.inspect.bolt import (
     salvage,
     statistics,
 )
-from orlop.inspect.dump import dump
-from orlop.inspect.tree import entries
-from orlop.kv import EngineError
+from orlop.maintenance.listing import entries
 from real.scripts import Contents
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from campaigns.grouping import flush, gather
 from campaigns.seeds import seeds
 from orlop.bolt import BoltEngine
 from orlop.bolt.initialization import empty_database
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import EnginePoisonedError
 from real.scripts import Contents
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from campaigns.disks import Writes
     from campaigns.tally import Tally
     from oracle.client import Oracle
-    from orlop.bolt.group import Group
+    from orlop.bolt.group_commit import Group
 
 FORMS = ((1024, False), (1024, True), (4096, False), (4096, True))
 """Page size in bytes, and whether the file keeps a freelist: a seed chooses one."""
@@ -190,7 +190,7 @@ def test_a_power_loss_beside_the_search_for_free_pages(seed_number: int, tally: 
     workload = Workload(seed, (1024, False), tally)
 
     def search_and_write_meanwhile(name: str) -> None:
-        search = workload.engine._layout.search
+        search = workload.engine._allocator.search
         for _ in range(seed.choice((0, 1, 20))):
             if search is not None and search.step():
                 tally.add("steps of a search")

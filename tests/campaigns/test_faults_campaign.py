@@ -20,8 +20,8 @@ from campaigns.seeds import seeds
 from orlop.bolt import BoltEngine, FileDisk, disk
 from orlop.bolt.initialization import empty_database
 from orlop.bolt.reader import ReadingEngine
-from orlop.inspect.bolt import check_file
 from orlop.kv import EnginePoisonedError
+from orlop.maintenance import check_file
 from real.scripts import Contents
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from campaigns.tally import Tally
-    from orlop.bolt.group import Group
+    from orlop.bolt.group_commit import Group
     from orlop.kv import Bucket
 
     Answer = TypeVar("Answer")

@@ -21,8 +21,8 @@ import pytest
 from campaigns.seeds import seeds
 from orlop.bolt import BoltEngine, FileDisk
 from orlop.bolt.reader import ReadingEngine
-from orlop.inspect.bolt import check_file
 from orlop.kv import StaleReadError
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

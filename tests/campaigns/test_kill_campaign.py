@@ -16,7 +16,7 @@ from campaigns import kill_writer
 from campaigns.changes import read
 from campaigns.seeds import seeds
 from orlop.bolt import open_engine
-from orlop.inspect.bolt import check_file
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from campaigns.tally import Tally

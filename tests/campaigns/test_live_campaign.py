@@ -17,11 +17,11 @@ import pytest
 from campaigns.changes import read
 from campaigns.seeds import seeds
 from orlop.bolt import FileDisk, open_engine
-from orlop.bolt.lock import lock_holders
+from orlop.bolt.file_lock import lock_holders
 from orlop.bolt.meta import read_metas
-from orlop.inspect.bolt import backup
-from orlop.inspect.bolt.check import check_disk
+from orlop.bolt.tools.check import check_disk
 from orlop.kv import StaleReadError
+from orlop.maintenance import backup
 from real.conftest import daemon, image
 from real.scripts import Contents
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from campaigns.tally import Tally
     from oracle.client import Oracle
-    from orlop.inspect.bolt import Fault
     from orlop.kv import Engine
+    from orlop.maintenance import Fault
     from real.daemon import Daemon
     from real.images import RealImage
 

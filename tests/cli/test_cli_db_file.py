@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop as library
-from orlop.bolt import compaction
+from orlop.bolt.tools import compaction
 
 if TYPE_CHECKING:
     from pathlib import Path

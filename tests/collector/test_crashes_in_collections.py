@@ -21,9 +21,9 @@ from collector.making import (
 from collector.settable import START, SettableClock
 from collector.worlds import GC
 from orlop import LeaseResource
+from orlop.bolt.tools.dump import dump
 from orlop.errors import NotFoundError
 from orlop.gc.node import Node
-from orlop.inspect.dump import dump
 from orlop.schema.codec.timestamps import format_rfc3339
 from safety.trusting import trust_copy
 from storage.killing import steps

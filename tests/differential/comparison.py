@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 
 from orlop import Database
-from orlop.inspect.dump import dump
+from orlop.bolt.tools.dump import dump
 from orlop.schema import names
 
 if TYPE_CHECKING:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 from bolt.simulated_disk import SimulatedDisk
 from orlop.bolt import BoltEngine, open_engine
 from orlop.bolt.initialization import empty_database
-from orlop.bolt.limits import KEY_SIZE_MAX, NESTING_MAX, VALUE_SIZE_MAX
+from orlop.bolt.limits import MAX_KEY_SIZE, MAX_NESTING, MAX_VALUE_SIZE
 from orlop.bolt.reader import ReadingEngine
-from orlop.kv.suite import Limits
+from orlop.testing.engine import Limits
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.kv import Engine
 
-BOLT_LIMITS = Limits(key_bytes=KEY_SIZE_MAX, value_bytes=VALUE_SIZE_MAX, nesting=NESTING_MAX)
+BOLT_LIMITS = Limits(key_bytes=MAX_KEY_SIZE, value_bytes=MAX_VALUE_SIZE, nesting=MAX_NESTING)
 
 SMALL_PAGE_BYTES = 1024
 

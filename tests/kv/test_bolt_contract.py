@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 
 from kv.bolt_stores import BOLT_LIMITS, DiskStore, FaultyDiskStore, FileStore
-from orlop.kv.suite import ContractSuite, FailureSuite
-from orlop.kv.suite.machine import EngineMachine
-from orlop.kv.suite.sequences import SequenceSuite
+from orlop.testing.engine import ContractSuite, FailureSuite
+from orlop.testing.engine.machine import EngineMachine
+from orlop.testing.engine.sequences import SequenceSuite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv.suite import FaultyStore, Store
+    from orlop.testing.engine import FaultyStore, Store
 
 
 class TestFileWithoutFreelist(ContractSuite):

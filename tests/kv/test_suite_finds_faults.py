@@ -15,12 +15,12 @@ from kv import unawaited_faults as unawaited
 from kv.bolt_stores import BOLT_LIMITS
 from kv.wrapped_engine import Kinds, WrappedStore
 from orlop.kv import EngineError
-from orlop.kv.suite import ContractSuite, FailureSuite
+from orlop.testing.engine import ContractSuite, FailureSuite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.kv.suite import FaultyStore, Store
+    from orlop.testing.engine import FaultyStore, Store
 
 BREAKS: dict[str, list[Kinds]] = {
     # Values

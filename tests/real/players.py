@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from orlop import kv
 from orlop.bolt import open_engine
-from orlop.inspect.bolt import check_file
-from orlop.inspect.dump import dump as canonical_dump
+from orlop.bolt.tools.dump import dump as canonical_dump
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

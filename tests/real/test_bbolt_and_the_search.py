@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from oracle.client import Oracle
-    from orlop.bolt.free_search import SearchOptions
+    from orlop.bolt.free_pages import SearchOptions
 
 pytestmark = pytest.mark.real("bbolt", "go")
 
@@ -73,7 +73,7 @@ def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
     engine = opened(path)
     for number in range(10):
         put(engine, number)
-    search = engine._layout.search
+    search = engine._allocator.search
     assert search is not None
     assert not free & used_pages(on_disk(path)), "they are not known yet"
     engine.close()
@@ -84,7 +84,7 @@ def test_bbolt_accepts_what_was_written_beside_the_search_and_after_it(
 
     engine = opened(path)
     put(engine, 100)
-    search = engine._layout.search
+    search = engine._allocator.search
     assert search is not None
     free = free_pages(on_disk(path))
     while search.step():

@@ -10,7 +10,7 @@ from bolt import broken_files
 from bolt.broken_files import IN_THE_FREELIST, IN_THE_TREE, Victim
 from bolt.crafted_files import crafted, freelist, leaf
 from oracle.client import OracleError
-from orlop.inspect.bolt import check_file
+from orlop.maintenance import check_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable

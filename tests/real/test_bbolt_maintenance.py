@@ -10,7 +10,7 @@ import pytest
 
 from bolt import broken_files
 from bolt.broken_files import IN_THE_TREE, Victim
-from orlop.inspect.bolt import compact, file_info, pages, salvage
+from orlop.maintenance import compact, file_info, pages, salvage
 from real.players import dump, play
 from real.scripts import Script
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orlop.bolt import open_engine
-from orlop.inspect.bolt.salvage.run import LOST_AND_FOUND
+from orlop.maintenance.salvage.run import LOST_AND_FOUND
 
 if TYPE_CHECKING:
     from pathlib import Path

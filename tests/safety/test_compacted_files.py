@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from orlop.bolt import compaction, open_engine, read_file_state
+from orlop.bolt import open_engine, read_file_state
 from orlop.bolt.disk import FileDisk
-from orlop.inspect.bolt import compact
+from orlop.bolt.tools import compaction
 from orlop.kv import CorruptError
+from orlop.maintenance import compact
 from orlop.write_sessions import proof_carried_over
 from safety.roots import METADATA, NATIVE, add
 

@@ -14,12 +14,13 @@ import pytest
 
 import orlop
 from bolt.other_processes import running, said, tell
-from orlop.bolt import compaction, open_engine
-from orlop.bolt.compaction import compact_if_worth
+from orlop.bolt import open_engine
+from orlop.bolt.tools import compaction
+from orlop.bolt.tools.compaction import compact_if_worth
+from orlop.bolt.tools.dump import dump
 from orlop.errors import OrlopError
-from orlop.inspect.bolt import check_file, compact
-from orlop.inspect.dump import dump
 from orlop.kv import LockedError, ReplacedError
+from orlop.maintenance import check_file, compact
 from safety.roots import CONTENT, METADATA, NATIVE, add, check_named
 from storage.killing import steps
 

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from orlop.lazy_names import lazy_names
 
 if TYPE_CHECKING:
-    from orlop.bolt.compaction import compact_if_worth
     from orlop.bolt.disk import Disk, FileDisk
     from orlop.bolt.engine import BoltEngine
     from orlop.bolt.opening import open_engine, read_file_state
+    from orlop.bolt.tools.compaction import compact_if_worth
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -30,7 +30,7 @@ else:
             "BoltEngine": "orlop.bolt.engine:BoltEngine",
             "Disk": "orlop.bolt.disk:Disk",
             "FileDisk": "orlop.bolt.disk:FileDisk",
-            "compact_if_worth": "orlop.bolt.compaction:compact_if_worth",
+            "compact_if_worth": "orlop.bolt.tools.compaction:compact_if_worth",
             "open_engine": "orlop.bolt.opening:open_engine",
             "read_file_state": "orlop.bolt.opening:read_file_state",
         },

@@ -12,15 +12,20 @@ from __future__ import annotations
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.cursor import BoltCursor, items
-from orlop.bolt.handover import hand_over
-from orlop.bolt.limits import NESTING_MAX, check_key, check_value
-from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, BucketState, Leaf
+from orlop.bolt.btree import delete, find_leaf, put
+from orlop.bolt.bulk_read import decode_tree, decode_trees
+from orlop.bolt.cursor import BoltCursor, TreeHandle, items
+from orlop.bolt.gil import yield_gil
+from orlop.bolt.limits import MAX_NESTING, check_key, check_value
+from orlop.bolt.node import (
+    BUCKET_FLAG,
+    ELEMENT_SIZE,
+    EMPTY_SIZE,
+    BucketState,
+    Leaf,
+    value_size,
+)
 from orlop.bolt.page import decode_bucket
-from orlop.bolt.tree import delete, find_leaf, put
-from orlop.bolt.tree_creation import new_bucket
-from orlop.bolt.tree_handle import TreeHandle
-from orlop.bolt.trees import decode_tree, decode_trees
 from orlop.kv.errors import (
     BucketExistsError,
     BucketNotFoundError,
@@ -32,6 +37,7 @@ from orlop.kv.errors import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orlop.bolt.dirty import DirtyNodes
     from orlop.bolt.node import Node
     from orlop.bolt.transaction_state import TransactionState
     from orlop.kv.contract import Bucket, Item, Path, Tree
@@ -158,10 +164,10 @@ class BoltBucket(TreeHandle):
         check_key(name)
         self.require_free(name)
         self.require_room_below()
-        edit = self.transaction.edit
-        tree = Leaf([], [], [], EMPTY_SIZE, edit)
+        dirty = self.transaction.dirty
+        tree = Leaf([], [], [], EMPTY_SIZE, dirty)
         name = bytes(name)
-        self._put(name, BucketState(tree, 0, edit.page_size), BUCKET_FLAG)
+        self._put(name, BucketState(tree, 0, dirty.page_size), BUCKET_FLAG)
         bucket = BoltBucket(self.transaction, tree, 0, path=(*self._path, name))
         bucket.touch()
         # Whatever is put into it has to reach the parent's value.
@@ -174,8 +180,8 @@ class BoltBucket(TreeHandle):
         self.transaction.require_writable()
         check_key(name)
         self.require_free(name)
-        edit = self.transaction.edit
-        self._put(bytes(name), new_bucket(edit, tree, NESTING_MAX - len(self._path)), BUCKET_FLAG)
+        dirty = self.transaction.dirty
+        self._put(bytes(name), new_bucket(dirty, tree, MAX_NESTING - len(self._path)), BUCKET_FLAG)
         self.transaction.touched.add((*self._path, bytes(name)))
 
     def create_bucket_if_absent(self, name: bytes) -> BoltBucket:
@@ -244,7 +250,7 @@ class BoltBucket(TreeHandle):
             return None
         stored = found[0]
         if isinstance(stored, bytes) and name not in self._children:
-            return decode_tree(self.transaction, stored, self.place(name))
+            return decode_tree(self.transaction, stored, self.identity(name))
         nested = self.bucket(name)
         return None if nested is None else nested.contents(0)
 
@@ -261,7 +267,7 @@ class BoltBucket(TreeHandle):
 
     def contents(self, depth: int) -> Tree:
         """Return all that this bucket holds, as a writer has changed it; it lies `depth` deep."""
-        if depth > NESTING_MAX:
+        if depth > MAX_NESTING:
             raise NestingTooDeepError(f"a bucket inside {depth} others")
         found: Tree = {}
         for key, value in self.items():
@@ -282,7 +288,7 @@ class BoltBucket(TreeHandle):
 
     def settle(self) -> BucketState | None:
         """Take over the changes of the buckets inside; return the new state, if there is one."""
-        hand_over()
+        yield_gil()
         for name, child in self._children.items():
             state = child.settle()
             if state is not None:
@@ -293,13 +299,13 @@ class BoltBucket(TreeHandle):
 
     def state(self) -> BucketState:
         """Return this bucket as a value of its parent, as it stands now."""
-        return BucketState(self._tree, self._sequence, self.transaction.edit.page_size)
+        return BucketState(self._tree, self._sequence, self.transaction.dirty.page_size)
 
     def release(self) -> None:
         """Free the pages of this bucket and of those inside; handles on them are of no use."""
         # Settled first, so that the values inside name the trees as they stand now.
         self.settle()
-        self.transaction.edit.release_bucket(self._tree)
+        self.transaction.dirty.free_bucket(self._tree)
         self.abandon()
 
     def abandon(self) -> None:
@@ -315,7 +321,7 @@ class BoltBucket(TreeHandle):
         """The page at which the file keeps the tree's root; not positive where there is none."""
         return self._origin
 
-    def place(self, name: bytes) -> tuple[int, bytes]:
+    def identity(self, name: bytes) -> tuple[int, bytes]:
         """Return a value that identifies the place of the nested bucket `name` in the file."""
         return self._origin, name
 
@@ -359,16 +365,16 @@ class BoltBucket(TreeHandle):
 
     def require_room_below(self) -> None:
         """Raise NestingTooDeepError where no bucket may lie in this one."""
-        if len(self._path) >= NESTING_MAX:
+        if len(self._path) >= MAX_NESTING:
             raise NestingTooDeepError(f"a bucket inside {len(self._path)} others")
 
     def _put(self, key: bytes, value: bytes | BucketState, flag: int) -> None:
-        self._tree = put(self.transaction.edit, self.root, key, value, flag)
+        self._tree = put(self.transaction.dirty, self.root, key, value, flag)
         self._changed = True
         self.revision += 1
 
     def _delete(self, key: bytes) -> None:
-        self._tree = delete(self.transaction.edit, self.root, key)
+        self._tree = delete(self.transaction.dirty, self.root, key)
         self._changed = True
         self.revision += 1
 
@@ -380,7 +386,54 @@ class BoltBucket(TreeHandle):
             raise CorruptError(f"an inline bucket holds the bucket {name!r}")
         (root, sequence), leaf = decode_bucket(value)
         if leaf is None:
-            self.transaction.require_one_place(root, self.place(name))
+            self.transaction.require_one_parent(root, self.identity(name))
         return BoltBucket(
             self.transaction, leaf or root, sequence, path=path, origin=root or _INLINE
         )
+
+
+def new_bucket(dirty: DirtyNodes, tree: Tree, room: int) -> BucketState:
+    """Return a bucket that holds `tree`, as a value for its parent.
+
+    What fits is made into its nodes directly: no handle for each bucket, no search for each key.
+    The result is the same as that of one `create_bucket` and one `put` for each entry.
+
+    Args:
+        dirty: owns the new nodes.
+        tree: what the bucket holds; its keys may be in any order.
+        room: how many buckets may lie in each other, this one included.
+
+    Raises:
+        KeyRequiredError, KeyTooLargeError, ValueTooLargeError: out of bounds.
+        NestingTooDeepError: there is not enough room.
+    """
+    if room <= 0:
+        raise NestingTooDeepError("buckets lie too deep in each other")
+    keys = sorted(tree)
+    values: list[bytes | BucketState] = []
+    flags: list[int] = []
+    size = EMPTY_SIZE + len(keys) * ELEMENT_SIZE
+    for key in keys:
+        check_key(key)
+        entry = tree[key]
+        if isinstance(entry, dict):
+            made: bytes | BucketState = new_bucket(dirty, entry, room - 1)
+            flags.append(BUCKET_FLAG)
+        else:
+            check_value(entry)
+            made = bytes(entry)
+            flags.append(0)
+        values.append(made)
+        size += len(key) + value_size(made)
+    if size > dirty.page_size:
+        return BucketState(_grown(dirty, keys, values, flags), 0, dirty.page_size)
+    return BucketState(Leaf(keys, values, flags, size, dirty), 0, dirty.page_size)
+
+
+def _grown(
+    dirty: DirtyNodes, keys: list[bytes], values: list[bytes | BucketState], flags: list[int]
+) -> Node:
+    root: Node = Leaf([], [], [], EMPTY_SIZE, dirty)
+    for key, value, flag in zip(keys, values, flags, strict=True):
+        root = put(dirty, root, key, value, flag)
+    return root

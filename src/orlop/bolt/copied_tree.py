@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 PIECE_BYTES: Final = 1024 * 1024
 """So much is read at once: in a fraction of a millisecond, so that no version is missed."""
 
-NEW_PAGES_MAX: Final = 4096
+MAX_NEW_PAGES: Final = 4096
 """To go on with a version that has more pages of its own is not worth it."""
 
 _UNUSED: Final = b"\0"
@@ -101,7 +101,7 @@ class CopiedTree(Reachable):
             if self.is_referred_to(page):
                 kept.add(page)
                 continue
-            if page in found or len(found) == NEW_PAGES_MAX:
+            if page in found or len(found) == MAX_NEW_PAGES:
                 return False
             data = Pager(self._disk, self._page_size).read(page)[0]
             referred = references(data)

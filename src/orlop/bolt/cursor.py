@@ -10,19 +10,43 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
+from orlop.bolt.btree import MAX_DEPTH, child_index, leaves, position, require_order
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Branch, Leaf
-from orlop.bolt.tree import DEPTH_MAX, child_index, leaves, position, require_order
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from orlop.bolt.node import Node
-    from orlop.bolt.tree_handle import TreeHandle
+    from orlop.bolt.transaction_state import TransactionState
     from orlop.kv.contract import Item
 
-
 _NOWHERE: Final = Leaf([], [], [], EMPTY_SIZE)
+
+
+class TreeHandle:
+    """The tree of one bucket in one transaction.
+
+    Attributes:
+        transaction: the transaction.
+        revision: raised by every change of the tree, so that cursors notice.
+    """
+
+    __slots__ = ("revision", "transaction")
+
+    def __init__(self, transaction: TransactionState) -> None:
+        """Begin with the first revision."""
+        self.transaction = transaction
+        self.revision = 0
+
+    @property
+    def root(self) -> Node:
+        """The tree's root, as the transaction sees it."""
+        raise NotImplementedError
+
+    def delete(self, key: bytes) -> None:
+        """Delete the value under `key`; nothing happens where there is none."""
+        raise NotImplementedError
 
 
 class BoltCursor:
@@ -137,8 +161,8 @@ class BoltCursor:
         self._index = len(node.keys) - 1 if key is None else position(node, key)[0]
 
     def _enter(self, branch: Branch, index: int) -> Node:
-        if len(self._path) == DEPTH_MAX:
-            raise CorruptError(f"the tree is deeper than {DEPTH_MAX} levels")
+        if len(self._path) == MAX_DEPTH:
+            raise CorruptError(f"the tree is deeper than {MAX_DEPTH} levels")
         self._path.append((branch, index))
         child = branch.children[index]
         return self._bucket.transaction.load(child) if isinstance(child, int) else child

@@ -15,8 +15,8 @@ import time
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, Protocol
 
-from orlop.bolt import open_files
-from orlop.bolt.lock import lock_exclusively
+from orlop.bolt import file_lock
+from orlop.bolt.file_lock import lock_exclusively
 from orlop.forks import HomeProcess
 from orlop.kv.errors import CorruptError, EngineClosedError
 from orlop.ownership import OwnedFile, TemporaryName
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
-_CHUNKS_MAX = os.sysconf("SC_IOV_MAX")
+_MAX_CHUNKS = os.sysconf("SC_IOV_MAX")
 _POLL_SECONDS = 0.001
 _PATIENCE_SECONDS = 10.0
 """How long a call of another thread is waited for, be it under way or noted by mistake."""
@@ -109,11 +109,11 @@ class FileDisk:
             LockedError: another process kept the lock, or this one has it already.
         """
         while True:
-            forks = open_files.forks_begun()
+            forks = file_lock.forks_begun()
             disk = cls(path, _open_regular(path, os.O_RDWR), sync=sync)
             try:
                 # A child that was forked meanwhile may have the file open, and would keep the lock.
-                if forks == open_files.forks_begun():
+                if forks == file_lock.forks_begun():
                     lock_exclusively(disk._use.descriptor(), path, timeout)
                     disk._use.locked = _identity(os.fstat(disk._use.descriptor()))
                     # The lock counts only if the file is still the one of that name: a
@@ -155,7 +155,7 @@ class FileDisk:
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on."""
         with self._use as descriptor:
-            if len(chunks) <= _CHUNKS_MAX:
+            if len(chunks) <= _MAX_CHUNKS:
                 # Most often the system takes all of it; else it is written again, piece by piece.
                 length = sum(map(len, chunks))
                 if os.pwritev(descriptor, chunks, offset) == length:
@@ -166,7 +166,7 @@ class FileDisk:
         pending = [memoryview(chunk) for chunk in chunks if chunk]
         first = 0
         while first < len(pending):
-            batch = pending[first : first + _CHUNKS_MAX]
+            batch = pending[first : first + _MAX_CHUNKS]
             written = os.pwritev(self._use.descriptor(), batch, offset)
             if not written:
                 raise OSError(errno.EIO, "the system wrote nothing", str(self._path))
@@ -247,7 +247,7 @@ class _Use:
         self.locked: tuple[int, int] | None = None
         # To append and to remove are one step each.
         self.users: list[int] = []
-        open_files.register(self)
+        file_lock.register(self)
 
     def __enter__(self) -> int:
         # In this order: who ends it looks the other way round.

@@ -2,7 +2,7 @@
 
 A transaction becomes real in four steps: data pages, sync, meta, sync. A writer has its turn
 only while it works in memory; then the next one builds on it, and one flush makes what has
-gathered durable (`orlop.bolt.group`). Readers see durable versions.
+gathered durable (`orlop.bolt.group_commit`). Readers see durable versions.
 
 Source: go.etcd.io/bbolt, db.go and tx.go.
 """
@@ -14,9 +14,10 @@ import weakref
 from functools import partial
 from typing import TYPE_CHECKING
 
-from orlop.bolt.edit import Edit
-from orlop.bolt.free_search import SEARCHING, SearchOptions
-from orlop.bolt.group import Group, Groups
+from orlop.bolt.commit import PageAllocator, write_version
+from orlop.bolt.dirty import DirtyNodes
+from orlop.bolt.free_pages import SEARCHING, SearchOptions
+from orlop.bolt.group_commit import Group, Groups
 from orlop.bolt.holders import Pin, WriterTicket
 from orlop.bolt.initialization import initialize_file, is_uninitialized
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas, require_length
@@ -24,10 +25,9 @@ from orlop.bolt.node import BucketState
 from orlop.bolt.pager import Pager
 from orlop.bolt.provenance import Provenance
 from orlop.bolt.reachable import count_free
-from orlop.bolt.tail import move
+from orlop.bolt.relocate import relocate_nodes
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.transaction_state import Handle
-from orlop.bolt.writeout import Layout, write_version
 from orlop.forks import HomeProcess
 from orlop.kv.errors import (
     CorruptError,
@@ -87,7 +87,7 @@ class BoltEngine:
         self._provenance.end_version(meta)
         keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
         self._pager = Pager(disk, meta.page_size)
-        self._layout = Layout(disk, self._pager, keep_freelist=keep, options=searching)
+        self._allocator = PageAllocator(disk, self._pager, keep_freelist=keep, options=searching)
         self._meta = meta
         # One for each reader, for as long as its transaction is kept.
         self._pins: dict[weakref.ref[Pin], int] = {}
@@ -161,7 +161,7 @@ class BoltEngine:
             self._handle.is_closed = True
             try:
                 if self._home.is_here:
-                    self._layout.stop_searching()
+                    self._allocator.stop_searching()
             finally:
                 self._disk.close()
 
@@ -179,7 +179,7 @@ class BoltEngine:
             raise LockedError(f"another transaction is writing; waited {timeout} seconds")
         try:
             self._require_usable()
-            self._layout.require_sound()
+            self._allocator.require_sound()
             handing = ticket.hand(
                 BoltTransaction(
                     self._meta.transaction + 1,
@@ -187,7 +187,7 @@ class BoltEngine:
                     self._pager,
                     partial(self._end_writer, self._groups.undurable, ticket),
                     ticket.handle,
-                    edit=Edit(self._pager),
+                    dirty=DirtyNodes(self._pager),
                 )
             )
         except BaseException:
@@ -255,8 +255,8 @@ class BoltEngine:
                 return self._end_late(transaction, state)
             self._groups.require_sound()
             if state is not None:
-                state = self._with_room(transaction.edit, state)
-                group = self._groups.add(transaction.edit, state)
+                state = self._with_room(transaction.dirty, state)
+                group = self._groups.add(transaction.dirty, state)
                 transaction.serial = self._groups.serial
         finally:
             try:
@@ -275,13 +275,13 @@ class BoltEngine:
             raise TransactionClosedError("the transaction was rolled back when it was left")
         return transaction.id
 
-    def _with_room(self, edit: Edit, state: BucketState) -> BucketState:
+    def _with_room(self, dirty: DirtyNodes, state: BucketState) -> BucketState:
         """Make room at the end of the file, where the first writer of all finds too little."""
         if self._is_prepared:
             return state
         self._is_prepared = True
         try:
-            pages = self._layout.prepare(self._meta)
+            pages = self._allocator.prepare(self._meta)
             for page in pages:
                 self._pager.load(page)
         except (CorruptError, OSError):
@@ -291,17 +291,17 @@ class BoltEngine:
             # Nothing was written, but which pages are taken is half noted.
             self._groups.fail(error)
             raise
-        return move(edit, state, pages) if pages else state
+        return relocate_nodes(dirty, state, pages) if pages else state
 
-    def _flush(self, state: BucketState, edits: list[Edit]) -> int:
+    def _flush(self, state: BucketState, dirty: list[DirtyNodes]) -> int:
         # The newest version first: a reader that is not among the others yet will read that.
         newest = self._meta.transaction
         oldest = min(self._pinned(), default=newest)
         stamp = self._provenance.begin_version(self._meta)
-        meta = write_version(self._layout, self._meta, state, edits, stamp, oldest_reader=oldest)
+        meta = write_version(self._allocator, self._meta, state, dirty, stamp, oldest_reader=oldest)
         self._meta = meta
         self._provenance.end_version(meta)
-        self._layout.search_on()
+        self._allocator.continue_search()
         return meta.transaction
 
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.lock import other_writers
+from orlop.bolt.file_lock import other_writers
 from orlop.kv.errors import LockedError, ReplacedError
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta, Metas
 
-COPY_SECONDS_MAX: Final = 10.0
+MAX_COPY_SECONDS: Final = 10.0
 """How long a busy file is copied before it is refused."""
 
 _HINT: Final = (
@@ -112,7 +112,7 @@ class LiveCopy:
 
         Args:
             seconds: how long the copying and all reading of the copy may take together. None:
-                the copying as long as `COPY_SECONDS_MAX`, the reading without end.
+                the copying as long as `MAX_COPY_SECONDS`, the reading without end.
 
         Raises:
             FileBusyError: it took longer than so many seconds.
@@ -120,7 +120,7 @@ class LiveCopy:
             OSError: the file cannot be read.
         """
         begun, first = monotonic(), newest_meta(self.metas).transaction
-        deadline = begun + (COPY_SECONDS_MAX if seconds is None else seconds)
+        deadline = begun + (MAX_COPY_SECONDS if seconds is None else seconds)
         self._deadline = None if seconds is None else deadline
         is_left = True
         while is_left:

@@ -12,7 +12,7 @@ import struct
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from orlop.bolt.checksum import checksum
-from orlop.bolt.page import HEADER, HEADER_SIZE, META_PAGE, PAGE_SIZE_MAX, PAGE_SIZE_MIN
+from orlop.bolt.page import HEADER, HEADER_SIZE, MAX_PAGE_SIZE, META_PAGE, MIN_PAGE_SIZE
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def decode_meta(page: bytes) -> Meta:
 
 
 def _is_page_size(size: int) -> bool:
-    return PAGE_SIZE_MIN <= size <= PAGE_SIZE_MAX and size & (size - 1) == 0
+    return MIN_PAGE_SIZE <= size <= MAX_PAGE_SIZE and size & (size - 1) == 0
 
 
 Metas: TypeAlias = "tuple[Meta | CorruptError, ...]"
@@ -111,8 +111,8 @@ def read_metas(read: Callable[[int, int], bytes]) -> Metas:
         if isinstance(second, Meta) and second.page_size != first.page_size:
             second = CorruptError("the two metas name different page sizes")
         return first, second
-    size = PAGE_SIZE_MIN
-    while size <= PAGE_SIZE_MAX:
+    size = MIN_PAGE_SIZE
+    while size <= MAX_PAGE_SIZE:
         second = _meta_or_error(read(size, META_SIZE), 1)
         if isinstance(second, Meta) and second.page_size == size:
             return first, second
@@ -146,7 +146,7 @@ def suspect_metas(read: Callable[[int, int], bytes]) -> list[Meta]:
         read: returns so many bytes from an offset on.
     """
     found: list[Meta] = []
-    for offset in (0, *(PAGE_SIZE_MIN << shift for shift in range(7))):
+    for offset in (0, *(MIN_PAGE_SIZE << shift for shift in range(7))):
         page = read(offset, META_SIZE)
         if len(page) < META_SIZE:
             continue

@@ -9,7 +9,7 @@ A child is named by its page where it has one, else by the node itself. The key 
 child is always exactly the first key below it: bbolt finds a child's place in its parent
 by that key, and would add a second entry where the two differ.
 
-Nodes are split as they grow (`orlop.bolt.tree`), so that no operation ever costs more than
+Nodes are split as they grow (`orlop.bolt.btree`), so that no operation ever costs more than
 one node, whatever a transaction has done before.
 
 Source: go.etcd.io/bbolt, node.go.
@@ -41,7 +41,7 @@ class Leaf:
             `BucketState` in place of bytes.
         flags: one for each key; `BUCKET_FLAG` where a nested bucket is.
         size: bytes that the node takes in a file, page header included.
-        owner: the edit that may change the node; None once it is frozen.
+        owner: the `DirtyNodes` of the transaction that may change the node; None: it is frozen.
         page: the page that holds the node; 0 while there is none.
         span: the pages that it takes, overflow included.
     """

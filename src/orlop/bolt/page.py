@@ -35,10 +35,10 @@ LEAF_PAGE = 0x02
 META_PAGE = 0x04
 FREELIST_PAGE = 0x10
 
-PAGE_SIZE_MIN = 1024
-PAGE_SIZE_MAX = 64 * 1024
+MIN_PAGE_SIZE = 1024
+MAX_PAGE_SIZE = 64 * 1024
 
-_COUNT_MAX = 0xFFFF
+_MAX_COUNT = 0xFFFF
 """From this many ids on, a freelist page keeps its count in the first id's place."""
 
 
@@ -194,16 +194,16 @@ def encode_freelist(page: int, overflow: int, ids: array[int]) -> bytes:
     if sys.byteorder == "big":
         words = ids[:]
         words.byteswap()
-    if count < _COUNT_MAX:
+    if count < _MAX_COUNT:
         header = HEADER.pack(page, FREELIST_PAGE, count, overflow)
     else:
-        header = HEADER.pack(page, FREELIST_PAGE, _COUNT_MAX, overflow) + struct.pack("<Q", count)
+        header = HEADER.pack(page, FREELIST_PAGE, _MAX_COUNT, overflow) + struct.pack("<Q", count)
     return header + words.tobytes()
 
 
 def freelist_size(count: int) -> int:
     """Return how many bytes a freelist page of `count` ids takes."""
-    return HEADER_SIZE + 8 * (count if count < _COUNT_MAX else count + 1)
+    return HEADER_SIZE + 8 * (count if count < _MAX_COUNT else count + 1)
 
 
 def decode_freelist(page: bytes, header: Header) -> tuple[int, ...]:
@@ -215,7 +215,7 @@ def decode_freelist(page: bytes, header: Header) -> tuple[int, ...]:
     if header.kind != FREELIST_PAGE:
         raise CorruptError(f"page {header.id} is no freelist (kind {header.kind:#x})")
     start, count = HEADER_SIZE, header.elements
-    if count == _COUNT_MAX:
+    if count == _MAX_COUNT:
         if len(page) < HEADER_SIZE + 8:
             raise CorruptError(f"freelist page {header.id} is cut short")
         (count,) = struct.unpack_from("<Q", page, HEADER_SIZE)

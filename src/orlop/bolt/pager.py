@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from orlop.bolt.node import Node
     from orlop.kv.contract import Path
 
-Way: TypeAlias = "tuple[int, int, tuple[tuple[int, bytes], ...], tuple[int, ...]]"
-"""Where a bucket is: its page and counter; the places passed on the way to it, their pages."""
+CachedBucket: TypeAlias = "tuple[int, int, tuple[tuple[int, bytes], ...], tuple[int, ...]]"
+"""A bucket's root page and counter; the identities and pages of the buckets on its path."""
 
 FIRST_NODE_PAGE: Final = 2
 """Pages 0 and 1 are metas; no node is ever there."""
 
-_OFFSET_MAX: Final = 1 << 62
+_MAX_OFFSET: Final = 1 << 62
 """Bytes from the beginning; behind that, the system does not even take the question."""
 
 _NUMBER_AND_OVERFLOW: Final = struct.Struct("<Q4xI")
@@ -47,20 +47,20 @@ class Pager:
     def __init__(self, disk: Readable, page_size: int) -> None:
         """Read from `disk` in pages of `page_size` bytes."""
         self.page_size = page_size
-        self._end = _OFFSET_MAX // page_size
+        self._end = _MAX_OFFSET // page_size
         self._disk = disk
         self.young: dict[int, Node] = {}
         self._old: dict[int, Node] = {}
         self._young_bytes = 0
-        self._ways: tuple[int, dict[Path, Way]] = (0, {})
+        self._bucket_cache: tuple[int, dict[Path, CachedBucket]] = (0, {})
 
-    def ways(self, number: int) -> dict[Path, Way]:
+    def bucket_cache(self, number: int) -> dict[Path, CachedBucket]:
         """Return the cache of buckets that readers of a version share."""
-        ways = self._ways
-        if ways[0] != number:
+        cache = self._bucket_cache
+        if cache[0] != number:
             # Another version: those that read the one before keep what they have.
-            ways = self._ways = (number, {})
-        return ways[1]
+            cache = self._bucket_cache = (number, {})
+        return cache[1]
 
     def load(self, page: int) -> Node:
         """Return the node on `page`. It is shared and frozen.

@@ -14,7 +14,7 @@ import struct
 from array import array
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.handover import hand_over
+from orlop.bolt.gil import yield_gil
 from orlop.bolt.meta import NO_FREELIST
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import (
@@ -53,8 +53,8 @@ _ROOT: Final = struct.Struct("<Q")
 _UNUSED: Final = b"\0"
 _USED: Final = b"\1"
 
-_SHAPE_BYTES_MAX: Final = 6 * LEAF_ELEMENT.size
-_SHAPES_MAX: Final = 1_000
+_MAX_SHAPE_BYTES: Final = 6 * LEAF_ELEMENT.size
+_MAX_SHAPES: Final = 1_000
 
 _shapes: Final[dict[bytes, struct.Struct]] = {}
 """By the table of a leaf: reads the roots of its buckets. Most records have one of few tables."""
@@ -107,7 +107,7 @@ class Reachable:
             CorruptError: the tree is damaged: to write would make it worse. The walk is over.
             OSError: the pages cannot be read; the step may be tried again.
         """
-        hand_over()
+        yield_gil()
         if self._large:
             self._look_at_large(self._large[-1])
             self._large.pop()
@@ -264,7 +264,7 @@ def _bucket_roots(data: bytes, table: int, entries: bytes, limit: int, page: int
             if root:
                 roots.append(root)
         element += _ELEMENT_SIZE
-    if len(entries) <= _SHAPE_BYTES_MAX:
+    if len(entries) <= _MAX_SHAPE_BYTES:
         _learn(entries, values)
     return roots
 
@@ -281,7 +281,7 @@ def _learn(entries: bytes, values: Sequence[int]) -> None:
     if values:
         # All of the last header must be there, too.
         form += f"{BUCKET_HEADER.size - _ROOT.size}x"
-    if len(_shapes) >= _SHAPES_MAX:
+    if len(_shapes) >= _MAX_SHAPES:
         _shapes.clear()
     _shapes[entries] = struct.Struct(form)
 

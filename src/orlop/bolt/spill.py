@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, cast
 
-from orlop.bolt.handover import hand_over
+from orlop.bolt.gil import yield_gil
 from orlop.bolt.node import BUCKET_FLAG, Branch, BucketState, Leaf
 from orlop.bolt.page import BUCKET_HEADER, encode_branch, encode_inline, encode_leaf
 from orlop.kv.errors import CorruptError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Disk
     from orlop.bolt.node import Node
 
-_RUN_BYTES_MAX: Final = 1024 * 1024
+_MAX_RUN_BYTES: Final = 1024 * 1024
 
 
 class Spill:
@@ -61,7 +61,7 @@ class Spill:
                 be overwritten, or what was there before would show through.
         """
         size = span * self._page_size
-        if length > _RUN_BYTES_MAX:
+        if length > _MAX_RUN_BYTES:
             # A large value goes to the disk from where it lies; small ones are joined.
             found = sum(map(len, chunks))
             self._pages[page] = span, [*chunks, bytes(max(size - found, 0))]
@@ -81,7 +81,7 @@ class Spill:
         for page in sorted(self._pages):
             span, chunks = self._pages[page]
             offset = page * self._page_size
-            if run and (offset != end or end - start > _RUN_BYTES_MAX):
+            if run and (offset != end or end - start > _MAX_RUN_BYTES):
                 disk.write(start, run)
                 run = []
             if not run:
@@ -101,7 +101,7 @@ class Spill:
             leaf.values[:] = values
 
     def _place(self, node: Node, span: int, page: int) -> None:
-        hand_over()
+        yield_gil()
         if isinstance(node, Leaf):
             chunks = self._leaf(node, page, span - 1)
         else:
@@ -135,7 +135,7 @@ def _without_page(tree: Node) -> list[Node]:
     # A list of what is to do: buckets nest deeper than Python's own stack would bear.
     pending = [tree]
     while pending:
-        hand_over()
+        yield_gil()
         node = pending.pop()
         # A node with a page is in the file already, and so is all below it: a change would have
         # replaced every node from there up to the root.

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from orlop.bolt.edit import Edit
+    from orlop.bolt.dirty import DirtyNodes
     from orlop.bolt.node import BucketState
     from orlop.bolt.pager import Pager
     from orlop.bolt.transaction_state import Handle
     from orlop.kv.contract import Path
 
 
-_WAYS_MAX: Final = 1000
-"""So many ways are noted in a version: one for each kind of record in each namespace."""
+_MAX_CACHED_BUCKETS: Final = 1000
+"""Buckets cached for each version: one for each kind of record in each namespace."""
 
 
 class Ending(Protocol):
@@ -51,17 +51,17 @@ class BoltTransaction(TransactionState):
         ending: Ending,
         handle: Handle,
         *,
-        edit: Edit | None = None,
+        dirty: DirtyNodes | None = None,
     ) -> None:
-        """Begin at the root bucket `state`; an `edit` makes it a writing one."""
+        """Begin at the root bucket `state`, for writing where there is `dirty`."""
         origin = state.tree if isinstance(state.tree, int) else 0
-        super().__init__(pager, handle, edit, origin)
+        super().__init__(pager, handle, dirty, origin)
         self.is_awaited = True
         self.serial = 0
         self._number = number
         self._ending = ending
         self._root = BoltBucket(self, state.tree, state.sequence, origin=origin)
-        self._ways = pager.ways(number) if edit is None else {}
+        self._bucket_cache = pager.bucket_cache(number) if dirty is None else {}
 
     @property
     def id(self) -> int:
@@ -81,15 +81,15 @@ class BoltTransaction(TransactionState):
     def bucket(self, path: Path) -> BoltBucket | None:
         """Return the bucket at `path`; see the contract.
 
-        Readers of one version go the same few ways: the second one need not search.
+        Readers of one version open the same few buckets: from the second time on without a search.
         """
         self.require_open()
-        way = self._ways.get(path)
-        if way is None:
+        cached = self._bucket_cache.get(path)
+        if cached is None:
             return self._search(path)
-        page, sequence, places, pages = way
+        page, sequence, places, pages = cached
         for index, place in enumerate(places):
-            self.require_one_place(pages[index], place)
+            self.require_one_parent(pages[index], place)
         return BoltBucket(self, page, sequence, origin=page)
 
     def _search(self, path: Path) -> BoltBucket | None:
@@ -100,11 +100,13 @@ class BoltTransaction(TransactionState):
             found = bucket.bucket(name)
             if found is None:
                 return None
-            places.append(bucket.place(name))
+            places.append(bucket.identity(name))
             pages.append(found.page)
             bucket = found
-        if path and not self.writable and bucket.page > 0 and len(self._ways) < _WAYS_MAX:
-            self._ways[path] = (bucket.page, bucket.sequence, tuple(places), tuple(pages))
+        cache = self._bucket_cache
+        has_room = len(cache) < _MAX_CACHED_BUCKETS
+        if path and not self.writable and bucket.page > 0 and has_room:
+            cache[path] = (bucket.page, bucket.sequence, tuple(places), tuple(pages))
         return bucket
 
     def commit(self) -> None:
@@ -129,7 +131,7 @@ class BoltTransaction(TransactionState):
     def _end(self, state: BucketState | None) -> None:
         if not self.is_over:
             # Of a writer its engine says so: an interrupt on the way there leaves it as it is.
-            self.is_over = self._edit is None
+            self.is_over = self._dirty is None
             self._number = self._ending(self, state)
 
     def __enter__(self) -> Self:

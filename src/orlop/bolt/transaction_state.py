@@ -1,4 +1,4 @@
-"""The state of a transaction that its buckets and cursors share: its pages and its edit."""
+"""The state of a transaction that its buckets and cursors share: its pages and its dirty nodes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orlop.kv.errors import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orlop.bolt.edit import Edit
+    from orlop.bolt.dirty import DirtyNodes
     from orlop.bolt.node import Node
     from orlop.bolt.pager import Pager
     from orlop.kv.contract import Path
@@ -49,25 +49,27 @@ class TransactionState:
         handle: says whether anything may be read of it.
     """
 
-    def __init__(self, pager: Pager, handle: Handle, edit: Edit | None, root_page: int) -> None:
-        """Begin; an `edit` makes it a writing transaction. `root_page` is 0 where there is none."""
+    def __init__(
+        self, pager: Pager, handle: Handle, dirty: DirtyNodes | None, root_page: int
+    ) -> None:
+        """Begin, for writing where there is `dirty`. `root_page` is 0 where there is none."""
         self.pager = pager
         self.load: Callable[[int], Node] = pager.load
         self.contents: Callable[[int], bytes] = pager.contents
         self.touched: set[Path] = set()
-        self.writable = edit is not None
+        self.writable = dirty is not None
         self.is_over = False
         self.handle = handle
-        self._edit = edit
+        self._dirty = dirty
         # The root bucket lies in no other one.
         self._places: dict[int, int] = {root_page: 0}
 
     @property
-    def edit(self) -> Edit:
+    def dirty(self) -> DirtyNodes:
         """The owner of the nodes that this transaction makes."""
-        if self._edit is None:
+        if self._dirty is None:
             raise ReadOnlyError("the transaction only reads")
-        return self._edit
+        return self._dirty
 
     def require_open(self) -> None:
         """Raise TransactionClosedError or EngineClosedError where nothing may be read."""
@@ -79,10 +81,10 @@ class TransactionState:
     def require_writable(self) -> None:
         """Raise ReadOnlyError or TransactionClosedError where nothing may be changed."""
         self.require_open()
-        if self._edit is None:
+        if self._dirty is None:
             raise ReadOnlyError("the transaction only reads")
 
-    def require_one_place(self, page: int, place: tuple[int, bytes]) -> None:
+    def require_one_parent(self, page: int, place: tuple[int, bytes]) -> None:
         """Note that the tree of the bucket at `place` begins on `page`.
 
         In a damaged file a bucket may be inside itself, or in two places at each of many

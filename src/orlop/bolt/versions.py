@@ -92,7 +92,7 @@ class LiveFile:
             memory_bytes_max: how much memory a copy of a busy file may take, in bytes; what is
                 more goes to a spool file. None: as much as the machine can spare.
             busy_seconds_max: how long the copying of a busy file and the reading of the copy
-                may take together; None: the copying as long as `COPY_SECONDS_MAX`, the reading
+                may take together; None: the copying as long as `MAX_COPY_SECONDS`, the reading
                 without end.
 
         Raises:

@@ -15,22 +15,26 @@ from orlop.cli.presentation import as_json
 from orlop.cli.session import require_metadata, session_of
 from orlop.creation import lost_database
 from orlop.database import Database
-from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
-from orlop.inspect.bolt import backup as copy_file
-from orlop.inspect.bolt import check_file, file_info
-from orlop.inspect.decoding import readable
-from orlop.inspect.dump import dump as dumped
-from orlop.inspect.tree import entries
+from orlop.errors import (
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+)
 from orlop.kv import LockedError
+from orlop.maintenance import backup as copy_file
+from orlop.maintenance import check_file, file_info
+from orlop.maintenance import dump as dumped
+from orlop.maintenance.decoding import readable
+from orlop.maintenance.listing import entries
 from orlop.opening import refusals
 from orlop.schema import migrations
 from orlop.storage.files import naming
 
 if TYPE_CHECKING:
     from orlop.cli.session import Session
-    from orlop.inspect.bolt import Fault
-    from orlop.inspect.tree import Entry
     from orlop.kv import Transaction
+    from orlop.maintenance import Fault
+    from orlop.maintenance.listing import Entry
 
 app = Group(help="The database file: what is in it, and is it sound.")
 app.include(db_file.app)

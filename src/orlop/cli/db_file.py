@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+from orlop import maintenance
 from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import human_size, printable
 from orlop.cli.parser import Argument, Context, Group, Option
@@ -13,15 +14,14 @@ from orlop.cli.presentation import as_json
 from orlop.cli.session import session_of
 from orlop.database import Database
 from orlop.errors import AlreadyExistsError, NotFoundError
-from orlop.inspect import bolt
-from orlop.inspect.decoding import decoded, readable
+from orlop.maintenance.decoding import decoded, readable
 from orlop.opening import refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from orlop.inspect.bolt import Difference, Loss, Page, Salvaged, Statistics
     from orlop.kv import Transaction
+    from orlop.maintenance import Difference, Loss, Page, Salvaged, Statistics
 
 app = Group()
 
@@ -51,7 +51,7 @@ def pages(
                     output.document(_page_as_json(one), [_described(one)])
             return count
 
-        if not bolt.walk_pages(path, show):
+        if not maintenance.walk_pages(path, show):
             raise NotFoundError(f"page {page} in {path}")
 
 
@@ -88,7 +88,7 @@ def stats(context: Context, file: File = None) -> None:
     session = session_of(context)
     path = file or session.metadata_file
     with refusals(path):
-        found = bolt.statistics(path)
+        found = maintenance.statistics(path)
     session.output.document(_stats_as_json(found), _stats_as_text(found))
 
 
@@ -141,7 +141,7 @@ def compact(
     if output is not None:
         require_new(output)
     with refusals(path):
-        done = bolt.compact(path, output=output, timeout=session.timeout)
+        done = maintenance.compact(path, output=output, timeout=session.timeout)
     session.output.document(
         {"path": str(output or path), **_fields(done)},
         [f"{output or path}: {human_size(done.before)} to {human_size(done.after)}"],
@@ -178,7 +178,7 @@ def diff(context: Context, before: Path, after: Path) -> int:
         def show(earlier: Transaction, later: Transaction) -> int:
             output.begin_again()
             count = 0
-            for difference in bolt.diff(earlier, later):
+            for difference in maintenance.diff(earlier, later):
                 count += 1
                 output.document(_difference_as_json(difference), [_difference_text(difference)])
             return count
@@ -228,7 +228,7 @@ def salvage(
     session = session_of(context)
     require_new(target)
     with refusals(file):
-        report = bolt.salvage(file, target)
+        report = maintenance.salvage(file, target)
     session.output.document(_salvaged_as_json(report, target), _salvaged_text(report, target))
     if report.writers:
         names = ", ".join(f"process {number} ({name})" for number, name in report.writers)

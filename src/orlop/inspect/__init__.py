@@ -1,1 +1,1 @@
-"""Questions over a database, read-only; `orlop.inspect.bolt` asks the file itself."""
+"""Questions over a database, read-only; `orlop.maintenance` asks the file itself."""

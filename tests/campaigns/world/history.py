@@ -20,7 +20,7 @@ from campaigns.world.archives import make_archives
 from campaigns.world.known import OFF
 from campaigns.world.records import INGEST
 from campaigns.world.state import RefusedError, World
-from orlop.inspect.bolt import check_file
+from orlop.maintenance import check_file
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 
 if TYPE_CHECKING:

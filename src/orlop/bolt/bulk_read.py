@@ -1,0 +1,261 @@
+"""Buckets with all that they hold, as plain dictionaries: the fast way to read many records.
+
+Pages do not change, so they are decoded straight into dictionaries, past nodes, handles and the
+cache. What a writer has opened, or made, may differ from the file: it is walked through.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from orlop.bolt.btree import leaves, position
+from orlop.bolt.gil import yield_gil
+from orlop.bolt.limits import MAX_NESTING
+from orlop.bolt.node import BUCKET_FLAG, Leaf
+from orlop.bolt.page import (
+    BUCKET_HEADER,
+    HEADER,
+    HEADER_SIZE,
+    LEAF_ELEMENT,
+    LEAF_PAGE,
+    decode_header,
+    decode_node,
+)
+from orlop.kv.errors import CorruptError, NestingTooDeepError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from orlop.bolt.node import Node
+    from orlop.bolt.transaction_state import TransactionState
+    from orlop.kv.contract import Tree
+
+_Shape: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], int, tuple[int, ...]]
+"""Reads keys and values in turns, from where the table ends; their bytes; where buckets are."""
+
+_ELEMENT_SIZE: Final = LEAF_ELEMENT.size
+_ROOT: Final = struct.Struct("<Q")
+_NO_ROOT: Final = bytes(_ROOT.size)
+_KIND_AND_ELEMENTS: Final = struct.Struct("<8xHH4x")
+_INLINE_HEADER: Final = struct.Struct("<16xQHH4x")
+"""What stands at the head of an inline bucket: id, kind and count of its page."""
+
+_INLINE_SIZE: Final = _INLINE_HEADER.size
+_MAX_SHAPE_ELEMENTS: Final = 64
+_MAX_SHAPES: Final = 2_000
+_MAX_SEEN: Final = 20_000
+
+_shapes: Final[dict[bytes, _Shape]] = {}
+"""By the table of a leaf: how to read it. Most records of a store have one of few shapes."""
+
+_seen: Final[set[int]] = set()
+"""The hashes of tables that were seen once, or more often."""
+
+
+def decode_tree(transaction: TransactionState, stored: bytes, place: tuple[int, bytes]) -> Tree:
+    """Return all that a nested bucket holds, by its value as a page has it.
+
+    Args:
+        transaction: reads its pages.
+        stored: the value.
+        place: what tells the bucket's place from all others; see `BoltBucket.identity`.
+    """
+    return _decode(transaction, stored, place, 0)
+
+
+def decode_trees(
+    transaction: TransactionState, root: Node, page: int, start: bytes
+) -> Iterator[tuple[bytes, Tree]]:
+    """Iterate over the nested buckets below `root` in the order of their names, from `start` on.
+
+    Nothing may change them meanwhile. `page` is where the tree's root is.
+    """
+    is_first = True
+    for leaf in leaves(partial(_load, transaction), root, start):
+        begin = position(leaf, start)[0] if is_first else 0
+        is_first = False
+        for index in range(begin, len(leaf.keys)):
+            stored = leaf.values[index]
+            if leaf.flags[index] & BUCKET_FLAG and isinstance(stored, bytes):
+                key = leaf.keys[index]
+                yield key, _decode(transaction, stored, (page, key), 0)
+                if transaction.is_over or transaction.handle.is_closed:
+                    transaction.require_open()
+
+
+def _load(transaction: TransactionState, number: int) -> Node:
+    """Return the node on a page, which is not remembered if it is a leaf.
+
+    Whoever goes through all of a large bucket would let everything else be forgotten.
+    """
+    yield_gil()
+    page = transaction.contents(number)
+    kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
+    if kind != LEAF_PAGE:
+        return transaction.load(number)
+    parts, nested = _elements(page, HEADER_SIZE, elements, number)
+    flags = [0] * elements
+    for index in nested:
+        flags[index >> 1] = BUCKET_FLAG
+    return Leaf(list(parts[::2]), list(parts[1::2]), flags, len(page))
+
+
+def _decode(
+    transaction: TransactionState, value: bytes, place: tuple[int, bytes], depth: int
+) -> Tree:
+    """Decode the value of a bucket: its inline leaf, or the pages that it names."""
+    if len(value) < BUCKET_HEADER.size:
+        raise CorruptError(f"a bucket's value of {len(value)} bytes is too short for its header")
+    if value.startswith(_NO_ROOT):
+        return _decode_inline(value)
+    if depth > MAX_NESTING:
+        raise NestingTooDeepError(f"a bucket inside {depth} others")
+    (root,) = _ROOT.unpack_from(value)
+    transaction.require_one_parent(root, place)
+    page = transaction.contents(root)
+    kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
+    if kind == LEAF_PAGE:
+        return _decode_leaf(transaction, page, HEADER_SIZE, elements, root, depth)
+    return _decode_pages(transaction, decode_node(page, decode_header(page)), root, depth)
+
+
+def _decode_inline(value: bytes) -> Tree:
+    if len(value) < _INLINE_SIZE:
+        raise CorruptError("an inline bucket is too short for the header of its page")
+    page, kind, elements = _INLINE_HEADER.unpack_from(value)
+    if kind != LEAF_PAGE:
+        raise CorruptError(f"an inline bucket holds no leaf (kind {kind:#x})")
+    return _decode_leaf(None, value, _INLINE_SIZE, elements, page, 0)
+
+
+def _decode_leaf(
+    transaction: TransactionState | None,
+    page: bytes,
+    table: int,
+    elements: int,
+    number: int,
+    depth: int,
+) -> Tree:
+    """Decode the elements of a leaf whose table begins at `table`.
+
+    Without a transaction it is that of an inline bucket, which holds no buckets.
+    """
+    # As `_elements`, without a call for each leaf.
+    begin = table + elements * _ELEMENT_SIZE
+    stored = page[table:begin]
+    shape = _shapes.get(stored)
+    if shape is not None and begin + shape[1] <= len(page):
+        parts, nested = shape[0](page, begin), shape[2]
+    else:
+        parts, nested = _read_elements(page, stored, table, number, elements)
+    found = _of_parts(parts)
+    for index in nested:
+        key, value = parts[index], parts[index + 1]
+        if transaction is None:
+            raise CorruptError(f"an inline bucket holds the bucket {key!r}")
+        if value.startswith(_NO_ROOT) and len(value) >= _INLINE_SIZE:
+            tree = _decode_inline(value)
+        else:
+            tree = _decode(transaction, value, (number, key), depth + 1)
+        if found[key] is value:  # in a damaged leaf another one of that key may follow
+            found[key] = tree
+    return found
+
+
+def _of_parts(parts: tuple[bytes, ...]) -> Tree:
+    """Return keys and values that come in turns as a tree."""
+    # Most leaves of records are as small as that, and nothing else is nearly as fast.
+    match parts:
+        case (a, b):
+            return {a: b}
+        case (a, b, c, d, e, f, g, h):
+            return {a: b, c: d, e: f, g: h}
+        case (a, b, c, d, e, f):
+            return {a: b, c: d, e: f}
+        case (a, b, c, d, e, f, g, h, i, j):
+            return {a: b, c: d, e: f, g: h, i: j}
+        case (a, b, c, d):
+            return {a: b, c: d}
+    return {parts[index]: parts[index + 1] for index in range(0, len(parts), 2)}
+
+
+def _elements(
+    page: bytes, table: int, elements: int, number: int
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Return the keys and values of a leaf in turns, and where those of buckets begin."""
+    begin = table + elements * _ELEMENT_SIZE
+    stored = page[table:begin]
+    shape = _shapes.get(stored)
+    if shape is not None and begin + shape[1] <= len(page):
+        return shape[0](page, begin), shape[2]
+    return _read_elements(page, stored, table, number, elements)
+
+
+def _read_elements(
+    page: bytes, stored: bytes, table: int, number: int, elements: int
+) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
+    """Do the same without a shape, and check them; `stored` is the table."""
+    limit = len(page)
+    if len(stored) < elements * _ELEMENT_SIZE:
+        raise CorruptError(f"page {number} has no room for its {elements} elements")
+    parts: list[bytes] = []
+    lengths: list[int] = []
+    nested: list[int] = []
+    size, element, follows = HEADER.size, table, table + len(stored)
+    for flag, distance, key_size, value_size in LEAF_ELEMENT.iter_unpack(stored):
+        start = element + distance
+        middle = start + key_size
+        end = middle + value_size
+        size += _ELEMENT_SIZE + key_size + value_size
+        # The sum, too: elements that share their bytes could take any amount of memory.
+        if end > limit or size > limit or not key_size:
+            raise CorruptError(f"an element of leaf page {number} is out of bounds")
+        if flag & BUCKET_FLAG:
+            nested.append(len(parts))
+        parts += (page[start:middle], page[middle:end])
+        if start == follows:
+            lengths += (key_size, value_size)
+            follows = end
+        element += _ELEMENT_SIZE
+    if len(lengths) == len(parts) <= 2 * _MAX_SHAPE_ELEMENTS:
+        _learn(stored, lengths, tuple(nested))
+    return tuple(parts), tuple(nested)
+
+
+def _learn(table: bytes, lengths: list[int], nested: tuple[int, ...]) -> None:
+    """Remember the shape of a leaf whose keys and values follow its table without a gap.
+
+    That is done when it is seen for the second time: leaves of names that differ in length
+    never come again.
+    """
+    mark = hash(table)
+    if mark not in _seen:
+        if len(_seen) >= _MAX_SEEN:
+            _seen.clear()
+        _seen.add(mark)
+        return
+    if len(_shapes) >= _MAX_SHAPES:
+        _shapes.clear()
+    layout = struct.Struct("<" + "".join(f"{length}s" for length in lengths))
+    _shapes[table] = layout.unpack_from, layout.size, nested
+
+
+def _decode_pages(transaction: TransactionState, root: Node, number: int, depth: int) -> Tree:
+    """Decode a bucket that takes more than one page."""
+    found: Tree = {}
+    for leaf in leaves(transaction.load, root, b""):
+        _take_over(transaction, leaf, found, number, depth)
+    return found
+
+
+def _take_over(
+    transaction: TransactionState, leaf: Leaf, found: Tree, number: int, depth: int
+) -> None:
+    yield_gil()
+    for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
+        if isinstance(value, bytes):  # pragma: no branch - a reader's values come from pages
+            nested = flag & BUCKET_FLAG
+            found[key] = _decode(transaction, value, (number, key), depth + 1) if nested else value

@@ -1,0 +1,1 @@
+"""Test suites for implementations of Orlop's contracts; imported only by tests."""
