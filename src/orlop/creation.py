@@ -10,7 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.errors import LostDatabaseError
+from orlop.errors import LostDatabaseError, OrlopError, engine_error
+from orlop.kv import EmptyFileError
 from orlop.layout import (
     FILE_NAME,
     METADATA_DIRECTORY,
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from orlop.kv import Transaction
+    from orlop.kv import EngineError, Transaction
     from orlop.stores.scope import Transactor
 
 
@@ -84,6 +85,17 @@ def rules_for_file(path: Path) -> CreationRules | None:
     if path.name != FILE_NAME or path.parent.name != METADATA_DIRECTORY:
         return None
     return CreationRules(RootLayout(path.parent.parent))
+
+
+def database_error(error: EngineError, path: Path) -> OrlopError:
+    """Return an error of the engine of a database as one of ours.
+
+    Args:
+        error: of an empty file it says that the database was lost, if there is data.
+        path: the file.
+    """
+    lost = lost_database(path) if isinstance(error, EmptyFileError) else None
+    return lost or engine_error(error, path)
 
 
 def lost_database(path: Path) -> LostDatabaseError | None:

@@ -1,19 +1,54 @@
 """The kinds of errors, as containerd's errdefs package has them.
 
-Each kind is declared here once and mapped once to an exit code (`orlop.cli.exit_codes`) and
-later once to a gRPC code. A message reads `<context>: <text of the kind>`, as containerd's;
-what to do next follows a semicolon.
+Each kind is declared here once and mapped once to an exit code (`orlop.cli.exit_codes`). A
+message reads `<context>: <text of the kind>`, as containerd's; what to do next follows a
+semicolon. Errors of the engine and of the system are given a kind here too, by `kind_of`, so
+that the database, the snapshotters, opening and the command line agree.
 
 Source: github.com/containerd/errdefs.
 """
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from orlop.kv import errors as engine
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
     from typing import Self
+
+__all__ = [
+    "ENGINE_KINDS",
+    "FULL_DISK",
+    "REPLACE_BLOBS",
+    "RESTORE_SNAPSHOTS",
+    "SYSTEM_KINDS",
+    "AbortedError",
+    "AlreadyExistsError",
+    "ConflictError",
+    "DataLossError",
+    "FailedPreconditionError",
+    "InternalError",
+    "InvalidArgumentError",
+    "LostDatabaseError",
+    "NotFoundError",
+    "NotModifiedError",
+    "OrlopError",
+    "OutOfRangeError",
+    "PermissionDeniedError",
+    "ResourceExhaustedError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnimplementedError",
+    "UnknownError",
+    "causes",
+    "engine_error",
+    "kind_of",
+    "system_error",
+]
 
 REPLACE_BLOBS: Final = (
     "orlop content verify names all that is damaged, orlop image import --verify puts it back"
@@ -172,3 +207,98 @@ class UnauthenticatedError(OrlopError):
     """The caller is not authenticated."""
 
     kind = "unauthorized"
+
+
+ENGINE_KINDS: Final[Mapping[type[engine.EngineError], type[OrlopError]]] = {
+    engine.KeyRequiredError: InvalidArgumentError,
+    engine.KeyTooLargeError: InvalidArgumentError,
+    engine.ValueTooLargeError: InvalidArgumentError,
+    # The stores refuse names that clash; what is left is a file whose shape is damaged.
+    engine.IncompatibleValueError: DataLossError,
+    engine.CorruptError: DataLossError,
+    engine.EmptyFileError: DataLossError,
+    engine.NestingTooDeepError: FailedPreconditionError,
+    engine.TransactionClosedError: FailedPreconditionError,
+    engine.ReadOnlyError: FailedPreconditionError,
+    engine.EngineClosedError: FailedPreconditionError,
+    engine.ReplacedError: FailedPreconditionError,
+    engine.EnginePoisonedError: UnavailableError,
+    engine.LockedError: UnavailableError,
+    engine.StaleReadError: UnavailableError,
+    engine.FileBusyError: UnavailableError,
+    # The stores look before they create or delete a bucket.
+    engine.BucketExistsError: InternalError,
+    engine.BucketNotFoundError: InternalError,
+    engine.EngineError: InternalError,
+}
+"""The kind of each error of an engine, where its cause says no more."""
+
+FULL_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""The error numbers of a disk or a quota that is full."""
+
+SYSTEM_KINDS: Final[Mapping[int, type[OrlopError]]] = {
+    errno.ENOENT: NotFoundError,
+    errno.EEXIST: AlreadyExistsError,
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), PermissionDeniedError),
+    **dict.fromkeys(
+        (*FULL_DISK, errno.EFBIG, errno.ENOMEM, errno.EMFILE, errno.ENFILE), ResourceExhaustedError
+    ),
+    **dict.fromkeys(
+        (errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG), InvalidArgumentError
+    ),
+}
+"""The kinds of the system's errors, by their number. An error with another number has none."""
+
+
+def kind_of(error: BaseException) -> type[OrlopError] | None:
+    """Return the kind of an error of ours, of an engine or of the system; `None` for any other."""
+    if isinstance(error, OrlopError):
+        return type(error)
+    if isinstance(error, OSError):
+        return None if error.errno is None else SYSTEM_KINDS.get(error.errno)
+    return _engine_kind(error) if isinstance(error, engine.EngineError) else None
+
+
+def _engine_kind(error: engine.EngineError) -> type[OrlopError]:
+    """Return the kind of an engine's error.
+
+    A commit that failed has the kind of its cause if that is a full disk or damage: to open the
+    database again does not help then.
+    """
+    cause = error.__cause__
+    if isinstance(cause, OSError) and kind_of(cause) is ResourceExhaustedError:
+        return ResourceExhaustedError
+    if isinstance(error, engine.EnginePoisonedError) and isinstance(cause, engine.CorruptError):
+        return DataLossError
+    return next(ENGINE_KINDS[base] for base in type(error).__mro__ if base in ENGINE_KINDS)
+
+
+def engine_error(error: engine.EngineError, path: Path) -> OrlopError:
+    """Return an error of the engine of `path` as one of ours, whose message names the file."""
+    kind = _engine_kind(error)
+    text, hint = error.text, error.hint
+    if isinstance(error, engine.EnginePoisonedError) and kind is DataLossError:
+        cause = error.__cause__
+        text, hint = f"{cause}: nothing is written to a damaged file", getattr(cause, "hint", "")
+    return kind(text if text.startswith(str(path)) else f"{path}: {text}", hint=hint)
+
+
+def system_error(error: OSError, path: Path, *, hint: str = "") -> OrlopError | None:
+    """Return an error of the system at `path` as one of ours; `None` if it has no kind.
+
+    Args:
+        error: if it names a file, the message names that one instead of `path`.
+        path: what the caller worked on.
+        hint: what to do next.
+    """
+    kind = kind_of(error)
+    if kind is None:
+        return None
+    return kind(f"{error.filename or path}: {error.strerror}", hint=hint)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Iterate over an error and the chain of its causes."""
+    while error is not None:
+        yield error
+        error = error.__cause__

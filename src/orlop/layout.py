@@ -5,6 +5,7 @@ Source: containerd, cmd/containerd and plugins/metadata (directories and their m
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from dataclasses import dataclass
@@ -133,5 +134,10 @@ def _make_directory(path: Path, mode: int) -> None:
     """Create a directory; one that exists keeps its mode."""
     if path.is_dir():
         return
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError as error:
+        if path.is_dir():
+            return  # another process was faster
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path)) from error
     path.chmod(mode)  # past the umask, as containerd's directories are

@@ -6,30 +6,30 @@ spec/metadata.md 1.3.
 
 from __future__ import annotations
 
-import errno
 import logging
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from orlop.creation import CreationRules, lost_database
+from orlop.creation import CreationRules, database_error, lost_database
 from orlop.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
+    OrlopError,
     PermissionDeniedError,
-    ResourceExhaustedError,
+    kind_of,
+    system_error,
 )
 from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.kv import EngineError
 from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.schema import migrations
 from orlop.schema.metastore import is_foreign, is_metastore
-from orlop.translation import translated
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orlop.kv import Engine, Follower, Transaction
     from orlop.safety.write_session import SessionTracker
@@ -39,10 +39,11 @@ if TYPE_CHECKING:
 FILE_MODE: Final = 0o644
 METASTORE_MODE: Final = 0o600
 
-_REFUSED: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
-_MISPLACED: Final = frozenset({errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP})
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
-
+_HINTS: Final[Mapping[type[OrlopError], str]] = {
+    PermissionDeniedError: "open it read-only, or as a user who may write there",
+    InvalidArgumentError: "give the root directory of a database, or the file itself",
+}
+"""What to do next where the system refuses to open a database."""
 
 _logger = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class Backends(NamedTuple):
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn what engine and system say at the opening of `path` into errors of the model.
+    """Turn errors of the engine and of the system at the opening of `path` into ours.
 
     Raises:
         LostDatabaseError, NotFoundError, PermissionDeniedError, InvalidArgumentError,
@@ -91,25 +92,18 @@ def refusals(path: Path) -> Iterator[None]:
     try:
         yield
     except EngineError as error:
-        raise translated(error, path) from error
+        raise database_error(error, path) from error
     except OSError as error:
-        at, reason = error.filename or path, error.strerror
-        if error.errno == errno.ENOENT:
+        kind = kind_of(error)
+        if kind is NotFoundError:
             raise lost_database(path) or NotFoundError(
                 f"database {path} (is this a root directory?)",
                 hint="name the root with --root, or make one with orlop db init",
             ) from error
-        if error.errno in _REFUSED:
-            raise PermissionDeniedError(
-                f"{at}: {reason}", hint="open it read-only, or as a user who may write there"
-            ) from error
-        if error.errno in _MISPLACED:
-            raise InvalidArgumentError(
-                f"{at}: {reason}", hint="give the root directory of a database, or the file itself"
-            ) from error
-        if error.errno in _FULL:
-            raise ResourceExhaustedError(f"{at}: {reason}") from error
-        raise
+        refusal = system_error(error, path, hint=_HINTS.get(kind, "") if kind else "")
+        if refusal is None:
+            raise
+        raise refusal from error
 
 
 def layout_of(root: str | os.PathLike[str]) -> RootLayout:

@@ -8,7 +8,7 @@ A store checks before it writes, so after an error of `orlop.errors` the transac
 what it was, and the caller may catch the error and go on. Any other exception that leaves an
 inner block may have left half a change behind: it dooms the transaction, whose commit raises.
 
-Errors of the engine become errors of the model here (`orlop.translation`).
+Errors of the engine become errors of ours here (`orlop.creation.database_error`).
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import weakref
 from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from orlop.creation import database_error
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.forks import HomeProcess
-from orlop.kv import errors as engine_errors
-from orlop.kv import read_again
+from orlop.kv import EngineError, read_again
 from orlop.open_transaction import (
     OpenTransaction,
     execution_context,
@@ -32,7 +32,6 @@ from orlop.ownership import Hold
 from orlop.stores.lease_blocks import LeaseBlocks
 from orlop.stores.locks import Share
 from orlop.stores.scope import Changes, Update
-from orlop.translation import translated
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,8 +125,8 @@ class Transactions:
             transaction = self._engine.begin()
             current = OpenTransaction(self, transaction, None, block)
             current.begin()
-        except engine_errors.EngineError as error:
-            raise translated(error, self._path) from error
+        except EngineError as error:
+            raise database_error(error, self._path) from error
         return current
 
     def end_view(self, current: OpenTransaction, error: BaseException | None) -> None:
@@ -135,8 +134,8 @@ class Transactions:
         try:
             current.end()
             current.transaction.rollback()
-        except engine_errors.EngineError as failure:
-            raise translated(failure, self._path) from failure
+        except EngineError as failure:
+            raise database_error(failure, self._path) from failure
         finally:
             current.end()
         self.translate(error)
@@ -152,12 +151,12 @@ class Transactions:
         if current is not None:
             try:
                 return function(current.transaction)
-            except engine_errors.EngineError as error:
-                raise translated(error, self._path) from error
+            except EngineError as error:
+                raise database_error(error, self._path) from error
         try:
             return read_again(lambda: self._read_once(function))
-        except engine_errors.EngineError as error:
-            raise translated(error, self._path) from error
+        except EngineError as error:
+            raise database_error(error, self._path) from error
 
     def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
         # As `view`, but without a block for each of its parts: it is what a get costs.
@@ -221,7 +220,7 @@ class Transactions:
             self._updates.append(current)
             current.begin()
         except BaseException as error:
-            with held, suppress(engine_errors.EngineError):
+            with held, suppress(EngineError):
                 if transaction is not None:
                     # An interrupt: there will be no block that ends the writer's turn.
                     transaction.rollback()
@@ -232,7 +231,7 @@ class Transactions:
     def end_joined(self, current: OpenTransaction, error: BaseException | None) -> None:
         """End a block that joined an update, and that `error` leaves.
 
-        What is no error of the model may have left half a change behind: it dooms the update.
+        An error that is not of ours may have left half a change behind: it dooms the update.
         """
         if error is not None and not isinstance(error, OrlopError):
             current.doom = current.doom or error
@@ -285,7 +284,7 @@ class Transactions:
         The context managers in `held` see an exception: the outcome of the update is unknown.
         """
         # The error has no reader: the block is gone, or fails with what interrupted it.
-        with suppress(engine_errors.EngineError):
+        with suppress(EngineError):
             update.transaction.rollback()
         with suppress(_InterruptedUpdateError), update.held:
             raise _InterruptedUpdateError
@@ -336,9 +335,9 @@ class Transactions:
             ) from current.doom
 
     def translate(self, error: BaseException | None) -> None:
-        """Raise an error of the engine as one of the model; return for any other."""
-        if isinstance(error, engine_errors.EngineError):
-            raise translated(error, self._path) from error
+        """Raise an error of the engine as one of ours; return for any other."""
+        if isinstance(error, EngineError):
+            raise database_error(error, self._path) from error
 
     def current(self) -> OpenTransaction | None:
         """Return the transaction that is open in this context; `None` if there is none.

@@ -40,7 +40,6 @@ DATABASE_MODULES = frozenset(
         "namespace",
         "open_transaction",
         "opening",
-        "translation",
         "write_sessions",
     }
 )

@@ -4,32 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import errno
 import os
 import threading
 from contextlib import ExitStack, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 import orlop
-from orlop import kv, open_transaction
+from orlop import open_transaction
 from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
-    DataLossError,
     FailedPreconditionError,
     InternalError,
-    InvalidArgumentError,
     NotFoundError,
     OrlopError,
-    ResourceExhaustedError,
     UnavailableError,
 )
-from orlop.translation import translated
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from orlop import Namespace
     from orlop.database import Database
     from orlop.events import Event
@@ -332,34 +328,6 @@ def test_claims_are_given_up_by_a_rollback(db: Database, ns: Namespace) -> None:
         assert len(db.snapshot_claims("native")) == 1
         fail()
     assert len(db.snapshot_claims("native")) == 0
-
-
-@pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (kv.KeyRequiredError(), InvalidArgumentError),
-        (kv.KeyTooLargeError(), InvalidArgumentError),
-        (kv.ValueTooLargeError(), InvalidArgumentError),
-        (kv.IncompatibleValueError(), DataLossError),
-        (kv.CorruptError(), DataLossError),
-        (kv.LockedError(), UnavailableError),
-        (kv.StaleReadError(), UnavailableError),
-        (kv.EnginePoisonedError(), UnavailableError),
-        (kv.ReadOnlyError(), FailedPreconditionError),
-        (kv.EngineClosedError(), FailedPreconditionError),
-        (kv.TransactionClosedError(), FailedPreconditionError),
-        (kv.BucketExistsError(), InternalError),
-    ],
-)
-def test_each_error_of_an_engine_has_a_kind(error: kv.EngineError, kind: type[OrlopError]) -> None:
-    assert type(translated(error, Path("meta.db"))) is kind
-
-
-def test_a_full_disk_has_a_kind_of_its_own() -> None:
-    error = kv.EnginePoisonedError("a commit failed")
-    error.__cause__ = OSError(errno.ENOSPC, "no space")
-
-    assert type(translated(error, Path("meta.db"))) is ResourceExhaustedError
 
 
 def test_a_closed_database_is_refused(db: Database, ns: Namespace) -> None:

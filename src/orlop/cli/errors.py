@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
 
 from orlop import errors
-from orlop.cli.exit_codes import BUG, DONE, TABLE, USAGE, causes, exit_code
+from orlop.cli.exit_codes import BUG, DONE, TABLE, USAGE, exit_code
 from orlop.cli.output import OutputError, naming_standard_output, printable
 from orlop.cli.parser import UsageError
 from orlop.kv import EngineError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from orlop.cli.invocation import Invocation
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _COLLECT: Final = "orlop gc run removes what was half done"
 
 
@@ -82,7 +81,9 @@ def failure_of(error: BaseException, *, is_writing: bool) -> Failure:
 def _hint(error: Exception, *, is_writing: bool) -> str:
     if isinstance(error, OutputError):
         return "what was to be done is done; only the answer is lost" if is_writing else ""
-    if any(isinstance(one, OSError) and one.errno in _FULL for one in causes(error)):
+    if any(
+        isinstance(one, OSError) and one.errno in errors.FULL_DISK for one in errors.causes(error)
+    ):
         return f"make space, then {_COLLECT}" if is_writing else "make space"
     return getattr(error, "hint", "")
 

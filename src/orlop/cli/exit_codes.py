@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import errno
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from orlop import errors
-from orlop.kv import CorruptError, LockedError, StaleReadError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from orlop.kv import CorruptError
 
 DONE: Final = 0
 NEGATIVE: Final = 1
@@ -78,21 +75,14 @@ KINDS: Final[dict[type[BaseException], int]] = {
     errors.UnauthenticatedError: SYSTEM,
     errors.InternalError: BUG,
     errors.UnknownError: BUG,
-    LockedError: UNAVAILABLE,
-    StaleReadError: UNAVAILABLE,
-    CorruptError: CORRUPT,
-    FileNotFoundError: NOT_FOUND,
-    FileExistsError: EXISTS,
     OSError: SYSTEM,
     MemoryError: SYSTEM,
     KeyboardInterrupt: INTERRUPTED,
 }
-"""What each kind of error ends a command with; the most special class counts."""
+"""What each kind of error ends a command with; an error of the system may have no kind."""
 
-_SYSTEM_ERRORS: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
-)
-"""What the system refused counts as that, however it was wrapped on its way up."""
+_SYSTEM_ERRORS: Final = errors.FULL_DISK | {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO}
+"""An error of the system counts as that, however it was wrapped on its way up."""
 
 _DAMAGED: Final = (errors.DataLossError, CorruptError)
 """What is damaged, likewise."""
@@ -103,7 +93,7 @@ _WRAPPERS: Final = (errors.UnknownError, errors.AbortedError)
 
 def exit_code(error: BaseException) -> int:
     """Return the exit code for an error."""
-    chain = list(causes(error))
+    chain = list(errors.causes(error))
     if any(isinstance(one, OSError) and one.errno in _SYSTEM_ERRORS for one in chain):
         return SYSTEM
     if isinstance(error, errors.LostDatabaseError):
@@ -113,11 +103,5 @@ def exit_code(error: BaseException) -> int:
     told = next((one for one in chain if not isinstance(one, _WRAPPERS)), error)
     if isinstance(told, KeyboardInterrupt):
         return getattr(told, "exit_code", INTERRUPTED)
-    return next((KINDS[kind] for kind in type(told).__mro__ if kind in KINDS), BUG)
-
-
-def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Iterate over an error and its causes."""
-    while error is not None:
-        yield error
-        error = error.__cause__
+    kind = errors.kind_of(told) or type(told)
+    return next((KINDS[base] for base in kind.__mro__ if base in KINDS), BUG)

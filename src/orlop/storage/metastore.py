@@ -12,13 +12,12 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
-from orlop.errors import FailedPreconditionError, LostDatabaseError, UnavailableError
+from orlop.errors import FailedPreconditionError, LostDatabaseError, engine_error
 from orlop.forks import HomeProcess
-from orlop.kv.errors import EmptyFileError, EngineError, StaleReadError
+from orlop.kv.errors import EmptyFileError, EngineError
 from orlop.kv.rereading import read_again
 from orlop.ownership import Hold, Mutex
 from orlop.schema.metastore import SnapshotBuckets
-from orlop.storage.engine_errors import translated
 from orlop.storage.files import naming
 from orlop.storage.snapshots import Snapshots
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
 
     from orlop.clock import Clock
     from orlop.kv import Engine, Transaction
@@ -78,17 +78,16 @@ class Metastore:
         self.require_home()
         try:
             return read_again(lambda: self._read_once(question))
-        except StaleReadError as error:
-            raise UnavailableError(f"{self.path}: {error}", hint=error.hint) from error
+        except EngineError as error:
+            raise engine_error(error, self.path) from error
 
     def _read_once(self, question: Callable[[Snapshots], _Result]) -> _Result:
-        with translated(self.path):
-            engine = self._existing_engine()
-            if engine is None:
-                self.require_not_lost()
-                return question(Snapshots(SnapshotBuckets(None, None), self._clock))
-            with engine.begin() as transaction:
-                return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
+        engine = self._existing_engine()
+        if engine is None:
+            self.require_not_lost()
+            return question(Snapshots(SnapshotBuckets(None, None), self._clock))
+        with engine.begin() as transaction:
+            return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
 
     def update(self) -> AbstractContextManager[Snapshots]:
         """Change snapshots: all that the block does is durable after it, or none of it is.
@@ -197,6 +196,27 @@ class Metastore:
         return self._engine
 
 
+class _engine_errors:  # noqa: N801 (it is used as a function; a generator costs three times as much)
+    """Turns an error of the engine of `path` that leaves the block into one of ours."""
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, EngineError):
+            raise engine_error(error, self._path) from error
+
+
 class _Unchanged(Exception):  # noqa: N818 -- no error: it rolls a transaction back
     """Ends a transaction that was begun only to block writers."""
 
@@ -213,7 +233,7 @@ class _Update(Hold):
         self.transaction: Transaction | None = None
 
     def __enter__(self) -> Snapshots:
-        with translated(self._metastore.path):
+        with _engine_errors(self._metastore.path):
             transaction = self._metastore.begin_writing(self)
             try:
                 return Snapshots(SnapshotBuckets.create(transaction), self._clock)
@@ -227,7 +247,7 @@ class _Update(Hold):
             self._metastore.require_home()
         elif not self._metastore.is_home:
             return  # the process that began it ends it
-        with translated(self._metastore.path):
+        with _engine_errors(self._metastore.path):
             try:
                 if self.transaction is not None:
                     self.transaction.__exit__(None if error is None else type(error), error, None)

@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from orlop.errors import FULL_DISK
 from orlop.storage import files
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _DIRECTORY_MODE: Final = 0o700
 _MODE: Final = 0o600
 _PADDED_BYTES: Final = 2048
@@ -90,7 +90,11 @@ def write_small(directory: Path, name: str, data: bytes, *, in_place: bool = Fal
             files.write_atomically(name, data, dir_fd=descriptor, mode=_MODE)
         except OSError as error:
             files.remove_temporary(name, dir_fd=descriptor)
-            if error.errno not in _FULL or not in_place or not _overwrite(descriptor, name, data):
+            if (
+                error.errno not in FULL_DISK
+                or not in_place
+                or not _overwrite(descriptor, name, data)
+            ):
                 raise
         os.fsync(descriptor)
 

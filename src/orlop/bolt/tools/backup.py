@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -32,7 +33,7 @@ def backup(source: Path, target: Path) -> int:
         OSError: the system refused.
     """
     if os.path.lexists(target):
-        raise FileExistsError(f"{target} is there already; name a new file")
+        raise FileExistsError(errno.EEXIST, "is there already; name a new file", str(target))
     with TemporaryName(target) as temporary:
         read_version(source, lambda version: _copy(source, version, temporary))
         faults = check_file(temporary).faults
