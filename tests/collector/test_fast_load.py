@@ -19,8 +19,9 @@ from orlop.gc import fast_load
 from orlop.gc.fast_load import FastLoader, fill
 from orlop.gc.graph import Graph
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, Node
+from orlop.gc.record_types import RecordGroup
 from orlop.gc.rules import LABEL_RULES, RuleBook
-from orlop.gc.scan import Shelf, read_all
+from orlop.gc.scan import read_all
 from orlop.kv import PlainBucket
 from orlop.schema import names
 
@@ -107,23 +108,23 @@ trees = st.fixed_dictionaries(
         names.CONTENT: st.dictionaries(keys, st.just(b"")),
     },
 )
-shelves = st.one_of(
+groups = st.one_of(
     st.builds(
-        Shelf,
+        RecordGroup,
         st.sampled_from([CONTENT, IMAGE, CONTAINER, SANDBOX, INGEST, LEASE]),
         st.sampled_from(["ns1", "ns2"]),
     ),
-    st.builds(Shelf, st.just(SNAPSHOT), st.sampled_from(["ns1", "ns2"]), st.just("native")),
+    st.builds(RecordGroup, st.just(SNAPSHOT), st.sampled_from(["ns1", "ns2"]), st.just("native")),
 )
 
 
 @settings(max_examples=300, deadline=None)
-@given(stored=st.dictionaries(st.tuples(shelves, keys), trees, max_size=6))
-def test_whatever_is_stored_is_taken_alike(stored: dict[tuple[Shelf, bytes], Tree]) -> None:
+@given(stored=st.dictionaries(st.tuples(groups, keys), trees, max_size=6))
+def test_whatever_is_stored_is_taken_alike(stored: dict[tuple[RecordGroup, bytes], Tree]) -> None:
     filled, slow = Graph(), Graph()
-    for (shelf, key), tree in stored.items():
-        FastLoader(filled, BOOK, shelf).add(key, tree)
-        slow.add(shelf.read(PlainBucket({key: tree}), names.to_text(key), BOOK))
+    for (group, key), tree in stored.items():
+        FastLoader(filled, BOOK, group).add(key, tree)
+        slow.add(group.read(PlainBucket({key: tree}), names.to_text(key), BOOK))
     assert said(filled) == {**dict.fromkeys(said(filled), NAME), **said(slow)}
 
 
@@ -139,7 +140,7 @@ def test_all_labels_that_mean_something_begin_alike() -> None:
 def test_labels_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fast_load, "_KNOWN_MAX", 3)
     graph = Graph()
-    loader = FastLoader(graph, RuleBook(), Shelf(CONTENT, "ns1"))
+    loader = FastLoader(graph, RuleBook(), RecordGroup(CONTENT, "ns1"))
     every: Tree = {b"containerd.io/gc.ref.content.%d" % one: b"%d" % one for one in range(10)}
     loader.add(b"a", {names.LABELS: every})
     number = graph.find(Node(CONTENT, "ns1", "a"))

@@ -16,7 +16,17 @@ from whenever import TimeDelta
 
 from orlop.errors import DataLossError
 from orlop.gc import rules
-from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, Node, snapshot_node
+from orlop.gc.node import (
+    CONTAINER,
+    CONTENT,
+    IMAGE,
+    INGEST,
+    LEASE,
+    SANDBOX,
+    Node,
+    snapshot_node,
+    split_snapshot,
+)
 from orlop.gc.rules import Effect
 from orlop.schema import (
     containers,
@@ -94,26 +104,24 @@ class Facts:
         return self.expires_at is not None and now > self.expires_at
 
 
-def of_lease(leases_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_lease(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of a lease."""
-    said = book.meanings(LEASE, leases.labels(leases_, name))
+    said = book.meanings(LEASE, leases.labels(bucket, node.key))
     is_flat = any(one.rule.effect is Effect.FLAT for one in said)
     return Facts(
-        Node(LEASE, namespace, name),
+        node,
         root=LEASE,
-        expires_at=_expiry(said, book, lambda: leases.created_at(leases_, name)),
-        references=tuple(_leased(leases_, namespace, name, is_flat=is_flat)),
+        expires_at=_expiry(said, book, lambda: leases.created_at(bucket, node.key)),
+        references=tuple(_leased(bucket, node, is_flat=is_flat)),
     )
 
 
-def _leased(
-    bucket: ReadableBucket | None, namespace: str, lease: str, *, is_flat: bool
-) -> Iterator[Edge]:
-    for resource in leases.resources(bucket, lease):
+def _leased(bucket: ReadableBucket | None, lease: Node, *, is_flat: bool) -> Iterator[Edge]:
+    for resource in leases.resources(bucket, lease.key):
         kind, _, snapshotter = resource.type.partition("/")
         rule = _LEASED[kind]
         key = f"{snapshotter}/{resource.id}" if snapshotter else resource.id
-        node = Node(rule.target, namespace, key)
+        node = Node(rule.target, lease.namespace, key)
         yield Edge(node.flat if is_flat else node, rule.name)
 
 
@@ -125,73 +133,64 @@ _LEASED: Final[dict[str, FieldRule]] = {
 }
 
 
-def of_snapshot(
-    snapshots_: ReadableBucket | None, namespace: str, snapshotter: str, key: str, book: RuleBook
-) -> Facts:
+def of_snapshot(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of a snapshot."""
-    parent = snapshots.parent(snapshots_, key)
+    snapshotter, key = split_snapshot(node.key)
+    parent = snapshots.parent(bucket, key)
     fields: tuple[Edge, ...] = ()
     if parent:
-        fields = (_field(rules.PARENT, snapshot_node(namespace, snapshotter, parent)),)
-    node = snapshot_node(namespace, snapshotter, key)
-    return _labelled(node, snapshots.labels(snapshots_, key), book, fields)
+        fields = (_field(rules.PARENT, snapshot_node(node.namespace, snapshotter, parent)),)
+    return _labelled(node, snapshots.labels(bucket, key), book, fields)
 
 
-def of_ingest(ingests_: ReadableBucket | None, namespace: str, ref: str, book: RuleBook) -> Facts:
+def of_ingest(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of an ingest."""
     try:
-        expires_at = ingests.expire_at(ingests_, ref)
+        expires_at = ingests.expire_at(bucket, node.key)
         is_root = expires_at is not None
         if expires_at is not None:
             expires_at = book.lasting(expires_at, expires_at - _INGEST_LASTS)
     except DataLossError:
         expires_at, is_root = None, True
-    expected = ingests.expected(ingests_, ref)
-    target = Node(CONTENT, namespace, expected)
+    expected = ingests.expected(bucket, node.key)
+    target = Node(CONTENT, node.namespace, expected)
     return Facts(
-        Node(INGEST, namespace, ref),
+        node,
         root=INGEST if is_root else "",
         expires_at=expires_at,
         references=(_field(rules.EXPECTED, target),) if expected else (),
     )
 
 
-def of_blob(blobs: ReadableBucket | None, namespace: str, digest: str, book: RuleBook) -> Facts:
+def of_blob(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of a blob."""
-    return _labelled(Node(CONTENT, namespace, digest), content.labels(blobs, digest), book)
+    return _labelled(node, content.labels(bucket, node.key), book)
 
 
-def of_image(images_: ReadableBucket | None, namespace: str, name: str, book: RuleBook) -> Facts:
+def of_image(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of an image."""
-    digest = images.target_digest(images_, name)
-    fields = (_field(rules.TARGET, Node(CONTENT, namespace, digest)),) if digest else ()
-    stored = images.labels(images_, name)
-    facts = _labelled(Node(IMAGE, namespace, name), stored, book, fields, root=IMAGE)
+    digest = images.target_digest(bucket, node.key)
+    fields = (_field(rules.TARGET, Node(CONTENT, node.namespace, digest)),) if digest else ()
+    facts = _labelled(node, images.labels(bucket, node.key), book, fields, root=IMAGE)
     if facts.expires_at is None:
         return facts
-    expires_at = book.lasting(facts.expires_at, images.updated_at(images_, name))
+    expires_at = book.lasting(facts.expires_at, images.updated_at(bucket, node.key))
     return replace(facts, expires_at=expires_at)
 
 
-def of_container(
-    containers_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
-) -> Facts:
+def of_container(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of a container."""
-    snapshotter, key = containers.snapshot(containers_, name)
+    snapshotter, key = containers.snapshot(bucket, node.key)
     fields: tuple[Edge, ...] = ()
     if snapshotter:
-        target = snapshot_node(namespace, snapshotter, key)
+        target = snapshot_node(node.namespace, snapshotter, key)
         fields = (_field(rules.ROOT_FILESYSTEM, target),)
-    stored = containers.labels(containers_, name)
-    return _labelled(Node(CONTAINER, namespace, name), stored, book, fields, root=CONTAINER)
+    return _labelled(node, containers.labels(bucket, node.key), book, fields, root=CONTAINER)
 
 
-def of_sandbox(
-    sandboxes_: ReadableBucket | None, namespace: str, name: str, book: RuleBook
-) -> Facts:
+def of_sandbox(bucket: ReadableBucket | None, node: Node, book: RuleBook) -> Facts:
     """Return the facts of a sandbox."""
-    stored = sandboxes.labels(sandboxes_, name)
-    return _labelled(Node(SANDBOX, namespace, name), stored, book, root=SANDBOX)
+    return _labelled(node, sandboxes.labels(bucket, node.key), book, root=SANDBOX)
 
 
 def _field(rule: FieldRule, target: Node) -> Edge:

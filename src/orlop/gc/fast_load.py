@@ -15,7 +15,7 @@ from orlop.gc.graph import flags_of
 from orlop.gc.node import CONTENT, IMAGE, SNAPSHOT
 from orlop.gc.node_ids import Place
 from orlop.gc.rules import Effect
-from orlop.gc.scan import read_shelf, shelves
+from orlop.gc.scan import read_group, record_groups
 from orlop.kv import PlainBucket
 from orlop.schema import names
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop.gc.graph import Graph
+    from orlop.gc.record_types import RecordGroup
     from orlop.gc.rules import FieldRule, RuleBook
-    from orlop.gc.scan import Shelf
     from orlop.kv import Tree
     from orlop.stores.scope import Transactor
 
@@ -47,32 +47,32 @@ def fill(
     graph: Graph, transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> None:
     """Put all records into an empty graph while others write; see `reading.read_beside`."""
-    for shelf in transactor.read(shelves):
-        loader = FastLoader(graph, book, shelf)
-        for found in read_shelf(transactor, shelf, yield_to_writers):
+    for group in transactor.read(record_groups):
+        loader = FastLoader(graph, book, group)
+        for found in read_group(transactor, group, yield_to_writers):
             for key, tree in found:
                 loader.add(key, tree)
 
 
 class FastLoader:
-    """Puts the records of one shelf into a graph."""
+    """Puts the records of one group into a graph."""
 
-    def __init__(self, graph: Graph, book: RuleBook, shelf: Shelf) -> None:
+    def __init__(self, graph: Graph, book: RuleBook, group: RecordGroup) -> None:
         """Begin with none.
 
         Args:
             graph: it must not have any of them.
             book: the rules.
-            shelf: where they lie.
+            group: where they lie.
         """
         self._graph = graph
         self._numbers = graph.numbers
         self._book = book
-        self._shelf = shelf
-        self._is_plain = shelf.type in _PLAIN
-        self._has_field = shelf.type in _FIELDS
-        self._flags = flags_of(shelf.type, is_root=shelf.type == IMAGE)
-        self._own = self._place(shelf.type, shelf.snapshotter)
+        self._group = group
+        self._is_plain = group.type in _PLAIN
+        self._has_field = group.type in _FIELDS
+        self._flags = flags_of(group.type, is_root=group.type == IMAGE)
+        self._own = self._place(group.type, group.snapshotter)
         self._blobs = self._place(CONTENT, "")
         # Label by label: the place of what it refers to.
         self._known: dict[bytes, int] = {}
@@ -90,11 +90,11 @@ class FastLoader:
             self._graph.add_plain(self._number(self._own, key), self._flags, references)
         else:
             record = PlainBucket({key: tree})
-            self._graph.add(self._shelf.read(record, names.to_text(key), self._book))
+            self._graph.add(self._group.read(record, names.to_text(key), self._book))
 
     def _take_field(self, tree: Tree, found: list[int]) -> None:
         """Append what the one field refers to that a record of this type has."""
-        if self._shelf.type == SNAPSHOT:
+        if self._group.type == SNAPSHOT:
             place, kind, key = self._own, _PARENT, tree.get(names.PARENT)
         else:
             target = tree.get(names.TARGET)
@@ -123,7 +123,7 @@ class FastLoader:
     def _look_up(self, label: bytes) -> int:
         """Return the place of what a label refers to, if that is one and all that it means."""
         place = _NOTHING
-        for rule, snapshotter in self._book.knowing(self._shelf.type, names.to_text(label)):
+        for rule, snapshotter in self._book.knowing(self._group.type, names.to_text(label)):
             is_more = place != _NOTHING or rule.effect is not Effect.REFERENCE
             place = _MORE if is_more else self._place(rule.target, snapshotter)
         if len(self._known) >= _KNOWN_MAX:
@@ -133,7 +133,7 @@ class FastLoader:
 
     def _place(self, kind: str, snapshotter: str) -> int:
         whose = snapshotter if kind == SNAPSHOT else None
-        return self._graph.numbers.place(Place(kind, self._shelf.namespace, whose))
+        return self._graph.numbers.place(Place(kind, self._group.namespace, whose))
 
 
 def _kind(rule: FieldRule) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
 from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
@@ -18,15 +18,14 @@ from orlop.gc.items import (
     LEFTOVER_ITEM,
     SNAPSHOT_ITEM,
     BackendItem,
-    items_of,
     read_named_in_content,
     read_named_snapshots,
     suspect_of,
 )
 from orlop.gc.missing import Uncertain, find_uncertain
-from orlop.gc.node import CONTENT, INGEST, SNAPSHOT, Node, snapshot_node
+from orlop.gc.record_types import RECORD_TYPES, items_of
 from orlop.gc.resources import reason_of
-from orlop.gc.scan import shelves
+from orlop.gc.scan import record_groups
 from orlop.schema import buckets
 from orlop.storage.contract import (
     MountedData,
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
     from orlop.gc.context import CollectionContext
+    from orlop.gc.node import Node
     from orlop.kv import Transaction
     from orlop.records import SnapshotInfo
     from orlop.safety.suspects import Suspect
@@ -448,9 +448,6 @@ def list_backends(context: CollectionContext) -> StoredItems:
     return found
 
 
-_WITH_DATA: Final = frozenset({CONTENT, INGEST, SNAPSHOT})
-
-
 def owners(transaction: Transaction, is_it: Callable[[BackendItem], bool]) -> list[Node]:
     """Return the records of all namespaces that name a piece of data.
 
@@ -459,14 +456,11 @@ def owners(transaction: Transaction, is_it: Callable[[BackendItem], bool]) -> li
         is_it: tells whether a piece of data is meant.
     """
     found = []
-    for shelf in shelves(transaction):
-        if shelf.type not in _WITH_DATA:
+    for group in record_groups(transaction):
+        if RECORD_TYPES[group.type].items is None:
             continue
-        for key in buckets.bucket_names(shelf.find(transaction)):
-            if shelf.type == SNAPSHOT:
-                node = snapshot_node(shelf.namespace, shelf.snapshotter, key)
-            else:
-                node = Node(shelf.type, shelf.namespace, key)
+        for key in buckets.bucket_names(group.find(transaction)):
+            node = group.node(key)
             if any(is_it(item) for item in items_of(transaction, node)):
                 found.append(node)
     return found

@@ -96,7 +96,7 @@ def still_named(transaction: Transaction, data: Iterable[BackendItem]) -> set[Ba
         item
         for name in names
         for ref in ingests.all_names(ingests.find(transaction, name))
-        for item in items_of(transaction, Node(INGEST, name, ref))
+        for item in of_ingest(transaction, Node(INGEST, name, ref))
     }
     blobs = [content.find(transaction, name) for name in names]
     return {
@@ -112,31 +112,35 @@ def still_named(transaction: Transaction, data: Iterable[BackendItem]) -> set[Ba
     }
 
 
-def items_of(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
-    """Iterate over the data that one record names."""
-    if node.type == CONTENT:
-        yield BackendItem(BLOB_ITEM, node.key)
-    elif node.type == INGEST:
-        bucket = ingests.find(transaction, node.namespace)
-        backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
-        yield BackendItem(INGEST_ITEM, backend_ref)
-        yield BackendItem(
-            LEFTOVER_ITEM, ingest_directory(backend_ref)
-        )  # where its reference is damaged
-        expected = ingests.expected(bucket, node.key)
-        if expected:
-            yield BackendItem(BLOB_ITEM, expected)
-    elif node.type == SNAPSHOT:
-        snapshotter, key = split_snapshot(node.key)
-        bucket = snapshots.find(transaction, node.namespace, snapshotter)
-        yield BackendItem(SNAPSHOT_ITEM, snapshots.backend_name(bucket, key), snapshotter)
+def of_blob(_transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+    """Iterate over the items of a blob's record: its data."""
+    yield BackendItem(BLOB_ITEM, node.key)
+
+
+def of_ingest(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+    """Iterate over the items of an ingest's record: its data, and a blob that it shares."""
+    bucket = ingests.find(transaction, node.namespace)
+    backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
+    yield BackendItem(INGEST_ITEM, backend_ref)
+    # What the backend lists if the reference in the directory is damaged.
+    yield BackendItem(LEFTOVER_ITEM, ingest_directory(backend_ref))
+    expected = ingests.expected(bucket, node.key)
+    if expected:
+        yield BackendItem(BLOB_ITEM, expected)
+
+
+def of_snapshot(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+    """Iterate over the items of a snapshot's record: its data."""
+    snapshotter, key = split_snapshot(node.key)
+    bucket = snapshots.find(transaction, node.namespace, snapshotter)
+    yield BackendItem(SNAPSHOT_ITEM, snapshots.backend_name(bucket, key), snapshotter)
 
 
 def _content(transaction: Transaction, namespace: str) -> Iterator[BackendItem]:
     for digest in content.all_names(content.find(transaction, namespace)):
         yield BackendItem(BLOB_ITEM, digest)
     for ref in ingests.all_names(ingests.find(transaction, namespace)):
-        yield from items_of(transaction, Node(INGEST, namespace, ref))
+        yield from of_ingest(transaction, Node(INGEST, namespace, ref))
 
 
 def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[BackendItem]:

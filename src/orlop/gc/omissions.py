@@ -10,9 +10,9 @@ import dataclasses
 from typing import TYPE_CHECKING, NamedTuple
 
 from orlop.errors import InvalidArgumentError, NotFoundError
-from orlop.gc.node import BUILT_IN, ORPHAN, SNAPSHOT, Node, split_snapshot
-from orlop.gc.scan import Shelf, read_all, read_one
-from orlop.schema import buckets, fields, names
+from orlop.gc.node import BUILT_IN, ORPHAN, Node
+from orlop.gc.record_types import RECORD_TYPES, locate
+from orlop.gc.scan import read_all, read_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -90,6 +90,5 @@ def _check(transaction: Transaction, node: Node, edges: Iterable[str], book: Rul
 
 
 def _labels(transaction: Transaction, node: Node) -> dict[str, str]:
-    snapshotter, key = split_snapshot(node.key) if node.type == SNAPSHOT else ("", node.key)
-    shelf = Shelf(node.type, node.namespace, snapshotter).find(transaction)
-    return fields.read_map(buckets.child(shelf, key), names.LABELS)
+    group, key = locate(node)
+    return RECORD_TYPES[node.type].table.labels(group.find(transaction), key)

@@ -17,10 +17,10 @@ from orlop.gc.items import (
     LEFTOVER_ITEM,
     SNAPSHOT_ITEM,
     BackendItem,
-    items_of,
     read_named,
 )
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
+from orlop.gc.record_types import items_of
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:

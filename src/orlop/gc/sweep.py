@@ -24,11 +24,12 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, SNAPSHOT, split_snapshot
+from orlop.gc.node import SNAPSHOT, SWEPT
+from orlop.gc.record_types import RECORD_TYPES, locate
 from orlop.gc.resources import told
 from orlop.ownership import Hold
-from orlop.schema import content, images, ingests, leases, snapshots
-from orlop.stores.scope import Changes, Scope
+from orlop.schema import snapshots
+from orlop.stores.scope import Changes
 
 if TYPE_CHECKING:
     from collections import deque
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from orlop.gc.causes import Causes
     from orlop.gc.context import CollectionContext
     from orlop.gc.node import Node
+    from orlop.gc.record_types import RecordGroup, RecordType
     from orlop.gc.resources import CheckedSession
     from orlop.gc.tracker import GraphTracker
     from orlop.kv import Bucket
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class Sweep:
-    """Removes records in one update, and keeps the buckets open in which they lie."""
+    """Deletes records in one update; keeps their buckets open."""
 
     def __init__(
         self, transactor: Transactor, update: Update, sessions: Mapping[str, CheckedSession]
@@ -62,32 +64,19 @@ class Sweep:
         self._transactor = transactor
         self._update = update
         self._sessions = sessions
-        self._shelves: dict[tuple[str, str, str], Bucket | None] = {}
-        # Snapshots that are gone, and the parent of each that has one.
-        self._parents: dict[tuple[str, str, str], str] = {}
+        self._buckets: dict[RecordGroup, Bucket | None] = {}
+        # Deleted snapshots, by group and key, each with the key of its parent or an empty text.
+        self._parents: dict[tuple[RecordGroup, str], str] = {}
 
     def remove(self, nodes: Sequence[Node]) -> None:
-        """Remove the records of nodes; what is gone already is passed over.
+        """Delete the records of nodes; missing ones are skipped.
 
         Raises:
             ResourceError: a plug-in failed: the update is to be rolled back.
         """
-        changes = self._update.changes
         for node in nodes:
-            if node.type == SNAPSHOT:
-                self._remove_snapshot(node)
-            elif node.type == CONTENT:
-                content.delete(self._shelf(node.type, node.namespace), node.key)
-                changes.content = True
-            elif node.type == LEASE:
-                leases.delete(self._shelf(node.type, node.namespace), node.key)
-            elif node.type == INGEST:
-                ingests.delete(self._shelf(node.type, node.namespace), node.key)
-                changes.content = True
-            elif node.type == IMAGE:
-                images.delete(self._shelf(node.type, node.namespace), node.key)
-                scope = Scope(node.namespace, self._transactor)
-                scope.emit_event(self._update, "/images/delete", name=node.key)
+            if node.type in SWEPT:
+                self._delete(node, RECORD_TYPES[node.type])
             elif node.type in self._sessions:
                 self._sessions[node.type].remove(node)
 
@@ -95,42 +84,27 @@ class Sweep:
         """Take what was removed out of the lists of those that stay; nothing is removed then."""
         # At the end of a batch and not with each snapshot: whole chains go together, and then no
         # list needs to be mended at all, because the parents that have them go, too.
-        for (namespace, snapshotter, key), parent in self._parents.items():
+        for (group, key), parent in self._parents.items():
             # The list of a parent that is gone went with it.
-            if parent and (namespace, snapshotter, parent) not in self._parents:
-                bucket = self._shelf(SNAPSHOT, namespace, snapshotter)
-                snapshots.remove_child(bucket, parent, key)
+            if parent and (group, parent) not in self._parents:
+                snapshots.remove_child(self._bucket(group), parent, key)
 
-    def _remove_snapshot(self, node: Node) -> None:
-        snapshotter, key = split_snapshot(node.key)
-        bucket = self._shelf(SNAPSHOT, node.namespace, snapshotter)
-        # Read before the record is deleted, which is the only place that names the parent.
-        self._parents[node.namespace, snapshotter, key] = snapshots.parent(bucket, key)
-        snapshots.delete(bucket, key)
-        self._update.changes.snapshotters.add(snapshotter)
-        scope = Scope(node.namespace, self._transactor)
-        scope.emit_event(self._update, "/snapshot/remove", key=key, snapshotter=snapshotter)
+    def _delete(self, node: Node, record_type: RecordType) -> None:
+        group, key = locate(node)
+        bucket = self._bucket(group)
+        if node.type == SNAPSHOT:
+            # Read before the record is deleted, which is the only place that names the parent.
+            self._parents[group, key] = snapshots.parent(bucket, key)
+        record_type.table.delete(bucket, key)
+        if record_type.note_deletion is not None:
+            record_type.note_deletion(self._update, self._transactor, node)
 
-    def _shelf(self, kind: str, namespace: str, snapshotter: str = "") -> Bucket | None:
-        """Return the bucket in which records lie, `None` where there is none."""
-        place = (kind, namespace, snapshotter)
+    def _bucket(self, group: RecordGroup) -> Bucket | None:
         # Opened once for a batch: its records share a few buckets, and to find one costs as much
         # as to delete a record.
-        if place not in self._shelves:
-            self._shelves[place] = self._find(kind, namespace, snapshotter)
-        return self._shelves[place]
-
-    def _find(self, kind: str, namespace: str, snapshotter: str) -> Bucket | None:
-        transaction = self._update.transaction
-        if kind == SNAPSHOT:
-            return snapshots.find(transaction, namespace, snapshotter)
-        if kind == LEASE:
-            return leases.find(transaction, namespace)
-        if kind == INGEST:
-            return ingests.find(transaction, namespace)
-        if kind == IMAGE:
-            return images.find(transaction, namespace)
-        return content.find(transaction, namespace)
+        if group not in self._buckets:
+            self._buckets[group] = group.find(self._update.transaction)
+        return self._buckets[group]
 
 
 BATCH_RECORDS: Final = 8

@@ -1,4 +1,4 @@
-"""From the path of a bucket to the record that it is part of."""
+"""Record paths: the record, or the set of records, that a bucket is part of."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _STORES_WITH_PARTS: Final = frozenset({names.CONTENT, names.SNAPSHOTS})
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """The record or the set of records that a bucket belongs to; empty fields match all.
+class RecordPath:
+    """The path of a record or of a set of records; empty fields match all.
 
     Attributes:
         namespace: the namespace; `None`: the whole schema.
@@ -30,15 +30,15 @@ class Place:
     key: str | None = None
 
 
-def place(path: Path) -> Place | None:
-    """Return the place of the bucket at `path`; `None` where it is no part of a record."""
+def record_path(path: Path) -> RecordPath | None:
+    """Return the record path of the bucket at `path`; `None` if it is no part of a record."""
     if path and path[0] != names.SCHEMA:
         return None
     if len(path) < 2:  # noqa: PLR2004 -- the schema, then the namespace
-        return Place()
+        return RecordPath()
     namespace, within = names.to_text(path[1]), path[2:]
     if within[:1] == (names.LABELS,):
         return None
     depth = 2 if within[:1] and within[0] in _STORES_WITH_PARTS else 1
     key = names.to_text(within[depth]) if len(within) > depth else None
-    return Place(namespace, within[:depth], key)
+    return RecordPath(namespace, within[:depth], key)
