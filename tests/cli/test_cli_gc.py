@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from cli.players import CONTENT
+from orlop.cli.exit_codes import CORRUPT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,8 +103,8 @@ def test_a_collection_tells_of_a_backend_that_fails(with_image: Orlop) -> None:
     metastore = with_image.root / "io.containerd.snapshotter.v1.native" / "metadata.db"
     metastore.write_bytes(b"no database" * 1000)
 
-    assert "native could not be read" in with_image("gc", "plan").err
-    answer = with_image("gc", "run", "--json", code=1)
+    assert "native could not be read" in with_image("gc", "plan", code=CORRUPT).err
+    answer = with_image("gc", "run", "--json", code=CORRUPT)
 
     assert "native" in answer.document()["failures"]
     assert "native: " in answer.err

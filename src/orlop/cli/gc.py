@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Annotated
 
 from orlop.cli import arguments, journal
-from orlop.cli.exit_codes import NEGATIVE
+from orlop.cli.exit_codes import CORRUPT, DONE, NEGATIVE, exit_code
 from orlop.cli.output import human_size, table
 from orlop.cli.parser import Context, Group, Option
 from orlop.cli.presentation import as_json, cell, faults_as_json
 from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
+from orlop.errors import LostDatabaseError
 from orlop.inspect.references import resolve_omission
 from orlop.inspect.roots import dangling_links
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from orlop.cli.session import Session
     from orlop.gc.facts_graph import FactsGraph
@@ -45,8 +47,11 @@ def plan(
         bool,
         Option("--verbose", "-v", help="Also show references to what does not exist."),
     ] = False,
-) -> None:
-    """Show the records and data that a collection would delete, why, and the bytes freed."""
+) -> int:
+    """Show the records and data that a collection would delete, why, and the bytes freed.
+
+    Ends with 1 where a backend could not be read.
+    """
     session = session_of(context)
     moment = arguments.moment(now)
     with session.reading() as database:
@@ -57,8 +62,30 @@ def plan(
     for one in omitted:
         session.output.say(f"without {one}:")
     session.output.document(shown.as_json(), shown.lines())
-    for backend, failure in found.failures.items():
-        session.output.say(f"{backend} could not be read, and is not in the plan: {failure}")
+    return _report_failures(
+        session,
+        found.failures,
+        found.errors,
+        "{name} could not be read, and is not in the plan: {failure}",
+    )
+
+
+def _report_failures(
+    session: Session, failures: Mapping[str, str], errors: Mapping[str, Exception], text: str
+) -> int:
+    """Say which backends failed while all else was done; return the exit code.
+
+    Raises:
+        DataLossError, LostDatabaseError: one failed because its database is damaged or lost.
+    """
+    damaged = [error for error in errors.values() if exit_code(error) == CORRUPT]
+    lost = [error for error in errors.values() if isinstance(error, LostDatabaseError)]
+    worst = next(iter((*damaged, *lost)), None)
+    for name, failure in failures.items():
+        session.output.say(text.format(name=name, failure=failure))
+    if worst is not None:
+        raise worst
+    return NEGATIVE if failures else DONE
 
 
 def _omission(session: Session, graph: FactsGraph, text: str) -> Omission:
@@ -76,6 +103,7 @@ class _Shown:
         self._freed_bytes = sum(one.bytes for one in self._removals)
         self._set_aside_bytes = sum(one.set_aside_bytes for one in self._removals)
         self._doubt = plan.doubt
+        self._failures = dict(plan.failures)
         self._faults = {
             node: fault
             for node, fault in plan.faults.items()
@@ -106,6 +134,7 @@ class _Shown:
             "freed_bytes": self._freed_bytes,
             **self._reserve(),
             **faults_as_json(self._faults),
+            **({"failures": self._failures} if self._failures else {}),
             **({"dangling": dangling} if self._is_verbose else {}),
         }
 
@@ -187,10 +216,16 @@ def run(
     session = session_of(context)
     with session.writing() as database:
         statistics = database.gc.run(release=release, confirmed=yes)
-    session.output.document(as_json(statistics), _summary(statistics))
-    for backend, failure in statistics.failures.items():
-        session.output.say(f"{backend}: {failure}; the next collection tries again")
-    return NEGATIVE if statistics.failures else 0
+    document = {
+        one.name: as_json(getattr(statistics, one.name)) for one in fields(statistics) if one.repr
+    }
+    session.output.document(document, _summary(statistics))
+    return _report_failures(
+        session,
+        statistics.failures,
+        statistics.errors,
+        "{name}: {failure}; the next collection tries again",
+    )
 
 
 def _summary(statistics: Statistics) -> Iterator[str]:

@@ -296,6 +296,7 @@ class CleanupResult:
     Attributes:
         durations: how long each took, in nanoseconds, by the name of the backend.
         failures: which failed, and why.
+        errors: the exceptions behind these failures, where there are any.
         deleted: how many blobs, ingests and snapshots were deleted.
         freed_bytes: what those took on disk.
         set_aside: how much was left because the metadata is or was in doubt.
@@ -305,6 +306,7 @@ class CleanupResult:
     def __init__(self) -> None:
         self.durations: dict[str, int] = {}
         self.failures: dict[str, str] = {}
+        self.errors: dict[str, Exception] = {}
         self.deleted = 0
         self.freed_bytes = 0
         self.set_aside = 0
@@ -456,6 +458,7 @@ class _Worker:
         if isinstance(self._error, Exception):
             # A backend may be a plug-in, which raises whatever it likes.
             cleaning.failures[shown(self.name)] = reason_of(self._error)
+            cleaning.errors[shown(self.name)] = self._error
         elif self._error is not None:
             return self._error
         elif self._cleaned.warning:

@@ -251,13 +251,14 @@ class Collector:
             marked=marked,
             is_hypothetical=now is not None or bool(omissions),
             failures={**failures, **stored.failures},
+            errors=stored.errors,
             _apply=self._collect,
             doubt=doubt,
             stored_bytes=0 if doubt is None else stored.total_bytes(),
             faults=find_faults(
                 self._context.transactor,
-                self._context.content,
-                self._context.snapshotters,
+                self._context.content if CONTENT_BACKEND in stored.inventories else None,
+                {name: self._context.snapshotters[name] for name in stored.inventories if name},
                 sizes=stored.blob_sizes(),
             ),
         )

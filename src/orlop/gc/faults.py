@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from orlop import digests
+from orlop.errors import DataLossError, LostDatabaseError
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, snapshot_node, split_snapshot
 from orlop.schema import content, namespaces, snapshots
 from orlop.storage.contract import RepairableSnapshots
@@ -70,8 +71,10 @@ def find_faults(
                 return blob_fault(content_backend, node.key, record.size)
             backend = snapshotters.get(split_snapshot(node.key)[0])
             return "" if backend is None else snapshot_fault(backend, record.backend_name)
+        except (DataLossError, LostDatabaseError) as error:
+            return f"cannot be checked: {error.message}"
         except Exception:  # noqa: BLE001 (a plug-in's may be any)
-            return ""  # the backend cannot be read, which a plan says by itself
+            return ""
 
     if nodes is None or len(nodes) > _MANY:
         bulk = _Bulk(content_backend, snapshotters, sizes)

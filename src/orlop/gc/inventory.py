@@ -388,10 +388,17 @@ class StoredItems:
     Attributes:
         inventories: what lies in each, by its name.
         failures: which backends could not be read, and why; their data is not in the plan.
+        errors: the exceptions behind these failures.
     """
 
     inventories: dict[str, BackendInventory] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, Exception] = field(default_factory=dict)
+
+    def fail(self, name: str, error: Exception) -> None:
+        """Note what a backend failed with, unless it failed before."""
+        self.failures.setdefault(shown(name), reason_of(error))
+        self.errors.setdefault(shown(name), error)
 
     def data(self) -> Iterator[BackendItem]:
         """Iterate over all data."""
@@ -429,7 +436,7 @@ class StoredItems:
         try:
             return inventory.size(item)
         except Exception as error:  # noqa: BLE001 (a plug-in's may be any)
-            self.failures.setdefault(shown(item.snapshotter), reason_of(error))
+            self.fail(item.snapshotter, error)
             return 0
 
 
@@ -441,10 +448,10 @@ def list_backends(context: CollectionContext) -> StoredItems:
         try:
             found.inventories[name] = list_backend(context, name)
         except (OrlopError, OSError) as error:
-            found.failures[shown(name)] = str(error)
+            found.fail(name, error)
         except Exception as error:
             _logger.exception("%s could not be read", shown(name))
-            found.failures[shown(name)] = reason_of(error)
+            found.fail(name, error)
     return found
 
 

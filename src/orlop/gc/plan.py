@@ -64,6 +64,7 @@ class Statistics:
         set_aside_bytes: what that takes on disk.
         failures: which cleanups (`content`, or a snapshotter) and which kinds of other resources
             failed, and why; what they left goes with the next collection.
+        errors: the exceptions behind the failures of cleanups.
     """
 
     pause_nanoseconds: int = 0
@@ -79,6 +80,7 @@ class Statistics:
     set_aside: int = 0
     set_aside_bytes: int = 0
     failures: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, Exception] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,7 @@ class Plan:
         is_hypothetical: whether it was made for another time than the present, or without
             something that is there.
         failures: which backends could not be read, and why; what they hold is not in here.
+        errors: the exceptions behind these failures.
         doubt: why data is set aside instead of deleted: the metadata may not be the newest.
             `None`: it is deleted.
         stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
@@ -143,6 +146,7 @@ class Plan:
     stored_bytes: int = 0
     set_aside: AbstractSet[BackendItem] = frozenset()
     faults: Mapping[Node, str] = field(default_factory=dict)
+    errors: Mapping[str, Exception] = field(default_factory=dict, repr=False)
 
     @property
     def kept(self) -> int:

@@ -338,6 +338,7 @@ def _clean_up(cleaner: BackendCleaner, run: _Run, order: CleanupScope) -> Statis
         set_aside=cleaning.set_aside,
         set_aside_bytes=cleaning.set_aside_bytes,
         failures={**run.failures, **_event_failures(run), **cleaning.failures},
+        errors=cleaning.errors,
     )
 
 

@@ -56,6 +56,8 @@ class WriteSession:
         """
         self._files = files
         self._states = dict(states)
+        # A database that cannot be read has no state, but there is one.
+        self._existing = {name for name, path in files.databases.items() if path.exists()}
         found = assess(files, states, read_only=read_only)
         self.ends: Mapping[str, LastShutdown] = found.ends
         self._doubts = found.doubts
@@ -327,7 +329,8 @@ class WriteSession:
         """Whether the file of a database is the one that was opened, at the newest version."""
         state, path = self._states[name], self._files.databases[name]
         if state is None:
-            return not path.exists()
+            is_there = name in self._existing
+            return path.exists() == is_there and self._files.state_of(path) is None
         for _ in range(_READ_ATTEMPTS):
             # A meta that is being written at this moment may be read torn.
             found = self._files.state_of(path)
