@@ -31,6 +31,7 @@ from orlop.open_transaction import (
 from orlop.ownership import Hold
 from orlop.stores.lease_blocks import LeaseBlocks
 from orlop.stores.locks import Share
+from orlop.stores.open_writers import OpenWriters
 from orlop.stores.scope import Changes, Update
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Transactions:
         self._gate = gate
         self._timeout = timeout
         self._lease_blocks = LeaseBlocks()
+        self._open_writers = OpenWriters()
         self._committed = committed
         self._ended = ended
         gate.before_waiting(self.end_what_was_left)
@@ -105,6 +107,11 @@ class Transactions:
     def leases_in_force(self) -> frozenset[tuple[str, str]]:
         """Namespace and id of each lease that has an open block in this process."""
         return self._lease_blocks.in_force
+
+    @property
+    def open_writers(self) -> OpenWriters:
+        """The writers of content that are open in this process."""
+        return self._open_writers
 
     def leased(self, namespace: str, lease_id: str) -> AbstractContextManager[None]:
         """Put a lease in force for `namespace` while the block runs."""

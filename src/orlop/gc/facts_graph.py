@@ -116,12 +116,12 @@ class FactsGraph:
             known = self._answers[node] = tuple(Edge(one, node.type) for one in targets)
         return known
 
-    def keep(self, leases: Iterable[Node]) -> None:
-        """Let leases that are there not expire: a block of this process is under them."""
-        for node in leases:
+    def keep(self, in_use: Iterable[Node]) -> None:
+        """Let leases and ingests that are there hold themselves: this process uses them."""
+        for node in in_use:
             facts = self._facts.get(node)
             if facts is not None:
-                self._facts[node] = replace(facts, expires_at=None)
+                self._facts[node] = replace(facts, root=facts.root or node.type, expires_at=None)
 
     def __contains__(self, node: Node) -> bool:
         return node.whole in self._facts

@@ -48,7 +48,8 @@ class Graph:
     Attributes:
         numbers: of the nodes. Whoever adds one says so in `add_plain`.
         swept_count: how many records there are that a collection may remove.
-        kept: the leases that do not expire, because blocks of this process are under them.
+        kept: the leases and ingests that hold themselves whatever the time, because this process
+            uses them.
     """
 
     def __init__(self) -> None:
@@ -253,10 +254,16 @@ class Graph:
         for number in self._having(_ROOT):
             if not self.has_expired(number, now):
                 yield number
+        for number in tuple(self.kept):
+            if self._flags[number] & (_EXISTS | _ROOT) == _EXISTS:
+                yield number
 
     def is_root(self, number: int, now: Instant) -> bool:
         """Tell whether a node holds itself at `now`."""
-        return bool(self._flags[number] & _ROOT) and not self.has_expired(number, now)
+        flags = self._flags[number]
+        if number in self.kept:
+            return bool(flags & _EXISTS)
+        return bool(flags & _ROOT) and not self.has_expired(number, now)
 
     def has_expired(self, number: int, now: Instant) -> bool:
         """Tell whether `now` is after the expiry of a node."""

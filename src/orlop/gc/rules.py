@@ -136,7 +136,7 @@ FIELD_RULES: Final = (
 ROOTS_BY_TYPE: Final = {
     LEASE: "a lease that has not expired",
     IMAGE: "an image that has not expired",
-    INGEST: "an ingest that has not expired",
+    INGEST: "an ingest that has not expired, or that a writer of this process has open",
     CONTAINER: "a container",
     SANDBOX: "a sandbox",
 }

@@ -27,7 +27,7 @@ from orlop.gc.next_expiry import read_next_expiry
 from orlop.gc.plan import Statistics, check_again, check_orphans
 from orlop.gc.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
 from orlop.gc.rules import RuleBook
-from orlop.gc.scan import leases_in_force
+from orlop.gc.scan import in_use
 from orlop.gc.sweep import BATCH_RECORDS, SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
 from orlop.schema import namespaces
@@ -302,7 +302,7 @@ def mark_in(
     labels = [(kind, context.resources[kind].reference_label) for kind in sessions]
     book = RuleBook(labels, context.transactor.clock.lasting)
     graph = FactsGraph.read(transaction, book, without)
-    graph.keep(leases_in_force(context.transactor))
+    graph.keep(in_use(context.transactor))
     graph.add_sessions(sessions, namespaces.all_names(transaction))
     marked = Marked(graph, now)
     _ = marked.mark  # it asks the plug-ins, which cannot be asked later

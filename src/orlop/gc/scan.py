@@ -12,7 +12,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from orlop.gc.node import LEASE, SNAPSHOT, Node
+from orlop.gc.node import INGEST, LEASE, SNAPSHOT, Node
 from orlop.gc.record_types import RecordGroup, group_at, groups_in, locate
 from orlop.kv import PlainBucket
 from orlop.schema import buckets, names, namespaces
@@ -31,10 +31,15 @@ _RECORDS_AT_ONCE: Final = 128
 """How many records one short transaction reads: it pins a version, and pages with it."""
 
 
-def leases_in_force(transactor: Transactor) -> Iterator[Node]:
-    """Iterate over the leases that have an open block in this process; they may not exist."""
+def in_use(transactor: Transactor) -> Iterator[Node]:
+    """Iterate over what this process uses: leases of open blocks, ingests of open writers.
+
+    Their records may be gone.
+    """
     for namespace, lease_id in transactor.leases_in_force:
         yield Node(LEASE, namespace, lease_id)
+    for namespace, ref in transactor.open_writers.ingests:
+        yield Node(INGEST, namespace, ref)
 
 
 def record_groups(transaction: Transaction) -> list[RecordGroup]:

@@ -23,7 +23,7 @@ from orlop.gc.fast_load import fill
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
 from orlop.gc.next_expiry import NextExpiry
-from orlop.gc.scan import leases_in_force, read_again, read_all
+from orlop.gc.scan import in_use, read_again, read_all
 from orlop.schema import namespaces
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class GraphTracker:
         if self._mark is None:
             fill(self.graph, self._context.transactor, self._book, self.yield_to_writers)
             self.catch_up_until_close()
-            self.graph.kept = self._in_force()
+            self.graph.kept = self._in_use()
             self._mark_all(now)
         else:
             self._follow(self._read_again(self._take()), hold=False)
@@ -148,16 +148,16 @@ class GraphTracker:
         """
         touched = self._take()
         self._follow(self._read_again(touched), hold=True)
-        begun = self._in_force() - self.graph.kept
+        begun = self._in_use() - self.graph.kept
         if begun:
             self.graph.kept |= begun
             self._extend(begun)
         self._ask_sessions()
         return len(touched)
 
-    def _in_force(self) -> set[int]:
-        """Return the numbers of the leases that blocks of this process are under."""
-        found = map(self.graph.find, leases_in_force(self._context.transactor))
+    def _in_use(self) -> set[int]:
+        """Return the numbers of what blocks and writers of this process use."""
+        found = map(self.graph.find, in_use(self._context.transactor))
         return {number for number in found if number is not None}
 
     @property
@@ -290,7 +290,7 @@ class GraphTracker:
         """Bring the mark of the last collection to the present."""
         let_go, self._let_go = self._let_go, set()
         affected = set()
-        kept, self.graph.kept = self.graph.kept, self._in_force()
+        kept, self.graph.kept = self.graph.kept, self._in_use()
         for number in (*self._changed_by_time(mark.now, now), *(kept ^ self.graph.kept)):
             let_go.add(number)
             let_go.update(self.graph.mentioned(number))

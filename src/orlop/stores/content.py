@@ -244,7 +244,8 @@ class ContentStore(RecordStore):
         A blob is there when its file has the size that the metadata says. Else it is to be
         written, also where this namespace names it; the commit puts its data back.
 
-        Without a lease in force an ingest is kept for 24 hours from now.
+        While its writer is open, an ingest is kept; after that by the lease in force, or without
+        one until 24 hours from now.
 
         Args:
             ref: what to call it.

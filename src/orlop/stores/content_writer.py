@@ -84,7 +84,7 @@ class Opening:
         if shared_size is not None:
             shared = replace(self, size=shared_size)
             self._note(update, started, expected=self.expected)
-            return ContentWriter(shared, backend_ref, started)
+            return self._registered(ContentWriter(shared, backend_ref, started))
         # The expected digest is not passed on. It was checked against this namespace; what
         # others have must be written here before it is seen here.
         backend_writer = self.data_writer(backend_ref, self.size)
@@ -94,7 +94,12 @@ class Opening:
             backend_writer.close()
             raise
         update.changes.content_made = True
-        return ContentWriter(self, backend_ref, started, backend_writer)
+        return self._registered(ContentWriter(self, backend_ref, started, backend_writer))
+
+    def _registered(self, writer: ContentWriter) -> ContentWriter:
+        """Let the ingest of a writer be held while that is open; the gate is held so far."""
+        self.scope.transactor.open_writers.add(writer)
+        return writer
 
     def data_writer(self, backend_ref: str, size: int) -> BackendWriter:
         """Return a writer of the ingest's own data: empty, unless older bytes are asked for."""
@@ -138,6 +143,17 @@ class ContentWriter:
         self._started = started
         self._backend_writer = backend_writer
         self._older_bytes = 0 if backend_writer is None else backend_writer.status().offset
+        self._is_open = True
+
+    @property
+    def ingest(self) -> tuple[str, str]:
+        """Namespace and reference of the ingest."""
+        return self._opening.scope.namespace, self._opening.ref
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it was neither closed nor committed; as long as it is, no collection takes it."""
+        return self._is_open
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
         """Append `data`; return how many bytes that was."""
@@ -243,11 +259,13 @@ class ContentWriter:
             update.held.enter_context(self._opening.claims.claim(*named))
             info, was_there = self._commit_data(update, size, expected, labels or {})
             was_named = self._note(update, info, relabel=relabel)
+        self._is_open = False
         if was_named and was_there:
             raise AlreadyExistsError(f"content {info.digest}")
 
     def close(self) -> None:
         """Let go of the ingest and keep what was written, for a later resume."""
+        self._is_open = False
         if self._backend_writer is not None:
             self._backend_writer.close()
 
@@ -307,6 +325,8 @@ class ContentWriter:
                 writer.commit(size=size, expected=expected, **options)
         except AlreadyExistsError:
             return True
+        finally:
+            self._is_open = False  # it is closed, also after a failure
         return False
 
     def _require_shared_blob(self) -> None:
@@ -386,6 +406,7 @@ class ContentWriter:
         except BaseException:
             writer.close()
             raise
+        self._is_open = True  # it may have been closed before
         return writer
 
 

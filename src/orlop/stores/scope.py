@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from orlop.clock import ObservedClock
     from orlop.kv import Transaction
+    from orlop.stores.open_writers import OpenWriters
 
 _T = TypeVar("_T")
 
@@ -84,6 +85,10 @@ class Transactor(Protocol):
     @property
     def leases_in_force(self) -> frozenset[tuple[str, str]]:
         """Namespace and id of each lease that has an open block in this process."""
+
+    @property
+    def open_writers(self) -> OpenWriters:
+        """The writers of content that are open in this process."""
 
     def view(self) -> AbstractContextManager[Transaction]:
         """Read: in the transaction of this context where there is one, else in a new one."""
