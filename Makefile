@@ -16,7 +16,7 @@ TO_COMPILE := a C compiler and the headers of Python (Debian: apt-get install gc
 
 # What runs against the accelerator: make test-accelerated TESTS=tests runs all.
 TESTS := tests/architecture/test_accelerator.py tests/bolt tests/kv tests/filters tests/records tests/schema \
-	tests/stores tests/differential tests/collector tests/inspect tests/maintenance \
+	tests/stores tests/differential tests/collector tests/explain tests/maintenance \
 	tests/campaigns/test_crash_campaign.py tests/campaigns/test_hostile_files_campaign.py \
 	tests/campaigns/test_interrupts_campaign.py tests/campaigns/test_world_campaign.py
 
@@ -89,7 +89,7 @@ benchmark: $(STAMP)  ## Measure Orlop beside Debian's containerd and bbolt
 	$(BIN)/python -m benchmarks $(BENCHMARK)
 
 docs: $(STAMP)  ## Write the pages that are made from the code
-	$(BIN)/python -m orlop.inspect.rules_page > docs/collection-rules.md
+	$(BIN)/python -m orlop.explain.rules_page > docs/collection-rules.md
 
 architecture: $(STAMP)  ## Draw the floors into docs/architecture.md, from the imports
 	PYTHONPATH=tests $(BIN)/python -m architecture.drawing

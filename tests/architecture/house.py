@@ -27,7 +27,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"safety", "stores"}),
     frozenset({"gc"}),
     frozenset({"database"}),
-    frozenset({"inspect", "maintenance", "oci", "testing"}),
+    frozenset({"explain", "maintenance", "oci", "testing"}),
     frozenset({"cli", "report", "server"}),
 )
 

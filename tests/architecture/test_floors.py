@@ -139,7 +139,7 @@ def test_no_relative_imports() -> None:
         ("orlop.kv.contract", "if TYPE_CHECKING:\n    from orlop.records import ProtoAny", False),
         ("orlop.schema.images", "def late() -> None:\n    import orlop.stores.images", False),
         ("orlop.gc.mark", "import_module('orlop.database')", False),
-        ("orlop.oci.unpack", "importlib.import_module('orlop.inspect')", False),
+        ("orlop.oci.unpack", "importlib.import_module('orlop.explain')", False),
         ("orlop.namespace", "from orlop.database import Database", True),
         ("orlop", "from orlop.database import open", True),
         ("orlop.cli.main", "from orlop import __version__", True),

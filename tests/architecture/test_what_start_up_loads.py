@@ -45,7 +45,7 @@ LIBRARY = HEAVY | {
     "orlop.bolt",
     "orlop.gc",
     "orlop.database",
-    "orlop.inspect",
+    "orlop.explain",
     "orlop.records",
     "orlop.oci",
     "orlop.schema",

@@ -14,8 +14,8 @@ from oci.builder import Built, directory, docker_archive, entry, layer
 from orlop import oci
 from orlop.database import open_database
 from orlop.errors import DataLossError, FailedPreconditionError, NotFoundError
+from orlop.explain.image_content import content_of
 from orlop.gc import Node
-from orlop.inspect.image_content import content_of
 from stores import damaging
 from stores.damaging import blob_file, files_of, snapshot_directory
 

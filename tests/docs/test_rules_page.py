@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from architecture.house import REPOSITORY, recipe
+from orlop.explain.rules_page import page
 from orlop.gc.rules import FIELD_RULES, LABEL_RULES, ROOTS_BY_TYPE
-from orlop.inspect.rules_page import page
 
 if TYPE_CHECKING:
     from orlop.gc.rules import LabelRule
@@ -21,9 +21,9 @@ def test_the_page_of_the_rules_is_current() -> None:
 
 def test_the_target_writes_what_is_compared_here() -> None:
     commands = recipe("docs")
-    assert "python -m orlop.inspect.rules_page > docs/collection-rules.md" in commands
+    assert "python -m orlop.explain.rules_page > docs/collection-rules.md" in commands
     printed = subprocess.run(
-        [sys.executable, "-m", "orlop.inspect.rules_page"], capture_output=True, check=True
+        [sys.executable, "-m", "orlop.explain.rules_page"], capture_output=True, check=True
     ).stdout
     assert printed.decode() == page()
 

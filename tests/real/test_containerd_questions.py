@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import orlop
-from orlop.inspect.why import why
+from orlop.explain.questions import why
 from real.command_line import orlop as run_orlop
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.inspect.mount_table import mount_of
+from orlop.explain.owners import mount_of
 from orlop.oci import safe_path
 from orlop.storage import mounts, removal
 from orlop.storage.mounts import MountedError, mount_id, mounts_in, read_mounts

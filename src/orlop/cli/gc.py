@@ -13,8 +13,8 @@ from orlop.cli.presentation import as_json, cell, faults_as_json
 from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
 from orlop.errors import LostDatabaseError
-from orlop.inspect.references import resolve_omission
-from orlop.inspect.roots import dangling_links
+from orlop.explain.questions import dangling_links
+from orlop.explain.references import resolve_omission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -15,14 +15,14 @@ from orlop.cli.progress import showing
 from orlop.cli.session import session_of
 from orlop.cli.standard_streams import standard_input
 from orlop.errors import NotFoundError, OrlopError
-from orlop.inspect.image_content import content_of
+from orlop.explain.image_content import content_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop.database import Database
+    from orlop.explain.image_content import ImageContent
     from orlop.gc.node import Node
-    from orlop.inspect.image_content import ImageContent
     from orlop.namespace import Namespace
     from orlop.records import Image
 

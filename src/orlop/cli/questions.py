@@ -9,24 +9,23 @@ from orlop.cli.exit_codes import DONE, NEGATIVE
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, cell, fault_of, node_as_json, time_cell
 from orlop.cli.session import session_of
+from orlop.explain import owners
+from orlop.explain import questions as answers
+from orlop.explain import questions as referring
+from orlop.explain import questions as rooted
+from orlop.explain.disk_items import STORE, STRANGER, WASTE
+from orlop.explain.owners import BUNDLE
 from orlop.gc.explain.links import Standing
 from orlop.gc.explain.reasons import describe_path
 from orlop.gc.forecast import Prospect
-from orlop.inspect import owner as owners
-from orlop.inspect import referrers as referring
-from orlop.inspect import roots as rooted
-from orlop.inspect import why as answers
-from orlop.inspect.disk import STORE, STRANGER, WASTE
-from orlop.inspect.owner import BUNDLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from orlop.explain.owners import Owner
+    from orlop.explain.questions import Answer, RootRecord
     from orlop.gc.explain.links import Link
     from orlop.gc.explain.paths import Path
-    from orlop.inspect.owner import Owner
-    from orlop.inspect.roots import RootRecord
-    from orlop.inspect.why import Answer
 
 app = Group()
 
@@ -233,7 +232,7 @@ def _root_as_row(root: RootRecord) -> tuple[str, ...]:
 
 
 def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
-    piece = found.piece
+    piece = found.item
     document: dict[str, object] = {
         "path": path,
         "kind": piece.kind,
@@ -257,7 +256,7 @@ def _owner_as_json(found: Owner, path: str) -> dict[str, object]:
 
 
 def _owner_lines(found: Owner, path: str) -> Iterator[str]:
-    piece = found.piece
+    piece = found.item
     place = f"{piece.snapshotter}/{piece.place}" if piece.snapshotter else piece.place
     known = f' ("{piece.name}")' if piece.name not in {"", piece.place} else ""
     kind = _KINDS.get(piece.kind, f"{piece.kind} {place}{known}").format(place=place)

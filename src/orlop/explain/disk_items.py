@@ -43,8 +43,8 @@ _DATA_KINDS: Final = frozenset({BLOB_ITEM, INGEST_ITEM, SNAPSHOT_ITEM})
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A piece of data on disk.
+class DiskItem:
+    """An item of data on disk.
 
     Attributes:
         kind: `blob`, `ingest` or `snapshot`, as in `BackendItem`; `waste`, `store` or `stranger`.
@@ -87,28 +87,28 @@ class Piece:
         return self.is_datum(item) or item == (LEFTOVER_ITEM, self.place, self.snapshotter)
 
 
-def owned_at(database: Database, path: str) -> tuple[Piece, list[Node]] | None:
+def owned_at(database: Database, path: str) -> tuple[DiskItem, list[Node]] | None:
     """Return the data at a path, and the records of all namespaces that name it.
 
     Returns:
         `None` where there is nothing of ours.
 
-    Raises: as `piece_at`.
+    Raises: as `item_at`.
     """
-    piece = piece_at(database, path)
-    if piece is None:
+    item = item_at(database, path)
+    if item is None:
         return None
-    if not piece.is_data:
-        return piece, []
-    nodes = database.gc.naming(piece.is_datum)
+    if not item.is_data:
+        return item, []
+    nodes = database.gc.naming(item.is_datum)
     if nodes:
-        return piece, nodes
+        return item, nodes
     # The files are not one version together: what is just being made has a name by now.
-    piece = piece_at(database, path) or piece
-    return piece, database.gc.naming(piece.is_datum)
+    item = item_at(database, path) or item
+    return item, database.gc.naming(item.is_datum)
 
 
-def piece_at(database: Database, path: str) -> Piece | None:
+def item_at(database: Database, path: str) -> DiskItem | None:
     """Return the data at or around a path; `None` where it is none of this root.
 
     Args:
@@ -127,8 +127,8 @@ def piece_at(database: Database, path: str) -> Piece | None:
             name = _store(root, folder)
             if name is not None:
                 inside = whole.relative_to(folder).parts
-                piece = _piece(folder, name, inside)
-                return replace(piece, path=str(folder.joinpath(*inside[: _depth(piece)])))
+                item = _item(folder, name, inside)
+                return replace(item, path=str(folder.joinpath(*inside[: _depth(item)])))
     return None
 
 
@@ -161,41 +161,41 @@ def _is_same(one: Path, other: Path) -> bool:
         return False  # one of them is not there
 
 
-def _depth(piece: Piece) -> int | None:
-    """Return how many names lead from the store to a piece; `None`: all."""
-    return {BLOB_ITEM: 3, INGEST_ITEM: 2, SNAPSHOT_ITEM: 2, WASTE: 1}.get(piece.kind)
+def _depth(item: DiskItem) -> int | None:
+    """Return how many names lead from the store to an item; `None`: all."""
+    return {BLOB_ITEM: 3, INGEST_ITEM: 2, SNAPSHOT_ITEM: 2, WASTE: 1}.get(item.kind)
 
 
-def _piece(folder: Path, store: str, inside: tuple[str, ...]) -> Piece:
+def _item(folder: Path, store: str, inside: tuple[str, ...]) -> DiskItem:
     if store == CONTENT_DIRECTORY:
-        return _piece_of_content(folder, inside)
+        return _item_in_content(folder, inside)
     if store == METADATA_DIRECTORY:
         is_own = not inside or inside[0] in _OWN_OF_METADATA
-        return Piece(STORE if is_own else STRANGER, "/".join(inside))
+        return DiskItem(STORE if is_own else STRANGER, "/".join(inside))
     snapshotter = store.removeprefix(SNAPSHOTTER_DIRECTORY)
     if len(inside) > 1 and inside[0] == "snapshots":
         name = _snapshot_name(folder / _METASTORE, inside[1])
-        return Piece(SNAPSHOT_ITEM, inside[1], snapshotter, name)
+        return DiskItem(SNAPSHOT_ITEM, inside[1], snapshotter, name)
     is_own = not inside or inside[0] in _OWN_OF_SNAPSHOTTERS
-    return Piece(STORE if is_own else STRANGER, "/".join(inside), snapshotter)
+    return DiskItem(STORE if is_own else STRANGER, "/".join(inside), snapshotter)
 
 
-def _piece_of_content(folder: Path, inside: tuple[str, ...]) -> Piece:
+def _item_in_content(folder: Path, inside: tuple[str, ...]) -> DiskItem:
     place = "/".join(inside)
     top, *below = inside or ("",)
     if top == "ingest" and below:
-        return Piece(INGEST_ITEM, below[0], name=_ref(folder / "ingest" / below[0]))
+        return DiskItem(INGEST_ITEM, below[0], name=_ref(folder / "ingest" / below[0]))
     if top.startswith(_WASTE_PREFIXES):
-        return Piece(WASTE, top)
+        return DiskItem(WASTE, top)
     if top == "blobs" and below:
         algorithm, *names = below
         if algorithm not in digests.ALGORITHMS:
-            return Piece(STRANGER, place)
+            return DiskItem(STRANGER, place)
         digest = f"{algorithm}:{names[0]}" if names else ""
         if digests.is_valid(digest):
-            return Piece(BLOB_ITEM, digest, name=digest)
-        return Piece(STRANGER if names else STORE, place)
-    return Piece(STORE if top in {"", *_OWN_OF_CONTENT} else STRANGER, place)
+            return DiskItem(BLOB_ITEM, digest, name=digest)
+        return DiskItem(STRANGER if names else STORE, place)
+    return DiskItem(STORE if top in {"", *_OWN_OF_CONTENT} else STRANGER, place)
 
 
 def _ref(ingest: Path) -> str:

@@ -13,9 +13,9 @@ from collector.records import Records, digest_of
 from orlop import Database, LeaseResource
 from orlop.clock import SystemClock
 from orlop.errors import InvalidArgumentError, NotFoundError
+from orlop.explain.owners import owner
+from orlop.explain.references import resolve, resolve_omission
 from orlop.gc import Node, Omission
-from orlop.inspect.owner import owner
-from orlop.inspect.references import resolve, resolve_omission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

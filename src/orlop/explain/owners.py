@@ -1,24 +1,31 @@
-"""The owner of a file: the records that name its data, and what a collection does to it."""
+"""Owners of files: the records that name the data at a path, and its fate in a collection.
+
+A path below a mount is traced to the directories that the mount is made from.
+
+Source: proc(5), /proc/PID/mountinfo; Documentation/filesystems/overlayfs.rst of Linux.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.errors import NotFoundError, OrlopError
+from orlop.explain.disk_items import STRANGER, WASTE, DiskItem, owned_at
 from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.forecast import Forecast, Prospect
 from orlop.gc.items import INGEST_ITEM, SNAPSHOT_ITEM
 from orlop.gc.node import CONTAINER, Node
-from orlop.inspect.disk import STRANGER, WASTE, Piece, owned_at
-from orlop.inspect.mount_table import mount_of
+from orlop.storage.mounts import read_mounts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from orlop.database import Database
+    from orlop.storage.mounts import Mount
 
 BUNDLE: Final = "bundle"
 """The kind of a task's directory, which containerd makes and removes with the task."""
@@ -35,7 +42,7 @@ class Owner:
     """The owner of the data at a path.
 
     Attributes:
-        piece: what lies there, or what the path lies in.
+        item: what lies there, or what the path lies in.
         nodes: the records that name it, in all namespaces.
         held: those of them that something holds.
         faults: those of them whose data is missing or of another size, and what is wrong.
@@ -44,7 +51,7 @@ class Owner:
         forecast: what a collection would do with it; `None`: that depends on the records.
     """
 
-    piece: Piece
+    item: DiskItem
     nodes: tuple[Node, ...]
     held: frozenset[Node]
     faults: Mapping[Node, str] = field(default_factory=dict, compare=False)
@@ -69,23 +76,23 @@ def owner(database: Database, path: str, *, namespace: str | None = None) -> Own
         UnavailableError: a file changes all the time.
         DataLossError: a file is damaged.
     """
-    piece, nodes, mount = _find(database, path)
+    item, nodes, mount = _find(database, path)
     marked = database.gc.mark()
-    if piece.kind == BUNDLE:
-        nodes = [one for one in (_container(piece),) if one in marked.graph]
+    if item.kind == BUNDLE:
+        nodes = [one for one in (_container(item),) if one in marked.graph]
     shown = tuple(one for one in nodes if namespace in {None, one.namespace})
     return Owner(
-        piece=piece,
+        item=item,
         nodes=shown,
         held=frozenset(one for one in nodes if marked.holds(one)),
-        faults=database.faults(shown) if piece.is_data else {},
+        faults=database.faults(shown) if item.is_data else {},
         exists=os.path.lexists(path),
         mount=mount,
-        forecast=None if piece.is_data and nodes else _forecast(database, piece),
+        forecast=None if item.is_data and nodes else _forecast(database, item),
     )
 
 
-def _find(database: Database, path: str) -> tuple[Piece, list[Node], str]:
+def _find(database: Database, path: str) -> tuple[DiskItem, list[Node], str]:
     """Return what lies at a path, the records that name it, and the mount that shows it."""
     found = owned_at(database, path)
     shown = mount_of(path)
@@ -107,7 +114,7 @@ def _find(database: Database, path: str) -> tuple[Piece, list[Node], str]:
     return bundle, [], ""
 
 
-def _bundle(path: str) -> Piece | None:
+def _bundle(path: str) -> DiskItem | None:
     """Return the bundle of a task that a path lies in."""
     whole = Path(os.path.abspath(path))  # noqa: PTH100 (links must stay)
     parts = whole.parts
@@ -115,37 +122,80 @@ def _bundle(path: str) -> Piece | None:
         inside = parts[position + 1 : position + 1 + _BUNDLE_DEPTH]
         if part in _TASK_DIRECTORIES and len(inside) == _BUNDLE_DEPTH:
             top = Path(*parts[: position + 1 + _BUNDLE_DEPTH])
-            return Piece(BUNDLE, "/".join(inside), name=inside[1], path=str(top))
+            return DiskItem(BUNDLE, "/".join(inside), name=inside[1], path=str(top))
     return None
 
 
-def _container(bundle: Piece) -> Node:
+def _container(bundle: DiskItem) -> Node:
     namespace, _, task = bundle.place.partition("/")
     return Node(CONTAINER, namespace, task)
 
 
-def _forecast(database: Database, piece: Piece) -> Forecast:
+def _forecast(database: Database, item: DiskItem) -> Forecast:
     """Return what a collection would do with what no record names."""
-    if piece.kind == BUNDLE:
+    if item.kind == BUNDLE:
         return Forecast(Prospect.UNTOUCHED, "it goes with its task")
-    if not os.path.lexists(piece.path):
+    if not os.path.lexists(item.path):
         return Forecast(Prospect.ABSENT)
-    if piece.kind == WASTE:
+    if item.kind == WASTE:
         return database.gc.forecast_of_waste(CONTENT_BACKEND)
-    if not piece.is_data:
-        reason = "the store knows no such file" if piece.kind == STRANGER else ""
+    if not item.is_data:
+        reason = "the store knows no such file" if item.kind == STRANGER else ""
         return Forecast(Prospect.UNTOUCHED, reason)
     try:
-        found = database.gc.forecast(piece.snapshotter, piece.is_unnamed_datum)
+        found = database.gc.forecast(item.snapshotter, item.is_unnamed_datum)
     except (OrlopError, OSError) as error:
         return Forecast(Prospect.UNKNOWN, str(error))
-    return _forecast_of_unlisted(database, piece) if found.prospect is Prospect.ABSENT else found
+    return _forecast_of_unlisted(database, item) if found.prospect is Prospect.ABSENT else found
 
 
-def _forecast_of_unlisted(database: Database, piece: Piece) -> Forecast:
+def _forecast_of_unlisted(database: Database, item: DiskItem) -> Forecast:
     """Return what becomes of something in the place of data that its backend does not list."""
-    if piece.kind == SNAPSHOT_ITEM:
+    if item.kind == SNAPSHOT_ITEM:
         return Forecast(Prospect.UNKNOWN, "it is just being made or removed")
-    if piece.kind == INGEST_ITEM:  # a part of one: its cleanup takes it away
+    if item.kind == INGEST_ITEM:  # a part of one: its cleanup takes it away
         return database.gc.forecast_of_waste(CONTENT_BACKEND)
     return Forecast(Prospect.UNTOUCHED, "it is no plain file")
+
+
+_OVERLAY: Final = "overlay"
+
+
+def mount_of(path: str) -> tuple[Mount, tuple[str, ...]] | None:
+    """Return the mount that shows a path, and the directories it is made from, the upper first.
+
+    Returns:
+        `None` where the system does not tell.
+    """
+    real = os.path.realpath(path)
+    mounts = list(read_mounts())
+    showing = [one for one in mounts if _is_below(real, one.point)]
+    if not showing:
+        return None
+    # Of two at one place the later one is on top.
+    mount = max(enumerate(showing), key=lambda one: (len(one[1].point), one[0]))[1]
+    sources = _layers(mount) if mount.type == _OVERLAY else _bound(mount, mounts)
+    return mount, tuple(sources)
+
+
+def _layers(mount: Mount) -> Iterator[str]:
+    """Iterate over the directories of an overlay."""
+    options = re.split(r"(?<!\\),", mount.options)
+    for name in ("upperdir=", "lowerdir="):
+        for option in options:
+            if option.startswith(name):
+                for layer in re.split(r"(?<!\\):+", option.removeprefix(name)):
+                    yield re.sub(r"\\(.)", r"\1", layer)
+
+
+def _bound(mount: Mount, mounts: list[Mount]) -> Iterator[str]:
+    """Iterate over other places where a bind mount's directory can be seen."""
+    for other in mounts:
+        is_other = other.device == mount.device and other.point != mount.point
+        if is_other and _is_below(mount.root, other.root):
+            inside = os.path.relpath(mount.root, other.root)
+            yield os.path.normpath(os.path.join(other.point, inside))  # noqa: PTH118 (texts)
+
+
+def _is_below(path: str, directory: str) -> bool:
+    return directory in {"/", path} or path.startswith(f"{directory}/")

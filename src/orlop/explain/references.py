@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from orlop.errors import InvalidArgumentError, NotFoundError
+from orlop.explain.disk_items import owned_at
 from orlop.gc.node import (
     BUILT_IN,
     CONTAINER,
@@ -23,7 +24,6 @@ from orlop.gc.node import (
     split_snapshot,
 )
 from orlop.gc.omissions import Omission
-from orlop.inspect.disk import owned_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -164,11 +164,11 @@ def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]
     owned = owned_at(database, text)
     if owned is None:
         return []
-    piece, nodes = owned
-    if not piece.is_data:
+    item, nodes = owned
+    if not item.is_data:
         return []
     if not nodes:
-        return [Node(ORPHAN, "", piece.key)]
+        return [Node(ORPHAN, "", item.key)]
     here = set(known)
     return [node for node in nodes if node in here]
 

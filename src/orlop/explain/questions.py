@@ -1,4 +1,4 @@
-"""Why a record is kept: the paths from root nodes, or why there is none."""
+"""Paths, referrers and root nodes: why a record is kept, or why it is not."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orlop.errors import NotFoundError
+from orlop.explain.references import resolve
+from orlop.gc.explain.links import dangling, links
 from orlop.gc.explain.reasons import lapses, reasons
 from orlop.gc.node import ORPHAN
-from orlop.inspect.references import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from whenever import Instant
 
     from orlop.database import Database
+    from orlop.gc.explain.links import Link
     from orlop.gc.explain.paths import Path
     from orlop.gc.explain.reasons import Lapse
     from orlop.gc.journal import Entry
@@ -105,3 +109,62 @@ def _answer(marked: Marked, node: Node, limit: int | None) -> Answer:
         return Answer(node=node, exists=exists, paths=paths[:limit], is_complete=is_complete)
     reason = reasons(marked).get(node, "only what goes too refers to it")
     return Answer(node=node, exists=exists, reason=reason, lapses=lapses(marked, node))
+
+
+def referrers(
+    database: Database,
+    reference: str,
+    *,
+    namespace: str | None = None,
+    now: Instant | None = None,
+) -> list[Link]:
+    """Return the labels and fields that refer to a record.
+
+    Args:
+        database: it may be open for reading only.
+        reference: a name, a beginning of a digest or an id, a path; see `references`.
+        namespace: where to look; `None`: everywhere.
+        now: as of when; `None`: the present.
+
+    Raises:
+        NotFoundError: the reference means nothing.
+        InvalidArgumentError: it may mean several things.
+        UnavailableError: a file changes all the time.
+        DataLossError: a file is damaged.
+    """
+    marked = database.gc.mark(now=now)
+    meant = set(resolve(database, marked.graph, reference, namespace=namespace))
+    return [link for link in links(marked) if link.target in meant]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RootRecord:
+    """A record that holds itself.
+
+    Attributes:
+        node: the record.
+        rule: its type, or the label that makes it a root.
+        expires_at: after that moment it is none; `None`: it never ends by itself.
+        references: how many things it refers to.
+    """
+
+    node: Node
+    rule: str
+    expires_at: Instant | None
+    references: int
+
+
+def roots(marked: Marked, *, namespace: str | None = None) -> Iterator[RootRecord]:
+    """Iterate over the roots, namespace by namespace."""
+    for node, rule in marked.roots.items():
+        facts = marked.graph.facts(node)
+        if facts is not None and namespace in {None, node.namespace}:
+            edges = {edge.target.whole for edge in marked.graph.references(node, marked.now)}
+            yield RootRecord(
+                node=node, rule=rule, expires_at=facts.expires_at, references=len(edges)
+            )
+
+
+def dangling_links(marked: Marked, *, namespace: str | None = None) -> Iterator[Link]:
+    """Iterate over the references to records that do not exist."""
+    return (one for one in dangling(marked) if namespace in {None, one.source.namespace})

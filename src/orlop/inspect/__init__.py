@@ -1,1 +1,0 @@
-"""Questions over a database, read-only; `orlop.maintenance` asks the file itself."""
