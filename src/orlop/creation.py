@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.kv import EngineError, Transaction
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class CreationRules:
         if data is not None:
             raise LostDatabaseError(self.layout.metadata_file, f"{data} exists")
 
-    def check_metastore(self, snapshotter: str, transactions: Transactor) -> None:
+    def check_metastore(self, snapshotter: str, transactions: Transactions) -> None:
         """Refuse to make the `metadata.db` of a snapshotter where it has snapshots.
 
         Args:

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.bolt import open_engine, read_file_state
+from orlop.changes import Audience
 from orlop.clock import ObservedClock, SystemClock, require_timeout
-from orlop.creation import CreationRules, rules_for_file
+from orlop.concurrency.shared_lock import SharedLock
+from orlop.creation import CreationRules, database_error, rules_for_file
 from orlop.errors import FailedPreconditionError, OrlopError
 from orlop.forks import HomeProcess
 from orlop.gc.change_feed import ChangeFeed
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
 from orlop.schema import migrations
-from orlop.stores.audience import Audience
 from orlop.stores.claims import Claims
 from orlop.stores.content import SHARED, check_sharing
-from orlop.stores.locks import SharedLock
 from orlop.stores.namespaces import NamespaceStore, check_name
 from orlop.transactions import Transactions
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
+    from orlop.changes import Changes, Update
     from orlop.clock import Clock
     from orlop.events import Event
     from orlop.gc import Collector, Node
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from orlop.layout import RootLayout
     from orlop.safety.write_session import SessionTracker
     from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.scope import Changes, Update
 
 _T = TypeVar("_T")
 
@@ -100,6 +100,7 @@ class Database:
             clock=ObservedClock(self._clock),
             gate=self._gate,
             timeout=timeout,
+            error_of=database_error,
             committed=self._reports.note,
             ended=self._audience.notify,
         )
@@ -384,9 +385,11 @@ class Database:
 
     def _make_collector(self) -> Collector:
         from orlop.gc import CollectionContext, Collector, Journal  # noqa: PLC0415 (few readers ask)
-        from orlop.write_sessions import quarantine  # noqa: PLC0415
+        from orlop.gc.quarantine import open_quarantine  # noqa: PLC0415
+        from orlop.safety.root_sessions import root_files  # noqa: PLC0415
 
         layout = self._rules.layout if self._rules else None
+        files = root_files(layout, read_file_state) if layout else None
         return Collector(
             CollectionContext(
                 transactor=self._transactions,
@@ -397,7 +400,7 @@ class Database:
                 content_claims=self._content_claims,
                 snapshotters=self._storage.snapshotters,
                 snapshot_claims=self.snapshot_claims,
-                quarantine=quarantine(layout, self._tracker, self._clock, read_file_state),
+                quarantine=open_quarantine(files, self._tracker, self._clock),
                 journal=Journal(self._path.parent / opening.JOURNAL) if layout else None,
             )
         )
@@ -500,15 +503,15 @@ def open_database(
 
 def _tracker_of(layout: RootLayout) -> SessionTracker:
     """Return the tracker of the session of writing to a root that begins."""
+    from orlop.safety.root_sessions import root_files  # noqa: PLC0415
     from orlop.safety.write_session import SessionTracker  # noqa: PLC0415
-    from orlop.write_sessions import root_files  # noqa: PLC0415
 
     return SessionTracker(root_files(layout, read_file_state))
 
 
 def _follower_of_file(file: Path) -> Follower | None:
     """Return what is told of the versions of a bare `meta.db`; `None`: it is of no root."""
-    from orlop.write_sessions import tracker_of_file  # noqa: PLC0415
+    from orlop.safety.root_sessions import tracker_of_file  # noqa: PLC0415
 
     return _follower(tracker_of_file(file, read_file_state))
 
@@ -525,7 +528,7 @@ def _follower(tracker: SessionTracker | None) -> Follower | None:
 def _compact_if_worth(path: Path, *, timeout: float | None) -> object:
     """Make a file smaller where that is worth it, and carry the proof of its age over."""
     from orlop.bolt import compact_if_worth  # noqa: PLC0415
-    from orlop.write_sessions import proof_carried_over  # noqa: PLC0415
+    from orlop.safety.root_sessions import proof_carried_over  # noqa: PLC0415
 
     under_lock = partial(proof_carried_over, read_state=read_file_state)
     return compact_if_worth(path, timeout=timeout, under_lock=under_lock)

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.digests import ALGORITHMS
-from orlop.gc.dirty_backends import CONTENT_BACKEND
-from orlop.storage.contract import snapshot_number
+from orlop.storage.contract import CONTENT_BACKEND, snapshot_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

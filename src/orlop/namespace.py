@@ -13,14 +13,15 @@ from orlop.errors import InvalidArgumentError, NotFoundError, OrlopError
 from orlop.forks import HomeProcess
 from orlop.ownership import Flag, Hold, start_thread
 from orlop.schema.codec.timestamps import require_duration
-from orlop.stores.scope import Scope
 from orlop.stores.validation import check_key
+from orlop.transactions import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+    from orlop.changes import Changes, Update
     from orlop.clock import Clock
     from orlop.kv import Transaction
     from orlop.records import Lease
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from orlop.stores.leases import LeaseStore
     from orlop.stores.namespaces import NamespaceStore
     from orlop.stores.sandboxes import SandboxStore
-    from orlop.stores.scope import Changes, Update
     from orlop.stores.snapshots import SnapshotStore
     from orlop.transactions import Transactions
 

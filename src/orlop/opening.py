@@ -21,11 +21,11 @@ from orlop.errors import (
     kind_of,
     system_error,
 )
-from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.kv import EngineError
 from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.schema import migrations
 from orlop.schema.metastore import is_foreign, is_metastore
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     import os

@@ -8,42 +8,43 @@ A store checks before it writes, so after an error of `orlop.errors` the transac
 what it was, and the caller may catch the error and go on. Any other exception that leaves an
 inner block may have left half a change behind: it dooms the transaction, whose commit raises.
 
-Errors of the engine become errors of ours here (`orlop.creation.database_error`).
+Errors of the engine become errors of ours here.
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import weakref
 from contextlib import ExitStack, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from orlop.creation import database_error
+from orlop.changes import Changes, Update
+from orlop.concurrency.shared_lock import Share
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
+from orlop.events import Event
 from orlop.forks import HomeProcess
 from orlop.kv import EngineError, read_again
-from orlop.open_transaction import (
-    OpenTransaction,
-    execution_context,
-    innermost,
-    wrong_context_error,
-)
+from orlop.lease_blocks import LeaseBlocks
+from orlop.open_writers import OpenWriters
 from orlop.ownership import Hold
-from orlop.stores.lease_blocks import LeaseBlocks
-from orlop.stores.locks import Share
-from orlop.stores.open_writers import OpenWriters
-from orlop.stores.scope import Changes, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Set as AbstractSet
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from typing import TypeAlias
 
     from orlop.clock import ObservedClock
+    from orlop.concurrency.shared_lock import SharedLock
     from orlop.kv import Engine, Transaction
     from orlop.kv import Path as BucketPath
-    from orlop.stores.locks import SharedLock
+
+    ErrorTranslator: TypeAlias = Callable[[EngineError, Path], OrlopError]
 
 _T = TypeVar("_T")
 
@@ -53,7 +54,7 @@ class _InterruptedUpdateError(Exception):
 
 
 class Transactions:
-    """The transactions of one database, as the stores use them."""
+    """The transactions of one database."""
 
     def __init__(
         self,
@@ -63,6 +64,7 @@ class Transactions:
         clock: ObservedClock,
         gate: SharedLock,
         timeout: float | None,
+        error_of: ErrorTranslator,
         committed: Callable[[int, AbstractSet[BucketPath]], None],
         ended: Callable[[Changes], None],
     ) -> None:
@@ -75,6 +77,7 @@ class Transactions:
             gate: updates hold a share of it, the collector's sweep has it alone.
             timeout: seconds that an update waits for the gate and for the writer before it;
                 `None`: without end.
+            error_of: returns an error of the engine of a file as one of ours.
             committed: is called for each outermost update that is durable, before it releases
                 the gate, with its serial number and the buckets that it touched.
             ended: is called at the end of each outermost update with its changes, or with what
@@ -85,6 +88,7 @@ class Transactions:
         self._clock = clock
         self._gate = gate
         self._timeout = timeout
+        self._error_of = error_of
         self._lease_blocks = LeaseBlocks()
         self._open_writers = OpenWriters()
         self._committed = committed
@@ -133,7 +137,7 @@ class Transactions:
             current = OpenTransaction(self, transaction, None, block)
             current.begin()
         except EngineError as error:
-            raise database_error(error, self._path) from error
+            raise self._error_of(error, self._path) from error
         return current
 
     def end_view(self, current: OpenTransaction, error: BaseException | None) -> None:
@@ -142,7 +146,7 @@ class Transactions:
             current.end()
             current.transaction.rollback()
         except EngineError as failure:
-            raise database_error(failure, self._path) from failure
+            raise self._error_of(failure, self._path) from failure
         finally:
             current.end()
         self.translate(error)
@@ -159,11 +163,11 @@ class Transactions:
             try:
                 return function(current.transaction)
             except EngineError as error:
-                raise database_error(error, self._path) from error
+                raise self._error_of(error, self._path) from error
         try:
             return read_again(lambda: self._read_once(function))
         except EngineError as error:
-            raise database_error(error, self._path) from error
+            raise self._error_of(error, self._path) from error
 
     def _read_once(self, function: Callable[[Transaction], _T]) -> _T:
         # As `view`, but without a block for each of its parts: it is what a get costs.
@@ -344,7 +348,7 @@ class Transactions:
     def translate(self, error: BaseException | None) -> None:
         """Raise an error of the engine as one of ours; return for any other."""
         if isinstance(error, EngineError):
-            raise database_error(error, self._path) from error
+            raise self._error_of(error, self._path) from error
 
     def current(self) -> OpenTransaction | None:
         """Return the transaction that is open in this context; `None` if there is none.
@@ -413,3 +417,126 @@ class _Block(Hold):
             self._transactions.end_joined(self._open, error)
         else:
             self._transactions.end(self._open, self._update, error)
+
+
+class OpenTransaction:
+    """A transaction that is open in a context while a block runs.
+
+    Attributes:
+        owner: the `Transactions` that opened it.
+        transaction: the transaction of the engine.
+        update: the update; `None`: it is a view.
+        block: the block that it is open for; `None`: a single read.
+        outer: the transaction that was open in this context before.
+        home: the process, thread and task that began it.
+        doom: the exception that left an inner block half-way.
+        inner: the number of inner blocks that have not ended.
+        ended: whether the end of its block has begun.
+        is_left_to_next: whether the next update makes its changes durable.
+    """
+
+    __slots__ = (
+        "block",
+        "doom",
+        "ended",
+        "home",
+        "inner",
+        "is_left_to_next",
+        "outer",
+        "owner",
+        "transaction",
+        "update",
+    )
+
+    def __init__(
+        self,
+        owner: object,
+        transaction: Transaction,
+        update: Update | None,
+        block: Hold | None = None,
+    ) -> None:
+        self.owner = owner
+        self.transaction = transaction
+        self.update = update
+        self.block = None if block is None else weakref.ref(block)
+        self.outer = _open.get()
+        self.home = execution_context()
+        self.doom: BaseException | None = None
+        self.inner = 0
+        self.ended = False
+        self.is_left_to_next = False
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the end of its block has begun, or the block is gone without one."""
+        return self.ended or self.is_abandoned
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its block is gone without having ended it."""
+        if self.block is None:
+            return False
+        block = self.block()
+        return block is None or block.is_left
+
+    def begin(self) -> None:
+        """Make this the open transaction of the context."""
+        _open.set(self)
+
+    def end(self) -> None:
+        """Restore the transaction that was open in the context before."""
+        self.ended = True
+        if _open.get() is self:
+            _open.set(self.outer)
+
+
+_open: ContextVar[OpenTransaction | None] = ContextVar("orlop_transaction", default=None)
+
+
+def innermost() -> OpenTransaction | None:
+    """Return the transaction begun last in this context; it may have ended."""
+    return _open.get()
+
+
+def execution_context() -> tuple[int, int, int | None]:
+    """Return the process, the thread and the asyncio task of the caller."""
+    return os.getpid(), threading.get_ident(), _task()
+
+
+def _task() -> int | None:
+    # Without asyncio there is no task, and importing it takes long.
+    asyncio = sys.modules.get("asyncio")
+    if asyncio is None:
+        return None
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return None  # no event loop runs in this thread
+    return None if task is None else id(task)
+
+
+def wrong_context_error() -> FailedPreconditionError:
+    """Return the error for a transaction that is used outside the context that began it."""
+    return FailedPreconditionError(
+        "a transaction belongs to the thread, task and process that began it, and is open in "
+        "this context from another one: run this outside of its block, or in an empty context"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """A namespace of a database, for its stores."""
+
+    namespace: str
+    transactor: Transactions
+
+    def emit_event(self, update: Update, topic: str, **fields: object) -> None:
+        """Note an event, which is delivered once the update is durable."""
+        update.changes.events.append(
+            Event(
+                topic=topic,
+                namespace=self.namespace,
+                timestamp=self.transactor.clock.now(),
+                fields=fields,
+            )
+        )

@@ -20,6 +20,7 @@ _BLOCK: Final = re.compile(r"(?<=<!-- floors -->\n).*?(?=<!-- end of floors -->)
 _FILES: Final = {
     "database": "database.py and its neighbours",
     "records": "records.py and its neighbours",
+    "transactions": "transactions.py and its neighbours",
     FACADE: "orlop",
 }
 

@@ -22,9 +22,10 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"forks", "kv", "lazy_names", "ownership"}),
     frozenset({"bolt", "errors"}),
     frozenset({"filters", "records"}),
-    frozenset({"schema"}),
-    frozenset({"storage"}),
-    frozenset({"safety", "stores"}),
+    frozenset({"concurrency", "schema"}),
+    frozenset({"storage", "transactions"}),
+    frozenset({"layout", "stores"}),
+    frozenset({"safety"}),
     frozenset({"gc"}),
     frozenset({"database"}),
     frozenset({"explain", "maintenance", "oci", "testing"}),
@@ -33,14 +34,10 @@ FLOORS: tuple[frozenset[str], ...] = (
 
 DATABASE_MODULES = frozenset(
     {
-        "transactions",
         "creation",
         "database",
-        "layout",
         "namespace",
-        "open_transaction",
         "opening",
-        "write_sessions",
     }
 )
 """The modules that make a database out of the floors below: one part in several files."""
@@ -55,6 +52,9 @@ FACADE_FLOOR = len(FLOORS) - 1.5
 
 BOLT_USERS = frozenset({"orlop.database", "orlop.maintenance"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
+
+TRANSACTION_MODULES = frozenset({"changes", "lease_blocks", "open_writers", "transactions"})
+"""The modules of transactions, of the changes in them, and of the leases and writers that are open."""
 
 STORAGE_CONTRACT = "orlop.storage.contract"
 """What the stores may know of the backends: any backend that keeps the contract serves them."""
@@ -105,6 +105,8 @@ def part_of(module: str) -> str:
         return "cli"
     if names[1] in RECORD_MODULES:
         return "records"
+    if names[1] in TRANSACTION_MODULES:
+        return "transactions"
     return "database" if names[1] in DATABASE_MODULES else names[1]
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from collector.worlds import Thing
     from orlop.events import Event
     from orlop.gc.graph import Graph
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 GC = "containerd.io/gc."
 A, B, C = (digest_of(number) for number in range(3))
@@ -116,7 +116,7 @@ def reads() -> Iterator[list[str]]:
     found: list[str] = []
 
     def reading(
-        graph: Graph, transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
+        graph: Graph, transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
     ) -> None:
         found.append("all")
         fill(graph, transactor, book, yield_to_writers)

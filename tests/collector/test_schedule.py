@@ -11,13 +11,13 @@ import pytest
 
 from collector.settable import SettableClock
 from collector.stepping import PATIENCE_SECONDS, SteppedTimer
+from orlop.changes import Changes
 from orlop.clock import ObservedClock
+from orlop.concurrency.shared_lock import SharedLock
 from orlop.errors import AbortedError, FailedPreconditionError, UnavailableError
 from orlop.gc.plan import Statistics
 from orlop.gc.schedule_policy import Settings
 from orlop.gc.scheduler import Scheduler
-from orlop.stores.locks import SharedLock
-from orlop.stores.scope import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

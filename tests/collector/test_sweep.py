@@ -11,6 +11,7 @@ import pytest
 
 from collector.interleaving import interleaved, remove_record
 from collector.records import Records, digest_of
+from orlop.concurrency.shared_lock import SharedLock
 from orlop.errors import UnavailableError
 from orlop.gc import change_feed, sweep
 from orlop.gc import run as running
@@ -18,7 +19,6 @@ from orlop.gc.change_feed import Listener
 from orlop.gc.sweep import SweepBatches
 from orlop.gc.tracker import GraphTracker
 from orlop.schema import snapshots
-from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:
     from collections import deque

@@ -13,7 +13,7 @@ from orlop.bolt.disk import FileDisk
 from orlop.bolt.tools import compaction
 from orlop.kv import CorruptError
 from orlop.maintenance import compact
-from orlop.write_sessions import proof_carried_over
+from orlop.safety.root_sessions import proof_carried_over
 from safety.roots import METADATA, NATIVE, add
 
 if TYPE_CHECKING:

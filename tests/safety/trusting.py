@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from orlop.bolt import read_file_state
 from orlop.layout import RootLayout
+from orlop.safety.root_sessions import root_files
 from orlop.safety.witness import Witness, WitnessFile
-from orlop.write_sessions import root_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from orlop import Database
+    from orlop.changes import Update
     from orlop.kv import Transaction
-    from orlop.stores.scope import Update
 
 _T = TypeVar("_T")
 

@@ -21,8 +21,8 @@ from stores.blobs import DATA, digest_of, ingest, put
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
+    from orlop.changes import Changes
     from orlop.events import Event
-    from orlop.stores.scope import Changes
     from stores.moments import StandingClock
 
 

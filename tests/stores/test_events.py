@@ -13,8 +13,8 @@ from stores.blobs import digest_of, put
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
+    from orlop.changes import Changes
     from orlop.events import Event
-    from orlop.stores.scope import Changes
     from stores.moments import StandingClock
 
 DIGEST = digest_of(b"data")

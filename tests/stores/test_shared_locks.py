@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from orlop.concurrency.shared_lock import SharedLock
 from orlop.errors import FailedPreconditionError, UnavailableError
-from orlop.stores.locks import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,8 +21,8 @@ from stores.chains import chain, record
 
 if TYPE_CHECKING:
     from orlop import Database, Namespace
+    from orlop.changes import Changes
     from orlop.events import Event
-    from orlop.stores.scope import Changes
     from orlop.stores.snapshots import SnapshotStore
     from stores.moments import StandingClock
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from orlop import open_transaction
+from orlop import transactions
 from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop import Namespace
+    from orlop.changes import Changes
     from orlop.database import Database
     from orlop.events import Event
-    from orlop.stores.scope import Changes
 
 
 def lease_ids(ns: Namespace) -> list[str]:
@@ -305,7 +305,7 @@ def test_an_interrupt_before_the_block_leaves_the_turn(
 
     with orlop.open(tmp_path, timeout=1) as db:
         with monkeypatch.context() as patched:
-            patched.setattr(open_transaction, "execution_context", interrupted)
+            patched.setattr(transactions, "execution_context", interrupted)
             with pytest.raises(KeyboardInterrupt), db.update():
                 pass
         db.namespace("ns").leases.create("a")

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.errors import NotFoundError, OrlopError
 from orlop.explain.disk_items import STRANGER, WASTE, DiskItem, owned_at
-from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.forecast import Forecast, Prospect
 from orlop.gc.items import INGEST_ITEM, SNAPSHOT_ITEM
 from orlop.gc.node import CONTAINER, Node
+from orlop.storage.contract import CONTENT_BACKEND
 from orlop.storage.mounts import read_mounts
 
 if TYPE_CHECKING:

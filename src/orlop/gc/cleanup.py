@@ -23,13 +23,14 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
-from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
+from orlop.gc.dirty_backends import shown
 from orlop.gc.inventory import descendants, list_backend
 from orlop.gc.items import SNAPSHOT_ITEM, BackendItem, still_named
 from orlop.gc.journal import DELETED, Entry
 from orlop.gc.missing import Uncertain, settle_commits
 from orlop.gc.resources import reason_of
 from orlop.ownership import Flag, Mutex, start_thread
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -16,7 +16,7 @@ from orlop.errors import (
 from orlop.forks import HomeProcess
 from orlop.gc.cleanup import BackendCleaner, settle_at_opening
 from orlop.gc.confirmation import refuse_large_release, refuse_large_removal
-from orlop.gc.dirty_backends import CONTENT_BACKEND, DirtyBackends
+from orlop.gc.dirty_backends import DirtyBackends
 from orlop.gc.explain import reasons
 from orlop.gc.faults import find_faults
 from orlop.gc.forecast import forecast, forecast_of_waste
@@ -31,12 +31,14 @@ from orlop.gc.run import Runner, mark, mark_in
 from orlop.gc.schedule_policy import Settings
 from orlop.gc.scheduler import Scheduler
 from orlop.schema.codec.timestamps import require_instant
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from whenever import Instant
 
+    from orlop.changes import Changes
     from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import Path
     from orlop.gc.forecast import Forecast
@@ -50,7 +52,6 @@ if TYPE_CHECKING:
     from orlop.gc.resources import CheckedSession, Resource
     from orlop.gc.scheduler import Timer
     from orlop.kv import Transaction
-    from orlop.stores.scope import Changes
 
 
 class Collector:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from orlop.concurrency.shared_lock import SharedLock
     from orlop.gc.change_feed import ChangeFeed
     from orlop.gc.journal import Journal
     from orlop.gc.quarantine import Quarantine
     from orlop.gc.resources import RegisteredResource
     from orlop.storage.contract import ContentBackend, SnapshotBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.locks import SharedLock
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class CollectionContext:
         journal: where it is written down what collections removed; `None` for a bare database.
     """
 
-    transactor: Transactor
+    transactor: Transactions
     read_only: bool
     reports: ChangeFeed
     gate: SharedLock

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from orlop.ownership import Mutex
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orlop.stores.scope import Changes
-
-CONTENT_BACKEND: Final = ""
-"""Stands for the content backend, among the names of snapshotters."""
+    from orlop.changes import Changes
 
 
 def shown(name: str) -> str:

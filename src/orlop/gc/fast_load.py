@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from orlop.gc.record_types import RecordGroup
     from orlop.gc.rules import FieldRule, RuleBook
     from orlop.kv import Tree
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 _FIELDS: Final = frozenset({IMAGE, SNAPSHOT})
 """The types that have a field that refers to something, besides those that have several."""
@@ -44,7 +44,7 @@ _MORE: Final = -2
 
 
 def fill(
-    graph: Graph, transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
+    graph: Graph, transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> None:
     """Put all records into an empty graph while others write; see `reading.read_beside`."""
     for group in transactor.read(record_groups):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from orlop.kv import Transaction
     from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 
 _MANY: Final = 256
@@ -43,7 +43,7 @@ class _Recorded:
 
 
 def find_faults(
-    transactor: Transactor,
+    transactor: Transactions,
     content_backend: ContentBackend | None,
     snapshotters: Mapping[str, SnapshotBackend],
     nodes: Collection[Node] | None = None,

@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.inventory import list_backend
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
-from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
+from orlop.gc.dirty_backends import shown
 from orlop.gc.items import (
     BLOB_ITEM,
     INGEST_ITEM,
@@ -28,6 +28,7 @@ from orlop.gc.resources import reason_of
 from orlop.gc.scan import record_groups
 from orlop.schema import buckets
 from orlop.storage.contract import (
+    CONTENT_BACKEND,
     MountedData,
     ingest_directory,
     name_before_deletion,

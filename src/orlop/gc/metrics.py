@@ -12,8 +12,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.gc.dirty_backends import CONTENT_BACKEND, shown
+from orlop.gc.dirty_backends import shown
 from orlop.ownership import Mutex
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

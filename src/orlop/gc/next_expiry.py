@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from orlop.gc.node import Node
     from orlop.gc.rules import Comparison
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 _LOWEST: Final = Instant.MIN.timestamp(unit="nanosecond")
 _HIGHEST: Final = Instant.MAX.timestamp(unit="nanosecond")
@@ -85,7 +85,7 @@ def _change(comparison: Comparison, used_at: int) -> int:
     return used_at + comparison.nanoseconds + 1
 
 
-def read_next_expiry(transactor: Transactor, now: Instant) -> Instant | None:
+def read_next_expiry(transactor: Transactions, now: Instant) -> Instant | None:
     """Return the nearest moment, from all records: they are read beside whoever writes.
 
     Args:

@@ -18,6 +18,7 @@ from orlop.errors import DataLossError
 from orlop.gc.items import BackendItem
 from orlop.ownership import Mutex
 from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
+from orlop.safety.write_session import WriteSession
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop.clock import Clock
+    from orlop.safety.assessment import RootFiles
     from orlop.safety.suspects import Suspect
-    from orlop.safety.write_session import WriteSession
+    from orlop.safety.write_session import SessionTracker
 
 _FILE: Final = "quarantine.json"
 
@@ -264,3 +266,24 @@ def _read(entry: dict[str, object]) -> SetAside:
         Instant.parse_iso(str(entry["since"])),
         str(entry["why"]),
     )
+
+
+def open_quarantine(
+    files: RootFiles | None, tracker: SessionTracker | None, clock: Clock
+) -> Quarantine:
+    """Return the quarantine of a root. Calling this marks the write session as used.
+
+    Args:
+        files: the files of the root; `None` for a bare database.
+        tracker: has assessed the last session; `None` for a handle that only reads.
+        clock: the source of time.
+    """
+    if files is None:
+        return Quarantine(None, None, clock)
+    if tracker is None:
+        session: WriteSession | None = WriteSession(files, files.states(), read_only=True)
+    else:
+        session = tracker.session
+        if session is not None:
+            session.keep()
+    return Quarantine(files.marker_directory, session, clock)

@@ -33,18 +33,19 @@ from orlop.schema import (
     sandboxes,
     snapshots,
 )
-from orlop.stores.scope import Scope
+from orlop.transactions import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from orlop.changes import Update
     from orlop.gc.facts import Facts
     from orlop.gc.items import BackendItem
     from orlop.gc.rules import RuleBook
     from orlop.kv import Bucket, ReadableBucket, Transaction
     from orlop.schema.record_paths import RecordPath
     from orlop.schema.tables import Table
-    from orlop.stores.scope import Transactor, Update
+    from orlop.transactions import Transactions
 
 
 class RecordGroup(NamedTuple):
@@ -99,18 +100,18 @@ class RecordType:
     table: Table
     facts: Callable[[ReadableBucket | None, Node, RuleBook], Facts]
     items: Callable[[Transaction, Node], Iterator[BackendItem]] | None = None
-    note_deletion: Callable[[Update, Transactor, Node], None] | None = None
+    note_deletion: Callable[[Update, Transactions, Node], None] | None = None
 
 
-def _note_content(update: Update, _transactor: Transactor, _node: Node) -> None:
+def _note_content(update: Update, _transactor: Transactions, _node: Node) -> None:
     update.changes.content = True
 
 
-def _note_image(update: Update, transactor: Transactor, node: Node) -> None:
+def _note_image(update: Update, transactor: Transactions, node: Node) -> None:
     Scope(node.namespace, transactor).emit_event(update, "/images/delete", name=node.key)
 
 
-def _note_snapshot(update: Update, transactor: Transactor, node: Node) -> None:
+def _note_snapshot(update: Update, transactor: Transactions, node: Node) -> None:
     snapshotter, key = split_snapshot(node.key)
     update.changes.snapshotters.add(snapshotter)
     scope = Scope(node.namespace, transactor)

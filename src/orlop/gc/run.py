@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.shared_lock import SharedLock
 from orlop.errors import OrlopError, UnavailableError
 from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.cleanup import CleanupScope
-from orlop.gc.dirty_backends import CONTENT_BACKEND
 from orlop.gc.facts_graph import FactsGraph
 from orlop.gc.marked import Marked
 from orlop.gc.next_expiry import read_next_expiry
@@ -31,7 +31,7 @@ from orlop.gc.scan import in_use
 from orlop.gc.sweep import BATCH_RECORDS, SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
 from orlop.schema import namespaces
-from orlop.stores.locks import SharedLock
+from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

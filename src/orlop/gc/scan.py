@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from orlop.gc.rules import RuleBook
     from orlop.kv import Bucket, Path, Transaction, Tree
     from orlop.schema.record_paths import RecordPath
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 _RECORDS_AT_ONCE: Final = 128
 """How many records one short transaction reads: it pins a version, and pages with it."""
 
 
-def in_use(transactor: Transactor) -> Iterator[Node]:
+def in_use(transactor: Transactions) -> Iterator[Node]:
     """Iterate over what this process uses: leases of open blocks, ingests of open writers.
 
     Their records may be gone.
@@ -59,7 +59,7 @@ def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
 
 
 def read_beside(
-    transactor: Transactor, book: RuleBook, yield_to_writers: Callable[[], None]
+    transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> Iterator[Facts]:
     """Iterate over the facts of all records while others write, in many short transactions.
 
@@ -78,7 +78,7 @@ def read_beside(
 
 
 def read_group(
-    transactor: Transactor, group: RecordGroup, yield_to_writers: Callable[[], None]
+    transactor: Transactions, group: RecordGroup, yield_to_writers: Callable[[], None]
 ) -> Iterator[list[tuple[bytes, Tree]]]:
     """Iterate over the records of a group, some at once, as `read_beside` does."""
     start, is_more = b"", True

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
+    from orlop.changes import Changes
     from orlop.clock import ObservedClock
+    from orlop.concurrency.shared_lock import SharedLock
     from orlop.gc.plan import Statistics
-    from orlop.stores.locks import SharedLock
-    from orlop.stores.scope import Changes
 
 _SECOND: Final = 10**9
 _NAP_SECONDS_MAX: Final = 60.0

@@ -24,18 +24,20 @@ from dataclasses import dataclass, field
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.changes import Changes
 from orlop.gc.node import SNAPSHOT, SWEPT
 from orlop.gc.record_types import RECORD_TYPES, locate
 from orlop.gc.resources import told
 from orlop.ownership import Hold
 from orlop.schema import snapshots
-from orlop.stores.scope import Changes
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
+    from orlop.changes import Update
+    from orlop.concurrency.shared_lock import SharedLock
     from orlop.gc.causes import Causes
     from orlop.gc.context import CollectionContext
     from orlop.gc.node import Node
@@ -43,15 +45,14 @@ if TYPE_CHECKING:
     from orlop.gc.resources import CheckedSession
     from orlop.gc.tracker import GraphTracker
     from orlop.kv import Bucket
-    from orlop.stores.locks import SharedLock
-    from orlop.stores.scope import Transactor, Update
+    from orlop.transactions import Transactions
 
 
 class Sweep:
     """Deletes records in one update; keeps their buckets open."""
 
     def __init__(
-        self, transactor: Transactor, update: Update, sessions: Mapping[str, CheckedSession]
+        self, transactor: Transactions, update: Update, sessions: Mapping[str, CheckedSession]
     ) -> None:
         """Begin with nothing removed.
 

@@ -10,7 +10,7 @@ from orlop.bolt.tools import compaction
 from orlop.bolt.tools.check import check_file
 from orlop.errors import FailedPreconditionError
 from orlop.kv.errors import CorruptError
-from orlop.write_sessions import proof_carried_over
+from orlop.safety.root_sessions import proof_carried_over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
     from orlop.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
+CONTENT_BACKEND: Final = ""
+"""The name of the content backend, among those of the snapshotters."""
+
 ORLOP_DIRECTORY: Final = ".orlop"
 """In the directory of a backend: files of Orlop, which containerd does not look at."""
 

@@ -34,13 +34,14 @@ if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable, Iterator, Sequence
 
+    from orlop.changes import Update
     from orlop.kv import Transaction
     from orlop.records import ContentInfo, IngestStatus
     from orlop.schema.ingests import Ingest
     from orlop.storage.contract import ContentBackend
     from orlop.stores.claims import Claims
     from orlop.stores.content_writer import ContentWriter, Opening
-    from orlop.stores.scope import Scope, Update
+    from orlop.transactions import Scope
 
 SHARED: Final = "shared"
 """The sharing policy in which whoever knows a digest may name the blob that has it."""

@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
+    from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.storage.contract import BackendWriter, ContentBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Scope, Update
+    from orlop.transactions import Scope
 
 _KEPT_UNLEASED: Final = TimeDelta(hours=24)
 _COPY_BYTES: Final = 1 << 20

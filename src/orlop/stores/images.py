@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
     from whenever import Instant
 
+    from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.records import Descriptor
-    from orlop.stores.scope import Update
 
 _MUTABLE: Final = ("labels", "target")
 """What an update without paths replaces."""

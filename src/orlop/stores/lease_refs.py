@@ -12,8 +12,9 @@ from orlop.records import LeaseResource
 from orlop.schema import leases
 
 if TYPE_CHECKING:
+    from orlop.changes import Update
     from orlop.kv import Transaction
-    from orlop.stores.scope import Scope, Update
+    from orlop.transactions import Scope
 
 
 def check_lease(scope: Scope, transaction: Transaction) -> bool:

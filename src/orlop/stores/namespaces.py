@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop.kv import Transaction
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 
 def check_name(namespace: str) -> None:
@@ -47,7 +47,7 @@ def check_name(namespace: str) -> None:
 class NamespaceStore:
     """Namespaces with their labels. It belongs to no namespace itself."""
 
-    transactor: Transactor
+    transactor: Transactions
 
     def create(self, name: str, labels: Mapping[str, str] | None = None) -> None:
         """Create a namespace.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from orlop.kv import Transaction
     from orlop.storage.contract import PendingCommit, SnapshotBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Transactor
+    from orlop.transactions import Transactions
 
 _logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 class CommitGuard(UpdateGuard):
     """Settles one commit. It is put on the stack of the update before the backend changes."""
 
-    transactor: Transactor
+    transactor: Transactions
     snapshotter: str
     backend: ReversibleCommits
     claims: Claims
@@ -43,7 +43,7 @@ class CommitGuard(UpdateGuard):
 
 
 def settle(
-    transactor: Transactor,
+    transactor: Transactions,
     snapshotter: str,
     backend: ReversibleCommits,
     pending: PendingCommit,
@@ -83,7 +83,7 @@ def settle(
 
 
 def settle_interrupted(
-    transactor: Transactor, snapshotter: str, backend: SnapshotBackend, claims: Claims
+    transactor: Transactions, snapshotter: str, backend: SnapshotBackend, claims: Claims
 ) -> None:
     """Settle the commits of this process whose updates were interrupted at their end.
 
@@ -110,7 +110,7 @@ def settle_interrupted(
 
 
 def settle_all(
-    transactor: Transactor,
+    transactor: Transactions,
     snapshotter: str,
     backend: SnapshotBackend,
     claims: Claims,

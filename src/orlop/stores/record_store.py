@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from orlop.schema.fields import Wanted
     from orlop.schema.tables import RecordTable, Table
     from orlop.stores.filter_fields import FilterFields
-    from orlop.stores.scope import Scope
+    from orlop.transactions import Scope
 
 R = TypeVar("R")
 

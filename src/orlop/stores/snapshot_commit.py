@@ -28,10 +28,11 @@ from orlop.stores.update_guards import RestoringGuard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Scope, Update
+    from orlop.transactions import Scope
 
 _logger = logging.getLogger(__name__)
 

@@ -36,11 +36,12 @@ from orlop.stores.update_guards import CreationGuard
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.records import Mount, SnapshotInfo
     from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Scope, Update
+    from orlop.transactions import Scope
 
 _logger = logging.getLogger(__name__)
 

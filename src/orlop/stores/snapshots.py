@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from orlop.schema.snapshots import SnapshotRecord
     from orlop.storage.contract import SnapshotBackend
     from orlop.stores.claims import Claims
-    from orlop.stores.scope import Scope
+    from orlop.transactions import Scope
 
 _T = TypeVar("_T")
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orlop.records import SnapshotInfo
     from orlop.schema.snapshots import SnapshotRecord
     from orlop.storage.contract import SnapshotBackend
-    from orlop.stores.scope import Scope, Transactor
+    from orlop.transactions import Scope, Transactions
 
 _logger = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class CreationGuard(UpdateGuard):
     Its files go with the next cleanup.
     """
 
-    transactor: Transactor
+    transactor: Transactions
     snapshotter: str
     backend: SnapshotBackend
     backend_name: str
@@ -79,7 +79,7 @@ class RestoringGuard(UpdateGuard):
         undo: takes the files away; nothing before they were given.
     """
 
-    transactor: Transactor
+    transactor: Transactions
     snapshotter: str
     backend_name: str
     undo: list[Callable[[], None]] = field(default_factory=list)

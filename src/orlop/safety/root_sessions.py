@@ -1,21 +1,19 @@
-"""The sessions of writing to a root: which files they watch, and the quarantine over them."""
+"""The write sessions of a root: the files that they watch, and compaction beside them."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from orlop.gc.quarantine import Quarantine
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.safety.assessment import METADATA, RootFiles
 from orlop.safety.compaction import carried_over
-from orlop.safety.write_session import SessionTracker, WriteSession
+from orlop.safety.write_session import SessionTracker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from orlop.clock import Clock
     from orlop.kv import FileState
 
 StateReader: TypeAlias = "Callable[[Path], FileState | None]"
@@ -83,29 +81,3 @@ def proof_carried_over(
                 yield before_swap
             return
     yield None
-
-
-def quarantine(
-    layout: RootLayout | None,
-    tracker: SessionTracker | None,
-    clock: Clock,
-    read_state: StateReader,
-) -> Quarantine:
-    """Return the quarantine of a root. Calling this marks the session of writing as used.
-
-    Args:
-        layout: of the root; `None` for a bare database.
-        tracker: has assessed the last session; `None` for a handle that only reads.
-        clock: the source of time.
-        read_state: reads the state of a database file.
-    """
-    if layout is None:
-        return Quarantine(None, None, clock)
-    files = root_files(layout, read_state)
-    if tracker is None:
-        session: WriteSession | None = WriteSession(files, files.states(), read_only=True)
-    else:
-        session = tracker.session
-        if session is not None:
-            session.keep()
-    return Quarantine(files.marker_directory, session, clock)

@@ -1,7 +1,9 @@
-"""Notification of subscribers (of events) and followers (of changes) after an update."""
+"""What an update has changed, and its delivery to subscribers and followers once it has ended."""
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from orlop.ownership import Mutex
@@ -10,9 +12,58 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop.events import Event
-    from orlop.stores.scope import Changes
+    from orlop.kv import Transaction
 
 _T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class Changes:
+    """The changes of an outermost update, delivered to followers when it has ended.
+
+    Attributes:
+        events: in the order in which they happened.
+        deletions: how many deletions may have made garbage.
+        content: whether the content backend may now hold unnamed data.
+        snapshotters: the backends that may now hold unnamed data.
+        content_made: whether the content backend got data that only this update names.
+        snapshots_made: the backends that got data that only this update names.
+        committed: whether the update is durable, and not rolled back.
+        errors: where to put the exceptions of followers and subscribers; `None`: the first is
+            raised.
+    """
+
+    events: list[Event] = field(default_factory=list)
+    deletions: int = 0
+    content: bool = False
+    snapshotters: set[str] = field(default_factory=set)
+    content_made: bool = False
+    snapshots_made: set[str] = field(default_factory=set)
+    committed: bool = True
+    errors: list[BaseException] | None = None
+
+    def undone(self) -> Changes:
+        """Return what is left of it after a rollback: data in backends that nothing names."""
+        return Changes(
+            content=self.content_made,
+            snapshotters=set(self.snapshots_made),
+            committed=False,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A writing transaction that one or several store calls share, with its changes.
+
+    Attributes:
+        transaction: where to write.
+        changes: the changes so far.
+        held: context managers that are left when the outermost update has ended.
+    """
+
+    transaction: Transaction
+    changes: Changes
+    held: ExitStack = field(default_factory=ExitStack)
 
 
 class Audience:

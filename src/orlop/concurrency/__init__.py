@@ -1,0 +1,1 @@
+"""Locks that threads of one process share."""
