@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop import digests
 from orlop.database import Database
-from orlop.errors import NotFoundError
+from orlop.errors import LostDatabaseError, NotFoundError
 from orlop.gc.items import BLOB_ITEM, INGEST_ITEM, LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
 from orlop.layout import CONTENT_DIRECTORY, FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY
 from orlop.schema.metastore import SnapshotBuckets
@@ -213,7 +213,7 @@ def _snapshot_name(metastore: Path, number: str) -> str:
     try:
         with Database.open_file(metastore, read_only=True) as store:
             return store.read(lambda transaction: _name_of(transaction, int(number)))
-    except NotFoundError:
+    except (LostDatabaseError, NotFoundError):
         return ""
 
 
