@@ -11,7 +11,7 @@ from collector.records import bucket_at
 from orlop.schema import fields, names
 
 if TYPE_CHECKING:
-    from orlop.gc import Node, Path
+    from orlop.gc import HoldingPath, Node
     from orlop.kv import Bucket, Transaction
 
 PLACES = {
@@ -46,7 +46,7 @@ def delete_label(transaction: Transaction, node: Node, label: str) -> None:
     labels.delete(key)
 
 
-def delete_last_edge(transaction: Transaction, path: Path) -> None:
+def delete_last_edge(transaction: Transaction, path: HoldingPath) -> None:
     """Take out what the last step of a path stands on."""
     node, edge = path[-1].node.whole, path[-1].edge
     if len(path) == 1:
@@ -70,9 +70,9 @@ def delete_last_edge(transaction: Transaction, path: Path) -> None:
         _delete_field(record_at(transaction, source), edge)
 
 
-def last_edges(paths: tuple[Path, ...]) -> dict[tuple[object, str], Path]:
+def last_edges(paths: tuple[HoldingPath, ...]) -> dict[tuple[object, str], HoldingPath]:
     """Return one path for each last edge."""
-    found: dict[tuple[object, str], Path] = {}
+    found: dict[tuple[object, str], HoldingPath] = {}
     for path in paths:
         source = path[-2].node.whole if len(path) > 1 else None
         found.setdefault((source, path[-1].edge), path)

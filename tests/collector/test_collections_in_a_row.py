@@ -23,7 +23,7 @@ from orlop import Database
 from orlop.errors import FailedPreconditionError, InternalError
 from orlop.gc import change_feed, edges
 from orlop.gc import tracker as tracking
-from orlop.gc.fast_load import fill
+from orlop.gc.fast_load import load_beside_writers
 from orlop.gc.node import Node
 from orlop.gc.rules import RuleBook
 from orlop.gc.scan import read_all
@@ -119,9 +119,9 @@ def reads() -> Iterator[list[str]]:
         graph: Graph, transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
     ) -> None:
         found.append("all")
-        fill(graph, transactor, book, yield_to_writers)
+        load_beside_writers(graph, transactor, book, yield_to_writers)
 
-    with mock.patch.object(tracking, "fill", reading):
+    with mock.patch.object(tracking, "load_beside_writers", reading):
         yield found
 
 

@@ -16,7 +16,7 @@ from collector.records import digest_of
 from collector.settable import START
 from orlop.database import Database
 from orlop.gc import fast_load
-from orlop.gc.fast_load import FastLoader, fill
+from orlop.gc.fast_load import FastLoader, load_beside_writers, load_version
 from orlop.gc.graph import Graph
 from orlop.gc.node import CONTAINER, CONTENT, IMAGE, INGEST, LEASE, SANDBOX, SNAPSHOT, Node
 from orlop.gc.record_types import RecordGroup
@@ -38,26 +38,28 @@ def nothing() -> None:
 
 
 def said(graph: Graph) -> dict[Node, object]:
-    """Return all that a graph says of each of its nodes, whatever their numbers are."""
+    """Return all that a graph says of each of its nodes, whatever their ids are."""
     expiries = dict(graph.expiries())
     found: dict[Node, object] = {}
-    for number in range(len(graph)):
+    for node_id in range(len(graph)):
+        states = (node_id << 1, node_id << 1 | 1)
         following = [
-            [(graph.node(one >> 1), one & 1) for one in graph.following(state, now)]
+            [graph.node_of(one) for one in graph.following(state, now)]
             for now in MOMENTS
-            for state in (number << 1, number << 1 | 1)
+            for state in states
         ]
         referrers = [
-            {(graph.node(one), flat) for one, flat in graph.referrers(number, now, is_flat=is_flat)}
+            {(graph.node_of(one), graph.rule(rule)) for one, rule in graph.referrers(state, now)}
             for now in MOMENTS
-            for is_flat in (False, True)
+            for state in states
         ]
-        found[graph.node(number)] = (
-            graph.exists(number),
-            graph.is_swept(number),
-            [graph.is_root(number, now) for now in MOMENTS],
-            expiries.get(number),
-            [graph.node(one) for one in graph.mentioned(number)],
+        found[graph.node(node_id)] = (
+            graph.exists(node_id),
+            graph.is_swept(node_id),
+            [graph.is_root(node_id, now) for now in MOMENTS],
+            expiries.get(node_id),
+            graph.root_rules(node_id),
+            [graph.node(one) for one in graph.mentioned(node_id)],
             following,
             referrers,
         )
@@ -72,12 +74,13 @@ def test_a_database_is_read_alike(world: list[Record]) -> None:
         Database.open_file(Path(folder, "db")) as database,
     ):
         naive.write_world(database, world, START)
-        filled, slow = Graph(), Graph()
-        fill(filled, database.namespaces.transactor, BOOK, nothing)
+        filled, slow, version = Graph(), Graph(), Graph()
+        load_beside_writers(filled, database.namespaces.transactor, BOOK, nothing)
         with database.view() as transaction:
+            load_version(version, transaction, BOOK)
             for facts in read_all(transaction, BOOK):
                 slow.add(facts)
-    assert said(filled) == said(slow)
+    assert said(filled) == said(version) == said(slow)
     assert filled.swept_count == slow.swept_count == len(list(filled.swept()))
 
 
@@ -128,7 +131,7 @@ def test_whatever_is_stored_is_taken_alike(stored: dict[tuple[RecordGroup, bytes
     assert said(filled) == {**dict.fromkeys(said(filled), NAME), **said(slow)}
 
 
-NAME: Final[object] = (False, False, [False] * 4, None, [], [[]] * 8, [set()] * 8)
+NAME: Final[object] = (False, False, [False] * 4, None, [], [], [[]] * 8, [set()] * 8)
 """What a graph says of a name that nothing refers to."""
 
 
@@ -143,8 +146,8 @@ def test_labels_without_number_are_not_all_remembered(monkeypatch: pytest.Monkey
     loader = FastLoader(graph, RuleBook(), RecordGroup(CONTENT, "ns1"))
     every: Tree = {b"containerd.io/gc.ref.content.%d" % one: b"%d" % one for one in range(10)}
     loader.add(b"a", {names.LABELS: every})
-    number = graph.find(Node(CONTENT, "ns1", "a"))
-    assert number is not None
-    found = [graph.node(one).key for one in graph.mentioned(number)]
+    node_id = graph.find(Node(CONTENT, "ns1", "a"))
+    assert node_id is not None
+    found = [graph.node(one).key for one in graph.mentioned(node_id)]
     assert found == [str(one) for one in range(10)]
     assert len(loader._known) <= 3

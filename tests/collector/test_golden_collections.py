@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from orlop.gc import Node
+    from orlop.gc.graph import Graph
+
 Removed = set[tuple[str, str, str]]
 
 
@@ -59,7 +62,7 @@ def test_what_is_held_has_a_path_to_a_root(golden: tuple[Database, Removed, int]
     database, _, _ = golden
     plan = database.gc.plan()
     marked = plan.marked
-    roots = {root.node for root in marked.graph.roots(marked.now)}
+    graph = marked.graph
     for node in marked.graph.swept():
         paths = plan.held_by(node)
         assert bool(paths) == marked.holds(node)
@@ -69,13 +72,20 @@ def test_what_is_held_has_a_path_to_a_root(golden: tuple[Database, Removed, int]
         }
         assert len(ends) == len(paths)
         for path in paths:
-            assert path[0].node in roots
+            assert path[0].node in marked.roots
             assert path[-1].node.whole == node
             for before, after in itertools.pairwise(path):
-                edges = marked.graph.references(before.node, marked.now)
-                found = {(one.target, one.rule) for one in edges}
-                facts = marked.graph.facts(after.node)
-                if facts is not None and after.node in roots:
+                state = _state(graph, before.node)
+                edges = graph.references(state, marked.now)
+                found = {(graph.node_of(one), graph.rule(rule)) for one, rule in edges}
+                if after.node in marked.roots:
                     # What would go on to hold an image that expires.
-                    found |= {(after.node, one.rule) for one in facts.parents}
+                    edges = graph.referrers(_state(graph, after.node), marked.now)
+                    found |= {(after.node, graph.rule(rule)) for one, rule in edges if one == state}
                 assert (after.node, after.edge) in found
+
+
+def _state(graph: Graph, node: Node) -> int:
+    node_id = graph.find(node)
+    assert node_id is not None
+    return node_id << 1 | node.is_flat

@@ -18,7 +18,7 @@ from collector.worlds import Record, worlds
 from orlop import Database
 from orlop.gc import Node, Step
 from orlop.gc.explain.links import Link, Standing, dangling, links
-from orlop.gc.explain.reasons import lapses
+from orlop.gc.explain.reasons import broken_paths
 from orlop.schema.codec.encoding import encode_time
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def test_what_is_held_is_a_root_or_has_a_link_that_holds_it(world: list[Record])
     for link in found:
         if link.standing is Standing.HOLDS:
             assert marked.holds(link.source)
-        if link.standing in {Standing.LOOSE, Standing.EXPIRED}:
+        if link.standing in {Standing.UNREACHABLE, Standing.EXPIRED}:
             assert not marked.holds(link.source)
     missing = {(one.source, one.edge, one.target) for one in dangling(marked)}
     assert missing == {
@@ -67,15 +67,15 @@ def test_what_has_expired_would_hold_what_it_is_said_to(world: list[Record]) -> 
             plan = database.gc.plan()
         for removal in plan.nodes:
             assert removal.reason
-            for lapse in lapses(plan.marked, removal.node):
-                _check_chain(plan.marked, lapse.path, removal.node)
-                if " expired at " not in lapse.reason:
+            for broken in broken_paths(plan.marked, removal.node):
+                _check_chain(plan.marked, broken.path, removal.node)
+                if " expired at " not in broken.reason:
                     continue
                 copy = file.with_name("copy.db")
                 shutil.copy(file, copy)
                 with Database.open_file(copy, clock=clock, sync=False) as database:
                     with database.update() as update:
-                        _mend(update.transaction, lapse.path[0].node, clock.now())
+                        _mend(update.transaction, broken.path[0].node, clock.now())
                     assert removal.node not in {one.node for one in database.gc.plan().nodes}
 
 
@@ -96,7 +96,7 @@ def _mend(transaction: Transaction, node: Node, now: Instant) -> None:
 def test_each_standing(bare: Database, clock: SettableClock) -> None:
     one, two, three, four = (Node("content", "ns", digest_of(number)) for number in range(1, 5))
     used = Node("snapshot", "ns", "native/used")
-    image = Node("image", "ns", "image")
+    image, none = Node("image", "ns", "image"), Node("image", "ns", "none")
     with bare.update() as update:
         records = Records(update.transaction, clock.now())
         records.blob("ns", one.key, {f"{GC}ref.content": two.key})
@@ -113,30 +113,30 @@ def test_each_standing(bare: Database, clock: SettableClock) -> None:
         Link(lease, "content", one, Standing.HOLDS, is_flat=True),
         Link(old, "content", two, Standing.EXPIRED),
         Link(one, f"{GC}ref.content", two, Standing.HOLDS),  # the image holds it whole
-        Link(three, f"{GC}ref.content", four, Standing.LOOSE),
-        Link(Node("image", "ns", "none"), f"{GC}bref.image", four, Standing.LOOSE, is_back=True),
+        Link(three, f"{GC}ref.content", four, Standing.UNREACHABLE),
+        Link(none, f"{GC}bref.image", four, Standing.UNREACHABLE, is_back=True),
         Link(image, "target", one, Standing.HOLDS),
         Link(image, f"{GC}cond.snapshot.native", used, Standing.UNMET),
     }
-    assert lapses(marked, used) == (
+    assert broken_paths(marked, used) == (
         (
             (Step(image, ""), Step(used, f"{GC}cond.snapshot.native")),
             f"its condition does not hold ({GC}cond.snapshot.native)",
         ),
     )
-    assert lapses(marked, four) == (
+    assert broken_paths(marked, four) == (
         (
             (Step(three, ""), Step(four, f"{GC}ref.content")),
             "nothing refers to it",
         ),
         (
-            (Step(Node("image", "ns", "none"), ""), Step(four, f"{GC}bref.image")),
+            (Step(none, ""), Step(four, f"{GC}bref.image")),
             "it does not exist",
         ),
     )
     clock.advance(hours=1)
     plan = bare.gc.plan(without=[image])
-    assert lapses(plan.marked, two) == (
+    assert broken_paths(plan.marked, two) == (
         ((Step(one, ""), Step(two, f"{GC}ref.content")), _FLAT),
         ((Step(old, ""), Step(two, "content")), f"it expired at {PAST}"),
     )
@@ -152,7 +152,7 @@ def test_a_cycle_would_be_held_by_nothing_else(bare: Database, clock: SettableCl
         records.blob("ns", first, {f"{GC}ref.content": second})
         records.blob("ns", second, {f"{GC}ref.content": first})
     plan = bare.gc.plan()
-    assert lapses(plan.marked, Node("content", "ns", first)) == ()
+    assert broken_paths(plan.marked, Node("content", "ns", first)) == ()
     assert plan.nodes[0].reason == f"only what goes too refers to it: content {second}"
 
 
@@ -166,8 +166,8 @@ def test_a_flat_lease_that_expired_would_not_hold_what_labels_refer_to(
         held = {f"{GC}expire": PAST, f"{GC}flat": "x"}
         records.lease("ns", "old", ("content", digest_of(1)), labels=held)
     marked = bare.gc.mark()
-    assert len(lapses(marked, Node("content", "ns", digest_of(1)))) == 1
-    assert lapses(marked, Node("content", "ns", digest_of(2))) == ()
+    assert len(broken_paths(marked, Node("content", "ns", digest_of(1)))) == 1
+    assert broken_paths(marked, Node("content", "ns", digest_of(2))) == ()
 
 
 def test_links_of_other_resources_are_told(database: Database) -> None:

@@ -18,13 +18,14 @@ from collector.settable import SettableClock
 from collector.worlds import Record, worlds
 from orlop import Database
 from orlop.gc import Node, Step
+from orlop.gc.graph import BACK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orlop.gc import Path as Route
+    from orlop.gc import HoldingPath as Route
     from orlop.gc import Plan
-    from orlop.gc.explain.paths import Referrers
+    from orlop.gc.marked import Marked
 
 GC = "containerd.io/gc."
 MAYBE_REMOVED = {"lease", "snapshot", "ingest", "content", "image"}
@@ -190,28 +191,22 @@ def test_both_ways_of_searching_find_the_same(world: list[Record], seed: int) ->
     clock = SettableClock()
     with written(world, clock) as file, Database.open_file(file, clock=clock) as database:
         marked = database.gc.plan().marked
-    nodes = sorted(marked.mark.reachable)
+    graph = marked.graph
+    nodes = sorted(graph.node(one) for one in range(len(graph)) if one in marked.mark)
     node = nodes[seed % len(nodes)] if nodes else Node("image", "ns", "none")
     found = {(path[0].node, *_end(path)): len(path) for path in marked.paths(node)}
-    assert found == _by_hand(marked.referrers, marked.roots, node)
+    assert found == _by_hand(marked, node)
 
 
 def _end(path: Route) -> tuple[Node | None, str]:
     return (path[-2].node.whole if len(path) > 1 else None), path[-1].edge
 
 
-def _by_hand(
-    referrers: Referrers, roots: dict[Node, str], node: Node
-) -> dict[tuple[Node, Node | None, str], int]:
+def _by_hand(marked: Marked, node: Node) -> dict[tuple[Node, Node | None, str], int]:
     """Return the lengths of shortest paths, found by relaxing all edges until nothing changes."""
-    edges = [
-        (source, rule, target)
-        for target, sources in referrers.items()
-        for source, rule in sources
-        if source.whole != node
-    ]
+    edges = [one for one in _edges(marked) if one[0].whole != node]
     found: dict[tuple[Node, Node | None, str], int] = {}
-    for root, by in roots.items():
+    for root, by in marked.roots.items():
         if root == node:
             found[root, None, by] = 1
             continue
@@ -229,3 +224,19 @@ def _by_hand(
                     depths[target] = depth
                     changed = True
     return found
+
+
+def _edges(marked: Marked) -> Iterator[tuple[Node, str, Node]]:
+    """Iterate over what each node that was reached refers to, and by what."""
+    graph, mark = marked.graph, marked.mark
+    for state in filter(mark.has, range(2 * len(graph))):
+        for target, rule in graph.references(state, marked.now):
+            yield graph.node_of(state), graph.rule(rule), graph.node_of(target)
+    for node in graph:
+        # An image that is a root needs no back reference, but would be held by it.
+        node_id = graph.find(node)
+        assert node_id is not None
+        if node.type == "image" and graph.is_root(node_id, marked.now):
+            for source, rule, origin, *_ in graph.mentions(node_id, marked.now):
+                if origin == BACK and mark.has(source << 1):
+                    yield graph.node(source), graph.rule(rule), node

@@ -5,21 +5,40 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.gc.facts_graph import FactsMark
+from collector.settable import START
+from orlop.gc.facts import Edge, Facts
+from orlop.gc.graph import Graph
+from orlop.gc.mark import Mark
 from orlop.gc.node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 
 def node(name: str) -> Node:
     return Node("content", "test", name)
 
 
+def nothing() -> None:
+    """Let nobody go first."""
+
+
+def graph_of(edges: Mapping[str, str], roots: str = "") -> Graph:
+    graph = Graph()
+    for name, targets in {**dict.fromkeys(roots, ""), **edges}.items():
+        graph.add(Facts(node(name), references=tuple(Edge(node(one), "x") for one in targets)))
+    return graph
+
+
+def ids(graph: Graph, names: Iterable[str]) -> list[int]:
+    return [graph.ids.of(node(name)) for name in names]
+
+
 def marked(edges: Mapping[str, str], roots: str) -> set[str]:
-    mark = FactsMark(lambda one: [node(target) for target in edges.get(one.key, "")])
-    mark.reach(node(name) for name in roots)
-    return {one.key for one in mark.reachable}
+    graph = graph_of(edges, roots)
+    mark = Mark(graph, START, nothing)
+    mark.reach(ids(graph, roots))
+    return {graph.node(node_id).key for node_id in range(len(graph)) if node_id in mark}
 
 
 def test_tricolor_basic() -> None:
@@ -31,19 +50,27 @@ def test_tricolor_basic() -> None:
 
 
 def test_a_node_reached_flat_and_then_whole_is_expanded_again() -> None:
-    edges = {node("A"): [node("B")], node("B"): [node("C")]}
-    mark = FactsMark(lambda one: edges.get(one, []))
-    mark.reach([node("B").flat])
-    assert mark.reachable == {node("B")}
-    mark.reach([node("A")])
-    assert mark.reachable == {node("A"), node("B"), node("C")}
-    assert mark.seen == {node("A"), node("B").flat, node("B"), node("C")}
+    graph = graph_of({"A": "B", "B": "C"})
+    graph.add(Facts(node("F"), references=(Edge(node("B").flat, "x"),)))
+    a, b, c, f = ids(graph, "ABCF")
+    mark = Mark(graph, START, nothing)
+    mark.reach([f])
+    assert [one in mark for one in (a, b, c)] == [False, True, False]
+    mark.reach([a])
+    assert [one in mark for one in (a, b, c)] == [True, True, True]
+    assert [mark.has(one << 1) for one in (a, b, c)] == [True, True, True]
+    assert [mark.has(one << 1 | 1) for one in (a, b, c)] == [False, True, False]
 
 
 def test_a_long_chain_needs_no_deep_stack() -> None:
-    mark = FactsMark(lambda one: [node(str(int(one.key) + 1))] if int(one.key) < 50_000 else [])
-    mark.reach([node("0")])
-    assert len(mark.reachable) == 50_001
+    graph = Graph()
+    for number in range(50_000):
+        target = Edge(node(str(number + 1)), "x")
+        graph.add(Facts(node(str(number)), references=(target,)))
+    mark = Mark(graph, START, nothing)
+    mark.reach(ids(graph, ["0"]))
+    assert list(mark.unreached()) == []
+    assert len(graph) == 50_001
 
 
 _NAMES = "ABCDEFGH"

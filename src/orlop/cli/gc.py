@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from orlop.cli.session import Session
-    from orlop.gc.facts_graph import FactsGraph
+    from orlop.gc.graph import Graph
     from orlop.gc.omissions import Omission
     from orlop.gc.plan import Plan, Removal, Statistics
     from orlop.gc.quarantine import SetAside
@@ -88,7 +88,7 @@ def _report_failures(
     return NEGATIVE if failures else DONE
 
 
-def _omission(session: Session, graph: FactsGraph, text: str) -> Omission:
+def _omission(session: Session, graph: Graph, text: str) -> Omission:
     return resolve_omission(graph, text, namespace=session.namespace, preferred=session.target_name)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orlop.explain.owners import Owner
     from orlop.explain.questions import Answer, RootRecord
     from orlop.gc.explain.links import Link
-    from orlop.gc.explain.paths import Path
+    from orlop.gc.explain.paths import HoldingPath
 
 app = Group()
 
@@ -47,6 +47,9 @@ _PROSPECTS: Final = {
     Prospect.ABSENT: "nothing is there",
     Prospect.UNKNOWN: "whether a collection removes it is not known",
 }
+
+_STANDINGS: Final = {Standing.UNREACHABLE: "loose"}
+"""What a standing is called in JSON where that is not its name: programs know it so."""
 
 LINK_COLUMNS: Final = ("TYPE", "NAMESPACE", "KEY", "BY", "REFERS TO", "AND")
 
@@ -154,7 +157,7 @@ def link_as_json(link: Link) -> dict[str, object]:
         "edge": link.edge,
         "target": node_as_json(link.target),
         "holds": link.standing is Standing.HOLDS,
-        "standing": link.standing.name.lower(),
+        "standing": _STANDINGS.get(link.standing) or link.standing.name.lower(),
         "label_of_target": link.is_back,
     }
 
@@ -172,7 +175,7 @@ def link_as_row(link: Link) -> tuple[str, ...]:
     )
 
 
-def _path_as_json(path: Path) -> list[dict[str, object]]:
+def _path_as_json(path: HoldingPath) -> list[dict[str, object]]:
     return [
         {"node": node_as_json(step.node), "edge": step.edge, "flat": step.node.is_flat}
         for step in path
@@ -188,9 +191,11 @@ def _answer_as_json(answer: Answer) -> dict[str, object]:
     }
     if answer.is_held:
         return {**value, "complete": answer.is_complete}
-    lapses = [{"path": _path_as_json(one.path), "reason": one.reason} for one in answer.lapses]
+    would_hold = [
+        {"path": _path_as_json(one.path), "reason": one.reason} for one in answer.broken_paths
+    ]
     since = None if answer.removal is None else as_json(answer.removal.at)
-    return {**value, "reason": answer.reason, "would_hold": lapses, "since": since}
+    return {**value, "reason": answer.reason, "would_hold": would_hold, "since": since}
 
 
 def _answer_lines(answer: Answer) -> Iterator[str]:
@@ -206,8 +211,8 @@ def _answer_lines(answer: Answer) -> Iterator[str]:
     if answer.removal is not None:
         removed = answer.removal
         yield f"  a collection removed it at {time_cell(removed.at)}, because {removed.reason}"
-    for lapse in answer.lapses[:_PATHS]:
-        yield f"  {describe_path(lapse.path)}: {lapse.reason}"
+    for broken in answer.broken_paths[:_PATHS]:
+        yield f"  {describe_path(broken.path)}: {broken.reason}"
 
 
 def _root_as_json(root: RootRecord) -> dict[str, object]:

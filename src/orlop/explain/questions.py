@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from orlop.errors import NotFoundError
 from orlop.explain.references import resolve
-from orlop.gc.explain.links import dangling, links
-from orlop.gc.explain.reasons import lapses, reasons
+from orlop.gc.explain.links import dangling, links_to
+from orlop.gc.explain.reasons import broken_paths, reason_of
 from orlop.gc.node import ORPHAN
 
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from orlop.database import Database
     from orlop.gc.explain.links import Link
-    from orlop.gc.explain.paths import Path
-    from orlop.gc.explain.reasons import Lapse
+    from orlop.gc.explain.paths import HoldingPath
+    from orlop.gc.explain.reasons import BrokenPath
     from orlop.gc.journal import Entry
     from orlop.gc.marked import Marked
     from orlop.gc.node import Node
@@ -37,15 +37,15 @@ class Answer:
         is_complete: whether those are all paths.
         reason: why nothing holds it; empty where something does.
         removal: when a collection removed it, and why; `None`: it is there, or that is not known.
-        lapses: how it would be held, and what keeps that from holding.
+        broken_paths: how it would be held, and what keeps that from holding.
     """
 
     node: Node
     exists: bool
-    paths: tuple[Path, ...] = ()
+    paths: tuple[HoldingPath, ...] = ()
     is_complete: bool = True
     reason: str = ""
-    lapses: tuple[Lapse, ...] = ()
+    broken_paths: tuple[BrokenPath, ...] = ()
     removal: Entry | None = None
 
     @property
@@ -107,8 +107,12 @@ def _answer(marked: Marked, node: Node, limit: int | None) -> Answer:
         paths = marked.paths(node, None if limit is None else limit + 1)
         is_complete = limit is None or len(paths) <= limit
         return Answer(node=node, exists=exists, paths=paths[:limit], is_complete=is_complete)
-    reason = reasons(marked).get(node, "only what goes too refers to it")
-    return Answer(node=node, exists=exists, reason=reason, lapses=lapses(marked, node))
+    return Answer(
+        node=node,
+        exists=exists,
+        reason=reason_of(marked, node),
+        broken_paths=broken_paths(marked, node),
+    )
 
 
 def referrers(
@@ -133,8 +137,7 @@ def referrers(
         DataLossError: a file is damaged.
     """
     marked = database.gc.mark(now=now)
-    meant = set(resolve(database, marked.graph, reference, namespace=namespace))
-    return [link for link in links(marked) if link.target in meant]
+    return links_to(marked, resolve(database, marked.graph, reference, namespace=namespace))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +159,13 @@ class RootRecord:
 
 def roots(marked: Marked, *, namespace: str | None = None) -> Iterator[RootRecord]:
     """Iterate over the roots, namespace by namespace."""
+    graph = marked.graph
     for node, rule in marked.roots.items():
-        facts = marked.graph.facts(node)
-        if facts is not None and namespace in {None, node.namespace}:
-            edges = {edge.target.whole for edge in marked.graph.references(node, marked.now)}
-            yield RootRecord(
-                node=node, rule=rule, expires_at=facts.expires_at, references=len(edges)
-            )
+        node_id = graph.find(node)
+        if node_id is not None and namespace in {None, node.namespace}:
+            targets = {state >> 1 for state, _ in graph.references(node_id << 1, marked.now)}
+            expires_at = graph.expires_at(node_id)
+            yield RootRecord(node=node, rule=rule, expires_at=expires_at, references=len(targets))
 
 
 def dangling_links(marked: Marked, *, namespace: str | None = None) -> Iterator[Link]:

@@ -24,12 +24,13 @@ from orlop.gc.node import (
     split_snapshot,
 )
 from orlop.gc.omissions import Omission
+from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from orlop.database import Database
-    from orlop.gc.facts_graph import FactsGraph
+    from orlop.gc.graph import Graph
 
 SHORTEST: Final = 4
 """So many characters of a digest without its algorithm, or of an id, must be given."""
@@ -40,7 +41,7 @@ _ABBREVIATED: Final = frozenset({CONTENT, SNAPSHOT, CONTAINER, SANDBOX})
 
 
 def resolve(
-    database: Database, graph: FactsGraph, text: str, *, namespace: str | None = None
+    database: Database, graph: Graph, text: str, *, namespace: str | None = None
 ) -> list[Node]:
     """Return the nodes that a text means, in the order of the graph.
 
@@ -58,14 +59,13 @@ def resolve(
         InvalidArgumentError: it is the beginning, or the end, of several names.
         UnavailableError, DataLossError: a snapshotter's database could not be read.
     """
-    known = [node for node in _mentioned(graph) if namespace in {None, node.namespace}]
-    found = _exact(known, text)
+    found = [one for one in _exact(graph, text) if namespace in {None, one.namespace}]
     if found:
         return [node for node in found if node in graph] or found
-    found = _on_disk(database, known, text)
+    found = _on_disk(database, graph, text, namespace)
     if found:
         return found
-    found = _abbreviated([node for node in known if node in graph], text)
+    found = [one for one in _abbreviated(graph, text) if namespace in {None, one.namespace}]
     if not found:
         raise _unknown(text, namespace)
     if len({bare_key(node) for node in found}) > 1:
@@ -74,7 +74,7 @@ def resolve(
 
 
 def resolve_omission(
-    graph: FactsGraph, text: str, *, namespace: str | None = None, preferred: str = ""
+    graph: Graph, text: str, *, namespace: str | None = None, preferred: str = ""
 ) -> Omission:
     """Return the omission from a plan that `TYPE:KEY` or `TYPE:KEY#LABEL` means.
 
@@ -93,17 +93,25 @@ def resolve_omission(
     if _split(text) is None:
         types = ", ".join(sorted(_TYPES))
         raise InvalidArgumentError(f'"{text}": write it as TYPE:KEY, with one of the types {types}')
-    records = [node for node in graph if namespace in {None, node.namespace}]
     for key, edge in _cuts(text):
         kind = key.partition(":")[0]
-        typed = [node for node in records if node.type == kind]
-        found = _exact(typed, key.partition(":")[2]) or _abbreviated(typed, key)
+        found = _records(graph, _exact(graph, key.partition(":")[2]), kind, namespace)
+        found = found or _records(graph, _abbreviated(graph, key), kind, namespace)
         nearest = [node for node in found if node.namespace == preferred] or found
         if len(nearest) > 1:
             raise _ambiguous(key, nearest)
         if nearest:
             return Omission(nearest[0], edge)
     raise _unknown(text, namespace)
+
+
+def _records(graph: Graph, nodes: Iterable[Node], kind: str, namespace: str | None) -> list[Node]:
+    """Return the nodes that are records of a type, and in a namespace."""
+    return [
+        node
+        for node in nodes
+        if node in graph and node.type == kind and namespace in {None, node.namespace}
+    ]
 
 
 def _cuts(text: str) -> Iterator[tuple[str, str]]:
@@ -131,34 +139,23 @@ def bare_key(node: Node) -> str:
     return split_snapshot(node.key)[1] if node.type == SNAPSHOT else node.key
 
 
-def _mentioned(graph: FactsGraph) -> Iterable[Node]:
-    """Return all records, and all names that records refer to."""
-    found = dict.fromkeys(graph)
-    for facts in graph.all_facts():
-        for edge in (*facts.references, *facts.parents):
-            found.setdefault(edge.target.whole)
-        for conditional in facts.conditional:
-            found.setdefault(conditional.edge.target)
-    return found
-
-
 def _split(text: str) -> tuple[str, str] | None:
     """Return type and key of a reference with a type."""
     kind, colon, key = text.partition(":")
     return (kind, key) if colon and kind in _TYPES else None
 
 
-def _exact(known: Iterable[Node], text: str) -> list[Node]:
+def _exact(graph: Graph, text: str) -> list[Node]:
+    """Return the records, and the names that records refer to, that have a key or `TYPE:KEY`."""
+    found = list(graph.ids.with_key(text))
     typed = _split(text)
-    return [
-        node
-        for node in known
-        if text in {node.key, bare_key(node)}
-        or (typed is not None and typed[0] == node.type and typed[1] in {node.key, bare_key(node)})
-    ]
+    if typed is not None:
+        kind, key = typed
+        found += [one for one in graph.ids.with_key(key) if graph.ids.type_of(one) == kind]
+    return [graph.node(one) for one in graph.in_scan_order(dict.fromkeys(found))]
 
 
-def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]:
+def _on_disk(database: Database, graph: Graph, text: str, namespace: str | None) -> list[Node]:
     if "\0" in text or not (text.startswith((os.sep, ".")) or os.path.lexists(text)):
         return []
     owned = owned_at(database, text)
@@ -169,11 +166,19 @@ def _on_disk(database: Database, known: Iterable[Node], text: str) -> list[Node]
         return []
     if not nodes:
         return [Node(ORPHAN, "", item.key)]
-    here = set(known)
-    return [node for node in nodes if node in here]
+    return [
+        node
+        for node in nodes
+        if namespace in {None, node.namespace} and graph.find(node) is not None
+    ]
 
 
-def _abbreviated(records: Iterable[Node], text: str) -> list[Node]:
+def _abbreviated(graph: Graph, text: str) -> list[Node]:
+    """Return the records whose name a text begins or, for images, ends."""
+    # Whatever matches has the last part of the text in its key: that leaves few to look at.
+    part = text.rpartition("/")[2].rpartition(":")[2]
+    found = graph.ids.containing(names.to_bytes(part))
+    records = [graph.node(one) for one in graph.in_scan_order(found) if graph.exists(one)]
     typed = _split(text)
     if typed is not None:
         kind, key = typed

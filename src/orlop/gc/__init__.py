@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orlop.gc.change_feed import ChangeFeed
     from orlop.gc.collector import Collector
     from orlop.gc.context import CollectionContext
-    from orlop.gc.explain.paths import Path, Step
+    from orlop.gc.explain.paths import HoldingPath, Step
     from orlop.gc.journal import Entry, Journal
     from orlop.gc.node import Node
     from orlop.gc.omissions import Omission
@@ -35,7 +35,7 @@ else:
             "Journal": "orlop.gc.journal:Journal",
             "Node": "orlop.gc.node:Node",
             "Omission": "orlop.gc.omissions:Omission",
-            "Path": "orlop.gc.explain.paths:Path",
+            "HoldingPath": "orlop.gc.explain.paths:HoldingPath",
             "Plan": "orlop.gc.plan:Plan",
             "Removal": "orlop.gc.plan:Removal",
             "ChangeFeed": "orlop.gc.change_feed:ChangeFeed",
@@ -52,10 +52,10 @@ __all__ = [
     "CollectionContext",
     "Collector",
     "Entry",
+    "HoldingPath",
     "Journal",
     "Node",
     "Omission",
-    "Path",
     "Plan",
     "Removal",
     "Resource",

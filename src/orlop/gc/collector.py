@@ -23,11 +23,12 @@ from orlop.gc.forecast import forecast, forecast_of_waste
 from orlop.gc.inventory import list_backends, owners
 from orlop.gc.items import read_named
 from orlop.gc.journal import COLLECTED, FAILED, Entry
+from orlop.gc.marked import mark, mark_in
 from orlop.gc.metrics import Metrics, measured
 from orlop.gc.omissions import Omission, Omissions
 from orlop.gc.plan import Plan, orphans, removals, take_inventory, uncertain, with_set_aside
 from orlop.gc.resources import RegisteredResource, ResourceError, begin_sessions, cancelled_at_end
-from orlop.gc.run import Runner, mark, mark_in
+from orlop.gc.run import Runner
 from orlop.gc.schedule_policy import Settings
 from orlop.gc.scheduler import Scheduler
 from orlop.schema.codec.timestamps import require_instant
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from orlop.changes import Changes
     from orlop.gc.context import CollectionContext
-    from orlop.gc.explain.paths import Path
+    from orlop.gc.explain.paths import HoldingPath
     from orlop.gc.forecast import Forecast
     from orlop.gc.items import BackendItem
     from orlop.gc.journal import Journal
@@ -264,7 +265,7 @@ class Collector:
             ),
         )
 
-    def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[Path, ...]:
+    def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[HoldingPath, ...]:
         """Return for each root that holds a node one shortest path, the shortest first.
 
         Args:
@@ -291,7 +292,7 @@ class Collector:
             return reasons.describe(node, paths)
         if node not in marked.graph:
             raise NotFoundError(str(node))
-        return f"nothing holds {node}: {reasons.reasons(marked)[node.whole]}"
+        return f"nothing holds {node}: {reasons.reason_of(marked, node)}"
 
     def mark(self, *, now: Instant | None = None) -> Marked:
         """Return all that records say to the collector, and what is held: for questions.

@@ -1,8 +1,13 @@
-"""The graph of a collection: what `graph` holds as facts, in some bytes for each node.
+"""The graph: all that the records of a database refer to, in some bytes for each node.
 
-It says the same as `graph` does, which answers questions: a test compares them. Nodes are
-numbers here, and references lie in arrays, so that a million records take some hundred
+It answers runs, plans and questions alike. Nodes are ids, references lie in arrays, and the
+labels and fields that make them are numbers, so that a million records take some hundred
 megabytes, and Python's own collector has nothing to go through.
+
+A node can be reached whole or flat. Where that matters, a number stands for both the node and
+its form: a *state* is the id, and in the last bit whether it is flat.
+
+What a record says does not depend on the time; methods that depend on it are given the moment.
 
 Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
 """
@@ -10,10 +15,10 @@ Source: containerd, core/metadata/gc.go; spec/metadata.md 3.3 and 3.4.
 from __future__ import annotations
 
 from itertools import compress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.gc.edges import ALIKE, KIND_BITS, KIND_MASK, TO_FLAT, WHOLE, EdgeArrays
-from orlop.gc.node import LEASE, SWEPT
+from orlop.gc.node import IMAGE, LEASE, SWEPT
 from orlop.gc.node_ids import NodeIds
 
 if TYPE_CHECKING:
@@ -36,38 +41,70 @@ _HAVING: Final = {
     flag: bytes(bool(flags & flag) for flags in range(256))
     for flag in (_EXISTS, _ROOT, _SWEPT, _LEASE)
 }
-"""For each flag, by all flags of a number: whether it is among them."""
+"""For each flag, by all flags of a node: whether it is among them."""
 
 _GROWTH: Final = 4_096
-"""For so many more numbers there is room at once."""
+"""For so many more nodes there is room at once."""
+
+# Who says that one node refers to another.
+OWN: Final = 0
+"""A field or label of the node that refers, or a plug-in that asks what a lease holds."""
+CONDITION: Final = 1
+"""A label of the node that refers, under a condition."""
+BACK: Final = 2
+"""A label of the node that is referred to: a back reference."""
+RESOURCE: Final = 3
+"""A plug-in, as a back reference."""
+
+
+class Mention(NamedTuple):
+    """What makes one node refer to another, whether that holds it now or not.
+
+    Attributes:
+        source: the node that refers.
+        rule: the label or field, by number.
+        origin: one of the four above.
+        kind: what it says of flat and whole, as in `edges`.
+        is_met: whether its condition holds, if it has one.
+    """
+
+    source: int
+    rule: int
+    origin: int = OWN
+    kind: int = WHOLE
+    is_met: bool = True
 
 
 class Graph:
-    """What the records of a database refer to, by number.
+    """Nodes and their references.
 
     Attributes:
-        numbers: of the nodes. Whoever adds one says so in `add_plain`.
+        ids: of the nodes. Whoever adds one says so in `add_plain`.
         swept_count: how many records there are that a collection may remove.
         kept: the leases and ingests that hold themselves whatever the time, because this process
             uses them.
     """
 
     def __init__(self) -> None:
-        self.numbers = NodeIds()
+        self.ids = NodeIds()
         self._edges = EdgeArrays()
         self._flags = bytearray()
         self.swept_count = 0
-        # Few records have these.
+        # Few records have these. Rules are numbers everywhere.
         self._expires: dict[int, Instant] = {}
         self.kept: set[int] = set()
-        self._parents: dict[int, tuple[int, ...]] = {}
-        self._children: dict[int, list[int]] = {}
-        self._conditions: dict[int, tuple[tuple[int, tuple[Comparison, ...]], ...]] = {}
+        self._root_rules: dict[int, tuple[int, ...]] = {}
+        # By child its parents, and by parent its children, each with the rule.
+        self._parents: dict[int, tuple[tuple[int, int], ...]] = {}
+        self._children: dict[int, list[tuple[int, int]]] = {}
+        # By the node that has conditions: targets, comparisons and rules; then by target.
+        self._conditions: dict[int, tuple[tuple[int, tuple[Comparison, ...], int], ...]] = {}
         self._waiting: dict[int, set[int]] = {}
         self._used_at: dict[int, tuple[int, ...]] = {}
-        # In states, as `following` has them.
-        self._leased: dict[int, list[int]] = {}
-        # What resources of other kinds were asked about.
+        # What plug-ins say that leases hold, as states; and all that they say, by target.
+        self._leased: dict[int, list[tuple[int, int]]] = {}
+        self._resource_mentions: dict[int, list[Mention]] = {}
+        # What plug-ins were asked about.
         self._listed: set[str] = set()
         self._leases_asked: set[int] = set()
         self._namespaces_asked: set[str] = set()
@@ -75,102 +112,128 @@ class Graph:
         self._asked: set[int] = set()
 
     def __len__(self) -> int:
-        """Return how many numbers there are; some are only names."""
-        return self.numbers.count
+        """Return how many ids there are; some are only names."""
+        return self.ids.count
 
     def __iter__(self) -> Iterator[Node]:
         """Iterate over the records that exist."""
         return map(self.node, self._having(_EXISTS))
 
     def __contains__(self, node: Node) -> bool:
-        number = self.numbers.find(node)
-        return number is not None and bool(self._flags[number] & _EXISTS)
+        node_id = self.ids.find(node)
+        return node_id is not None and self.exists(node_id)
 
-    def node(self, number: int) -> Node:
-        """Return the node that has a number, whole."""
-        return self.numbers.node(number)
+    def node(self, node_id: int) -> Node:
+        """Return the node that has an id, whole."""
+        return self.ids.node(node_id)
+
+    def node_of(self, state: int) -> Node:
+        """Return the node that a state stands for, whole or flat."""
+        node = self.ids.node(state >> 1)
+        return node.flat if state & 1 else node
 
     def find(self, node: Node) -> int | None:
-        """Return the number of a node, `None` where nothing has that name."""
-        return self.numbers.find(node)
+        """Return the id of a node, `None` where nothing has that name."""
+        return self.ids.find(node)
+
+    def rule(self, rule_id: int) -> str:
+        """Return the label or field that has a number."""
+        return self._edges.rules[rule_id]
+
+    def rule_id(self, rule: str) -> int:
+        """Return the number of a label or field."""
+        return self._edges.rule_id(rule)
+
+    @property
+    def is_mostly_unused(self) -> bool:
+        """Whether more labels were numbered than there are references left."""
+        return self._edges.is_mostly_rules
 
     def add(self, facts: Facts) -> int:
-        """Add the facts of a record that is not there yet; return its number."""
-        number = self._number(facts.node)
-        references = []
+        """Add the facts of a record that is not there yet; return its id."""
+        node_id = self._id(facts.node)
+        references, rules = [], []
         for edge in facts.references:
             kind = ALIKE if edge.follows_flat else TO_FLAT if edge.target.is_flat else WHOLE
-            references.append(self._number(edge.target) << KIND_BITS | kind)
+            references.append(self._id(edge.target) << KIND_BITS | kind)
+            rules.append(self.rule_id(edge.rule))
         flags = flags_of(facts.node.type, is_root=bool(facts.root))
         if facts.expires_at is not None:
             flags |= _EXPIRES
-            self._expires[number] = facts.expires_at
-        self.add_plain(number, flags, references)
+            self._expires[node_id] = facts.expires_at
+        self.add_plain(node_id, flags, references, rules)
+        if facts.root and facts.root != facts.node.type:
+            roots = [self.rule_id(rule) for rule in (facts.root, *facts.other_roots)]
+            self._root_rules[node_id] = tuple(roots)
         if facts.parents or facts.conditional or facts.used_at:
-            self._add_rare(number, facts)
-        return number
+            self._add_rare(node_id, facts)
+        return node_id
 
-    def add_plain(self, number: int, flags: int, references: list[int]) -> None:
+    def add_plain(self, node_id: int, flags: int, references: list[int], rules: list[int]) -> None:
         """Add a record that is not there yet, and of which facts would say no more than this.
 
         Args:
-            number: its number; it may be new, as those of what it refers to.
+            node_id: its id; it may be new, as those of what it refers to.
             flags: as `flags_of` has them.
             references: what it refers to, as `EdgeArrays` has it.
+            rules: by which labels or fields, for each reference.
         """
-        if self.numbers.count > len(self._flags):
+        if self.ids.count > len(self._flags):
             self._grow()
-        self._flags[number] = flags
+        self._flags[node_id] = flags
         if flags & _SWEPT:
             self.swept_count += 1
         if references:
-            self._edges.put(number, references)
+            self._edges.put(node_id, references, rules)
 
-    def _add_rare(self, number: int, facts: Facts) -> None:
+    def _add_rare(self, node_id: int, facts: Facts) -> None:
         if facts.parents:
-            parents = tuple(self._number(edge.target) for edge in facts.parents)
-            self._parents[number] = parents
-            for parent in parents:
-                self._children.setdefault(parent, []).append(number)
+            parents = [(self._id(edge.target), self.rule_id(edge.rule)) for edge in facts.parents]
+            self._parents[node_id] = tuple(parents)
+            for parent, rule in parents:
+                self._children.setdefault(parent, []).append((node_id, rule))
         if facts.conditional:
-            conditions = tuple(
-                (self._number(one.edge.target), one.comparisons) for one in facts.conditional
-            )
-            self._conditions[number] = conditions
-            for target, _ in conditions:
-                self._waiting.setdefault(target, set()).add(number)
+            conditions = [
+                (self._id(one.edge.target), one.comparisons, self.rule_id(one.edge.rule))
+                for one in facts.conditional
+            ]
+            self._conditions[node_id] = tuple(conditions)
+            for target, _, _ in conditions:
+                self._waiting.setdefault(target, set()).add(node_id)
         if facts.used_at:
-            self._used_at[number] = facts.used_at
+            self._used_at[node_id] = facts.used_at
 
     def replace(self, node: Node, facts: Facts | None) -> set[int]:
         """Put what a record says now in the place of what it said; `None`: it is gone.
 
         Returns:
-            The numbers of nodes that may refer to more than before.
+            The ids of nodes that may refer to more than before.
         """
-        number = self.numbers.find(node)
-        if number is not None and self._flags[number]:
-            self._forget(number)
+        node_id = self.ids.find(node)
+        if node_id is not None and self._flags[node_id]:
+            self._forget(node_id)
         if facts is None:
             return set()
-        number = self.add(facts)
-        return {number, *self._parents.get(number, ()), *self._waiting.get(number, ())}
+        node_id = self.add(facts)
+        parents = [parent for parent, _ in self._parents.get(node_id, ())]
+        return {node_id, *parents, *self._waiting.get(node_id, ())}
 
-    def _forget(self, number: int) -> None:
-        self.swept_count -= bool(self._flags[number] & _SWEPT)
-        self._flags[number] = 0
-        self._edges.forget(number)
-        self._expires.pop(number, None)
-        self._used_at.pop(number, None)
-        for parent in self._parents.pop(number, ()):
+    def _forget(self, node_id: int) -> None:
+        self.swept_count -= bool(self._flags[node_id] & _SWEPT)
+        self._flags[node_id] = 0
+        self._edges.forget(node_id)
+        self._expires.pop(node_id, None)
+        self._root_rules.pop(node_id, None)
+        self._used_at.pop(node_id, None)
+        for parent, rule in self._parents.pop(node_id, ()):
             children = self._children[parent]
-            children.remove(number)
+            children.remove((node_id, rule))
             if not children:
                 del self._children[parent]
-        for target, _ in self._conditions.pop(number, ()):
+        for target, _, _ in self._conditions.pop(node_id, ()):
             waiting = self._waiting.get(target)
             if waiting is not None:
-                waiting.discard(number)
+                waiting.discard(node_id)
                 if not waiting:
                     del self._waiting[target]
 
@@ -178,7 +241,7 @@ class Graph:
         """Drop what changes have left behind, if it is much; not to be done while updates wait.
 
         Args:
-            yield_to_writers: is called now and then, so that others get their turn.
+            yield_to_writers: is called now and then, so that updates get their turn.
         """
         self._edges.tidy(yield_to_writers)
 
@@ -194,28 +257,29 @@ class Graph:
             namespaces: those that exist.
 
         Returns:
-            The numbers of nodes that may refer to more than before.
+            The ids of nodes that may refer to more than before.
+
+        Raises:
+            ResourceError: a plug-in failed.
         """
         leases = [one for one in self._having(_LEASE) if one not in self._leases_asked]
-        places = [one for one in namespaces if one not in self._namespaces_asked]
+        new_namespaces = [one for one in namespaces if one not in self._namespaces_asked]
         affected: set[int] = set()
         for kind, session in sessions.items():
             nodes: dict[Node, int] = {}
+            rule = self.rule_id(kind)
             existing = [] if kind in self._listed else session.all()
             for node in existing:
                 nodes[node.whole] = _EXISTS | _ROOT if session.is_kept else _EXISTS | _SWEPT
-            for place in places:
-                for node in session.active(place):
+            for namespace in new_namespaces:
+                for node in session.active(namespace):
                     nodes[node.whole] = nodes.get(node.whole, _EXISTS) | _ROOT
-                for parent, child in session.back_references(place):
-                    number = self._number(parent)
-                    self._children.setdefault(number, []).append(self._number(child))
-                    affected.add(number)
+                for parent, child in session.back_references(namespace):
+                    affected.add(self._add_child(parent, child, rule))
             for lease in leases:
                 holder = self.node(lease)
                 for held in session.leased(holder.namespace, holder.key):
-                    state = self._number(held) << 1 | held.is_flat
-                    self._leased.setdefault(lease, []).append(state)
+                    self._add_leased(lease, held, rule)
                     affected.add(lease)
                     if held.type == kind:
                         nodes.setdefault(held.whole, _EXISTS)
@@ -223,115 +287,182 @@ class Graph:
                 affected.add(self._add_resource(session, node, flags))
             self._listed.add(kind)
         self._leases_asked.update(leases)
-        self._namespaces_asked.update(places)
+        self._namespaces_asked.update(new_namespaces)
         return affected
 
+    def _add_child(self, parent: Node, child: Node, rule: int) -> int:
+        """Add a back reference that a plug-in has told; return the id of its parent."""
+        parent_id, child_id = self._id(parent), self._id(child)
+        self._children.setdefault(parent_id, []).append((child_id, rule))
+        mention = Mention(parent_id, rule, RESOURCE)
+        self._resource_mentions.setdefault(child_id, []).append(mention)
+        return parent_id
+
+    def _add_leased(self, lease: int, held: Node, rule: int) -> None:
+        """Add what a plug-in says that a lease holds."""
+        held_id = self._id(held)
+        self._leased.setdefault(lease, []).append((held_id << 1 | held.is_flat, rule))
+        mention = Mention(lease, rule, OWN, TO_FLAT if held.is_flat else WHOLE)
+        self._resource_mentions.setdefault(held_id, []).append(mention)
+
     def _add_resource(self, session: CheckedSession, node: Node, flags: int) -> int:
-        """Add a resource of another kind, or flags to one; return its number."""
-        number = self._number(node)
-        if number not in self._asked:
-            self.add_references(number, session.references(node))
-        before = self._flags[number]
+        """Add a resource of another kind, or flags to one; return its id."""
+        node_id = self._id(node)
+        if node_id not in self._asked:
+            self.add_references(node_id, session.references(node))
+        before = self._flags[node_id]
         self.swept_count += bool(flags & ~before & _SWEPT)
-        self._flags[number] = before | flags
-        return number
+        self._flags[node_id] = before | flags
+        return node_id
 
     def unasked(self, kinds: Container[str]) -> list[int]:
         """Return the nodes of these types whose references were not added."""
-        return [one for one in self.numbers.of_types(kinds) if one not in self._asked]
+        return [one for one in self.ids.of_types(kinds) if one not in self._asked]
 
-    def add_references(self, number: int, targets: Iterable[Node]) -> None:
+    def add_references(self, node_id: int, targets: Iterable[Node]) -> None:
         """Add what a resource of another kind refers to. It need not exist."""
-        self._asked.add(number)
+        self._asked.add(node_id)
         references = [
-            self._number(one) << KIND_BITS | (TO_FLAT if one.is_flat else WHOLE) for one in targets
+            self._id(one) << KIND_BITS | (TO_FLAT if one.is_flat else WHOLE) for one in targets
         ]
         if references:
-            self._edges.put(number, references)
+            rule = self.rule_id(self.ids.type_of(node_id))
+            self._edges.put(node_id, references, [rule] * len(references))
 
     def roots(self, now: Instant) -> Iterator[int]:
         """Iterate over the nodes that hold themselves at `now`."""
-        for number in self._having(_ROOT):
-            if not self.has_expired(number, now):
-                yield number
-        for number in tuple(self.kept):
-            if self._flags[number] & (_EXISTS | _ROOT) == _EXISTS:
-                yield number
+        for node_id in self._having(_ROOT):
+            if not self.has_expired(node_id, now):
+                yield node_id
+        for node_id in tuple(self.kept):
+            if self._flags[node_id] & (_EXISTS | _ROOT) == _EXISTS:
+                yield node_id
 
-    def is_root(self, number: int, now: Instant) -> bool:
+    def is_root(self, node_id: int, now: Instant) -> bool:
         """Tell whether a node holds itself at `now`."""
-        flags = self._flags[number]
-        if number in self.kept:
+        flags = self._flags[node_id]
+        if node_id in self.kept:
             return bool(flags & _EXISTS)
-        return bool(flags & _ROOT) and not self.has_expired(number, now)
+        return bool(flags & _ROOT) and not self.has_expired(node_id, now)
 
-    def has_expired(self, number: int, now: Instant) -> bool:
+    def root_rules(self, node_id: int) -> list[str]:
+        """Return the type or the labels by which a node holds itself; none where it does not."""
+        if not self._flags[node_id] & _ROOT and node_id not in self.kept:
+            return []
+        rules = self._root_rules.get(node_id)
+        if rules is None:
+            return [self.ids.type_of(node_id)]
+        return [self.rule(one) for one in rules]
+
+    def has_expired(self, node_id: int, now: Instant) -> bool:
         """Tell whether `now` is after the expiry of a node."""
-        if not self._flags[number] & _EXPIRES or number in self.kept:
+        if not self._flags[node_id] & _EXPIRES or node_id in self.kept:
             return False
-        return now > self._expires[number]
+        return now > self._expires[node_id]
 
-    def swept(self) -> Iterator[int]:
+    def expires_at(self, node_id: int) -> Instant | None:
+        """Return the expiry of a node; `None` where it has none, or is kept from it."""
+        return None if node_id in self.kept else self._expires.get(node_id)
+
+    def swept(self) -> list[Node]:
+        """Return the nodes that a collection may remove, in the order of a sweep."""
+        return [self.node(one) for one in self.in_scan_order(self.swept_ids())]
+
+    def swept_ids(self) -> Iterator[int]:
         """Iterate over the nodes that a collection may remove."""
         return self._having(_SWEPT)
 
+    def in_scan_order(self, node_ids: Iterable[int]) -> list[int]:
+        """Return nodes in the order in which a scan reads them, resources of other kinds last."""
+        return sorted(node_ids, key=self.ids.scan_order)
+
     def _having(self, flag: int) -> Iterator[int]:
-        """Iterate over the numbers that have a flag, as these are now."""
+        """Iterate over the nodes that have a flag, as these are now."""
         return compress(range(len(self._flags)), self._flags.translate(_HAVING[flag]))
 
     @property
     def counts(self) -> array[int]:
-        """How many references each number has by its own fields and labels."""
+        """How many references each node has by its own fields and labels."""
         return self._edges.counts
 
     @property
     def has_other_references(self) -> bool:
-        """Whether any number refers to something for another reason."""
+        """Whether any node refers to something for another reason."""
         return bool(self._children or self._conditions or self._leased)
 
     def following(self, state: int, now: Instant) -> list[int]:
-        """Return what a node refers to at `now`; some may come twice.
-
-        Args:
-            state: the number of the node, and in the last bit whether it is flat; so is the
-                answer.
-            now: the present.
-        """
-        number = state >> 1
-        own = self._edges.of(number)
+        """Return the states that a state refers to at `now`; some may come twice."""
+        node_id = state >> 1
+        own = self._edges.of(node_id)
         if state & 1:
             return [one >> 1 | 1 for one in own if one & KIND_MASK == ALIKE]
-        if self._flags[number] & _LEASE and self.has_expired(number, now):
+        if self._flags[node_id] & _LEASE and self.has_expired(node_id, now):
             found = []
         else:
             # The last bit of a kind and that of a state ask the same where the node is whole.
             found = [one >> 1 for one in own]
             if self._leased:
-                found += self._leased.get(number, [])
-            if number in self._conditions:
-                found += [target << 1 for target in self._conditional(number, now)]
+                found += [target for target, _ in self._leased.get(node_id, ())]
+            if node_id in self._conditions:
+                found += [target << 1 for target, _ in self._met(node_id, now)]
         if self._children:
-            found += [child << 1 for child in self._children.get(number, ())]
+            found += [child << 1 for child, _ in self._children.get(node_id, ())]
         return found
 
-    def referrers(self, number: int, now: Instant, *, is_flat: bool) -> Iterator[tuple[int, bool]]:
-        """Iterate over what refers to a node, whole or flat, and whether that is flat itself.
+    def references(self, state: int, now: Instant) -> Iterator[tuple[int, int]]:
+        """Iterate over the states that a state refers to at `now`, each with the rule.
+
+        That is `following` in containerd's order, but without the back references of images that
+        are roots: containerd has none, because those are held without them.
+        """
+        node_id = state >> 1
+        own = zip(self._edges.of(node_id), self._edges.rules_of(node_id), strict=True)
+        if state & 1:
+            for reference, rule in own:
+                if reference & KIND_MASK == ALIKE:
+                    yield reference >> 1 | 1, rule
+            return
+        for child, rule in self._children.get(node_id, ()):
+            if self.ids.type_of(child) != IMAGE or not self.is_root(child, now):
+                yield child << 1, rule
+        if self._flags[node_id] & _LEASE and self.has_expired(node_id, now):
+            return
+        yield from self._leased.get(node_id, ())
+        for reference, rule in own:
+            yield reference >> 1, rule
+        for target, rule in self._met(node_id, now):
+            yield target << 1, rule
+
+    def mentions(self, node_id: int, now: Instant) -> Iterator[Mention]:
+        """Iterate over all that makes others refer to a node, whether it holds anything or not."""
+        for source, rule, kind in self._edges.to(node_id):
+            yield Mention(source, rule, OWN, kind)
+        for parent, rule in self._parents.get(node_id, ()):
+            yield Mention(parent, rule, BACK)
+        for source in self._waiting.get(node_id, ()):
+            met = self._met(source, now)
+            for target, _, rule in self._conditions[source]:
+                if target == node_id:
+                    yield Mention(source, rule, CONDITION, is_met=(target, rule) in met)
+        if self._resource_mentions:
+            yield from self._resource_mentions.get(node_id, ())
+
+    def referrers(self, state: int, now: Instant) -> Iterator[tuple[int, int]]:
+        """Iterate over the states that refer to a state at `now`, each with the rule.
 
         It is `following` backwards.
         """
-        for referrer, kind in self._edges.to(number):
-            is_lease = bool(self._flags[referrer] & _LEASE)
-            if (kind == TO_FLAT) == is_flat and not (is_lease and self.has_expired(referrer, now)):
-                yield referrer, False
+        is_flat = bool(state & 1)
+        for source, rule, origin, kind, is_met in self.mentions(state >> 1, now):
+            if origin != OWN:
+                if is_met and not is_flat:
+                    yield source << 1, rule
+                continue
+            is_lease = self._flags[source] & _LEASE
+            if (kind == TO_FLAT) == is_flat and not (is_lease and self.has_expired(source, now)):
+                yield source << 1, rule
             if kind == ALIKE and is_flat:
-                yield referrer, True
-        if is_flat:
-            return
-        for parent in self._parents.get(number, ()):
-            yield parent, False
-        for waiting in self._waiting.get(number, ()):
-            if number in self._conditional(waiting, now):
-                yield waiting, False
+                yield source << 1 | 1, rule
 
     def expiries(self) -> Iterator[tuple[int, Instant]]:
         """Iterate over the nodes that expire, with the moments."""
@@ -344,47 +475,63 @@ class Graph:
     def conditions(self) -> Iterator[tuple[tuple[Comparison, ...], tuple[int, ...]]]:
         """Iterate over the conditions, each with when its snapshot was used."""
         for conditions in self._conditions.values():
-            for target, comparisons in conditions:
+            for target, comparisons, _ in conditions:
                 yield comparisons, self._used_at.get(target, ())
 
-    def exists(self, number: int) -> bool:
+    def exists(self, node_id: int) -> bool:
         """Tell whether there is a record."""
-        return bool(self._flags[number] & _EXISTS)
+        return bool(self._flags[node_id] & _EXISTS)
 
-    def is_swept(self, number: int) -> bool:
+    def is_swept(self, node_id: int) -> bool:
         """Tell whether there is a record, and a collection may remove it."""
-        return bool(self._flags[number] & _SWEPT)
+        return bool(self._flags[node_id] & _SWEPT)
 
-    def mentioned(self, number: int) -> Iterator[int]:
+    def is_lease(self, node_id: int) -> bool:
+        """Tell whether there is a record, and it is a lease."""
+        return bool(self._flags[node_id] & _LEASE)
+
+    def children(self, node_id: int) -> list[int]:
+        """Return the nodes that a node holds because labels of theirs, or a plug-in, say so."""
+        return [child for child, _ in self._children.get(node_id, ())]
+
+    def parents(self, node_id: int) -> list[int]:
+        """Return the nodes that hold a node because its own labels say so."""
+        return [parent for parent, _ in self._parents.get(node_id, ())]
+
+    def mentioned(self, node_id: int) -> Iterator[int]:
         """Iterate over all that a node may refer to at any moment, whatever the time."""
-        yield from self._children.get(number, ())
-        for state in self._leased.get(number, ()):
+        for child, _ in self._children.get(node_id, ()):
+            yield child
+        for state, _ in self._leased.get(node_id, ()):
             yield state >> 1
-        for one in self._edges.of(number):
+        for one in self._edges.of(node_id):
             yield one >> KIND_BITS
-        for target, _ in self._conditions.get(number, ()):
+        for target, _, _ in self._conditions.get(node_id, ()):
             yield target
 
-    def _conditional(self, number: int, now: Instant) -> list[int]:
-        """Return what a node refers to under conditions that hold now."""
+    def _met(self, node_id: int, now: Instant) -> list[tuple[int, int]]:
+        """Return what a node refers to under conditions that hold now, each with the rule."""
+        conditions = self._conditions.get(node_id)
+        if conditions is None:
+            return []
         moment = now.timestamp(unit="nanosecond")
         return [
-            target
-            for target, comparisons in self._conditions[number]
+            (target, rule)
+            for target, comparisons, rule in conditions
             if any(
                 one.holds(at, moment) for one in comparisons for at in self._used_at.get(target, ())
             )
         ]
 
-    def _number(self, node: Node) -> int:
-        number = self.numbers.number(node)
-        if number >= len(self._flags):
+    def _id(self, node: Node) -> int:
+        node_id = self.ids.of(node)
+        if node_id >= len(self._flags):
             self._grow()
-        return number
+        return node_id
 
     def _grow(self) -> None:
-        """Have room for all numbers, and for some more."""
-        room = self.numbers.count + _GROWTH
+        """Make room for all nodes, and for some more."""
+        room = self.ids.count + _GROWTH
         self._flags.extend(bytes(room - len(self._flags)))
         self._edges.grow(room)
 

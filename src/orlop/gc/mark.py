@@ -16,11 +16,12 @@ from itertools import compress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from whenever import Instant
 
     from orlop.gc.graph import Graph
+    from orlop.gc.resources import CheckedSession
 
 _FLAT: Final = 1
 _WHOLE: Final = 2
@@ -28,9 +29,6 @@ _NODES_AT_ONCE: Final = 250
 _IDS_AT_ONCE: Final = 65_536
 _STEPS_AT_ONCE: Final = 250
 _IS_WHITE: Final = bytes(not color for color in range(256))
-
-State = tuple[int, bool]
-"""The id of a node, and whether flat: it may be reached flat and not whole."""
 
 
 class OverBudgetError(Exception):
@@ -60,17 +58,18 @@ class Mark:
     def __contains__(self, node_id: int) -> bool:
         return node_id < len(self._colors) and bool(self._colors[node_id])
 
-    def has(self, node_id: int, is_flat: bool) -> bool:  # noqa: FBT001 -- a state, always given whole
-        """Tell whether a node was reached whole, or flat."""
-        bit = _FLAT if is_flat else _WHOLE
+    def has(self, state: int) -> bool:
+        """Tell whether a state was reached, as `Graph` has them: a node, flat or whole."""
+        node_id = state >> 1
+        bit = _FLAT if state & 1 else _WHOLE
         return node_id < len(self._colors) and bool(self._colors[node_id] & bit)
 
-    def unmark(self, node_id: int, is_flat: bool) -> None:  # noqa: FBT001 -- as in `has`
+    def unmark(self, state: int) -> None:
         """Take a color from a node again: it cannot be reached so any more."""
-        self._colors[node_id] &= ~(_FLAT if is_flat else _WHOLE)
+        self._colors[state >> 1] &= ~(_FLAT if state & 1 else _WHOLE)
 
     def unreached(self) -> Iterator[int]:
-        """Iterate over the ids that were not reached."""
+        """Iterate over the nodes that were not reached."""
         for start in range(0, len(self._colors), _IDS_AT_ONCE):
             some = self._colors[start : start + _IDS_AT_ONCE].translate(_IS_WHITE)
             yield from compress(range(start, start + len(some)), some)
@@ -79,23 +78,41 @@ class Mark:
         """Mark nodes, whole, and all that can be reached from them."""
         self._mark_states([node_id << 1 for node_id in node_ids])
 
-    def expand(self, node_ids: Iterable[int]) -> None:
-        """Expand nodes again that were marked and may have got new references since."""
+    def extend(self, affected: Iterable[int]) -> None:
+        """Mark what has become reachable through nodes that may refer to more than before."""
+        node_ids, graph, now = list(affected), self._graph, self.now
+        self.reach([node_id for node_id in node_ids if graph.is_root(node_id, now)])
         grey: list[int] = []
         for node_id in node_ids:
-            color = self._colors[node_id] if node_id < len(self._colors) else 0
-            if color & _WHOLE:
-                grey += self._graph.following(node_id << 1, self.now)
-            if color & _FLAT:
-                grey += self._graph.following(node_id << 1 | 1, self.now)
+            for state in (node_id << 1, node_id << 1 | 1):
+                # It is black already, and would not be expanded again.
+                if self.has(state):
+                    grey += graph.following(state, now)
         self._mark_states(grey)
 
+    def reach_resources(self, sessions: Mapping[str, CheckedSession]) -> None:
+        """Ask plug-ins for the references of resources that only others name, and mark those.
+
+        A resource need not be listed to refer to something. It is asked for once it is reached,
+        and what it refers to may again be such resources.
+
+        Raises:
+            ResourceError: a plug-in failed.
+        """
+        while sessions:
+            reached = [one for one in self._graph.unasked(sessions) if one in self]
+            if not reached:
+                break
+            for node_id in reached:
+                node = self._graph.node(node_id)
+                self._graph.add_references(node_id, sessions[node.type].references(node))
+            self.extend(reached)
+
     def _mark_states(self, grey: list[int]) -> None:
-        """Mark states, as `Graph.following` has them, and all that follows from them."""
+        """Mark states and all that can be reached from them."""
         self._colors.extend(bytes(len(self._graph) - len(self._colors)))
         colors, following, now = self._colors, self._graph.following, self.now
-        # Most nodes of a large database are layers, which refer to nothing: not to call
-        # `following` for those is a third of the time.
+        # Most nodes of a large database are layers, which refer to nothing, and need no call.
         counts, asks_all = self._graph.counts, self._graph.has_other_references
         marked = 0
         while grey:
@@ -109,7 +126,7 @@ class Mark:
                 grey += following(state, now)
             marked += 1
             if not marked % _NODES_AT_ONCE:
-                # Python runs one thread at a time, and compiled code gives way only when asked.
+                # Compiled code lets no other thread run unless it is told to.
                 time.sleep(0)
                 self._yield_to_writers()
 
@@ -121,7 +138,7 @@ def unmark_unreachable(
     budget: int,
     yield_to_writers: Callable[[], None],
 ) -> set[int]:
-    """Take the mark from what cannot be reached any more, and return its ids.
+    """Take the mark from what cannot be reached any more, and return those nodes.
 
     After a change only what it let go can have become garbage: the nodes to which a reference
     went away, or that held themselves. For each of them a search goes backward, from referrer to
@@ -131,7 +148,7 @@ def unmark_unreachable(
     Args:
         graph: the references as they are now.
         mark: nothing that can be reached is missing in it.
-        candidates: the ids of what was let go.
+        candidates: the nodes that were let go.
         budget: how many nodes may be looked at.
         yield_to_writers: is called now and then, so that updates get their turn.
 
@@ -139,23 +156,20 @@ def unmark_unreachable(
         OverBudgetError: a full mark is cheaper; this one is of no use any more.
     """
     search = _BackwardSearch(graph, mark, budget, yield_to_writers)
-    waiting: list[State] = [(node_id, is_flat) for node_id in candidates for is_flat in _FORMS]
+    waiting = [node_id << 1 | form for node_id in candidates for form in (0, 1)]
     found: set[int] = set()
     while waiting:
         state = waiting.pop()
-        if not mark.has(*state):
+        if not mark.has(state):
             continue
-        for node_id, is_flat in search.unreachable_from(state):
-            mark.unmark(node_id, is_flat)
-            found.add(node_id)
-            # It kept these, perhaps alone.
-            waiting.extend(
-                [(target, form) for target in graph.mentioned(node_id) for form in _FORMS]
-            )
+        for lost in search.unreachable_from(state):
+            mark.unmark(lost)
+            found.add(lost >> 1)
+            # It held these, perhaps alone.
+            waiting += [
+                target << 1 | form for target in graph.mentioned(lost >> 1) for form in (0, 1)
+            ]
     return found
-
-
-_FORMS: Final = (False, True)
 
 
 class _BackwardSearch:
@@ -168,34 +182,32 @@ class _BackwardSearch:
         self._mark = mark
         self._budget = budget
         self._yield_to_writers = yield_to_writers
-        self._reachable: set[State] = set()
+        self._reachable: set[int] = set()
 
-    def unreachable_from(self, start: State) -> set[State]:
-        """Return all that the search has seen; nothing where it has met a root."""
+    def unreachable_from(self, start: int) -> set[int]:
+        """Return all states that the search has seen; nothing where it has met a root."""
         now = self._mark.now
         if start in self._reachable:
             return set()
-        path: list[tuple[State, Iterator[State]]] = [(start, self._referrers(start))]
+        path = [(start, self._graph.referrers(start, now))]
         seen = {start}
         while path:
             state, referrers = path[-1]
-            if state in self._reachable or (not state[1] and self._graph.is_root(state[0], now)):
+            is_root = not state & 1 and self._graph.is_root(state >> 1, now)
+            if is_root or state in self._reachable:
                 # Each on the way to here is referred to by the next one.
                 self._reachable.update([one for one, _ in path])
                 return set()
-            for one in referrers:
+            for one, _ in referrers:
                 # What is not marked cannot be reached itself: it is no way to a root.
-                if one not in seen and self._mark.has(*one):
+                if one not in seen and self._mark.has(one):
                     seen.add(one)
-                    path.append((one, self._referrers(one)))
+                    path.append((one, self._graph.referrers(one, now)))
                     break
             else:
                 path.pop()
             self._spend()
         return seen
-
-    def _referrers(self, state: State) -> Iterator[State]:
-        return self._graph.referrers(state[0], self._mark.now, is_flat=state[1])
 
     def _spend(self) -> None:
         self._budget -= 1

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.gc.node import BUILT_IN, ORPHAN, Node
 from orlop.gc.record_types import RECORD_TYPES, locate
-from orlop.gc.scan import read_all, read_one
+from orlop.gc.scan import read_one
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from orlop.gc.facts import Facts
+    from orlop.gc.graph import Graph
     from orlop.gc.rules import RuleBook
     from orlop.kv import Transaction
 
@@ -57,19 +58,16 @@ class Omissions:
         """The records that are left out whole."""
         return (node for node, edges in self._edges.items() if "" in edges)
 
-    def read_others(self, transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
-        """Iterate over the facts of all records, without what is left out.
+    def leave_out(self, graph: Graph, transaction: Transaction, book: RuleBook) -> None:
+        """Take all of it out of a graph that has all records of a version.
 
         Raises:
             NotFoundError: something that is to be left out is not there.
         """
         for node, edges in self._edges.items():
-            _check(transaction, node, edges, book)
-        for facts in read_all(transaction, book):
-            edges = self._edges.get(facts.node, set())
-            if "" in edges:
-                continue
-            yield _without(transaction, facts, edges, book) if edges else facts
+            facts = _checked(transaction, node, edges, book)
+            left = None if "" in edges else _without(transaction, facts, edges, book)
+            graph.replace(node, left)
 
 
 def _without(transaction: Transaction, facts: Facts, edges: Iterable[str], book: RuleBook) -> Facts:
@@ -79,7 +77,8 @@ def _without(transaction: Transaction, facts: Facts, edges: Iterable[str], book:
     )
 
 
-def _check(transaction: Transaction, node: Node, edges: Iterable[str], book: RuleBook) -> None:
+def _checked(transaction: Transaction, node: Node, edges: Iterable[str], book: RuleBook) -> Facts:
+    """Return what a record says, if it is there with the labels and fields that are left out."""
     facts = read_one(transaction, node, book)
     if facts is None:
         raise NotFoundError(str(node))
@@ -87,6 +86,7 @@ def _check(transaction: Transaction, node: Node, edges: Iterable[str], book: Rul
     for edge in edges:
         if edge not in has:
             raise NotFoundError(f'label or field "{edge}" of {node}')
+    return facts
 
 
 def _labels(transaction: Transaction, node: Node) -> dict[str, str]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from orlop.gc.context import CollectionContext
-    from orlop.gc.explain.paths import Path
+    from orlop.gc.explain.paths import HoldingPath
     from orlop.gc.inventory import StoredItems
     from orlop.gc.marked import Marked
     from orlop.gc.omissions import Omissions
@@ -163,7 +163,7 @@ class Plan:
         """What data is or will be set aside, in bytes."""
         return sum(removal.set_aside_bytes for removal in self.nodes)
 
-    def held_by(self, node: Node) -> tuple[Path, ...]:
+    def held_by(self, node: Node) -> tuple[HoldingPath, ...]:
         """Return for each root that holds a node one shortest path; nothing for garbage."""
         return self.marked.paths(node)
 
@@ -261,15 +261,15 @@ def removals(
 
     What several of them name is counted with the first.
     """
-    why = reasons.reasons(marked)
+    why = reasons.Reasons(marked.graph, marked.mark, marked.garbage_ids)
     counted: set[BackendItem] = set()
     found = []
-    for node in marked.garbage:
+    for node_id, node in zip(marked.garbage_ids, marked.garbage, strict=True):
         data = inventory.data[node]
         freed = [one for one in data if one in deletable and one not in counted]
         counted.update(freed)
         size = sum(stored.size(one) for one in freed)
-        found.append(Removal(node, size, why[node], inventory.identities[node], data))
+        found.append(Removal(node, size, why.of(node_id), inventory.identities[node], data))
     return found
 
 

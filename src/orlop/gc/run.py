@@ -21,16 +21,12 @@ from orlop.concurrency.shared_lock import SharedLock
 from orlop.errors import OrlopError, UnavailableError
 from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.cleanup import CleanupScope
-from orlop.gc.facts_graph import FactsGraph
-from orlop.gc.marked import Marked
 from orlop.gc.next_expiry import read_next_expiry
 from orlop.gc.plan import Statistics, check_again, check_orphans
 from orlop.gc.resources import ResourceError, begin_sessions, cancelled_at_end, end_sessions
 from orlop.gc.rules import RuleBook
-from orlop.gc.scan import in_use
 from orlop.gc.sweep import BATCH_RECORDS, SweepBatches, sweep_batches
 from orlop.gc.tracker import GraphTracker
-from orlop.schema import namespaces
 from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
@@ -41,10 +37,8 @@ if TYPE_CHECKING:
     from orlop.gc.cleanup import BackendCleaner
     from orlop.gc.context import CollectionContext
     from orlop.gc.node import Node
-    from orlop.gc.omissions import Omissions
     from orlop.gc.plan import Plan
     from orlop.gc.resources import CheckedSession, RegisteredResource
-    from orlop.kv import Transaction
 
 _ATTEMPTS: Final = 4
 """So many times a run begins anew where others write past the stores, before it gives up."""
@@ -251,23 +245,23 @@ class _Run:
                 begin_sessions(self.resources, sessions, self.kept_kinds)
                 self.tracker.add_sessions(sessions)
         garbage = self._garbage()
-        causes = None if self._context.journal is None else self.tracker.causes(garbage)
+        reasons = None if self._context.journal is None else self.tracker.reasons(garbage)
         remaining = self._batches(garbage)
         if remaining:
-            self.batches.run_batch(remaining, causes, sessions, self._check)
+            self.batches.run_batch(remaining, reasons, sessions, self._check)
         if sessions:
             self.batches.make_durable()
         self.tracker.forget_sessions()
         end_sessions(sessions, self.failures, has_succeeded=True)
         while remaining:
-            self.batches.run_batch(remaining, causes, {}, lambda: None)
+            self.batches.run_batch(remaining, reasons, {}, lambda: None)
 
     def _garbage(self) -> list[int]:
         if self._plan is None:
             return self.tracker.garbage()
         graph = self.tracker.graph
         planned = (graph.find(one.node) for one in self._plan.nodes if one.node in graph)
-        return [number for number in planned if number is not None]
+        return [node_id for node_id in planned if node_id is not None]
 
     def _batches(self, garbage: Sequence[int]) -> deque[list[int]]:
         # A resource that is not asked any more could begin to refer to what is in a later piece.
@@ -284,41 +278,6 @@ class _Run:
                     transaction, planned, self.tracker.graph.__contains__, self.tracker.holds
                 )
             )
-
-
-def mark_in(
-    context: CollectionContext,
-    transaction: Transaction,
-    sessions: Mapping[str, CheckedSession],
-    now: Instant,
-    without: Omissions | None = None,
-) -> Marked:
-    """Read the graph from the version of a transaction, and mark it for `now`.
-
-    Raises:
-        NotFoundError: something that is to be left out is not there.
-        ResourceError: a plug-in failed.
-    """
-    labels = [(kind, context.resources[kind].reference_label) for kind in sessions]
-    book = RuleBook(labels, context.transactor.clock.lasting)
-    graph = FactsGraph.read(transaction, book, without)
-    graph.keep(in_use(context.transactor))
-    graph.add_sessions(sessions, namespaces.all_names(transaction))
-    marked = Marked(graph, now)
-    _ = marked.mark  # it asks the plug-ins, which cannot be asked later
-    graph.forget_sessions()
-    return marked
-
-
-def mark(
-    context: CollectionContext, sessions: Mapping[str, CheckedSession], now: Instant
-) -> Marked:
-    """Read the graph from the newest version, and mark it for `now`.
-
-    Raises:
-        ResourceError: a plug-in failed.
-    """
-    return context.transactor.read(lambda transaction: mark_in(context, transaction, sessions, now))
 
 
 def _clean_up(cleaner: BackendCleaner, run: _Run, order: CleanupScope) -> Statistics:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
     from orlop.changes import Update
     from orlop.concurrency.shared_lock import SharedLock
-    from orlop.gc.causes import Causes
     from orlop.gc.context import CollectionContext
+    from orlop.gc.explain.reasons import Reasons
     from orlop.gc.node import Node
     from orlop.gc.record_types import RecordGroup, RecordType
     from orlop.gc.resources import CheckedSession
@@ -203,7 +203,7 @@ class SweepBatches:
     def run_batch(
         self,
         remaining: deque[list[int]],
-        causes: Causes | None,
+        reasons: Reasons | None,
         sessions: Mapping[str, CheckedSession],
         check: Callable[[], None],
     ) -> None:
@@ -211,7 +211,7 @@ class SweepBatches:
 
         Args:
             remaining: the sweep_batches; those that were looked at are taken from it.
-            causes: why they go, for the journal; `None`: there is none.
+            reasons: why they go, for the journal; `None`: there is none.
             sessions: remove resources of other kinds, by type.
             check: is called when the mark is that of the newest version; what it raises ends
                 the sweep.
@@ -233,7 +233,7 @@ class SweepBatches:
                 self.tracker.require_all_seen()
                 sweep = Sweep(self._context.transactor, update, sessions)
                 removed = self._remove(remaining, sweep)
-                self._note(removed, causes)
+                self._note(removed, reasons)
                 untold = _deferred(update.changes)
                 # Records change in a sweep only where other resources change them.
                 touched = set(update.transaction.touched) if sessions else set()
@@ -290,11 +290,11 @@ class SweepBatches:
         sweep.finish()
         return removed
 
-    def _note(self, garbage: Sequence[Node], causes: Causes | None) -> None:
+    def _note(self, garbage: Sequence[Node], reasons: Reasons | None) -> None:
         """Say in the journal what goes now: before it can be durable."""
-        if self._context.journal is not None and causes is not None:
+        if self._context.journal is not None and reasons is not None:
             now = self._context.transactor.clock.now()
-            self._context.journal.add(causes.entries(garbage, now))
+            self._context.journal.add(reasons.entries(garbage, now))
 
 
 def _deferred(changes: Changes) -> Changes:

@@ -17,9 +17,9 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from orlop.errors import InternalError, UnavailableError
-from orlop.gc.causes import Causes
 from orlop.gc.change_feed import MissedChangeError
-from orlop.gc.fast_load import fill
+from orlop.gc.explain.reasons import Reasons
+from orlop.gc.fast_load import load_beside_writers
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
 from orlop.gc.next_expiry import NextExpiry
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 5
 _FEW_TOUCHED: Final = 64
 _YIELD_SECONDS: Final = 0.0005
-_NUMBERS_AT_ONCE: Final = 2_000
+_NODES_AT_ONCE: Final = 2_000
 _STEPS_AT_ONCE: Final = 32
 _NAMES_MIN: Final = 200_000
 _BUDGET_SHARE: Final = 4
@@ -51,7 +51,7 @@ _SHOWN: Final = 5
 
 
 class GraphTracker:
-    """A graph in tracker of the newest version, with the mark of one collection after another.
+    """A graph that follows the newest version, with the mark of one collection after another.
 
     Attributes:
         graph: what the records refer to, as of the last catch-up.
@@ -75,8 +75,9 @@ class GraphTracker:
     @property
     def should_rebuild(self) -> bool:
         """Whether to begin anew is better: too much was touched, or too many names are gone."""
-        names = len(self.graph)
-        return self._listener.is_full or names > _NAMES_MIN + _BUDGET_SHARE * self.graph.swept_count
+        graph = self.graph
+        has_spare_names = len(graph) > _NAMES_MIN + _BUDGET_SHARE * graph.swept_count
+        return self._listener.is_full or has_spare_names or graph.is_mostly_unused
 
     def begin(self) -> None:
         """Bring graph and mark to the present; the first time that is to read everything."""
@@ -87,7 +88,9 @@ class GraphTracker:
             self.graph, self._mark = Graph(), None
             self._jumps = clock.jumps
         if self._mark is None:
-            fill(self.graph, self._context.transactor, self._book, self.yield_to_writers)
+            load_beside_writers(
+                self.graph, self._context.transactor, self._book, self.yield_to_writers
+            )
             self.catch_up_until_close()
             self.graph.kept = self._in_use()
             self._mark_all(now)
@@ -103,41 +106,43 @@ class GraphTracker:
             time.sleep(_YIELD_SECONDS)
 
     def garbage(self) -> list[int]:
-        """Return the numbers of the records that were not reached and may be removed."""
+        """Return the ids of the records that were not reached and may be removed."""
         self._suspects = {
-            number
-            for number in self._suspects
-            if self.graph.is_swept(number) and not self.has_reached(number)
+            node_id
+            for node_id in self._suspects
+            if self.graph.is_swept(node_id) and not self.has_reached(node_id)
         }
         return sorted(self._suspects)
 
-    def causes(self, garbage: Iterable[int]) -> Causes:
+    def reasons(self, garbage: Iterable[int]) -> Reasons:
         """Return why these records go; to be asked before the first of them does."""
-        now = self._context.transactor.clock.now() if self._mark is None else self._mark.now
-        return Causes(self.graph, garbage, now, self.has_reached)
+        mark = self._mark
+        if mark is None:
+            mark = Mark(self.graph, self._context.transactor.clock.now(), self.yield_to_writers)
+        return Reasons(self.graph, mark, garbage)
 
-    def mentioned(self, number: int) -> Iterator[int]:
+    def mentioned(self, node_id: int) -> Iterator[int]:
         """Iterate over what a node refers to, as the graph does; let others go between nodes."""
         self._step()
-        return self.graph.mentioned(number)
+        return self.graph.mentioned(node_id)
 
-    def still_garbage(self, numbers: Iterable[int]) -> list[Node]:
+    def still_garbage(self, node_ids: Iterable[int]) -> list[Node]:
         """Return the records among these that are there and were not reached."""
         graph = self.graph
         return [
-            graph.node(number)
-            for number in numbers
-            if graph.is_swept(number) and not self.has_reached(number)
+            graph.node(node_id)
+            for node_id in node_ids
+            if graph.is_swept(node_id) and not self.has_reached(node_id)
         ]
 
     def holds(self, node: Node) -> bool:
         """Tell whether the mark has reached a node."""
-        number = self.graph.find(node)
-        return number is not None and self.has_reached(number)
+        node_id = self.graph.find(node)
+        return node_id is not None and self.has_reached(node_id)
 
-    def has_reached(self, number: int) -> bool:
-        """Tell whether the mark has reached the node of a number."""
-        return self._mark is not None and number in self._mark
+    def has_reached(self, node_id: int) -> bool:
+        """Tell whether the mark has reached the node of an id."""
+        return self._mark is not None and node_id in self._mark
 
     def catch_up(self) -> int:
         """Read again what was touched, and extend the mark; return how many places that was.
@@ -156,9 +161,9 @@ class GraphTracker:
         return len(touched)
 
     def _in_use(self) -> set[int]:
-        """Return the numbers of what blocks and writers of this process use."""
+        """Return the ids of what blocks and writers of this process use."""
         found = map(self.graph.find, in_use(self._context.transactor))
-        return {number for number in found if number is not None}
+        return {node_id for node_id in found if node_id is not None}
 
     @property
     def is_current(self) -> bool:
@@ -202,13 +207,13 @@ class GraphTracker:
         for facts in self._context.transactor.read(lambda one: list(read_all(one, self._book))):
             fresh.add(facts)
         found = map(fresh.find, map(self.graph.node, self.graph.kept))
-        fresh.kept = {number for number in found if number is not None}
+        fresh.kept = {node_id for node_id in found if node_id is not None}
         mark = Mark(fresh, self._mark.now, self.yield_to_writers)
         mark.reach(fresh.roots(self._mark.now))
-        held = (fresh.node(number) for number in fresh.swept() if number in mark)
+        held = (fresh.node(node_id) for node_id in fresh.swept_ids() if node_id in mark)
         lost = [node for node in held if not self.holds(node)]
-        ours = {self.graph.node(number) for number in self.graph.swept()}
-        different = ours.symmetric_difference(fresh.node(number) for number in fresh.swept())
+        ours = {self.graph.node(node_id) for node_id in self.graph.swept_ids()}
+        different = ours.symmetric_difference(map(fresh.node, fresh.swept_ids()))
         if lost or different:
             raise InternalError(
                 "the graph that the collector keeps in memory is not that of the database: "
@@ -236,14 +241,8 @@ class GraphTracker:
 
     def _ask_sessions(self) -> None:
         """Add the references of resources that the mark has reached and only others name."""
-        while self._sessions:
-            reached = [one for one in self.graph.unasked(self._sessions) if self.has_reached(one)]
-            if not reached:
-                break
-            for number in reached:
-                node = self.graph.node(number)
-                self.graph.add_references(number, self._sessions[node.type].references(node))
-            self._extend(reached)
+        if self._mark is not None:
+            self._mark.reach_resources(self._sessions)
 
     def sweeping(self) -> AbstractContextManager[None]:
         """Let what this thread touches in a sweep not count as touched by others."""
@@ -271,7 +270,7 @@ class GraphTracker:
         self._mark = Mark(self.graph, now, self.yield_to_writers)
         self._mark.reach(self._yielding(self.graph.roots(now)))
         unreached = self._mark.unreached()
-        self._suspects = {number for number in unreached if self.graph.is_swept(number)}
+        self._suspects = {node_id for node_id in unreached if self.graph.is_swept(node_id)}
         self._let_go = set()
 
     def _step(self) -> None:
@@ -280,21 +279,21 @@ class GraphTracker:
         if not self._steps % _STEPS_AT_ONCE:
             self.yield_to_writers()
 
-    def _yielding(self, numbers: Iterable[int]) -> Iterator[int]:
-        for turn, number in enumerate(numbers, 1):
-            if not turn % _NUMBERS_AT_ONCE:
+    def _yielding(self, node_ids: Iterable[int]) -> Iterator[int]:
+        for turn, node_id in enumerate(node_ids, 1):
+            if not turn % _NODES_AT_ONCE:
                 self.yield_to_writers()
-            yield number
+            yield node_id
 
     def _update_mark(self, mark: Mark, now: Instant) -> None:
         """Bring the mark of the last collection to the present."""
         let_go, self._let_go = self._let_go, set()
         affected = set()
         kept, self.graph.kept = self.graph.kept, self._in_use()
-        for number in (*self._changed_by_time(mark.now, now), *(kept ^ self.graph.kept)):
-            let_go.add(number)
-            let_go.update(self.graph.mentioned(number))
-            affected.add(number)
+        for node_id in (*self._changed_by_time(mark.now, now), *(kept ^ self.graph.kept)):
+            let_go.add(node_id)
+            let_go.update(self.graph.mentioned(node_id))
+            affected.add(node_id)
         mark.now = now
         self._extend(affected)
         budget = _BUDGET_MIN + len(self.graph) // _BUDGET_SHARE
@@ -306,9 +305,9 @@ class GraphTracker:
             self._suspects |= unreached
 
     def _changed_by_time(self, before: Instant, now: Instant) -> Iterator[int]:
-        for number, moment in self.graph.expiries():
+        for node_id, moment in self.graph.expiries():
             if (before > moment) != (now > moment):
-                yield number
+                yield node_id
         yield from self.graph.conditional()
 
     def _take(self) -> set[Path]:
@@ -335,15 +334,15 @@ class GraphTracker:
         affected: set[int] = set()
         for node, facts in changed.items():
             self._step()
-            number = self.graph.find(node)
-            if number is not None:
-                self._let_go.add(number)
-                self._let_go.update(self.graph.mentioned(number))
+            node_id = self.graph.find(node)
+            if node_id is not None:
+                self._let_go.add(node_id)
+                self._let_go.update(self.graph.mentioned(node_id))
             affected |= self.graph.replace(node, facts)
         if self._mark is None:
             return
         found = (self.graph.find(node) for node, facts in changed.items() if facts is not None)
-        present = {number for number in found if number is not None}
+        present = {node_id for node_id in found if node_id is not None}
         self._suspects |= present
         if hold:
             self._let_go |= present
@@ -352,8 +351,5 @@ class GraphTracker:
 
     def _extend(self, affected: Iterable[int]) -> None:
         """Mark what has become reachable through nodes that may refer to more than before."""
-        if self._mark is None:
-            return
-        numbers, now = list(affected), self._mark.now
-        self._mark.reach(number for number in numbers if self.graph.is_root(number, now))
-        self._mark.expand(numbers)
+        if self._mark is not None:
+            self._mark.extend(affected)

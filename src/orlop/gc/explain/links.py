@@ -1,8 +1,7 @@
-"""Who refers to whom, whether that holds anything or not.
+"""All references to a node, whether they keep it alive or not.
 
-The graph says what holds; this says the rest, too: what a lease held until it expired, what
-would be held if a condition were met, what only refers to something because nobody has removed
-it yet.
+The mark says what holds; this says the rest, too: what a lease held until it expired, what
+would be held if a condition were met, what is referred to by garbage only.
 """
 
 from __future__ import annotations
@@ -10,35 +9,36 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from orlop.gc.facts import Edge
-from orlop.gc.node import LEASE
+from orlop.gc.edges import ALIKE, TO_FLAT
+from orlop.gc.graph import BACK, OWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
 
-    from orlop.gc.facts import Facts
+    from orlop.gc.graph import Graph, Mention
+    from orlop.gc.mark import Mark
     from orlop.gc.marked import Marked
     from orlop.gc.node import Node
 
 
 class Standing(enum.Enum):
-    """What a link is worth, in words that follow the one who refers."""
+    """Whether a reference keeps its target alive, and if not, why; as predicate text."""
 
     HOLDS = "holds it"
     EXPIRED = "held it until it expired"
     UNMET = "would hold it under a condition that is not met"
     FLAT = "refers to it, but is itself held flat"
-    LOOSE = "refers to it, but nothing holds that either"
+    UNREACHABLE = "refers to it, but nothing holds that either"
 
 
 class Link(NamedTuple):
     """A label or field that refers to something.
 
     Attributes:
-        source: who refers, whole.
+        source: the node that refers, whole.
         edge: the label or field.
         target: what is referred to, whole; it may not exist.
-        standing: what the link is worth.
+        standing: whether it holds its target.
         is_back: whether the label is the target's own, and names its source.
         is_flat: whether it holds its target flat only, if it does: so a flat lease does.
     """
@@ -51,62 +51,72 @@ class Link(NamedTuple):
     is_flat: bool = False
 
 
-def links(marked: Marked) -> Iterator[Link]:
-    """Iterate over all links between records, and between names that records mention."""
-    for facts in marked.graph.all_facts():
-        yield from _forward(marked, facts)
-        for parent in facts.parents:
-            standing = _standing(marked, parent.target)
-            yield Link(parent.target, parent.rule, facts.node, standing, is_back=True)
+def links(marked: Marked) -> list[Link]:
+    """Return all links between records, and between names that records mention."""
+    return _links_to(marked, range(len(marked.graph)))
 
 
-def dangling(marked: Marked) -> Iterator[Link]:
-    """Iterate over the links that lead to what does not exist.
+def links_to(marked: Marked, nodes: Iterable[Node]) -> list[Link]:
+    """Return the links that lead to any of some nodes, in the order in which a scan reads them."""
+    found = map(marked.graph.find, nodes)
+    return _links_to(marked, (node_id for node_id in found if node_id is not None))
+
+
+def dangling(marked: Marked) -> list[Link]:
+    """Return the links that lead to what does not exist, or by a back reference from it.
 
     Many are no fault: an index names the manifests of all platforms, and a store rarely has
     all of them.
     """
-    for link in links(marked):
-        missing = link.source if link.is_back else link.target
-        if missing not in marked.graph:
-            yield link
+    graph = marked.graph
+    missing = {node_id for node_id in range(len(graph)) if not graph.exists(node_id)}
+    children = {child for parent in missing for child in graph.children(parent)}
+    return [
+        link
+        for link in _links_to(marked, missing | children)
+        if (link.source if link.is_back else link.target) not in graph
+    ]
 
 
-def _forward(marked: Marked, facts: Facts) -> Iterator[Link]:
-    """Iterate over what a record refers to by its own fields and labels, or is said to."""
-    node = facts.node
-    standing = _standing(marked, node)
-    for edge in facts.references:
-        holds = standing is Standing.FLAT and edge.follows_flat
-        worth = Standing.HOLDS if holds else standing
-        yield Link(node, edge.rule, edge.target.whole, worth, is_flat=edge.target.is_flat)
-    now = list(marked.graph.references(node, marked.now))
-    for conditional in facts.conditional:
-        met = conditional.edge in now
-        yield Link(
-            node,
-            conditional.edge.rule,
-            conditional.edge.target,
-            standing if met else Standing.UNMET,
-        )
-    said = {*facts.references, *(one.edge for one in facts.conditional)}
-    for edge in now:
-        # What is left is what resources of other kinds say of this node.
-        if edge not in said and not _is_back_reference(marked, node, edge):
-            yield Link(node, edge.rule, edge.target.whole, standing)
-
-
-def _standing(marked: Marked, source: Node) -> Standing:
-    if source in marked.mark.seen:
-        return Standing.HOLDS
-    if source.flat in marked.mark.seen:
-        return Standing.FLAT
-    facts = marked.graph.facts(source)
-    if source.type == LEASE and facts is not None and facts.has_expired(marked.now):
+def standing(graph: Graph, mark: Mark, mention: Mention) -> Standing:
+    """Return whether a mention holds its target, and if not, why."""
+    source, origin = mention.source, mention.origin
+    if not mention.is_met:
+        return Standing.UNMET
+    if origin == OWN and graph.has_expired(source, mark.now) and graph.is_lease(source):
         return Standing.EXPIRED
-    return Standing.LOOSE
+    if mark.has(source << 1):
+        return Standing.HOLDS
+    if mark.has(source << 1 | 1):
+        return Standing.HOLDS if mention.kind == ALIKE else Standing.FLAT
+    return Standing.UNREACHABLE
 
 
-def _is_back_reference(marked: Marked, node: Node, edge: Edge) -> bool:
-    child = marked.graph.facts(edge.target)
-    return child is not None and Edge(node, edge.rule) in child.parents
+def _links_to(marked: Marked, node_ids: Iterable[int]) -> list[Link]:
+    graph, mark = marked.graph, marked.mark
+    found = [
+        (node_id, mention)
+        for node_id in node_ids
+        for mention in graph.mentions(node_id, mark.now)
+        if graph.exists(node_id if mention.origin == BACK else mention.source)
+    ]
+    found.sort(key=lambda one: _scan_order(graph, *one))
+    return [
+        Link(
+            graph.node(mention.source),
+            graph.rule(mention.rule),
+            graph.node(target),
+            standing(graph, mark, mention),
+            is_back=mention.origin == BACK,
+            is_flat=mention.kind == TO_FLAT,
+        )
+        for target, mention in found
+    ]
+
+
+def _scan_order(graph: Graph, target: int, mention: Mention) -> tuple[object, ...]:
+    """Return what sorts links by the record that has the label or field, then by that."""
+    is_back = mention.origin == BACK
+    record, other = (target, mention.source) if is_back else (mention.source, target)
+    order = graph.ids.scan_order
+    return order(record), is_back, graph.rule(mention.rule), order(other)

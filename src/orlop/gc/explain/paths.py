@@ -7,16 +7,13 @@ holds it: without them the next collection would take it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
-
-from orlop.gc.node import IMAGE
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from whenever import Instant
-
-    from orlop.gc.facts_graph import FactsGraph, FactsMark
+    from orlop.gc.graph import Graph
+    from orlop.gc.mark import Mark
     from orlop.gc.node import Node
 
 
@@ -34,164 +31,148 @@ class Step(NamedTuple):
     edge: str
 
 
-Path: TypeAlias = "tuple[Step, ...]"
+HoldingPath: TypeAlias = "tuple[Step, ...]"
 """How a root holds a node: the root first, the node last."""
 
-Referrers: TypeAlias = "Mapping[Node, list[tuple[Node, str]]]"
-"""Who refers to each node that was reached, and by which label or field."""
 
+class _Hop(NamedTuple):
+    """A step in numbers: a state of the graph, and the rule by which it is reached."""
 
-class MarkedGraph(Protocol):
-    """A graph that was marked for one moment; see `orlop.gc.marked.Marked`."""
-
-    @property
-    def graph(self) -> FactsGraph:
-        """What the records say."""
-
-    @property
-    def now(self) -> Instant:
-        """For when it was marked."""
-
-    @property
-    def mark(self) -> FactsMark:
-        """What can be reached from the roots."""
-
-    @property
-    def roots(self) -> Mapping[Node, str]:
-        """The nodes that hold themselves, and the type or label that says so."""
-
-    @property
-    def referrers(self) -> Referrers:
-        """The records that refer to each node, and the label or field of each that does."""
+    state: int
+    rule: int
 
 
 class _LastEdge(NamedTuple):
     """One label or field that refers to the node.
 
     Attributes:
-        rule: that label or field.
+        rule: that label or field, by number.
         sources: the record that refers to it, as it was reached (flat and whole are two), each
             with the form in which it holds the node.
     """
 
-    rule: str
-    sources: dict[Node, Node]
+    rule: int
+    sources: dict[int, int]
 
 
-def referrers(marked: MarkedGraph) -> Referrers:
-    """Return who refers to each node that was reached."""
-    found: dict[Node, list[tuple[Node, str]]] = {}
-    for node in marked.mark.seen:
-        for edge in marked.graph.references(node, marked.now):
-            found.setdefault(edge.target, []).append((node, edge.rule))
-    for facts in marked.graph.all_facts():
-        # An image that is a root needs no back reference, and the graph has none for it. But
-        # once it expires, that is what goes on holding it.
-        if facts.node.type == IMAGE and facts.parents and not facts.has_expired(marked.now):
-            for parent in facts.parents:
-                if parent.target in marked.mark.seen:
-                    found.setdefault(facts.node, []).append((parent.target, parent.rule))
-    for sources in found.values():
-        sources.sort()  # sets have no order, and the same question must get the same answer
-    return found
-
-
-def paths(marked: MarkedGraph, node: Node) -> Iterator[Path]:
+def paths(graph: Graph, mark: Mark, node: Node) -> Iterator[HoldingPath]:
     """Iterate over the paths to a node, in no order that matters."""
-    facts = marked.graph.facts(node)
-    if node.whole in marked.roots and facts is not None:
-        for rule in (facts.root, *facts.other_roots):
+    node_id = graph.find(node)
+    if node_id is None:
+        return
+    if graph.is_root(node_id, mark.now):
+        for rule in graph.root_rules(node_id):
             yield (Step(node.whole, rule),)
-    last_edges = _last_edges(marked, node)
-    cone = _Cone(marked, node, [one for last in last_edges for one in last.sources])
+    cone = _Cone(graph, mark, node_id)
     # There are as many paths as roots times last edges, at most. One search for each of the
     # smaller number finds them all.
-    if len(last_edges) <= len(cone.roots):
-        for last in last_edges:
+    if len(cone.last_edges) <= len(cone.roots):
+        for last in cone.last_edges:
             yield from cone.backward(last)
     else:
         for root in cone.roots:
-            yield from cone.forward(root, last_edges)
-
-
-def _last_edges(marked: MarkedGraph, node: Node) -> list[_LastEdge]:
-    found: dict[tuple[Node, str], dict[Node, Node]] = {}
-    for form in dict.fromkeys((node.whole, node.flat)):
-        for source, rule in marked.referrers.get(form, ()):
-            if source.whole != node.whole:
-                found.setdefault((source.whole, rule), {}).setdefault(source, form)
-    return [_LastEdge(rule, sources) for (_, rule), sources in found.items()]
+            yield from cone.forward(root)
 
 
 class _Cone:
-    """All that leads to a node without going through it."""
+    """All that leads to a node without going through it.
 
-    def __init__(self, marked: MarkedGraph, node: Node, sources: Iterable[Node]) -> None:
-        self._marked = marked
-        self._node = node.whole
-        members = dict.fromkeys(sources)
+    Attributes:
+        last_edges: the labels and fields that refer to the node.
+        roots: the roots from which it can be reached, as states.
+    """
+
+    def __init__(self, graph: Graph, mark: Mark, node_id: int) -> None:
+        self._graph = graph
+        self._mark = mark
+        self._node_id = node_id
+        self.last_edges = self._find_last_edges()
+        members = dict.fromkeys(one for last in self.last_edges for one in last.sources)
         pending = list(members)
         for member in pending:
             for source, _ in self._before(member):
                 if source not in members:
                     members[source] = None
                     pending.append(source)
-        self.roots = [one for one in members if one in marked.roots]
+        self.roots = [one for one in members if self._is_root(one)]
         self._members = members
-        self._onward: dict[Node, list[Step]] = {}
+        self._onward: dict[int, list[_Hop]] = {}
 
-    def backward(self, last: _LastEdge) -> Iterator[Path]:
+    def _find_last_edges(self) -> list[_LastEdge]:
+        found: dict[tuple[int, int], dict[int, int]] = {}
+        for form in (self._node_id << 1, self._node_id << 1 | 1):
+            for source, rule in self._before(form):
+                # The same label may hold the node flat and whole: that is one last edge.
+                found.setdefault((source >> 1, rule), {}).setdefault(source, form)
+        return [_LastEdge(rule, sources) for (_, rule), sources in found.items()]
+
+    def backward(self, last: _LastEdge) -> Iterator[HoldingPath]:
         """Iterate over the shortest paths that end with an edge, one for each root."""
-        onward: dict[Node, Step] = {
-            source: Step(form, last.rule) for source, form in last.sources.items()
-        }
+        onward = {source: _Hop(form, last.rule) for source, form in last.sources.items()}
         pending = list(onward)
         for reached in pending:
-            if reached in self._marked.roots:
+            if self._is_root(reached):
                 yield tuple(self._from(reached, onward))
             for source, rule in self._before(reached):
                 if source not in onward:
-                    onward[source] = Step(reached, rule)
+                    onward[source] = _Hop(reached, rule)
                     pending.append(source)
 
-    def forward(self, root: Node, last_edges: Iterable[_LastEdge]) -> Iterator[Path]:
+    def forward(self, root: int) -> Iterator[HoldingPath]:
         """Iterate over the shortest paths that begin with a root, one for each last edge."""
         if not self._onward:
             for member in self._members:
                 for source, rule in self._before(member):
-                    self._onward.setdefault(source, []).append(Step(member, rule))
+                    self._onward.setdefault(source, []).append(_Hop(member, rule))
         depths = {root: 0}
-        came: dict[Node, tuple[Node, str]] = {}
+        came: dict[int, _Hop] = {}
         pending = [root]
         for reached in pending:
-            for step in self._onward.get(reached, ()):
-                if step.node not in depths:
-                    depths[step.node] = depths[reached] + 1
-                    came[step.node] = (reached, step.edge)
-                    pending.append(step.node)
-        for last in last_edges:
+            for state, rule in self._onward.get(reached, ()):
+                if state not in depths:
+                    depths[state] = depths[reached] + 1
+                    came[state] = _Hop(reached, rule)
+                    pending.append(state)
+        for last in self.last_edges:
             ends = [one for one in last.sources if one in depths]
             if ends:
                 end = min(ends, key=depths.__getitem__)
-                yield (*self._to(end, came), Step(last.sources[end], last.rule))
+                yield (*self._to(end, came), self._step(_Hop(last.sources[end], last.rule)))
 
-    def _before(self, node: Node) -> Iterator[tuple[Node, str]]:
-        for source, rule in self._marked.referrers.get(node, ()):
-            if source.whole != self._node:
-                yield source, rule
+    def _before(self, state: int) -> list[tuple[int, int]]:
+        """Return what refers to a state and was reached, but for the node itself."""
+        found = [
+            (source, rule)
+            for source, rule in self._graph.referrers(state, self._mark.now)
+            if source >> 1 != self._node_id and self._mark.has(source)
+        ]
+        if len(found) > 1:
+            # Ids depend on what was read first, and the same question must get the same answer.
+            found.sort(key=lambda one: (self._graph.node_of(one[0]), self._graph.rule(one[1])))
+        return found
 
-    def _from(self, root: Node, onward: Mapping[Node, Step]) -> Iterator[Step]:
-        step = Step(root, self._marked.roots[root])
-        yield step
-        while step.node in onward:
-            step = onward[step.node]
-            yield step
+    def _is_root(self, state: int) -> bool:
+        return not state & 1 and self._graph.is_root(state >> 1, self._mark.now)
 
-    def _to(self, node: Node, came: Mapping[Node, tuple[Node, str]]) -> list[Step]:
+    def _from(self, root: int, onward: Mapping[int, _Hop]) -> Iterable[Step]:
+        yield self._root_step(root)
+        state = root
+        while state in onward:
+            hop = onward[state]
+            yield self._step(hop)
+            state = hop.state
+
+    def _to(self, state: int, came: Mapping[int, _Hop]) -> list[Step]:
         steps = []
-        while node in came:
-            source, rule = came[node]
-            steps.append(Step(node, rule))
-            node = source
-        steps.append(Step(node, self._marked.roots[node]))
+        while state in came:
+            source, rule = came[state]
+            steps.append(self._step(_Hop(state, rule)))
+            state = source
+        steps.append(self._root_step(state))
         return steps[::-1]
+
+    def _step(self, hop: _Hop) -> Step:
+        return Step(self._graph.node_of(hop.state), self._graph.rule(hop.rule))
+
+    def _root_step(self, root: int) -> Step:
+        return Step(self._graph.node_of(root), self._graph.root_rules(root >> 1)[0])
