@@ -54,7 +54,7 @@ BOLT_USERS = frozenset({"orlop.database", "orlop.maintenance"})
 """Who may name the engine; everybody else sees `orlop.kv`."""
 
 TRANSACTION_MODULES = frozenset({"changes", "lease_blocks", "open_writers", "transactions"})
-"""The modules of transactions, of the changes in them, and of the leases and writers that are open."""
+"""The modules of transactions, of their changes, and of the leases and writers that are open."""
 
 STORAGE_CONTRACT = "orlop.storage.contract"
 """What the stores may know of the backends: any backend that keeps the contract serves them."""

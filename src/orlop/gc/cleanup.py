@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from time import perf_counter_ns
@@ -33,7 +34,7 @@ from orlop.ownership import Flag, Mutex, start_thread
 from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
     from orlop.gc.context import CollectionContext
@@ -83,12 +84,50 @@ class CleanupScope:
     release: bool = False
 
 
+class Steps:
+    """The steps of one cleanup, which may be told to stop before the next one.
+
+    Attributes:
+        count: how many it has begun.
+        is_moving: whether data is being moved away that may be made again under its name.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.is_moving = False
+        self._is_stopped = False
+
+    def advance(self) -> None:
+        """Begin a step.
+
+        Raises:
+            AbortedError: it was told to stop.
+        """
+        self.count += 1
+        if self._is_stopped:
+            raise AbortedError("the database is being closed")
+
+    def stop(self) -> None:
+        """Begin no more steps; a move that is under way ends first (`is_moving`)."""
+        self._is_stopped = True
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Move data away in the block, unless told to stop."""
+        self.is_moving = True  # before it is asked: who stops it looks the other way round
+        try:
+            self.advance()
+            yield
+        finally:
+            self.is_moving = False
+
+
 def clean(
     context: CollectionContext,
     name: str,
     result: BackendResult,
     scope: CleanupScope,
-    advance: Callable[[], None] = lambda: None,
+    steps: Steps | None = None,
 ) -> None:
     """Delete what no namespace names in a backend, and what removed data left there.
 
@@ -99,12 +138,14 @@ def clean(
         name: the snapshotter, or `CONTENT_BACKEND`.
         result: where to note what was done, also if this fails half-way.
         scope: what may be deleted.
-        advance: is called before each step; what it raises ends the cleanup.
+        steps: its steps; `None`: nothing stops it.
 
     Raises:
+        AbortedError: it was told to stop.
         FailedPreconditionError: something is mounted in what was to be deleted; all the rest was.
         OrlopError, OSError: something could not be read, noted or deleted.
     """
+    steps = steps or Steps()
     context.quarantine.require_unchanged()
     # The claims are watched from before the backend is looked at: what was named after that
     # was claimed.
@@ -112,14 +153,14 @@ def clean(
         unsettled = settle_commits(context, name)
         inventory = list_backend(context, name)
         data = list(inventory.data())
-        advance()
+        steps.advance()
         named = context.transactor.read(inventory.named) if data else set()
         unnamed = {one for one in data if one not in named}
         kept = set() if scope.release else _kept(context, name, inventory, data, unnamed)
         idle = {one for one in unnamed - kept - unsettled if one.name not in claimed}
         uncertain = _uncertain(context, inventory, scope, idle, unsettled)
         # What is set aside is listed before anything is deleted beside it.
-        advance()
+        steps.advance()
         still = [one for one in data if one in kept and one.name not in claimed]
         sizes = partial(_size, inventory)
         result.set_aside_bytes = context.quarantine.settle(name, still, sizes)
@@ -131,18 +172,20 @@ def clean(
         garbage.difference_update(mounted)
         discarded: list[BackendItem] = []
         for batch in _batches(_removable(inventory, garbage)):
-            advance()
-            discarded += _discard(context, inventory, batch, claimed, result, advance)
+            steps.advance()
+            discarded += _discard(context, inventory, batch, claimed, result, steps)
     if unsettled and settle_commits(context, name):  # what stood on them may be gone by now
         result.passed_over += len(unsettled)
     if scope.release or context.quarantine.doubt(name) is None:
         context.quarantine.require_unchanged()
         try:
-            inventory.cleanup({one for one in unnamed if one not in garbage}, advance)
+            # Snapshotters move directories with their database locked: its close waits for that.
+            with steps.moving() if name == CONTENT_BACKEND else nullcontext():
+                inventory.cleanup({one for one in unnamed if one not in garbage}, steps.advance)
         except OSError:
             result.freed_bytes -= inventory.left(discarded)
             raise
-    advance()
+    steps.advance()
     if scope.release and scope.only is None:
         context.quarantine.release(name)
     if mounted:
@@ -231,7 +274,7 @@ def _discard(
     batch: Sequence[BackendItem],
     claimed: AbstractSet[str],
     result: BackendResult,
-    advance: Callable[[], None],
+    steps: Steps,
 ) -> list[BackendItem]:
     """Move data out of sight, unless it was claimed since it was found to be garbage.
 
@@ -247,10 +290,10 @@ def _discard(
                 context.wait_for_disk()  # a writer past the stores claims nothing
             named = context.transactor.read(partial(still_named, data=free))
             context.quarantine.require_unchanged()
-            advance()
-            for one in inventory.discard([one for one in free if one not in named]):
-                gone.append(one)
-                advance()
+            with steps.moving():
+                for one in inventory.discard([one for one in free if one not in named]):
+                    gone.append(one)
+                    steps.advance()
     finally:
         _count(context, gone, sizes, result)
     result.passed_over += len(batch) - len(free)
@@ -285,6 +328,8 @@ _PATIENCE_SECONDS: Final = 60.0
 """How long a run waits for a backend that makes no step."""
 
 _CLOSING_SECONDS: Final = 5.0
+
+_POLL_SECONDS: Final = 0.05
 
 _ALL: Final = CleanupScope()
 
@@ -380,7 +425,8 @@ class BackendCleaner:
     def close(self) -> None:
         """Let cleanups end before their next deletion; do not wait for one that hangs.
 
-        What may still go on after that deletes what nothing can get the name of.
+        What may still go on after that deletes what nothing can get the name of. A move is waited
+        for, however long the system takes: what gets that name later would be moved instead.
         """
         with self._mutex:
             self._is_closed = True
@@ -389,6 +435,7 @@ class BackendCleaner:
                 worker.stop()
         for worker in workers:
             worker.wait(_CLOSING_SECONDS)
+            worker.wait_for_move()
 
     def _start(self, name: str, scope: CleanupScope) -> _Worker | None:
         with self._mutex:
@@ -421,8 +468,7 @@ class _Worker:
         self._dirty = dirty
         self._scope = scope
         self._has_ended = Flag()
-        self._is_stopped = False
-        self._steps = 0
+        self._steps = Steps()
         self._cleaned = BackendResult()
         self._nanoseconds = 0
         self._error: BaseException | None = None
@@ -435,15 +481,20 @@ class _Worker:
 
     def stop(self) -> None:
         """Let it end before its next step."""
-        self._is_stopped = True
+        self._steps.stop()
 
     def wait(self, patience_seconds: float) -> None:
         """Return when it has ended, or has made no step for that long."""
         steps = -1
-        while steps != self._steps:
-            steps = self._steps
+        while steps != self._steps.count:
+            steps = self._steps.count
             if self._has_ended.wait(patience_seconds):
                 return
+
+    def wait_for_move(self) -> None:
+        """Return when it moves nothing; it is to be told to stop before."""
+        while self._steps.is_moving and not self._has_ended.wait(_POLL_SECONDS):
+            pass
 
     def report(self, cleaning: CleanupResult) -> BaseException | None:
         """Add the outcome to the result of the run; return an interrupt of the thread."""
@@ -471,7 +522,7 @@ class _Worker:
         if self._scope.only is None:
             self._dirty.take(self.name)
         try:
-            clean(self._context, self.name, self._cleaned, self._scope, self._advance)
+            clean(self._context, self.name, self._cleaned, self._scope, self._steps)
         except (OrlopError, OSError) as error:
             self._error = error
             _logger.warning(
@@ -489,8 +540,3 @@ class _Worker:
         self._nanoseconds = perf_counter_ns() - begun
         ended(self)
         self._has_ended.set()
-
-    def _advance(self) -> None:
-        self._steps += 1
-        if self._is_stopped:
-            raise AbortedError("the database is being closed")
