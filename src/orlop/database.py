@@ -6,23 +6,24 @@ This is the one place that chooses an engine and backends and hands them on.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from orlop import opening
 from orlop.bolt import open_engine, read_file_state
 from orlop.changes import Audience
-from orlop.clock import ObservedClock, SystemClock, require_timeout
+from orlop.clock import ObservedClock, SystemClock
 from orlop.concurrency.shared_lock import SharedLock
 from orlop.creation import CreationRules, database_error, rules_for_file
+from orlop.environment import Environment
 from orlop.errors import FailedPreconditionError, OrlopError
 from orlop.forks import HomeProcess
 from orlop.gc.change_feed import ChangeFeed
 from orlop.namespace import Namespace
 from orlop.ownership import Mutex
 from orlop.schema import migrations
-from orlop.stores.claims import Claims
-from orlop.stores.content import SHARED, check_sharing
+from orlop.stores.content import SHARED
 from orlop.stores.namespaces import NamespaceStore, check_name
 from orlop.transactions import Transactions
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from orlop.layout import RootLayout
     from orlop.safety.write_session import SessionTracker
     from orlop.storage.contract import ContentBackend, SnapshotBackend
+    from orlop.stores.claims import Claims
 
 _T = TypeVar("_T")
 
@@ -59,11 +61,8 @@ class Database:
         self,
         engine: Engine,
         path: Path,
+        options: opening.OpenOptions | None = None,
         *,
-        clock: Clock | None = None,
-        timeout: float | None = None,
-        sharing: str = SHARED,
-        sync: bool = True,
         tracker: SessionTracker | None = None,
         rules: CreationRules | None = None,
     ) -> None:
@@ -72,25 +71,17 @@ class Database:
         Args:
             engine: the database; it is closed with this.
             path: its file.
-            clock: where the time comes from; `None`: from the system.
-            timeout: seconds that an update waits for its turn; `None`: without end.
-            sharing: how namespaces share content: `shared` or `isolated`.
-            sync: whether commits to the snapshotters' databases wait for the disk.
+            options: how it was opened; `None`: as by default.
             tracker: records the session of writing to the root; `None`: this only reads.
             rules: the layout of the root that holds content and snapshots too, and whether
                 databases may be made in it; `None`: metadata only.
         """
         self._engine = engine
         self._path = path
-        self._root = rules.layout.root if rules else None
-        self._clock = clock or SystemClock()
-        self._timeout = timeout
-        self._sharing = sharing
+        self._options = options or opening.OpenOptions()
+        self._clock = self._options.clock or SystemClock()
         self._gate = SharedLock("the gate between updates and the collector")
-        self._content_claims = Claims("the content store", timeout)
-        self._snapshot_claims: dict[str, Claims] = {}
         self._mutex = Mutex()
-        self._leases_to_end: list[tuple[str, str]] = []
         self._home = HomeProcess()
         self._audience = Audience()
         self._reports = ChangeFeed(engine)
@@ -99,15 +90,22 @@ class Database:
             path,
             clock=ObservedClock(self._clock),
             gate=self._gate,
-            timeout=timeout,
+            timeout=self._options.timeout,
             error_of=database_error,
             committed=self._reports.note,
             ended=self._audience.notify,
         )
         self._rules = rules
         self._tracker = tracker
-        self._sync = sync
-        self._backends: opening.Backends | None = None
+        self._environment = Environment(
+            self._transactions,
+            path,
+            self._options,
+            clock=self._clock,
+            root=rules.layout.root if rules else None,
+            follow=self._audience.follow,
+            make_backends=self._make_backends,
+        )
         self._collector: Collector | None = None
         if not self.read_only:
             # From the first update on. What only reads makes it when it is asked for.
@@ -130,21 +128,24 @@ class Database:
 
         For arguments and errors see `orlop.open`.
         """
-        require_timeout(timeout)
-        file = opening.absolute(path)
-        engine = opening.open_metadata(
-            open_engine,
-            file,
+        options = opening.OpenOptions(
             read_only=read_only,
             create=create,
             timeout=timeout,
             migrate=migrate,
+            clock=clock,
             force=force,
             sync=sync,
+        )
+        file = opening.absolute(path)
+        engine = opening.open_metadata(
+            open_engine,
+            file,
+            options,
             follower=None if read_only else _follower_of_file(file),
             rules=rules_for_file(file),
         )
-        return cls(engine, file, clock=clock, timeout=timeout, sync=sync)
+        return cls(engine, file, options)
 
     @property
     def path(self) -> Path:
@@ -154,7 +155,7 @@ class Database:
     @property
     def root(self) -> Path | None:
         """The root directory; `None` for a bare file."""
-        return self._root
+        return self._environment.root
 
     @property
     def read_only(self) -> bool:
@@ -174,7 +175,7 @@ class Database:
     @property
     def sharing(self) -> str:
         """How namespaces share content: `shared` or `isolated`."""
-        return self._sharing
+        return self._options.sharing
 
     @property
     def gate(self) -> SharedLock:
@@ -183,43 +184,34 @@ class Database:
 
     @property
     def content_claims(self) -> Claims:
-        """What keeps the cleanup of the content backend from blobs and ingests."""
-        return self._content_claims
+        """The claims on blobs and ingests, which the cleanup of the content backend passes over."""
+        return self._environment.content_claims
 
     def snapshot_claims(self, snapshotter: str) -> Claims:
-        """Return what keeps the cleanup of a snapshot backend from snapshots."""
-        with self._mutex:
-            return self._snapshot_claims.setdefault(
-                snapshotter, Claims(f"the snapshotter {snapshotter}", self._timeout)
-            )
+        """Return the claims on snapshots, which the cleanup of a snapshotter passes over."""
+        return self._environment.snapshot_claims(snapshotter)
 
     @property
     def content_backend(self) -> ContentBackend:
-        """What keeps the blobs.
+        """The backend of the blobs.
 
         Raises:
             FailedPreconditionError: this is a bare file.
         """
-        backends = self._storage
-        if backends.content is None:
-            raise FailedPreconditionError(
-                f"{self._path} was opened without its root directory: it has no content on disk; "
-                "open the root directory instead"
-            )
-        return backends.content
+        return self._environment.content_backend
 
     @property
     def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
-        """What keeps the snapshots, by the name of the snapshotter; empty for a bare file.
+        """The backends of snapshots, by the name of the snapshotter; empty for a bare file.
 
         A copy: what a caller does to it changes nothing here.
         """
-        return dict(self._storage.snapshotters)
+        return self._environment.snapshot_backends
 
     @property
     def namespaces(self) -> NamespaceStore:
         """The namespaces."""
-        return NamespaceStore(self._transactions)
+        return self._environment.namespaces
 
     @property
     def gc(self) -> Collector:
@@ -229,7 +221,7 @@ class Database:
             FailedPreconditionError: this is a fork of the process that opened the database.
         """
         if self._collector is None:
-            self._require_home()
+            self._environment.require_home()
             made = self._make_collector()
             with self._mutex:
                 if self._collector is None:  # no other thread was faster
@@ -250,12 +242,12 @@ class Database:
             UnavailableError: the file changes all the time.
             DataLossError: the database is damaged.
         """
-        if self._root is None or (nodes is not None and not nodes):
+        if self.root is None or (nodes is not None and not nodes):
             return {}
         from orlop.gc.faults import find_faults  # noqa: PLC0415 (most programs do not ask)
 
-        storage = self._storage
-        return find_faults(self._transactions, storage.content, storage.snapshotters, nodes)
+        backends = self._environment.backends
+        return find_faults(self._transactions, backends.content, backends.snapshotters, nodes)
 
     def namespace(self, name: str) -> Namespace:
         """Return a namespace, whether it exists or not.
@@ -265,7 +257,7 @@ class Database:
             InvalidArgumentError: it is no identifier, or it is `version`.
         """
         check_name(name)
-        return Namespace(self, self._transactions, name)
+        return Namespace(self._environment, name)
 
     def view(self) -> AbstractContextManager[Transaction]:
         """Let all that the block reads be of one version; joins what is open already.
@@ -316,9 +308,9 @@ class Database:
         """
         if self.read_only:
             raise FailedPreconditionError(f"{self._path} was opened read-only: open it for writing")
-        with self._gate.exclusive(self._timeout), opening.refusals(self._path):
+        with self._gate.exclusive(self._options.timeout), opening.refusals(self._path):
             self.gc.forget()
-            return opening.migrate_schema(self._engine, self._timeout)
+            return opening.migrate_schema(self._engine, self._options.timeout)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
         """Have every event delivered, after its commit, in the thread that committed.
@@ -337,20 +329,19 @@ class Database:
 
         In a forked process nothing but its own copies of the descriptors is closed.
         """
-        steps: list[Callable[[], None]] = []
-        if self._home.is_here:
-            if self._collector is not None:
-                steps.append(self._collector.close)
-            steps.append(self._transactions.end_what_was_left)
-        if self._backends is not None:
-            steps += [backend.close for backend in self._backends.snapshotters.values()]
-        opening.do_all([*steps, self._engine.close])
-        if self._leases_to_end and self._home.is_here:
-            self._end_leases()
-
-    def end_at_close(self, namespace: str, lease_id: str) -> None:
-        """Delete a lease once this handle, which accepts no more writes, is closed."""
-        self._leases_to_end.append((namespace, lease_id))
+        is_home = self._home.is_here
+        # The last that is added is closed first. One that raises keeps no other from closing.
+        with ExitStack() as parts:
+            if is_home:
+                parts.callback(self._end_leases)
+            parts.callback(self._engine.close)
+            made = self._environment.made_backends
+            for snapshotter in made.snapshotters.values() if made is not None else ():
+                parts.callback(snapshotter.close)
+            if is_home:
+                parts.callback(self._transactions.end_what_was_left)
+                if self._collector is not None:
+                    parts.callback(self._collector.close)
 
     def __enter__(self) -> Self:
         return self
@@ -358,30 +349,12 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def _storage(self) -> opening.Backends:
-        """What keeps content and snapshots; made when it is asked for."""
-        if self._backends is None:
-            self._require_home()
-            made = opening.Backends(None, {})
-            if self._rules is not None:
-                made = opening.make_backends(
-                    self._rules,
-                    open_engine,
-                    self._transactions,
-                    self._tracker,
-                    read_only=self.read_only,
-                    timeout=self._timeout,
-                    sync=self._sync,
-                )
-            with self._mutex:
-                if self._backends is None:  # no other thread was faster
-                    self._backends = made
-        return self._backends
-
-    def _require_home(self) -> None:
-        if not self._home.is_here:
-            raise FailedPreconditionError(f"{self._path}: {self._home.refusal}")
+    def _make_backends(self) -> opening.Backends:
+        if self._rules is None:
+            return opening.Backends(None, {})
+        return opening.make_backends(
+            self._rules, open_engine, self._transactions, self._tracker, self._options
+        )
 
     def _make_collector(self) -> Collector:
         from orlop.gc import CollectionContext, Collector, Journal  # noqa: PLC0415 (few readers ask)
@@ -390,35 +363,39 @@ class Database:
 
         layout = self._rules.layout if self._rules else None
         files = root_files(layout, read_file_state) if layout else None
+        backends = self._environment.backends
         return Collector(
             CollectionContext(
                 transactor=self._transactions,
                 read_only=self.read_only,
                 reports=self._reports,
                 gate=self._gate,
-                content=self._storage.content,
-                content_claims=self._content_claims,
-                snapshotters=self._storage.snapshotters,
-                snapshot_claims=self.snapshot_claims,
+                content=backends.content,
+                content_claims=self._environment.content_claims,
+                snapshotters=backends.snapshotters,
+                snapshot_claims=self._environment.snapshot_claims,
                 quarantine=open_quarantine(files, self._tracker, self._clock),
-                journal=Journal(self._path.parent / opening.JOURNAL) if layout else None,
+                journal=Journal(layout.journal_file) if layout else None,
             )
         )
 
     def _end_leases(self) -> None:
         """Delete leases that could not be deleted with their blocks; at worst they expire."""
+        leases = self._environment.leases_to_end
+        if not leases:
+            return
         try:
             with self._open_again() as database:
-                while self._leases_to_end:
-                    namespace, lease_id = self._leases_to_end.pop()
+                while leases:
+                    namespace, lease_id = leases.pop()
                     database.namespace(namespace).leases.delete(lease_id)
         except (OrlopError, OSError) as error:
             _logger.warning("a lease stays until it expires: %s", error)
 
     def _open_again(self) -> Database:
-        if self._root is None:
+        if self.root is None:
             return Database.open_file(self._path, create=False, timeout=_PATIENCE_SECONDS)
-        return open_database(self._root, create=False, timeout=_PATIENCE_SECONDS)
+        return open_database(self.root, create=False, timeout=_PATIENCE_SECONDS)
 
 
 def open_database(
@@ -463,39 +440,38 @@ def open_database(
         FailedPreconditionError: the schema is too old or too new to be written.
         PermissionDeniedError: the system does not let us.
     """
-    check_sharing(sharing)
-    require_timeout(timeout)
-    rules = CreationRules(opening.layout_of(root), begin_anew)
-    may_create = create and not read_only
-    tracker = None if read_only else _tracker_of(rules.layout)
-    if may_create:
-        opening.make_layout(rules.layout)
-    engine = opening.open_metadata(
-        open_engine,
-        rules.layout.metadata_file,
+    options = opening.OpenOptions(
         read_only=read_only,
-        create=may_create,
+        create=create,
         timeout=timeout,
         migrate=migrate,
+        clock=clock,
         force=force,
+        sharing=sharing,
         sync=sync,
-        compact=_compact_if_worth if compact else None,
+        compact=compact,
+        begin_anew=begin_anew,
+    )
+    return _open_root(opening.layout_of(root), options)
+
+
+def _open_root(layout: RootLayout, options: opening.OpenOptions) -> Database:
+    rules = CreationRules(layout, options.begin_anew)
+    tracker = None if options.read_only else _tracker_of(layout)
+    if options.may_create:
+        opening.make_layout(layout)
+    engine = opening.open_metadata(
+        open_engine,
+        layout.metadata_file,
+        options,
+        compact=_compact_if_worth if options.compact else None,
         follower=_follower(tracker),
         rules=rules,
     )
     with opening.closed_on_failure(engine):
         if tracker is not None:
             opening.begin_metastores_anew(rules, open_engine, tracker)
-        return Database(
-            engine,
-            rules.layout.metadata_file,
-            clock=clock,
-            timeout=timeout,
-            sharing=sharing,
-            sync=sync,
-            tracker=tracker,
-            rules=rules,
-        )
+        return Database(engine, layout.metadata_file, options, tracker=tracker, rules=rules)
 
 
 # Only writers need what is imported here: a reader starts without.

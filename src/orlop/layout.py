@@ -55,6 +55,11 @@ class RootLayout:
         """`meta.db`."""
         return self.metadata / FILE_NAME
 
+    @property
+    def journal_file(self) -> Path:
+        """The journal of collections, in a directory that containerd does not look into."""
+        return self.metadata / "orlop" / "journal.jsonl"
+
     def backend(self, name: str) -> Path:
         """Return the directory of a backend: of a snapshotter, or with no name of content."""
         if name == CONTENT_BACKEND:

@@ -7,7 +7,7 @@ import logging
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from orlop.errors import InvalidArgumentError, NotFoundError, OrlopError
 from orlop.forks import HomeProcess
@@ -17,24 +17,16 @@ from orlop.stores.validation import check_key
 from orlop.transactions import Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import AbstractContextManager
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
 
-    from orlop.changes import Changes, Update
-    from orlop.clock import Clock
-    from orlop.kv import Transaction
+    from orlop.environment import Environment
     from orlop.records import Lease
-    from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.claims import Claims
     from orlop.stores.containers import ContainerStore
     from orlop.stores.content import ContentStore
     from orlop.stores.images import ImageStore
     from orlop.stores.leases import LeaseStore
-    from orlop.stores.namespaces import NamespaceStore
     from orlop.stores.sandboxes import SandboxStore
     from orlop.stores.snapshots import SnapshotStore
-    from orlop.transactions import Transactions
 
 _DEFAULT_LEASE: Final = timedelta(hours=24)
 _RENEWALS_A_LEASE: Final = 3
@@ -45,64 +37,17 @@ _LOOK_SECONDS: Final = 5.0
 _logger = logging.getLogger(__name__)
 
 
-class Environment(Protocol):
-    """What a namespace needs of its database; see `orlop.Database`."""
-
-    @property
-    def root(self) -> Path | None:
-        """The root directory; `None` for a bare file."""
-
-    @property
-    def clock(self) -> Clock:
-        """The source of time."""
-
-    @property
-    def sharing(self) -> str:
-        """How namespaces share content."""
-
-    @property
-    def namespaces(self) -> NamespaceStore:
-        """The namespaces."""
-
-    @property
-    def content_backend(self) -> ContentBackend:
-        """The backend that keeps the blobs."""
-
-    @property
-    def content_claims(self) -> Claims:
-        """The claims on blobs and ingests."""
-
-    @property
-    def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
-        """The backends that keep the snapshots, by the name of the snapshotter."""
-
-    def snapshot_claims(self, snapshotter: str) -> Claims:
-        """Return the claims on the snapshots of a snapshotter."""
-
-    def view(self) -> AbstractContextManager[Transaction]:
-        """Let all that a block reads be of one version."""
-
-    def update(self) -> AbstractContextManager[Update]:
-        """Let all that a block writes be one commit."""
-
-    def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
-        """Have the changes of each update delivered; return what ends that."""
-
-    def end_at_close(self, namespace: str, lease_id: str) -> None:
-        """Delete a lease once this handle is closed."""
-
-
 class Namespace:
     """The objects of one namespace. It need not exist: the first object makes it.
 
     Each store is imported when it is first used: most programs need a few of them.
     """
 
-    def __init__(self, database: Environment, transactions: Transactions, name: str) -> None:
-        """Bind `name`, which has been checked, to `database`."""
-        self._database = database
-        self._transactions = transactions
-        self._scope = Scope(name, transactions)
+    def __init__(self, environment: Environment, name: str) -> None:
+        """Bind `name`, which has been checked, to the environment of an open database."""
+        self._environment = environment
+        self._transactions = environment.transactions
+        self._scope = Scope(name, environment.transactions)
 
     @property
     def name(self) -> str:
@@ -110,9 +55,9 @@ class Namespace:
         return self._scope.namespace
 
     @property
-    def database(self) -> Environment:
-        """The database that this namespace is part of."""
-        return self._database
+    def environment(self) -> Environment:
+        """The parts of the open database that its namespaces share."""
+        return self._environment
 
     @property
     def images(self) -> ImageStore:
@@ -147,9 +92,9 @@ class Namespace:
         """The blobs."""
         from orlop.stores.content import ContentStore  # noqa: PLC0415
 
-        database = self._database
+        shared = self._environment
         return ContentStore(
-            self._scope, lambda: database.content_backend, database.content_claims, database.sharing
+            self._scope, lambda: shared.content_backend, shared.content_claims, shared.sharing
         )
 
     def snapshotters(self) -> list[str]:
@@ -174,8 +119,8 @@ class Namespace:
         return SnapshotStore(
             self._scope,
             snapshotter,
-            self._database.snapshot_backends.get(snapshotter),
-            self._database.snapshot_claims(snapshotter),
+            self._environment.snapshot_backends.get(snapshotter),
+            self._environment.snapshot_claims(snapshotter),
         )
 
     @contextmanager
@@ -241,7 +186,7 @@ class Namespace:
         except OrlopError:
             # After a failed write this handle accepts nothing; the next one does. A generator
             # may be collected, and its block end, inside a view.
-            self._database.end_at_close(self.name, lease.id)
+            self._environment.end_at_close(self.name, lease.id)
             raise
 
 

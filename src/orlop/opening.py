@@ -6,11 +6,12 @@ spec/metadata.md 1.3.
 
 from __future__ import annotations
 
-import logging
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from orlop.clock import require_timeout
 from orlop.creation import CreationRules, database_error, lost_database
 from orlop.errors import (
     FailedPreconditionError,
@@ -26,11 +27,13 @@ from orlop.layout import SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.schema import migrations
 from orlop.schema.metastore import is_foreign, is_metastore
 from orlop.storage.contract import CONTENT_BACKEND
+from orlop.stores.content import SHARED, check_sharing
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
+    from orlop.clock import Clock
     from orlop.kv import Engine, Follower, Transaction
     from orlop.safety.write_session import SessionTracker
     from orlop.storage.contract import ContentBackend, SnapshotBackend
@@ -45,14 +48,39 @@ _HINTS: Final[Mapping[type[OrlopError], str]] = {
 }
 """What to do next where the system refuses to open a database."""
 
-_logger = logging.getLogger(__name__)
 
-JOURNAL: Final = Path("orlop", "journal.jsonl")
-"""Where the journal of collections is, beside the metadata."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenOptions:
+    """How a database is opened; `orlop.open` says what each option means.
+
+    Raises:
+        InvalidArgumentError: the timeout is no number of seconds, or the sharing is unknown.
+    """
+
+    read_only: bool = False
+    create: bool = True
+    timeout: float | None = None
+    migrate: bool = False
+    clock: Clock | None = None
+    force: bool = False
+    sharing: str = SHARED
+    sync: bool = True
+    compact: bool = False
+    begin_anew: bool = False
+
+    def __post_init__(self) -> None:
+        """Check what the type checker cannot."""
+        check_sharing(self.sharing)
+        require_timeout(self.timeout)
+
+    @property
+    def may_create(self) -> bool:
+        """Whether missing files are made."""
+        return self.create and not self.read_only
 
 
 class EngineOpener(Protocol):
-    """What opens an engine's file; see `orlop.bolt.open_engine`."""
+    """A function that opens the file of an engine; see `orlop.bolt.open_engine`."""
 
     def __call__(
         self,
@@ -70,11 +98,11 @@ class EngineOpener(Protocol):
 
 
 class Backends(NamedTuple):
-    """What keeps the data that the metadata names.
+    """The backends of a database, which keep the data that its records name.
 
     Attributes:
-        content: keeps the blobs; `None` for a bare database.
-        snapshotters: keep the snapshots, by the name of the snapshotter.
+        content: the backend of the blobs; `None` for a bare database.
+        snapshotters: the backends of the snapshots, by the name of the snapshotter.
     """
 
     content: ContentBackend | None
@@ -137,21 +165,16 @@ def make_backends(
     open_engine: EngineOpener,
     transactions: Transactions,
     tracker: SessionTracker | None,
-    *,
-    read_only: bool,
-    timeout: float | None,
-    sync: bool,
+    options: OpenOptions,
 ) -> Backends:
-    """Return what keeps content and snapshots in a root.
+    """Return the backends of content and snapshots in a root.
 
     Args:
         rules: the layout of the root, and whether databases of snapshotters may be made in it.
         open_engine: opens the databases of snapshotters.
         transactions: those of `meta.db`.
-        tracker: follows these databases; `None`: nobody does.
-        read_only: whether they are only read.
-        timeout: seconds to wait for their locks; `None`: without end.
-        sync: whether commits to them wait for the disk.
+        tracker: follows these databases; `None` if they are only read.
+        options: how the root was opened.
     """
     from orlop.storage.content import LocalContent  # noqa: PLC0415 (many readers ask only metadata)
     from orlop.storage.native import NativeSnapshotter  # noqa: PLC0415
@@ -161,11 +184,11 @@ def make_backends(
         name = path.parent.name.removeprefix(SNAPSHOTTER_DIRECTORY)
         return open_engine(
             path,
-            read_only=read_only,
-            create=not read_only,
-            timeout=timeout,
+            read_only=options.read_only,
+            create=not options.read_only,
+            timeout=options.timeout,
             mode=METASTORE_MODE,
-            sync=sync,
+            sync=options.sync,
             follower=tracker.follower(name) if tracker else None,
             before_create=lambda: rules.check_metastore(name, transactions),
         )
@@ -208,13 +231,8 @@ def begin_metastores_anew(
 def open_metadata(
     open_engine: EngineOpener,
     path: Path,
+    options: OpenOptions,
     *,
-    read_only: bool,
-    create: bool,
-    timeout: float | None,
-    migrate: bool,
-    force: bool,
-    sync: bool,
     compact: Callable[..., object] | None = None,
     follower: Follower | None = None,
     rules: CreationRules | None = None,
@@ -227,20 +245,20 @@ def open_metadata(
     Raises: as `refusals` and `settle_schema`.
     """
     with refusals(path):
-        if compact is not None and not read_only and path.exists():
-            compact(path, timeout=timeout)
+        if compact is not None and not options.read_only and path.exists():
+            compact(path, timeout=options.timeout)
         engine = open_engine(
             path,
-            read_only=read_only,
-            create=create,
-            timeout=timeout,
+            read_only=options.read_only,
+            create=options.may_create,
+            timeout=options.timeout,
             mode=FILE_MODE,
-            sync=sync,
+            sync=options.sync,
             follower=follower,
             before_create=rules.check_metadata if rules else None,
         )
         with closed_on_failure(engine):
-            settle_schema(engine, path, migrate=migrate, force=force)
+            settle_schema(engine, path, migrate=options.migrate, force=options.force)
     return engine
 
 
@@ -252,13 +270,6 @@ def closed_on_failure(engine: Engine) -> Iterator[None]:
     except BaseException:
         engine.close()
         raise
-
-
-def do_all(steps: Iterable[Callable[[], None]]) -> None:
-    """Take all steps one after the other, also where one fails; raise what it failed with."""
-    with ExitStack() as remaining:
-        for step in reversed(list(steps)):
-            remaining.callback(step)
 
 
 def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> None:

@@ -36,6 +36,7 @@ DATABASE_MODULES = frozenset(
     {
         "creation",
         "database",
+        "environment",
         "namespace",
         "opening",
     }

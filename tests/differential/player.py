@@ -44,7 +44,7 @@ class Player:
         self.root = root
         self.database = orlop.open(root, sync=False)
         # A second snapshotter of the same kind: containerd's overlay would have to mount.
-        self.database._storage.snapshotters["second"] = NativeSnapshotter(
+        self.database._environment.backends.snapshotters["second"] = NativeSnapshotter(
             root / "io.containerd.snapshotter.v1.second",
             partial(open_engine, sync=False),
             clock=self.database.clock,

@@ -75,8 +75,8 @@ def test_errors_leave_no_file(tmp_path: Path, namespace: Namespace, archive: Pat
     with namespace.content.open(namespace.images.get(NAME).target.digest) as file:
         manifest = json.load(file)
     layer_digest = manifest["layers"][0]["digest"]
-    assert namespace.database.root is not None
-    (blob,) = namespace.database.root.glob(f"*/blobs/*/{layer_digest.partition(':')[2]}")
+    assert namespace.environment.root is not None
+    (blob,) = namespace.environment.root.glob(f"*/blobs/*/{layer_digest.partition(':')[2]}")
     blob.chmod(0o644)
     data = bytearray(blob.read_bytes())
     data[50] ^= 1

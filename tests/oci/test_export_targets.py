@@ -41,7 +41,7 @@ GRAMMAR = re.compile(r"[A-Za-z0-9]+((\.|-|_|:|@|\+|--|/)[A-Za-z0-9]+)*")
 @pytest.fixture
 def root(namespace: Namespace) -> Path:
     import_image(namespace, EXAMPLE, unpack="native")
-    root = namespace.database.root
+    root = namespace.environment.root
     assert root is not None
     return root
 

@@ -118,7 +118,7 @@ def test_names(
             oci.import_image(namespace, archive, name=name)
         return
     (image,) = oci.import_image(namespace, archive, name=name)
-    date = namespace.database.clock.now().format_iso()[:10]
+    date = namespace.environment.clock.now().format_iso()[:10]
     digest = str(built.entries[0]["digest"])
     assert image.name == found.replace("DATE", date).replace("DIGEST", digest)
 

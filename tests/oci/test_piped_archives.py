@@ -44,7 +44,7 @@ def names(namespace: Namespace) -> list[str]:
 
 
 def nothing_is_left(namespace: Namespace) -> bool:
-    root = namespace.database.root
+    root = namespace.environment.root
     assert root is not None
     return {path.name for path in root.iterdir() if not path.name.startswith("io.")} == set()
 

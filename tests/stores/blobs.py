@@ -26,5 +26,5 @@ def put(ns: Namespace, data: bytes = DATA, **labels: str) -> str:
 
 
 def ingest(ns: Namespace, ref: str) -> Ingest | None:
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         return ingests.read(ingests.find(transaction, ns.name), ref)

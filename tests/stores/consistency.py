@@ -84,19 +84,19 @@ def check_nothing_unnamed(db: Database) -> None:
 
 
 def _keys(ns: Namespace, snapshotter: str) -> list[str]:
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         return list(snapshots.all_names(snapshots.find(transaction, ns.name, snapshotter)))
 
 
 def _ingests(ns: Namespace) -> dict[str, str]:
     """Return the expected digest of each ingest that shares a blob, else an empty text."""
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         bucket = ingests.find(transaction, ns.name)
         return {ref: ingests.expected(bucket, ref) for ref in ingests.all_names(bucket)}
 
 
 def _backend_refs(ns: Namespace) -> set[str]:
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         bucket = ingests.find(transaction, ns.name)
         found = (ingests.read(bucket, ref) for ref in ingests.all_names(bucket))
         return {ingest.backend_ref for ingest in found if ingest is not None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import copy
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,7 +65,9 @@ def intruded(
 ) -> tuple[Namespace, IntrudedTransactions]:
     """Return a namespace whose transaction number `at` has `intrude` run just before it."""
     transactions: Any = IntrudedTransactions(database, at, intrude)
-    return Namespace(database, transactions, name), transactions
+    environment = copy.copy(database.namespace(name).environment)
+    environment.transactions = transactions
+    return Namespace(environment, name), transactions
 
 
 def moments(play: Callable[[int], bool]) -> int:

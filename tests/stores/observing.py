@@ -31,7 +31,7 @@ def observed(ns: Namespace) -> Space:
                 if label.startswith("containerd.io/gc.ref.content")
             ),
         )
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         bucket = ingests.find(transaction, ns.name)
         for ref in ingests.all_names(bucket):
             space.ingests[ref] = ingests.expire_at(bucket, ref)

@@ -17,7 +17,7 @@ COUNTER = "counter"
 
 def add_one(ns: orlop.Namespace) -> None:
     """Read a number and write it plus one: lost, if anybody comes between."""
-    with ns.database.update():
+    with ns.environment.transactions.update():
         image = ns.images.get(COUNTER)
         ns.images.update(image, labels={"n": str(int(image.labels["n"]) + 1)})
 

@@ -206,7 +206,7 @@ def test_immutable_fields_of_a_full_update(ns: Namespace, changed: Container) ->
 def test_what_is_invalid_is_refused(ns: Namespace, bad: Container) -> None:
     with pytest.raises(InvalidArgumentError):
         ns.containers.create(bad)
-    assert ns.database.namespaces.list() == []
+    assert ns.environment.namespaces.list() == []
 
 
 def test_update_id_fail(ns: Namespace) -> None:
@@ -229,7 +229,7 @@ def test_create(ns: Namespace, clock: StandingClock) -> None:
 
 def test_every_write_makes_the_bucket_of_the_runtime_anew(ns: Namespace) -> None:
     created = ns.containers.create(START)
-    with ns.database.update() as update:
+    with ns.environment.transactions.update() as update:
         bucket = containers.create(update.transaction, "testing").bucket(b"c")
         runtime = None if bucket is None else bucket.bucket(b"runtime")
         assert bucket is not None
@@ -239,7 +239,7 @@ def test_every_write_makes_the_bucket_of_the_runtime_anew(ns: Namespace) -> None
 
     ns.containers.update(dataclasses.replace(created, labels={}), ("labels",))
 
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         found = containers.find(transaction, "testing")
         bucket = None if found is None else found.bucket(b"c")
         runtime = None if bucket is None else bucket.bucket(b"runtime")

@@ -257,12 +257,12 @@ def test_an_abort_that_the_backend_refuses_changes_nothing(
 def test_bad_references(ns: Namespace, ref: str) -> None:
     with pytest.raises(InvalidArgumentError):
         ns.content.writer(ref)
-    assert ns.database.namespaces.list() == []
+    assert ns.environment.namespaces.list() == []
 
 
 def test_walk(ns: Namespace) -> None:
     digests = sorted(put(ns, data, **{data.decode(): "x"}) for data in (b"a", b"b", b"c"))
-    with ns.database.update() as update:
+    with ns.environment.transactions.update() as update:
         bucket = update.transaction.root.bucket(b"v1")
         for name in (b"testing", b"content", b"blob"):
             assert bucket is not None

@@ -63,7 +63,7 @@ def everything(ns: Namespace) -> None:
     ns.leases.add_resource("l", LeaseResource(id="i", type="images"))
     ns.leases.delete_resource("l", LeaseResource(id="i", type="images"))
     ns.leases.delete("l")
-    ns.database.namespaces.set_label(ns.name, "a", "b")
+    ns.environment.namespaces.set_label(ns.name, "a", "b")
 
 
 def test_each_mutation_is_told_after_its_own_commit(

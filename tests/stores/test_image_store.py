@@ -97,7 +97,7 @@ def test_of_a_target_three_fields_and_the_annotations_are_stored(ns: Namespace) 
     """An index says urls, platform, data and artifactType too: they are not stored."""
     ns.images.create(image(target=descriptor(a="1"), x="y"))
 
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         bucket = images.find(transaction, "testing")
         stored = None if bucket is None else bucket.bucket(b"img")
         assert stored is not None
@@ -225,7 +225,7 @@ def test_touch(ns: Namespace, clock: StandingClock) -> None:
     ],
 )
 def test_what_is_invalid_is_refused_and_writes_nothing(ns: Namespace, bad: Image) -> None:
-    with ns.database.update():
+    with ns.environment.transactions.update():
         with pytest.raises(InvalidArgumentError):
             ns.images.create(bad)
         ns.images.create(image("good"))

@@ -170,7 +170,7 @@ def test_leases_nest(ns: Namespace) -> None:
 
 def test_a_lease_is_renewed_while_its_block_runs(ns: Namespace, clock: StandingClock) -> None:
     renewed = threading.Event()
-    ns.database.follow(lambda _: renewed.set())
+    ns.environment.follow(lambda _: renewed.set())
     with ns.lease("l", expires=timedelta(seconds=0.3)) as lease:
         clock.advance(hours=1)
         renewed.clear()

@@ -23,7 +23,7 @@ CONTAINER = Container(
 
 
 def stored(ns: Namespace, *path: str) -> Tree:
-    with ns.database.view() as transaction:
+    with ns.environment.transactions.view() as transaction:
         return branch(tree(transaction.root), "v1", ns.name, *path)
 
 
@@ -32,7 +32,7 @@ def add(ns: Namespace, contents: bytes | Tree, *path: str) -> None:
     for name in reversed(("v1", ns.name, *path)):
         contents = {name: contents}
     assert isinstance(contents, dict)
-    with ns.database.update() as update:
+    with ns.environment.transactions.update() as update:
         plant(update.transaction.root, contents)
 
 

@@ -132,7 +132,7 @@ def test_labels_have_no_limit_but_the_file(ns: Namespace) -> None:
 
 def test_a_plain_key_makes_the_list_fail(ns: Namespace) -> None:
     ns.sandboxes.create(START)
-    with ns.database.update() as update:
+    with ns.environment.transactions.update() as update:
         schema = update.transaction.root.bucket(b"v1")
         namespace = None if schema is None else schema.bucket(b"testing")
         sandboxes = None if namespace is None else namespace.bucket(b"sandboxes")

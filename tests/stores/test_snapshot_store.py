@@ -285,7 +285,7 @@ def test_walk(store: SnapshotStore, filters: list[str], expected: list[str]) -> 
 
 def test_walk_goes_in_batches_and_lets_the_store_be_used(ns: Namespace) -> None:
     store = ns.snapshots("overlayfs")
-    with ns.database.update():
+    with ns.environment.transactions.update():
         for number in range(205):
             store.prepare(f"k{number:03}")
 
@@ -347,7 +347,7 @@ def test_events(store: SnapshotStore, events: list[Event]) -> None:
 
 def test_a_snapshotter_that_is_not_ours_can_be_read(ns: Namespace) -> None:
     foreign = ns.snapshots("zfs")
-    with ns.database.update() as update:
+    with ns.environment.transactions.update() as update:
         bucket = schema.create(update.transaction, "testing", "zfs")
         schema.write(bucket, schema.SnapshotRecord(key="k", backend_name="testing/1/k"))
 

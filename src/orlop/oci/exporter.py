@@ -71,7 +71,7 @@ def export_image(
     if not names:
         raise InvalidArgumentError("export needs the name of an image")
     target = Path(path) if isinstance(path, str | os.PathLike) else path
-    refuse_own_file(namespace.database.root, target)
+    refuse_own_file(namespace.environment.root, target)
     found = [namespace.images.get(name) for name in dict.fromkeys(names)]
     wanted = platform or this_platform()
     selection = Selection(

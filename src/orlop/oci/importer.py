@@ -101,7 +101,7 @@ def import_image(
         open_source(
             Path(path) if isinstance(path, str | os.PathLike) else path,
             partial(_compressed, namespace, lease, verify=verify),
-            root=namespace.database.root,
+            root=namespace.environment.root,
         ) as source,
     ):
         run = _Import(namespace.content, source, progress or Silent(), verify=verify)
@@ -115,7 +115,9 @@ def import_image(
         chosen = selection.choose(entries)
         if entries and not chosen:
             raise NotFoundError(f"{source.label}: an image for {wanted}", hint=ALL_PLATFORMS)
-        named = name_images(chosen, name, now=namespace.database.clock.now(), by_digest=by_digest)
+        named = name_images(
+            chosen, name, now=namespace.environment.clock.now(), by_digest=by_digest
+        )
         for one in named:
             selection.add(one.child.descriptor)
         for member in selection.members():

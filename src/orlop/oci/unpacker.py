@@ -74,7 +74,7 @@ def require_snapshotter(namespace: Namespace, name: str) -> None:
     Raises:
         FailedPreconditionError: it is not there.
     """
-    available = namespace.database.snapshot_backends
+    available = namespace.environment.snapshot_backends
     if name not in available:
         raise FailedPreconditionError(
             f'the snapshotter "{name}" is not available: unpack with {" or ".join(available)}'
@@ -192,7 +192,7 @@ class _Unpacking:
     def __init__(self, namespace: Namespace, snapshotter: str, progress: Progress) -> None:
         self._content = namespace.content
         self._snapshots = namespace.snapshots(snapshotter)
-        self._clock = namespace.database.clock
+        self._clock = namespace.environment.clock
         self._progress = progress
 
     def unpack(self, layer: Layer) -> None:
