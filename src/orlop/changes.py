@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
-from orlop.ownership import Mutex
+from orlop.concurrency.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable

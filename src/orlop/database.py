@@ -14,14 +14,14 @@ from orlop import opening
 from orlop.bolt import open_engine, read_file_state
 from orlop.changes import Audience
 from orlop.clock import ObservedClock, SystemClock
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Mutex
 from orlop.concurrency.shared_lock import SharedLock
 from orlop.creation import CreationRules, database_error, rules_for_file
 from orlop.environment import Environment
-from orlop.errors import FailedPreconditionError, OrlopError
-from orlop.forks import HomeProcess
+from orlop.errors import FailedPreconditionError, OrlopError, UnavailableError
 from orlop.gc.change_feed import ChangeFeed
 from orlop.namespace import Namespace
-from orlop.ownership import Mutex
 from orlop.schema import migrations
 from orlop.stores.content import SHARED
 from orlop.stores.namespaces import NamespaceStore, check_name
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from orlop.layout import RootLayout
     from orlop.safety.write_session import SessionTracker
     from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims, SnapshotClaims
 
 _T = TypeVar("_T")
 
@@ -80,7 +80,11 @@ class Database:
         self._path = path
         self._options = options or opening.OpenOptions()
         self._clock = self._options.clock or SystemClock()
-        self._gate = SharedLock("the gate between updates and the collector")
+        self._gate = SharedLock(
+            "the gate between updates and the collector",
+            timeout_error=UnavailableError,
+            deadlock_error=FailedPreconditionError,
+        )
         self._mutex = Mutex()
         self._home = HomeProcess()
         self._audience = Audience()
@@ -183,11 +187,11 @@ class Database:
         return self._gate
 
     @property
-    def content_claims(self) -> Claims:
+    def content_claims(self) -> BackendClaims:
         """The claims on blobs and ingests, which the cleanup of the content backend passes over."""
         return self._environment.content_claims
 
-    def snapshot_claims(self, snapshotter: str) -> Claims:
+    def snapshot_claims(self, snapshotter: str) -> SnapshotClaims:
         """Return the claims on snapshots, which the cleanup of a snapshotter passes over."""
         return self._environment.snapshot_claims(snapshotter)
 

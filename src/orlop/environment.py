@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError
-from orlop.forks import HomeProcess
-from orlop.ownership import Mutex
-from orlop.stores.claims import Claims
+from orlop.stores.backend_claims import BackendClaims, SnapshotClaims
 from orlop.stores.namespaces import NamespaceStore
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Environment:
         self.clock = clock
         self.sharing = options.sharing
         self.root = root
-        self.content_claims = Claims("the content store", options.timeout)
+        self.content_claims = BackendClaims("the content store", options.timeout)
         self._path = path
         self._timeout = options.timeout
         self._follow = follow
@@ -67,7 +67,7 @@ class Environment:
         self._mutex = Mutex()
         self._home = HomeProcess()
         self._backends: Backends | None = None
-        self._snapshot_claims: dict[str, Claims] = {}
+        self._snapshot_claims: dict[str, SnapshotClaims] = {}
         self.leases_to_end: list[tuple[str, str]] = []
 
     @property
@@ -115,11 +115,11 @@ class Environment:
         """A copy of the backends of snapshots, by snapshotter; empty for a bare file."""
         return dict(self.backends.snapshotters)
 
-    def snapshot_claims(self, snapshotter: str) -> Claims:
+    def snapshot_claims(self, snapshotter: str) -> SnapshotClaims:
         """Return the claims on snapshots, which the cleanup of a snapshotter passes over."""
         with self._mutex:
             return self._snapshot_claims.setdefault(
-                snapshotter, Claims(f"the snapshotter {snapshotter}", self._timeout)
+                snapshotter, SnapshotClaims(snapshotter, self._timeout)
             )
 
     def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from orlop.ownership import Hold
+from orlop.concurrency.ownership import Hold
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager

@@ -9,9 +9,9 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Flag, Hold, start_thread
 from orlop.errors import InvalidArgumentError, NotFoundError, OrlopError
-from orlop.forks import HomeProcess
-from orlop.ownership import Flag, Hold, start_thread
 from orlop.schema.codec.timestamps import require_duration
 from orlop.stores.validation import check_key
 from orlop.transactions import Scope

@@ -23,14 +23,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from orlop.changes import Changes, Update
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Hold
 from orlop.concurrency.shared_lock import Share
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.events import Event
-from orlop.forks import HomeProcess
 from orlop.kv import EngineError, read_again
 from orlop.lease_blocks import LeaseBlocks
 from orlop.open_writers import OpenWriters
-from orlop.ownership import Hold
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,10 +19,10 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGE = REPOSITORY / "src" / "orlop"
 
 FLOORS: tuple[frozenset[str], ...] = (
-    frozenset({"forks", "kv", "lazy_names", "ownership"}),
+    frozenset({"concurrency", "kv", "lazy_names"}),
     frozenset({"bolt", "errors"}),
     frozenset({"filters", "records"}),
-    frozenset({"concurrency", "schema"}),
+    frozenset({"schema"}),
     frozenset({"storage", "transactions"}),
     frozenset({"layout", "stores"}),
     frozenset({"safety"}),
@@ -61,7 +61,7 @@ STORAGE_CONTRACT = "orlop.storage.contract"
 """What the stores may know of the backends: any backend that keeps the contract serves them."""
 
 
-NEUTRAL = frozenset({"forks", "lazy_names", "ownership"})
+NEUTRAL = frozenset({"concurrency", "lazy_names"})
 """The parts of floor 0 that know nothing of databases: locks, processes, names loaded late."""
 
 

@@ -15,8 +15,8 @@ from orlop.bolt.node import EMPTY_SIZE, BucketState, Leaf
 from orlop.bolt.pager import Pager
 from orlop.bolt.spill import Spill
 from orlop.bolt.tools.check import check_disk
+from orlop.concurrency.ownership import Mutex
 from orlop.kv import CorruptError, EnginePoisonedError
-from orlop.ownership import Mutex
 from orlop.testing.engine.threads import Worker
 
 PAGE_SIZE = 1024

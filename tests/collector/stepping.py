@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orlop.ownership import Flag
+    from orlop.concurrency.ownership import Flag
 
 PATIENCE_SECONDS = 30.0
 SHORTEST_NAP = 10**6

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from orlop import Database
+    from orlop.concurrency.claims import Claims
     from orlop.records import Mount
-    from orlop.stores.claims import Claims
 
 GC = "containerd.io/gc."
 ROOT = {f"{GC}root": "x"}

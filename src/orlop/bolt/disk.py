@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.bolt import file_lock
 from orlop.bolt.file_lock import lock_exclusively
-from orlop.forks import HomeProcess
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import OwnedFile, TemporaryName
 from orlop.kv.errors import CorruptError, EngineClosedError
-from orlop.ownership import OwnedFile, TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

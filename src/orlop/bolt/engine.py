@@ -28,14 +28,14 @@ from orlop.bolt.reachable import count_free
 from orlop.bolt.relocate import relocate_nodes
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.transaction_state import Handle
-from orlop.forks import HomeProcess
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Turn
 from orlop.kv.errors import (
     CorruptError,
     EngineClosedError,
     LockedError,
     TransactionClosedError,
 )
-from orlop.ownership import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.bolt.reachable import EXTENT_BYTES, REGION_PAGES, Reachable
+from orlop.concurrency.ownership import Mutex
 from orlop.kv.errors import CorruptError, EngineError
-from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from orlop.bolt.disk import Readable

@@ -18,8 +18,8 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, NamedTuple
 
+from orlop.concurrency.ownership import Mutex
 from orlop.kv.errors import EnginePoisonedError
-from orlop.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orlop.bolt.transaction_state import Handle
-from orlop.ownership import Ticket
+from orlop.concurrency.ownership import Ticket
 
 if TYPE_CHECKING:
     import weakref

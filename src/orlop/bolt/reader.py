@@ -12,7 +12,7 @@ from orlop.bolt.pager import Pager
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.transaction_state import Handle
 from orlop.bolt.versions import LiveFile, Version
-from orlop.forks import HomeProcess
+from orlop.concurrency.forks import HomeProcess
 from orlop.kv.errors import EngineClosedError, ReadOnlyError
 
 if TYPE_CHECKING:

@@ -1,1 +1,1 @@
-"""Locks that threads of one process share."""
+"""Locks, claims and ownership between threads and processes; knows nothing of databases."""

@@ -1,13 +1,12 @@
-"""A lock that many share or one has alone.
+"""A readers-writer lock that starves neither side: the gate between updates and the sweep.
 
-The gate between updates and the collector's sweep is one. Whoever waits to have it alone goes
-before newcomers, so that a stream of updates cannot starve the collector; and whoever waited
-for a share meanwhile goes before the next one who wants it alone, so that the collector cannot
-starve them. A thread that holds a share gets another one at once: its work may pass the same
-lock several times.
+A thread that waits for exclusive access goes before threads that come later, so that a stream of
+updates cannot starve the collector. Threads that waited for a share meanwhile go before the next
+exclusive access, so that the collector cannot starve them. A thread that has a share gets another
+one at once: its work may pass the same lock several times.
 
-A share belongs to its object, and ends with it, or with its block, even where an exception
-kept the block's way out from running.
+A share belongs to its object, and ends with it, or with its block, even if an exception kept
+`__exit__` from running.
 
 Source: phase-fair locks (Brandenburg and Anderson, 2009).
 """
@@ -20,8 +19,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.errors import FailedPreconditionError, UnavailableError
-from orlop.ownership import Hold, Mutex
+from orlop.concurrency.ownership import Hold, Mutex, discard_entry, living
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,11 +33,25 @@ _SEARCH_SECONDS: Final = 2.0
 
 
 class SharedLock:
-    """A readers-writer lock; `name` is for messages."""
+    """A readers-writer lock. Thread-safe."""
 
-    def __init__(self, name: str) -> None:
-        """Begin free."""
+    def __init__(
+        self,
+        name: str,
+        *,
+        timeout_error: Callable[[str], Exception] = TimeoutError,
+        deadlock_error: Callable[[str], Exception] = RuntimeError,
+    ) -> None:
+        """Begin free.
+
+        Args:
+            name: of the lock, in messages.
+            timeout_error: makes the exception of a thread that waited too long.
+            deadlock_error: makes the exception of a thread that would wait for itself.
+        """
         self._name = name
+        self._timeout_error = timeout_error
+        self._deadlock_error = deadlock_error
         self._mutex = Mutex()
         self._shares: list[weakref.ref[Share]] = []
         self._exclusive: weakref.ref[Exclusive] | None = None
@@ -51,12 +63,12 @@ class SharedLock:
     @property
     def is_wanted(self) -> bool:
         """Whether anybody waits for a share just now."""
-        return bool(self._waiting_for_share and _living(self._waiting_for_share))
+        return bool(self._waiting_for_share and living(self._waiting_for_share))
 
     @property
     def is_shared(self) -> bool:
         """Whether anybody holds a share just now."""
-        return bool(self._shares and _living(self._shares))
+        return bool(self._shares and living(self._shares))
 
     @property
     def is_exclusive(self) -> bool:
@@ -74,7 +86,7 @@ class SharedLock:
             timeout: how many seconds to wait at most; `None`: without end.
 
         Raises:
-            UnavailableError: it took longer.
+            Exception: it took longer; see `timeout_error`.
         """
         return Share(self, timeout)
 
@@ -88,8 +100,8 @@ class SharedLock:
             owner: with whose block this ends, too; `None`: it has a block of its own.
 
         Raises:
-            UnavailableError: it took longer.
-            FailedPreconditionError: this thread holds the lock already; it would wait for itself.
+            Exception: it took longer; see `timeout_error`.
+            Exception: this thread holds the lock already; see `deadlock_error`.
         """
         return Exclusive(self, timeout, owner)
 
@@ -97,7 +109,7 @@ class SharedLock:
         """Refuse a thread that could not have the lock alone.
 
         Raises:
-            FailedPreconditionError: this thread holds the lock already; it would wait for itself.
+            Exception: this thread holds the lock already; see `deadlock_error`.
         """
         thread = threading.get_ident()
         if not self._is_free_for(thread) and self._before_waiting is not None:
@@ -105,7 +117,7 @@ class SharedLock:
         if not self._is_free_for(thread):
             gc.collect()  # what has it may be gone, but for a circle of references
         if not self._is_free_for(thread):
-            raise FailedPreconditionError(
+            raise self._deadlock_error(
                 f"{self._name} is held by this thread, which would wait for itself: "
                 "end the update first"
             )
@@ -142,28 +154,28 @@ class SharedLock:
             if self._exclusive is owner.entry:
                 self._exclusive = None
                 # Who waits now goes before the next one who wants it alone.
-                for share in _living(self._waiting_for_share):
+                for share in living(self._waiting_for_share):
                     share.is_owed = True
         self._wake_all()
 
     def _owner(self) -> Exclusive | None:
         owner = None if self._exclusive is None else self._exclusive()
-        return None if owner is None or owner.is_over else owner
+        return None if owner is None or owner.is_left else owner
 
     def _is_free_for(self, thread: int) -> bool:
         with self._mutex:
             owner = self._owner()
             return (owner is None or owner.thread != thread) and all(
-                share.thread != thread for share in _living(self._shares)
+                share.thread != thread for share in living(self._shares)
             )
 
     def _may_share(self, share: Share) -> bool:
         owner = self._owner()
         if owner is not None:
             return owner.thread == share.thread
-        if share.is_owed or not self._waiting_alone or not _living(self._waiting_alone):
+        if share.is_owed or not self._waiting_alone or not living(self._waiting_alone):
             return True
-        return any(other.thread == share.thread for other in _living(self._shares))
+        return any(other.thread == share.thread for other in living(self._shares))
 
     def _try_share(self, share: Share) -> bool:
         with self._mutex:
@@ -174,8 +186,8 @@ class SharedLock:
 
     def _try_alone(self, owner: Exclusive) -> bool:
         with self._mutex:
-            is_owed = any(share.is_owed for share in _living(self._waiting_for_share))
-            if _living(self._shares) or self._owner() is not None or is_owed:
+            is_owed = any(share.is_owed for share in living(self._waiting_for_share))
+            if living(self._shares) or self._owner() is not None or is_owed:
                 return False
             self._exclusive = owner.entry
         return True
@@ -191,7 +203,7 @@ class SharedLock:
                 return
             left = _POLL_SECONDS if deadline is None else deadline - time.monotonic()
             if left <= 0:
-                raise UnavailableError(
+                raise self._timeout_error(
                     f"{self._name} was not free within {timeout} seconds: try again later"
                 )
             if not waker.acquire(timeout=min(left, _POLL_SECONDS)) and self._before_waiting:
@@ -202,8 +214,7 @@ class SharedLock:
 
     def _forget(self, entries: list[weakref.ref[_HeldT]], entry: weakref.ref[_HeldT]) -> None:
         with self._mutex:
-            if entry in entries:
-                entries.remove(entry)
+            discard_entry(entries, entry)
         if self._wakers:
             self._wake_all()
 
@@ -233,10 +244,10 @@ class _Held(Hold):
         self.thread = threading.get_ident()
 
     @property
-    def is_over(self) -> bool:
-        """Whether the block is over that this was taken for."""
+    def is_left(self) -> bool:
+        """Whether the block was left that this was taken for."""
         if self.owner is None:
-            return self.is_left
+            return super().is_left
         owner = self.owner()
         return owner is None or owner.is_left
 
@@ -289,15 +300,3 @@ class Exclusive(_Held):
         """Let others have it."""
         del error
         self.lock.end_exclusive(self)
-
-
-def _living(entries: list[weakref.ref[_HeldT]]) -> list[_HeldT]:
-    """Return what has not ended, and forget what has."""
-    found = []
-    for entry in tuple(entries):
-        held = entry()
-        if held is not None and not held.is_over:
-            found.append(held)
-        elif entry in entries:
-            entries.remove(entry)
-    return found

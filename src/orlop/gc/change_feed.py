@@ -13,7 +13,7 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Final
 from weakref import WeakSet
 
-from orlop.ownership import Mutex
+from orlop.concurrency.ownership import Mutex
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,7 +1,7 @@
 """Cleanup of backends: data that no record names is deleted.
 
 It runs after the sweep, beside readers and writers. Garbage is listed without a lock. Then, a
-batch at a time, its names are claimed (`orlop.stores.claims`), looked up in the metadata once
+batch at a time, its names are claimed (`orlop.concurrency.claims`), looked up in the metadata once
 more, and the data is renamed out of sight; it is deleted after the claims are released, so that
 no writer waits for the disk. Names that a writer has claimed are skipped. A process that is
 killed at any point leaves what the next cleanup finds.
@@ -23,6 +23,7 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.ownership import Flag, Mutex, start_thread
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.gc.dirty_backends import shown
 from orlop.gc.inventory import descendants, list_backend
@@ -30,7 +31,6 @@ from orlop.gc.items import SNAPSHOT_ITEM, BackendItem, still_named
 from orlop.gc.journal import DELETED, Entry
 from orlop.gc.missing import Uncertain, settle_commits
 from orlop.gc.resources import reason_of
-from orlop.ownership import Flag, Mutex, start_thread
 from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:

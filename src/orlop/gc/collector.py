@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from orlop.concurrency.forks import HomeProcess
 from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     NotFoundError,
     UnavailableError,
 )
-from orlop.forks import HomeProcess
 from orlop.gc.cleanup import BackendCleaner, settle_at_opening
 from orlop.gc.confirmation import refuse_large_release, refuse_large_removal
 from orlop.gc.dirty_backends import DirtyBackends

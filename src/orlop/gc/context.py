@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orlop.gc.quarantine import Quarantine
     from orlop.gc.resources import RegisteredResource
     from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims, SnapshotClaims
     from orlop.transactions import Transactions
 
 
@@ -45,9 +45,9 @@ class CollectionContext:
     reports: ChangeFeed
     gate: SharedLock
     content: ContentBackend | None
-    content_claims: Claims
+    content_claims: BackendClaims
     snapshotters: Mapping[str, SnapshotBackend]
-    snapshot_claims: Callable[[str], Claims]
+    snapshot_claims: Callable[[str], SnapshotClaims]
     quarantine: Quarantine
     resources: dict[str, RegisteredResource] = field(default_factory=dict)
     journal: Journal | None = None
@@ -62,6 +62,6 @@ class CollectionContext:
         with self.transactor.update() as update:
             update.changes.committed = False  # there is nothing that others were to be told of
 
-    def claims(self, name: str) -> Claims:
+    def claims(self, name: str) -> BackendClaims:
         """Return what keeps the cleanup from data in a backend; no name is that of content."""
         return self.snapshot_claims(name) if name else self.content_claims

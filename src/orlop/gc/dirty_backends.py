@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orlop.ownership import Mutex
+from orlop.concurrency.ownership import Mutex
 from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:

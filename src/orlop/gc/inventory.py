@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orlop.records import SnapshotInfo
     from orlop.safety.suspects import Suspect
     from orlop.storage.contract import ContentBackend, SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims
 
 
 _logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class BackendInventory(Protocol):
     """The data in one backend at one moment."""
 
     @property
-    def claims(self) -> Claims:
+    def claims(self) -> BackendClaims:
         """What somebody is making or naming here."""
 
     def data(self) -> Iterable[BackendItem]:
@@ -112,7 +112,7 @@ class ContentInventory:
         blob_sizes: of the files of all blobs in bytes, by their digests.
     """
 
-    def __init__(self, backend: ContentBackend, claims: Claims) -> None:
+    def __init__(self, backend: ContentBackend, claims: BackendClaims) -> None:
         """Look into the backend.
 
         Raises:
@@ -201,7 +201,7 @@ class ContentInventory:
 class SnapshotInventory:
     """The snapshots of one snapshotter."""
 
-    def __init__(self, name: str, backend: SnapshotBackend, claims: Claims) -> None:
+    def __init__(self, name: str, backend: SnapshotBackend, claims: BackendClaims) -> None:
         """Look into the backend of the snapshotter `name`.
 
         Raises:

@@ -16,8 +16,8 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.ownership import Mutex
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, split_snapshot
-from orlop.ownership import Mutex
 from orlop.schema.codec.timestamps import format_rfc3339_nano, parse_rfc3339
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.concurrency.ownership import Mutex
 from orlop.gc.dirty_backends import shown
-from orlop.ownership import Mutex
 from orlop.storage.contract import CONTENT_BACKEND
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import DataLossError
 from orlop.gc.items import BackendItem
-from orlop.ownership import Mutex
 from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
 from orlop.safety.write_session import WriteSession
 from orlop.storage.small_files import DamagedFileError, read_document, write_small

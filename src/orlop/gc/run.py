@@ -18,7 +18,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from orlop.concurrency.shared_lock import SharedLock
-from orlop.errors import OrlopError, UnavailableError
+from orlop.errors import FailedPreconditionError, OrlopError, UnavailableError
 from orlop.gc.change_feed import MissedChangeError
 from orlop.gc.cleanup import CleanupScope
 from orlop.gc.next_expiry import read_next_expiry
@@ -70,7 +70,11 @@ class Runner:
         """
         self._context = context
         self._cleaner = cleaner
-        self._turn = SharedLock("the turn to collect")
+        self._turn = SharedLock(
+            "the turn to collect",
+            timeout_error=UnavailableError,
+            deadlock_error=FailedPreconditionError,
+        )
         self._tracker: GraphTracker | None = None
 
     def run(

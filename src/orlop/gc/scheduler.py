@@ -4,8 +4,8 @@
 and the timer for the next moment at which an expiry changes what is reachable.
 
 A signal handler may raise in any call of the main thread. So the state has a lock that is
-released with its owner (`orlop.ownership`), and the thread is woken before the state changes:
-it waits for the lock then, and sees the change even if the call was interrupted after it.
+released with its owner (`orlop.concurrency.ownership`), and the thread is woken before the state
+changes: it waits for the lock then, and sees the change even if the call was interrupted after it.
 
 Source: containerd, plugins/gc/scheduler.go; spec/metadata.md 3.9.
 """
@@ -20,9 +20,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.clock import require_timeout
+from orlop.concurrency.ownership import Flag, Mutex, start_thread
 from orlop.errors import AbortedError, OrlopError, UnavailableError
 from orlop.gc.schedule_policy import SchedulePolicy, Settings
-from orlop.ownership import Flag, Mutex, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,10 +25,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from orlop.changes import Changes
+from orlop.concurrency.ownership import Hold
 from orlop.gc.node import SNAPSHOT, SWEPT
 from orlop.gc.record_types import RECORD_TYPES, locate
 from orlop.gc.resources import told
-from orlop.ownership import Hold
 from orlop.schema import snapshots
 
 if TYPE_CHECKING:

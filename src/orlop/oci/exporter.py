@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop import digests
+from orlop.concurrency.ownership import TemporaryName
 from orlop.errors import REPLACE_BLOBS, DataLossError, InvalidArgumentError, NotFoundError
 from orlop.oci import documents, images, layout, mediatypes, references
 from orlop.oci.export_target import refuse_own_file
@@ -22,7 +23,6 @@ from orlop.oci.progress import Progress, Silent, Stage, Work
 from orlop.oci.selection import Selection
 from orlop.oci.tar_stream import CHUNK
 from orlop.oci.tar_writer import TarWriter
-from orlop.ownership import TemporaryName
 from orlop.storage.files import naming
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError
-from orlop.forks import HomeProcess
-from orlop.ownership import Mutex
 from orlop.safety.assessment import (
     DOUBTS,
     METADATA,

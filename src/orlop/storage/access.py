@@ -13,7 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.ownership import Mutex
+from orlop.concurrency.ownership import Mutex
 from orlop.storage.mounts import require_mount
 
 if TYPE_CHECKING:

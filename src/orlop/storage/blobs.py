@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from whenever import Instant
 
 from orlop import digests
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError, NotFoundError
-from orlop.ownership import Mutex
 from orlop.records import ContentInfo
 from orlop.storage.files import directory, is_missing, list_names, make_directories, unique_name
 from orlop.storage.mounts import mounts_in, naming_mounts

@@ -16,8 +16,8 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import DataLossError
-from orlop.ownership import Mutex
 from orlop.storage.contract import ORLOP_DIRECTORY, PendingCommit
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
 

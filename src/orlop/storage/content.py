@@ -8,14 +8,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, BinaryIO
 
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import (
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from orlop.forks import HomeProcess
-from orlop.ownership import Mutex
 from orlop.storage.blobs import Blobs
 from orlop.storage.content_writer import ContentWriter
 from orlop.storage.ingests import Ingests

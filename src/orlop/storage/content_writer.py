@@ -12,13 +12,13 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from orlop import digests
+from orlop.concurrency.forks import HomeProcess
 from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
     InvalidArgumentError,
 )
-from orlop.forks import HomeProcess
 from orlop.storage.files import naming
 from orlop.storage.ingests import DATA
 from orlop.storage.removal import remove_tree

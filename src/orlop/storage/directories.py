@@ -11,13 +11,12 @@ import contextlib
 import errno
 import os
 import stat
-import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.claims import ExclusiveClaim, ExclusiveClaims
+from orlop.concurrency.forks import HomeProcess
 from orlop.errors import FailedPreconditionError
-from orlop.forks import HomeProcess
-from orlop.ownership import Hold, Mutex
 from orlop.storage import files
 from orlop.storage.contract import (
     REMOVED_PREFIX,
@@ -65,9 +64,8 @@ class SnapshotDirectories:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._mutex = Mutex()
-        # The directories that a thread of ours is making or deleting.
-        self._claims: list[weakref.ref[_Claim]] = []
+        # The directories that a thread of this process is creating or deleting.
+        self._claims = ExclusiveClaims[ExclusiveClaim]()
         self._home = HomeProcess()
 
     @contextlib.contextmanager
@@ -172,10 +170,7 @@ class SnapshotDirectories:
             numbers: reads which numbers the database names. It is called after the listing: what
                 is listed, and not being made, was named before that or never is.
         """
-        # Listed under the mutex: what is claimed while it is listed is still claimed here.
-        with self._mutex:
-            names = self.names()
-            unclaimed = names - self._claimed()
+        names, unclaimed = self._claims.unclaimed(self.names)
         if not names:
             return []
         known = set(numbers())
@@ -248,50 +243,5 @@ class SnapshotDirectories:
             return set()
 
     def claim(self, name: str) -> contextlib.AbstractContextManager[bool]:
-        """Keep other threads from deleting that directory; tell whether none does already."""
-        return _Claim(self, name)
-
-    def begin_claim(self, claim: _Claim) -> bool:
-        """Claim a name until `end_claim`; return whether the claim was free."""
-        with self._mutex:
-            if claim.name in self._claimed():
-                return False
-            self._claims.append(claim.entry)
-        return True
-
-    def end_claim(self, claim: _Claim) -> None:
-        """End a claim; it need not be one."""
-        with self._mutex:
-            if claim.entry in self._claims:
-                self._claims.remove(claim.entry)
-
-    def _claimed(self) -> set[str]:
-        """Return the claimed names, and drop claims of blocks that are gone."""
-        found = set()
-        for entry in tuple(self._claims):
-            claim = entry()
-            if claim is not None and not claim.is_left:
-                found.add(claim.name)
-            else:
-                self._claims.remove(entry)
-        return found
-
-
-class _Claim(Hold):
-    """A name that is claimed while a block runs."""
-
-    __slots__ = ("_directories", "entry", "name")
-
-    def __init__(self, directories: SnapshotDirectories, name: str) -> None:
-        super().__init__()
-        self._directories = directories
-        self.name = name
-        self.entry = weakref.ref(self)
-
-    def __enter__(self) -> bool:
-        return self._directories.begin_claim(self)
-
-    def leave(self, error: BaseException | None) -> None:
-        """End the claim."""
-        del error
-        self._directories.end_claim(self)
+        """Keep other threads from deleting a directory; yield whether none deletes it already."""
+        return self._claims.claim(name)

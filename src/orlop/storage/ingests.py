@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Final
 from whenever import Instant
 
 from orlop import digests
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Mutex, OwnedFile
 from orlop.errors import NotFoundError
-from orlop.forks import HomeProcess
-from orlop.ownership import Mutex, OwnedFile
 from orlop.records import IngestStatus
 from orlop.schema.codec import timestamps
 from orlop.storage import files

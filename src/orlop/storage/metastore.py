@@ -12,11 +12,11 @@ import contextlib
 import weakref
 from typing import TYPE_CHECKING, TypeVar
 
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import Hold, Mutex
 from orlop.errors import FailedPreconditionError, LostDatabaseError, engine_error
-from orlop.forks import HomeProcess
 from orlop.kv.errors import EmptyFileError, EngineError
 from orlop.kv.rereading import read_again
-from orlop.ownership import Hold, Mutex
 from orlop.schema.metastore import SnapshotBuckets
 from orlop.storage.files import naming
 from orlop.storage.snapshots import Snapshots

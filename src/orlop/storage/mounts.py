@@ -17,7 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from orlop.ownership import OwnedFile
+from orlop.concurrency.ownership import OwnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

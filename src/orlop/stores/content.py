@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from orlop.records import ContentInfo, IngestStatus
     from orlop.schema.ingests import Ingest
     from orlop.storage.contract import ContentBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims
     from orlop.stores.content_writer import ContentWriter, Opening
     from orlop.transactions import Scope
 
@@ -76,7 +76,7 @@ class ContentStore(RecordStore):
 
     scope: Scope
     backend: Callable[[], ContentBackend]
-    claims: Claims
+    claims: BackendClaims
     sharing: str = SHARED
 
     _table = content.TABLE

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.storage.contract import BackendWriter, ContentBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims
     from orlop.transactions import Scope
 
 _KEPT_UNLEASED: Final = TimeDelta(hours=24)
@@ -54,7 +54,7 @@ class Opening:
 
     scope: Scope
     backend: ContentBackend
-    claims: Claims
+    claims: BackendClaims
     ref: str
     size: int = 0
     expected: str = ""

@@ -18,7 +18,7 @@ from orlop.stores.update_guards import CreationGuard, UpdateGuard, is_named
 if TYPE_CHECKING:
     from orlop.kv import Transaction
     from orlop.storage.contract import PendingCommit, SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import BackendClaims, SnapshotClaims
     from orlop.transactions import Transactions
 
 _logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ class CommitGuard(UpdateGuard):
     transactor: Transactions
     snapshotter: str
     backend: ReversibleCommits
-    claims: Claims
+    claims: SnapshotClaims
     pending: PendingCommit
 
     def agree(self) -> None:
@@ -83,7 +83,7 @@ def settle(
 
 
 def settle_interrupted(
-    transactor: Transactions, snapshotter: str, backend: SnapshotBackend, claims: Claims
+    transactor: Transactions, snapshotter: str, backend: SnapshotBackend, claims: SnapshotClaims
 ) -> None:
     """Settle the commits of this process whose updates were interrupted at their end.
 
@@ -113,7 +113,7 @@ def settle_all(
     transactor: Transactions,
     snapshotter: str,
     backend: SnapshotBackend,
-    claims: Claims,
+    claims: BackendClaims,
     *,
     keeps_notes: bool = False,
 ) -> set[str]:

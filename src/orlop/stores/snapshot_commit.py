@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from orlop.changes import Update
     from orlop.kv import Bucket
     from orlop.storage.contract import SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import SnapshotClaims
     from orlop.transactions import Scope
 
 _logger = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Commit:
     scope: Scope
     snapshotter: str
     backend: SnapshotBackend
-    claims: Claims
+    claims: SnapshotClaims
     name: str
     active: SnapshotRecord
     labels: Mapping[str, str] | None

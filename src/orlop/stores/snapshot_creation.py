@@ -40,13 +40,15 @@ if TYPE_CHECKING:
     from orlop.kv import Bucket
     from orlop.records import Mount, SnapshotInfo
     from orlop.storage.contract import SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import SnapshotClaims
     from orlop.transactions import Scope
 
 _logger = logging.getLogger(__name__)
 
 
-def claimed_name(held: ExitStack, claims: Claims, bucket: Bucket, namespace: str, key: str) -> str:
+def claimed_name(
+    held: ExitStack, claims: SnapshotClaims, bucket: Bucket, namespace: str, key: str
+) -> str:
     """Return a backend name that is new, but for what was rolled back, and claimed in `held`."""
     name = snapshots.new_backend_name(bucket, namespace, key)
     while claims.is_taken(name):  # the cleanup removes what an attempt has left: no need to wait
@@ -70,7 +72,7 @@ class Creation:
     scope: Scope
     snapshotter: str
     backend: SnapshotBackend
-    claims: Claims
+    claims: SnapshotClaims
     key: str
     parent: str
     labels: Mapping[str, str] | None

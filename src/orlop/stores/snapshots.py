@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from orlop.records import Mount, SnapshotUsage
     from orlop.schema.snapshots import SnapshotRecord
     from orlop.storage.contract import SnapshotBackend
-    from orlop.stores.claims import Claims
+    from orlop.stores.backend_claims import SnapshotClaims
     from orlop.transactions import Scope
 
 _T = TypeVar("_T")
@@ -71,7 +71,7 @@ class SnapshotStore(RecordStore):
     scope: Scope
     snapshotter: str
     backend: SnapshotBackend | None
-    claims: Claims
+    claims: SnapshotClaims
 
     _table = snapshots.TABLE
 

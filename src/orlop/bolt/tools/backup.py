@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from orlop.bolt.disk import sync_directory
 from orlop.bolt.tools.check import check_file
 from orlop.bolt.versions import read_version
+from orlop.concurrency.ownership import TemporaryName
 from orlop.kv.errors import CorruptError
-from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from pathlib import Path

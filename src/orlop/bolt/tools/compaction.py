@@ -31,9 +31,9 @@ from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
 from orlop.bolt.reader import version_of
-from orlop.forks import HomeProcess
+from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.ownership import TemporaryName
 from orlop.kv.errors import CorruptError, EngineError, LockedError
-from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -19,12 +19,12 @@ from orlop.bolt.tools.check import check_file, tree_fault
 from orlop.bolt.tools.compaction import copy_bucket
 from orlop.bolt.tools.pages import nested
 from orlop.bolt.tools.place import inside
+from orlop.concurrency.ownership import TemporaryName
 from orlop.kv.errors import CorruptError
 from orlop.maintenance.salvage.reading import LenientDisk, Reader, Spot, bucket_roots
 from orlop.maintenance.salvage.recognition import Gaps, Recognition
 from orlop.maintenance.salvage.report import Loss, Recovered, Salvaged
 from orlop.maintenance.salvage.writing import Sink
-from orlop.ownership import TemporaryName
 
 if TYPE_CHECKING:
     from collections.abc import Container

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from orlop.ownership import Flag, Hold, OwnedFile, Ticket, Turn, start_thread
+from orlop.concurrency.ownership import Flag, Hold, OwnedFile, Ticket, Turn, start_thread
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

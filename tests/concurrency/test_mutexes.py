@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from orlop.ownership import Mutex, ReentryError
+from orlop.concurrency.ownership import Mutex, ReentryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,8 +6,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from orlop import ownership
-from orlop.ownership import Flag
+from orlop.concurrency import ownership
+from orlop.concurrency.ownership import Flag
 
 if TYPE_CHECKING:
     import pytest

@@ -19,7 +19,7 @@ import threading
 import time
 import weakref
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -307,6 +307,26 @@ class Hold:
     def leave(self, error: BaseException | None) -> None:
         """End the block, with the exception that left it or `None`."""
         raise NotImplementedError
+
+
+_HoldT = TypeVar("_HoldT", bound=Hold)
+
+
+def living(entries: list[weakref.ref[_HoldT]]) -> list[_HoldT]:
+    """Return the holds that have not ended; remove the entries of the others."""
+    found = []
+    for entry in tuple(entries):
+        hold = entry()
+        if hold is not None and not hold.is_left:
+            found.append(hold)
+        else:
+            discard_entry(entries, entry)
+    return found
+
+
+def discard_entry(entries: list[weakref.ref[_HoldT]], entry: weakref.ref[_HoldT]) -> None:
+    """Remove an entry; it may be missing."""
+    _discard(entries, entry)
 
 
 class Flag:

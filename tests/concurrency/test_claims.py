@@ -6,8 +6,7 @@ import threading
 
 import pytest
 
-from orlop.errors import UnavailableError
-from orlop.stores.claims import Claims
+from orlop.concurrency.claims import Claims, ExclusiveClaim, ExclusiveClaims
 
 SECONDS = 10
 
@@ -62,7 +61,7 @@ def test_a_claim_does_not_wait_for_ever() -> None:
     claims = Claims("the store", timeout=0.01)
     with (
         claims.take("a"),
-        pytest.raises(UnavailableError, match="the store did not end a cleanup"),
+        pytest.raises(TimeoutError, match="the store did not end a cleanup"),
         claims.claim("a"),
     ):
         pass
@@ -79,3 +78,31 @@ def test_who_watches_sees_claims_of_before_and_meanwhile_and_none_of_later() -> 
     with claims.claim("later"):
         pass
     assert watched == {"before", "meanwhile"}
+
+
+def test_a_name_has_one_owner_at_a_time() -> None:
+    claims = ExclusiveClaims[ExclusiveClaim]()
+
+    with claims.claim("a") as is_first, claims.claim("a") as is_second, claims.claim("b") as is_b:
+        assert (is_first, is_second, is_b) == (True, False, True)
+        assert claims.unclaimed(lambda: {"a", "b", "c"}) == ({"a", "b", "c"}, {"c"})
+    assert not claims.is_claimed("a")
+
+
+def test_a_refused_claim_ends_no_other_one() -> None:
+    claims = ExclusiveClaims[ExclusiveClaim]()
+
+    with claims.claim("a"):
+        with claims.claim("a"):
+            pass
+        assert claims.is_claimed("a")
+
+
+def test_an_owner_without_a_block_keeps_its_name_for_as_long_as_it_lives() -> None:
+    claims = ExclusiveClaims[ExclusiveClaim]()
+    owner, other = ExclusiveClaim(claims, "a"), ExclusiveClaim(claims, "a")
+
+    assert claims.acquire("a", owner) is None
+    assert claims.acquire("a", other) is owner
+    del owner
+    assert claims.acquire("a", other) is None
