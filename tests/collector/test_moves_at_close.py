@@ -62,7 +62,7 @@ def leave_blob(ns: Namespace) -> None:
 
 def leave_ingest(ns: Namespace) -> None:
     """Leave an ingest that was opened in an update that was rolled back."""
-    with contextlib.suppress(ZeroDivisionError), ns._database.update():
+    with contextlib.suppress(ZeroDivisionError), ns.environment.transactions.update():
         with ns.content.writer("ref") as writer:
             writer.write(DATA)
         raise ZeroDivisionError
