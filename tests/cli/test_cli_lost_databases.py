@@ -57,7 +57,6 @@ NEED_SNAPSHOTS = [
     "snapshot tree",
     "snapshot usage",
     "snapshot mounts {key}",
-    "owner {directory}/snapshots/1",
     "snapshot prepare new --snapshotter {name}",
     "snapshot view new {key} --snapshotter {name}",
     "image import {archive} --unpack {name} --quiet",

@@ -27,8 +27,10 @@ from orlop.gc.record_types import RECORD_TYPES, items_of
 from orlop.gc.resources import reason_of
 from orlop.gc.scan import record_groups
 from orlop.schema import buckets
+from orlop.storage.capabilities import clean_content, clean_snapshots, leftovers_of
 from orlop.storage.contract import (
     CONTENT_BACKEND,
+    DiscardableLeftovers,
     MountedData,
     ingest_directory,
     name_before_deletion,
@@ -122,9 +124,8 @@ class ContentInventory:
         self._backend = backend
         self.blob_sizes = {blob.digest: blob.size for blob in backend.walk()}
         self._ingests = [BackendItem(INGEST_ITEM, ingest.ref) for ingest in backend.statuses()]
-        self._leftovers = {
-            BackendItem(LEFTOVER_ITEM, one): size for one, size in backend.leftovers().items()
-        }
+        found = leftovers_of(backend) if isinstance(backend, DiscardableLeftovers) else {}
+        self._leftovers = {BackendItem(LEFTOVER_ITEM, one): size for one, size in found.items()}
 
     def data(self) -> Iterator[BackendItem]:
         """Return all data, blobs first."""
@@ -191,11 +192,12 @@ class ContentInventory:
         advance: Callable[[], None],
     ) -> None:
         """Delete what was discarded."""
-        self._backend.cleanup(advance=advance)
+        clean_content(self._backend, advance)
 
     def _discarding(self, item: BackendItem) -> Callable[[str], None]:
-        discards = {BLOB_ITEM: self._backend.discard, LEFTOVER_ITEM: self._backend.discard_leftover}
-        return discards.get(item.kind, self._backend.discard_ingest)
+        if item.kind == LEFTOVER_ITEM and isinstance(self._backend, DiscardableLeftovers):
+            return self._backend.discard_leftover
+        return self._backend.discard if item.kind == BLOB_ITEM else self._backend.discard_ingest
 
 
 class SnapshotInventory:
@@ -211,7 +213,8 @@ class SnapshotInventory:
         self._name = name
         self._backend = backend
         self._leftovers = {
-            BackendItem(LEFTOVER_ITEM, one, name): size for one, size in backend.leftovers().items()
+            BackendItem(LEFTOVER_ITEM, one, name): size
+            for one, size in leftovers_of(backend).items()
         }
         self._snapshots = list(backend.walk())
         # Plug-ins may have no directories.
@@ -262,7 +265,7 @@ class SnapshotInventory:
         }
         return sum(
             size
-            for name, size in self._backend.leftovers().items()
+            for name, size in leftovers_of(self._backend).items()
             if _name_at_first(name) in names
         )
 
@@ -290,7 +293,7 @@ class SnapshotInventory:
     def cleanup(self, keep: Collection[BackendItem], advance: Callable[[], None]) -> None:
         """Delete the files of removed snapshots, and leftovers but for those to `keep`."""
         leftovers = {one.name for one in keep if one.kind == LEFTOVER_ITEM}
-        self._backend.cleanup(leftovers, advance=advance)
+        clean_snapshots(self._backend, leftovers, advance)
 
     def _is_missing(self, name: str) -> bool:
         try:

@@ -4,6 +4,10 @@ The stores name data by namespace; a backend knows nothing of namespaces. Its re
 and keys are the backend names `<namespace>/<sequence>/<key>` that the stores make up.
 All errors are those of `orlop.errors`, or an `OSError` of the system.
 
+`ContentBackend` and `SnapshotBackend` are what every backend has. The protocols that can be
+checked at run time are capabilities that one may have; `orlop.storage.capabilities` says what
+is done without them.
+
 Source: github.com/containerd/containerd, core/content and core/snapshots.
 """
 
@@ -17,7 +21,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Protocol, runtime_checkable
 from orlop import digests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from orlop.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
@@ -62,6 +66,19 @@ def name_before_deletion(directory: str) -> str:
 def ingest_directory(ref: str) -> str:
     """Return the name of the directory of an ingest in a content store: the hash of its name."""
     return digests.encoded(digests.from_bytes(ref.encode("utf-8", "surrogateescape")))
+
+
+def takes_argument(function: Callable[..., object], name: str) -> bool:
+    """Whether a function takes an argument of that name."""
+    import inspect  # noqa: PLC0415 (it takes long to import, and few commands clean)
+
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True  # it does not say so, and is called as the contract has it
+    return name in parameters or any(
+        one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values()
+    )
 
 
 class BackendWriter(Protocol):
@@ -147,20 +164,11 @@ class ContentBackend(Protocol):
     def ingest_size(self, ref: str) -> int:
         """Return the size of an ingest in bytes: its data and its notes."""
 
-    def leftovers(self) -> Mapping[str, int]:
-        """Return the ingests on disk with data and no known reference, with their bytes.
-
-        The name of such an ingest is the hash of its reference (`ingest_directory`).
-        """
-
-    def discard_leftover(self, name: str) -> None:
-        """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""
-
-    def cleanup(self, *, advance: Callable[[], None] = lambda: None) -> None:
+    def cleanup(self) -> None:
         """Delete discarded data, and ingests without data that killed processes left.
 
-        Args:
-            advance: is called before each deletion; it raises where nothing may go any more.
+        A parameter `advance` is optional: it is called before each deletion, and raises where
+        nothing may go any more.
         """
 
 
@@ -215,21 +223,36 @@ class SnapshotBackend(Protocol):
     def walk(self) -> Iterator[SnapshotInfo]:
         """Iterate over all snapshots."""
 
-    def leftovers(self) -> Mapping[str, int]:
-        """Return the directories that no snapshot of this backend needs, with their bytes."""
+    def cleanup(self) -> None:
+        """Delete the files of removed snapshots.
 
-    def cleanup(
-        self, keep: Collection[str] = (), *, advance: Callable[[], None] = lambda: None
-    ) -> None:
-        """Delete the files of removed snapshots, except for leftovers to `keep`.
-
-        Args:
-            keep: leftovers that stay.
-            advance: is called before each deletion; it raises where nothing may go any more.
+        Parameters `keep` (the names of leftovers that stay) and `advance` (see `ContentBackend`)
+        are optional; a backend with leftovers needs the first.
         """
 
     def close(self) -> None:
         """Release files and locks; closing twice is allowed."""
+
+
+@runtime_checkable
+class Leftovers(Protocol):
+    """A backend that finds data of its own that it has no name for."""
+
+    def leftovers(self) -> Mapping[str, int]:
+        """Return that data with its bytes.
+
+        Of a content backend: the ingests on disk with data and no known reference, by the hash of
+        their reference (`ingest_directory`). Of a snapshot backend: the directories that no
+        snapshot needs.
+        """
+
+
+@runtime_checkable
+class DiscardableLeftovers(Leftovers, Protocol):
+    """A content backend that can discard what it has no name for."""
+
+    def discard_leftover(self, name: str) -> None:
+        """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""
 
 
 @runtime_checkable

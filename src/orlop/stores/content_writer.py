@@ -11,9 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import TimeDelta
 
-from orlop.errors import AbortedError, AlreadyExistsError, FailedPreconditionError
+from orlop.errors import (
+    AbortedError,
+    AlreadyExistsError,
+    FailedPreconditionError,
+    UnimplementedError,
+)
 from orlop.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
+from orlop.storage.contract import takes_argument
 from orlop.stores import lease_refs
 from orlop.stores.blob_faults import MISSING, blob_fault
 from orlop.stores.merging import merged
@@ -319,6 +325,8 @@ class ContentWriter:
 
         Another namespace may have it, or had it until the next collection.
         """
+        if self._opening.replace and not takes_argument(writer.commit, "replace"):
+            raise UnimplementedError(f"{type(writer).__name__} cannot replace a damaged blob")
         # Backends that replace nothing are not asked to.
         options = {"replace": True} if self._opening.replace else {}
         try:
