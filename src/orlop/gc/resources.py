@@ -27,7 +27,9 @@ class ResourceSession(Protocol):
     """The part that one kind of resource has in one run.
 
     It may hold a lock from its start to `cancel` or `finish`, of which exactly one is called.
-    Updates wait for most of the rest: what takes long belongs into `finish`. An exception in
+    Updates wait from `begin` until what was removed is durable: what takes long belongs into
+    `finish`. Code that takes that lock beside an update takes it inside the update, never before
+    it: `begin` would wait for the lock, and the update for the collection. An exception in
     anything that is asked means that it is not known what this kind holds: nothing is removed in
     that run. After one in `remove` nothing of this kind is.
     """

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from orlop.gc.cleanup import BackendCleaner
     from orlop.gc.context import CollectionContext
+    from orlop.gc.explain.reasons import Reasons
     from orlop.gc.node import Node
     from orlop.gc.plan import Plan
     from orlop.gc.resources import CheckedSession, RegisteredResource
@@ -232,11 +233,11 @@ class _Run:
             try:
                 self._sweep(sessions)
             except BaseException:
+                if len(self.batches.removed) > before:  # durably, if there are sessions
+                    end_sessions(sessions, self.failures, has_succeeded=True)
                 # What is gone is told of all the same, if it becomes durable.
                 with suppress(OrlopError):
                     self.batches.make_durable()
-                if len(self.batches.removed) > before and self.batches.is_durable:
-                    end_sessions(sessions, self.failures, has_succeeded=True)
                 raise
         self.batches.make_durable()
         self.swept.kept = self.tracker.graph.swept_count - len(self.tracker.garbage())
@@ -244,21 +245,31 @@ class _Run:
 
     def _sweep(self, sessions: dict[str, CheckedSession]) -> None:
         if self.resources:
-            with self.batches.gate():
-                self.tracker.catch_up()
-                begin_sessions(self.resources, sessions, self.kept_kinds)
-                self.tracker.add_sessions(sessions)
-        garbage = self._garbage()
-        reasons = None if self._context.journal is None else self.tracker.reasons(garbage)
-        remaining = self._batches(garbage)
-        if remaining:
-            self.batches.run_batch(remaining, reasons, sessions, self._check)
-        if sessions:
-            self.batches.make_durable()
+            self._sweep_with_sessions(sessions)
+            return
+        remaining, reasons = self._remaining()
+        check = self._check
+        while remaining:
+            self.batches.run_batch(remaining, reasons, check)
+            check = _no_check
+
+    def _sweep_with_sessions(self, sessions: dict[str, CheckedSession]) -> None:
+        """Ask resources of other kinds, and remove all garbage, while updates wait."""
+        with self.batches.gate() as pause:
+            self.tracker.catch_up()
+            begin_sessions(self.resources, sessions, self.kept_kinds)
+            self.tracker.add_sessions(sessions)
+            remaining, reasons = self._remaining()
+            if remaining:
+                self.batches.run_with_sessions(pause, remaining, reasons, sessions, self._check)
         self.tracker.forget_sessions()
         end_sessions(sessions, self.failures, has_succeeded=True)
-        while remaining:
-            self.batches.run_batch(remaining, reasons, {}, lambda: None)
+
+    def _remaining(self) -> tuple[deque[list[int]], Reasons | None]:
+        """Return the garbage, in batches, and why it goes, for the journal."""
+        garbage = self._garbage()
+        reasons = None if self._context.journal is None else self.tracker.reasons(garbage)
+        return self._batches(garbage), reasons
 
     def _garbage(self) -> list[int]:
         if self._plan is None:
@@ -282,6 +293,10 @@ class _Run:
                     transaction, planned, self.tracker.graph.__contains__, self.tracker.holds
                 )
             )
+
+
+def _no_check() -> None:
+    """Check nothing: a plan is checked with the first batch."""
 
 
 def _clean_up(cleaner: BackendCleaner, run: _Run, order: CleanupScope) -> Statistics:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from orlop.gc.record_types import RecordGroup, RecordType
     from orlop.gc.resources import CheckedSession
     from orlop.gc.tracker import GraphTracker
-    from orlop.kv import Bucket
+    from orlop.kv import Bucket, Path
     from orlop.transactions import Transactions
 
 
@@ -194,7 +194,7 @@ class SweepBatches:
         self.tracker = tracker
         self._pause = self.gate()
         self._undurable = 0
-        self._untold = Changes()
+        self._untold: Changes | None = None
 
     def gate(self) -> Pause:
         """Have no updates while the block runs, and measure how long that was."""
@@ -204,7 +204,6 @@ class SweepBatches:
         self,
         remaining: deque[list[int]],
         reasons: Reasons | None,
-        sessions: Mapping[str, CheckedSession],
         check: Callable[[], None],
     ) -> None:
         """Remove what is garbage still of the next sweep_batches.
@@ -212,61 +211,93 @@ class SweepBatches:
         Args:
             remaining: the sweep_batches; those that were looked at are taken from it.
             reasons: why they go, for the journal; `None`: there is none.
-            sessions: remove resources of other kinds, by type.
             check: is called when the mark is that of the newest version; what it raises ends
                 the sweep.
         """
-        with self.gate() as self._pause:
+        with self.gate() as pause:
             # With the gate held no update can commit, so after this the mark is that of the newest
             # version: what is unmarked now is garbage for certain.
             self.tracker.catch_up()
-            self.tracker.require_all_seen()
-            if sessions:
-                self.tracker.add_sessions(sessions)
-            check()
             # Not synced: what a crash takes back are removals, and the garbage is found again.
             # But their events may not be delivered before they are durable.
-            with self._context.transactor.update(later=True) as update:
-                # Left when the changes are there for the next writer, and before they are told of.
-                update.held.callback(self._pause.end)
-                update.held.enter_context(self.tracker.sweeping())
-                self.tracker.require_all_seen()
-                sweep = Sweep(self._context.transactor, update, sessions)
-                removed = self._remove(remaining, sweep)
-                self._note(removed, reasons)
-                untold = _deferred(update.changes)
-                # Records change in a sweep only where other resources change them.
-                touched = set(update.transaction.touched) if sessions else set()
-        self.removed += removed
+            removed, _ = self._commit_batch(pause, remaining, reasons, {}, check, later=True)
         self._undurable += len(removed)
         self.tracker.is_ahead = True
-        _add(self._untold, untold)
-        if touched or self._undurable >= _UNDURABLE_RECORDS:
+        if self._undurable >= _UNDURABLE_RECORDS:
             self.make_durable()
-        self.tracker.follow_sweep(removed, touched)
+        self.tracker.follow_sweep(removed, set())
         self.tracker.catch_up_until_close()
 
-    @property
-    def is_durable(self) -> bool:
-        """Whether all that was removed is known to be durable."""
-        return not self._undurable
+    def run_with_sessions(
+        self,
+        pause: Pause,
+        remaining: deque[list[int]],
+        reasons: Reasons | None,
+        sessions: Mapping[str, CheckedSession],
+        check: Callable[[], None],
+    ) -> None:
+        """Remove garbage durably while resources of other kinds take part.
+
+        The gate is held since they began, until this is durable: an update, which might wait for a
+        lock that a session has, would else keep this from the gate or from the writer's turn.
+
+        Args:
+            pause: the gate, which is left when this is durable.
+            remaining: as for `run_batch`.
+            reasons: as for `run_batch`.
+            sessions: remove resources of other kinds, by type.
+            check: as for `run_batch`.
+        """
+        removed, touched = self._commit_batch(pause, remaining, reasons, sessions, check)
+        self.tracker.follow_sweep(removed, touched)
+
+    def _commit_batch(
+        self,
+        pause: Pause,
+        remaining: deque[list[int]],
+        reasons: Reasons | None,
+        sessions: Mapping[str, CheckedSession],
+        check: Callable[[], None],
+        *,
+        later: bool = False,
+    ) -> tuple[list[Node], set[Path]]:
+        """Remove garbage in one update; return what, and where else records were changed."""
+        self._pause = pause
+        self.tracker.require_all_seen()
+        check()
+        with self._context.transactor.update(later=later) as update:
+            # Left when the changes are there for the next writer, and before they are told of.
+            update.held.callback(pause.end)
+            update.held.enter_context(self.tracker.sweeping())
+            self.tracker.require_all_seen()
+            sweep = Sweep(self._context.transactor, update, sessions)
+            removed = self._remove(remaining, sweep)
+            self._note(removed, reasons)
+            untold = _deferred(update.changes)
+            # Records change in a sweep only where other resources change them.
+            touched = set(update.transaction.touched) if sessions else set()
+        self.removed += removed
+        if removed:
+            self._untold = self._untold or Changes()
+            _add(self._untold, untold)
+        return removed, touched
 
     def make_durable(self) -> None:
-        """Return when all that was removed is durable, and was told of.
+        """Return when all that was removed is durable, and was told of. No session may be open.
 
         An exception of a subscriber of events ends no collection: it is logged, and noted.
 
         Raises:
             UnavailableError: this write, or one that it is built on, failed.
         """
-        if not self._undurable:
+        if self._untold is None:
             return
         errors: list[BaseException] = []
         # An update that changes nothing is over when what it has seen is durable.
         with self._context.transactor.update() as update:
             _add(update.changes, self._untold)
             update.changes.errors = errors
-            self._untold = Changes()
+            self._untold = None
         self._undurable = 0
         self.tracker.is_ahead = False
         for error in errors:
