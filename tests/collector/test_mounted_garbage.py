@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
+from orlop.cli.main import main
 from storage.mounting import bound
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from orlop import Database
-    from orlop.gc.plan import Statistics
+    from orlop.gc.plan import Plan, Statistics
 
 pytestmark = pytest.mark.root
 
@@ -61,6 +62,13 @@ def make_garbage(db: Database, snapshotter: str) -> None:
     ns.images.delete(image.name)
 
 
+def plan_of_mounted(db: Database, *places: Path) -> Plan:
+    """Return a plan that names these mounts."""
+    plan = db.gc.plan()
+    assert sorted(plan.mounts.values()) == sorted(map(str, places))
+    return plan
+
+
 def only_failure(statistics: Statistics) -> str:
     (failure,) = statistics.failures.values()
     return failure
@@ -81,12 +89,16 @@ def test_a_snapshot_that_something_is_mounted_in_stays_until_it_is_unmounted(
     planned = db.gc.plan()
     sizes = {node.key: node.bytes for node in planned.nodes}
     with bound(precious, place_of_mount):
+        stays = plan_of_mounted(db, place_of_mount)
+        assert stays.freed_bytes < planned.freed_bytes
         for run in range(2):
             statistics = db.gc.run()
             assert f"something is mounted at {place_of_mount}" in only_failure(statistics)
             assert contents(precious) == before
             assert sorted(path.name for path in directories.iterdir()) == ["1"]
             assert (statistics.deleted > 0, statistics.freed_bytes > 0) == (run == 0, run == 0)
+            if run == 0:
+                assert statistics.freed_bytes == stays.freed_bytes
     freed = db.gc.run()
     assert not freed.failures
     assert freed.deleted == 1
@@ -107,7 +119,11 @@ def test_what_stands_under_a_snapshot_with_a_mount_stays_with_it(
         snapshots.prepare("beside", "")
     directories = root / NATIVE / "snapshots"
     with bound(precious, directories / "2"):
+        plan = plan_of_mounted(db, directories / "2")
+        frees = {one.key.rpartition("/")[2]: one.bytes > 0 for one in plan.nodes}
+        assert frees == {"above": False, "below": False, "beside": True}
         statistics = db.gc.run()
+        assert statistics.freed_bytes == plan.freed_bytes
         assert str(directories / "2") in only_failure(statistics)
         assert sorted(path.name for path in directories.iterdir()) == ["1", "2"]
         assert statistics.deleted == 1
@@ -127,6 +143,8 @@ def test_a_leftover_that_something_is_mounted_in_stays(
     beside = leftover.with_name("rm-8")
     beside.mkdir()
     with bound(precious, leftover / "mnt"):
+        plan = plan_of_mounted(db, leftover / "mnt")
+        assert [one.key for one in plan.nodes] == ["native/snapshots/rm-8"]
         statistics = db.gc.run(release=True, confirmed=True)
         assert str(leftover / "mnt") in only_failure(statistics)
         assert (leftover / "file").exists()
@@ -155,6 +173,8 @@ def test_a_blob_and_an_ingest_that_something_is_mounted_on_stay(
     with ExitStack() as mounted:
         mounted.enter_context(bound(precious, ingest / "mnt"))
         mounted.enter_context(bound(precious / "file", blob))
+        plan = plan_of_mounted(db, blob, ingest / "mnt")
+        assert plan.freed_bytes == len(b"beside")
         statistics = db.gc.run()
         failure = only_failure(statistics)
         assert str(blob) in failure
@@ -231,3 +251,33 @@ def test_the_command_names_the_mount_and_fails(root: Path, precious: Path) -> No
         assert document["freed_bytes"] == 0
         assert str(place) in str(document["failures"])
     assert (precious / "file").read_text() == "data"
+
+
+def test_the_command_names_the_mount_and_counts_nothing_below_it(
+    root: Path, precious: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with orlop.open(root) as db, db.namespace("default").lease():
+        db.namespace("default").snapshots("native").prepare("active", "")
+    place = root / NATIVE / "snapshots" / "1" / "mnt"
+    place.mkdir()
+    (precious / "large").write_bytes(b"x" * 1_000_000)
+    with bound(precious, place):
+        assert main(["--root", str(root), "gc", "plan"]) == 0
+        text = capsys.readouterr().out
+        assert main(["--root", str(root), "gc", "plan", "--json", "-n", "default"]) == 0
+        plan = json.loads(capsys.readouterr().out)
+        assert main(["--root", str(root), "gc", "plan", "--json", "-n", "another"]) == 0
+        other = json.loads(capsys.readouterr().out)
+    stays = 'the data of snapshot "native/active" in namespace "default" stays until'
+    assert f"{stays} {place} is unmounted" in text
+    assert plan["mounts"] == [
+        {
+            "type": "snapshot",
+            "namespace": "default",
+            "key": "native/active",
+            "mount": str(place),
+        }
+    ]
+    assert [one["bytes"] for one in plan["remove"]] == [0]
+    assert plan["freed_bytes"] == 0
+    assert "mounts" not in other

@@ -9,12 +9,13 @@ from orlop.cli import arguments, journal
 from orlop.cli.exit_codes import CORRUPT, DONE, NEGATIVE, exit_code
 from orlop.cli.output import human_size, table
 from orlop.cli.parser import Context, Group, Option
-from orlop.cli.presentation import as_json, cell, faults_as_json
+from orlop.cli.presentation import as_json, cell, faults_as_json, node_as_json
 from orlop.cli.questions import LINK_COLUMNS, link_as_json, link_as_row
 from orlop.cli.session import session_of
 from orlop.errors import LostDatabaseError
 from orlop.explain.questions import dangling_links
 from orlop.explain.references import resolve_omission
+from orlop.gc.node import ORPHAN, Node
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -104,6 +105,12 @@ class _Shown:
         self._set_aside_bytes = sum(one.set_aside_bytes for one in self._removals)
         self._doubt = plan.doubt
         self._failures = dict(plan.failures)
+        nodes = {item: one.node for one in self._removals for item in one.data}
+        self._mounts = {
+            nodes.get(item, Node(ORPHAN, "", item.key)): place
+            for item, place in plan.mounts.items()
+            if namespace is None or item in nodes
+        }
         self._faults = {
             node: fault
             for node, fault in plan.faults.items()
@@ -134,8 +141,16 @@ class _Shown:
             "freed_bytes": self._freed_bytes,
             **self._reserve(),
             **faults_as_json(self._faults),
+            **self._mounts_as_json(),
             **({"failures": self._failures} if self._failures else {}),
             **({"dangling": dangling} if self._is_verbose else {}),
+        }
+
+    def _mounts_as_json(self) -> dict[str, object]:
+        if not self._mounts:
+            return {}
+        return {
+            "mounts": [{**node_as_json(node), "mount": at} for node, at in self._mounts.items()]
         }
 
     def _reserve(self) -> dict[str, object]:
@@ -183,6 +198,8 @@ class _Shown:
             yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
         if self._doubt is not None:
             yield f"nothing is deleted there, because {self._doubt}"
+        for node, place in self._mounts.items():
+            yield f"the data of {node} stays until {place} is unmounted"
         if self._faults:
             yield ""
             yield "the data of these is missing, or of another size (orlop image import --unpack):"

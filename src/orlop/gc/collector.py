@@ -254,6 +254,7 @@ class Collector:
             is_hypothetical=now is not None or bool(omissions),
             failures={**failures, **stored.failures},
             errors=stored.errors,
+            mounts=stored.mounts,
             _apply=self._collect,
             doubt=doubt,
             stored_bytes=0 if doubt is None else stored.total_bytes(),

@@ -393,11 +393,14 @@ class StoredItems:
         inventories: what lies in each, by its name.
         failures: which backends could not be read, and why; their data is not in the plan.
         errors: the exceptions behind these failures.
+        mounts: the garbage that something is mounted in, with the path of the mount: no cleanup
+            deletes it.
     """
 
     inventories: dict[str, BackendInventory] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
     errors: dict[str, Exception] = field(default_factory=dict)
+    mounts: dict[BackendItem, str] = field(default_factory=dict)
 
     def fail(self, name: str, error: Exception) -> None:
         """Note what a backend failed with, unless it failed before."""
@@ -418,9 +421,10 @@ class StoredItems:
         """Return what a cleanup would delete if only `named` were named by the metadata."""
         deletable: set[BackendItem] = set()
         for inventory in self.inventories.values():
-            deletable.update(
-                inventory.removable({one for one in inventory.data() if one not in named})
-            )
+            garbage = {one for one in inventory.data() if one not in named}
+            mounts = inventory.mounted(garbage)
+            self.mounts.update(mounts)
+            deletable.update(inventory.removable(garbage.difference(mounts)))
         return deletable
 
     def entries(self, item: BackendItem) -> Collection[tuple[str, str]]:

@@ -135,6 +135,8 @@ class Plan:
         stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
         set_aside: what of the data is or will be set aside.
         faults: records whose data is missing or of another size, and what is wrong with it.
+        mounts: garbage that something is mounted in, with the path of the mount. No collection
+            deletes that, or what it stands on, before it is unmounted: it frees nothing.
     """
 
     nodes: tuple[Removal, ...]
@@ -147,6 +149,7 @@ class Plan:
     set_aside: AbstractSet[BackendItem] = frozenset()
     faults: Mapping[Node, str] = field(default_factory=dict)
     errors: Mapping[str, Exception] = field(default_factory=dict, repr=False)
+    mounts: Mapping[BackendItem, str] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
