@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import weakref
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -373,7 +374,7 @@ class BackendCleaner:
 
         Args:
             context: the database.
-            dirty: which of its backends are to be result.
+            dirty: which of its backends are to be cleaned.
             patience_seconds: how long to wait for a backend that makes no step.
         """
         self._context = context
@@ -439,7 +440,8 @@ class BackendCleaner:
 
     def _start(self, name: str, scope: CleanupScope) -> _Worker | None:
         with self._mutex:
-            if name in self._working or self._is_closed:
+            working = self._working.get(name)
+            if self._is_closed or (working is not None and working.is_running):
                 return None
             worker = self._working[name] = _Worker(self._context, self._dirty, name, scope)
         try:
@@ -457,6 +459,14 @@ class BackendCleaner:
                 del self._working[worker.name]
 
 
+class _Thread:
+    """Exists as long as the thread of a worker runs."""
+
+    def run(self, function: Callable[..., None], *arguments: object) -> None:
+        """Call a function in a context without transactions."""
+        contextvars.Context().run(function, *arguments)
+
+
 class _Worker:
     """The cleanup of one backend, in a thread of its own."""
 
@@ -468,6 +478,7 @@ class _Worker:
         self._dirty = dirty
         self._scope = scope
         self._has_ended = Flag()
+        self._thread: weakref.ref[_Thread] | None = None
         self._steps = Steps()
         self._cleaned = BackendResult()
         self._nanoseconds = 0
@@ -477,11 +488,18 @@ class _Worker:
         """Begin; `ended` is called at the end."""
         # A thread must not see the transaction of this context, whatever threads inherit. It
         # dies with the process, which a backend that hangs so does not keep from ending.
-        start_thread(partial(contextvars.Context().run, self._run, ended))
+        thread = _Thread()
+        self._thread = weakref.ref(thread)
+        start_thread(partial(thread.run, self._run, ended))
 
     def stop(self) -> None:
         """Let it end before its next step."""
         self._steps.stop()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread has not ended, whatever it ends with."""
+        return self._thread is not None and self._thread() is not None
 
     def wait(self, patience_seconds: float) -> None:
         """Return when it has ended, or has made no step for that long."""
@@ -498,7 +516,7 @@ class _Worker:
 
     def report(self, cleaning: CleanupResult) -> BaseException | None:
         """Add the outcome to the result of the run; return an interrupt of the thread."""
-        if not self._has_ended.is_set:
+        if not self._has_ended.is_set and self.is_running:
             self._dirty.put_back(self.name)
             cleaning.failures[shown(self.name)] = "it does not answer: its cleanup still goes on"
             return None
@@ -518,6 +536,17 @@ class _Worker:
         return None
 
     def _run(self, ended: Callable[[_Worker], None]) -> None:
+        try:
+            self._clean()
+        except BaseException as error:  # noqa: BLE001 -- as in `_clean`; memory ran out there
+            self._error = error
+        finally:
+            try:
+                ended(self)
+            finally:
+                self._has_ended.set()
+
+    def _clean(self) -> None:
         begun = perf_counter_ns()
         if self._scope.only is None:
             self._dirty.take(self.name)
@@ -538,5 +567,3 @@ class _Worker:
         if self._error is not None or left:
             self._dirty.put_back(self.name)
         self._nanoseconds = perf_counter_ns() - begun
-        ended(self)
-        self._has_ended.set()

@@ -9,6 +9,7 @@ passed over. A journal that cannot be written stops no collection, which may be 
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -41,6 +42,7 @@ SIZE_MAX: Final = 16 << 20
 _DIRECTORY_MODE: Final = 0o711
 _FILE_MODE: Final = 0o644
 
+_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 """A pipe in the place of the journal must not be waited for."""
 
@@ -193,8 +195,11 @@ class Journal:
             os.close(descriptor)
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        return os.open(self._path, flags, _FILE_MODE)
+        descriptor = os.open(self._path, _APPEND, _FILE_MODE)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise OSError(errno.EINVAL, "not a regular file", str(self._path))
+        return descriptor
 
     def _files(self) -> list[list[bytes]]:
         """Return the lines of both files, the newer first: it may become the older meanwhile."""

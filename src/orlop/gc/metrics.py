@@ -104,9 +104,10 @@ class Metrics:
             self._failed += 1
 
     def samples(self) -> Iterator[Sample]:
-        """Iterate over what was counted."""
-        with self._mutex:
-            yield from tuple(self._samples())
+        """Return an iterator over the counts of this moment."""
+        with self._mutex:  # no generator here: one that is read half-way would keep the lock
+            samples = tuple(self._samples())
+        return iter(samples)
 
     def _samples(self) -> Iterator[Sample]:
         statuses = {"success": self._succeeded, "fail": self._failed}

@@ -218,7 +218,8 @@ class Quarantine:
             return
         entries = [listed[item].as_json() for item in sorted(listed)]
         text = json.dumps({"set_aside": entries}, indent=1) + "\n"
-        write_small(self._folder, _FILE, text.encode())
+        # On a full disk, too: a release is to free space, and makes the list shorter.
+        write_small(self._folder, _FILE, text.encode(), in_place=True)
 
 
 class Keeper:

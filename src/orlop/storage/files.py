@@ -12,6 +12,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import stat
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,9 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 TEMPORARY_SUFFIX: Final = ".tmp"
 _NAME_BYTES: Final = 6
 _ENTRY: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_TRUNCATED: Final = (
+    os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+)
 _FEW: Final = 4
 """So many entries are synced one by one: each costs a write of the journal."""
 
@@ -190,8 +194,7 @@ def write_new(
 
     It has `mode`, whatever the umask.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, mode, dir_fd=dir_fd)
+    descriptor = _open_truncated(name, mode, dir_fd)
     try:
         os.fchmod(descriptor, mode)
         remaining = memoryview(data)
@@ -201,6 +204,21 @@ def write_new(
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _open_truncated(name: str, mode: int, dir_fd: int) -> int:
+    """Open a regular file for writing, empty; a pipe or device of that name is replaced."""
+    try:
+        descriptor = os.open(name, _TRUNCATED, mode, dir_fd=dir_fd)
+    except OSError as error:
+        if error.errno != errno.ENXIO:  # a pipe without a reader
+            raise
+    else:
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    os.unlink(name, dir_fd=dir_fd)
+    return os.open(name, _TRUNCATED | os.O_EXCL, mode, dir_fd=dir_fd)
 
 
 def sync_file(name: str, *, dir_fd: int) -> None:

@@ -161,9 +161,10 @@ class Metastore:
 
     def close(self) -> None:
         """Close the database; closing twice is allowed."""
+        # Without the lock: a thread has it that waits for another process to close the file. It
+        # looks at `_is_closed` once more when it has opened the file.
         if self._home.is_here:
-            with self._opening:
-                self._is_closed = True
+            self._is_closed = True
         engine = self._engine
         if engine is not None:
             engine.close()
@@ -188,12 +189,20 @@ class Metastore:
             return self._opened()
 
     def _opened(self) -> Engine:
-        if self._is_closed:
-            raise FailedPreconditionError(f"{self.path} was closed")
+        self._require_open()
         if self._engine is None:
             with naming(str(self.path)):
                 self._engine = self._open_engine(self.path)
+            try:
+                self._require_open()
+            except FailedPreconditionError:
+                self._engine.close()
+                raise
         return self._engine
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise FailedPreconditionError(f"{self.path} was closed")
 
 
 class _engine_errors:  # noqa: N801 (it is used as a function; a generator costs three times as much)

@@ -21,6 +21,7 @@ _DIRECTORY_MODE: Final = 0o700
 _MODE: Final = 0o600
 _PADDED_BYTES: Final = 2048
 _READ: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+_OVERWRITE: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 """A pipe in the place of a file must not be waited for."""
 
 
@@ -102,11 +103,12 @@ def write_small(directory: Path, name: str, data: bytes, *, in_place: bool = Fal
 def _overwrite(directory: int, name: str, data: bytes) -> bool:
     """Overwrite a file in place; return whether it exists, and is long enough."""
     try:
-        file = os.open(name, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory)
+        file = os.open(name, _OVERWRITE, dir_fd=directory)
     except FileNotFoundError:
         return False
     try:
-        if os.fstat(file).st_size < len(data):
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size < len(data):
             return False
         os.pwrite(file, data, 0)
         os.ftruncate(file, len(data))
