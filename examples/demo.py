@@ -6,18 +6,16 @@ cut to fit the screen; `orlop` itself never cuts one.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import orlop
-from orlop.cli.main import main
-from orlop.gc.node import Node, snapshot_node
+from orlop.gc import Node, snapshot_node
 
 ARCHIVE = Path(__file__).with_name("greeting.tar")
 IMAGE = "example.com/greeting:v1"
@@ -32,13 +30,12 @@ def say(text: str) -> None:
 def orlop_command(line: str) -> None:
     """Show a command line, and run it. The demo ends where one fails."""
     show(f"$ orlop {line}")
-    answer = io.StringIO()
-    with contextlib.redirect_stdout(answer):
-        code = main(shlex.split(line))
-    if answer.getvalue():
-        show(answer.getvalue().rstrip("\n"))
-    if code:
-        raise SystemExit(code)
+    command = [sys.executable, "-m", "orlop", *shlex.split(line)]
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 -- the words are ours
+    if ended.stdout:
+        show(ended.stdout.rstrip("\n"))
+    if ended.returncode:
+        raise SystemExit(ended.returncode)
 
 
 def show(text: str) -> None:

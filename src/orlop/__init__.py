@@ -17,7 +17,8 @@ TYPE_CHECKING = False  # not from typing, which takes long to import before Ctrl
 if TYPE_CHECKING:
     from typing import Any
 
-    from orlop import oci
+    from orlop import bolt, explain, gc, oci, testing
+    from orlop.clock import Clock
     from orlop.database import Database
     from orlop.database import open_database as open  # noqa: A004 -- read as orlop.open
     from orlop.errors import (
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         UnimplementedError,
         UnknownError,
     )
+    from orlop.events import Event
     from orlop.namespace import Namespace
     from orlop.records import (
         Container,
@@ -66,12 +68,14 @@ __version__ = "0.1.0"
 __all__ = [
     "AbortedError",
     "AlreadyExistsError",
+    "Clock",
     "ConflictError",
     "Container",
     "ContentInfo",
     "DataLossError",
     "Database",
     "Descriptor",
+    "Event",
     "FailedPreconditionError",
     "Image",
     "IngestStatus",
@@ -99,15 +103,21 @@ __all__ = [
     "UnimplementedError",
     "UnknownError",
     "accelerated",
+    "bolt",
+    "explain",
+    "gc",
     "oci",
     "open",
+    "testing",
 ]
 
 
 _lazily = lazy_names(
     __name__,
     {
+        "Clock": "orlop.clock:Clock",
         "Database": "orlop.database:Database",
+        "Event": "orlop.events:Event",
         "Namespace": "orlop.namespace:Namespace",
         "AbortedError": "orlop.errors:AbortedError",
         "AlreadyExistsError": "orlop.errors:AlreadyExistsError",
@@ -141,7 +151,11 @@ _lazily = lazy_names(
         "SnapshotInfo": "orlop.records:SnapshotInfo",
         "SnapshotKind": "orlop.records:SnapshotKind",
         "SnapshotUsage": "orlop.records:SnapshotUsage",
+        "bolt": "orlop.bolt",
+        "explain": "orlop.explain",
+        "gc": "orlop.gc",
         "oci": "orlop.oci",
+        "testing": "orlop.testing",
         "open": "orlop.database:open_database",
     },
 )

@@ -33,4 +33,7 @@ def lazy_names(package: str, sources: Mapping[str, str]) -> Callable[[str], Any]
             setattr(sys.modules[package], name, found)
         return found
 
+    module = sys.modules[package]
+    # So that dir() and completion show the names that are not imported yet.
+    setattr(module, "__dir__", lambda: sorted({*vars(module), *sources}))  # noqa: B010
     return get

@@ -9,6 +9,7 @@ import pytest
 from architecture.house import (
     BOLT_USERS,
     DATABASE_MODULES,
+    FACADE,
     FLOORS,
     NEUTRAL,
     RECORD_MODULES,
@@ -57,7 +58,7 @@ def test_only_the_database_and_the_maintenance_name_the_engine() -> None:
     strangers = [
         str(one)
         for one in engine
-        if part_of(one.importer) != "bolt"
+        if part_of(one.importer) not in {"bolt", FACADE}
         and not any(
             one.importer == user or one.importer.startswith(f"{user}.") for user in BOLT_USERS
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orlop.gc.context import CollectionContext
     from orlop.gc.explain.paths import HoldingPath, Step
     from orlop.gc.journal import Entry, Journal
-    from orlop.gc.node import Node
+    from orlop.gc.node import Node, snapshot_node
     from orlop.gc.omissions import Omission
     from orlop.gc.plan import Plan, Removal, Statistics
     from orlop.gc.resources import Resource, ResourceSession
@@ -28,22 +28,23 @@ else:
     __getattr__ = lazy_names(
         __name__,
         {
-            "ResourceSession": "orlop.gc.resources:ResourceSession",
-            "Collector": "orlop.gc.collector:Collector",
+            "ChangeFeed": "orlop.gc.change_feed:ChangeFeed",
             "CollectionContext": "orlop.gc.context:CollectionContext",
+            "Collector": "orlop.gc.collector:Collector",
             "Entry": "orlop.gc.journal:Entry",
+            "HoldingPath": "orlop.gc.explain.paths:HoldingPath",
             "Journal": "orlop.gc.journal:Journal",
             "Node": "orlop.gc.node:Node",
             "Omission": "orlop.gc.omissions:Omission",
-            "HoldingPath": "orlop.gc.explain.paths:HoldingPath",
             "Plan": "orlop.gc.plan:Plan",
             "Removal": "orlop.gc.plan:Removal",
-            "ChangeFeed": "orlop.gc.change_feed:ChangeFeed",
             "Resource": "orlop.gc.resources:Resource",
+            "ResourceSession": "orlop.gc.resources:ResourceSession",
             "Scheduler": "orlop.gc.scheduler:Scheduler",
             "Settings": "orlop.gc.schedule_policy:Settings",
             "Statistics": "orlop.gc.plan:Statistics",
             "Step": "orlop.gc.explain.paths:Step",
+            "snapshot_node": "orlop.gc.node:snapshot_node",
         },
     )
 
@@ -64,4 +65,5 @@ __all__ = [
     "Settings",
     "Statistics",
     "Step",
+    "snapshot_node",
 ]
