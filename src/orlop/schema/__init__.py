@@ -1,4 +1,4 @@
-"""How records lie in the database: the only place that knows a key.
+"""The layout of records in the database: the only package that knows its keys.
 
 One module for each type of record, over the contract of `orlop.kv`. Each makes a `Table` of its
 records (`tables.py`), whose methods are functions of the module:

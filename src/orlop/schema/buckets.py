@@ -119,5 +119,5 @@ class RecordWriter:
 
 
 def is_empty(bucket: Bucket | None) -> bool:
-    """Tell whether a bucket holds nothing or is not there."""
+    """Return whether a bucket is empty or missing."""
     return bucket is None or bucket.cursor().first() is None

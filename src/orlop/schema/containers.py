@@ -81,7 +81,7 @@ def replace_runtime(bucket: RecordBucket, runtime: Runtime) -> None:
 
 
 def merge_runtime(bucket: RecordBucket, runtime: Runtime) -> None:
-    """Store a runtime in place of another one, whose options stay without new ones."""
+    """Store a runtime; without options the stored ones stay."""
     nested = bucket.create_bucket_if_absent(names.RUNTIME)
     fields.write_text(nested, names.NAME, runtime.name)
     fields.write_any(nested, names.OPTIONS, runtime.options)

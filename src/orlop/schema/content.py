@@ -1,4 +1,4 @@
-"""Blobs: `v1/<namespace>/content/blob/<digest>`. Ingests lie beside them: `ingests.py`."""
+"""Blobs: `v1/<namespace>/content/blob/<digest>`. Ingests are beside them: `ingests.py`."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orlop.records import ProtoAny
 
 Wanted: TypeAlias = "Callable[[str, Tree], bool]"
-"""Tells by the name of a record, and by what is stored of it, whether it is wanted."""
+"""A predicate on the name of a record and its stored fields."""
 
 _NOTHING: Final[Tree] = {}
 
@@ -34,7 +34,7 @@ _ZERO_TIME: Final = Instant.from_utc(1, 1, 1)
 
 
 def record(bucket: Bucket | None, name: str) -> Tree | None:
-    """Return the record `name` with all that it holds; `None` where there is none."""
+    """Return the whole record `name`; `None` if it does not exist."""
     return None if bucket is None else bucket.tree(names.to_bytes(name))
 
 
@@ -45,13 +45,13 @@ def nested(tree: Tree, key: bytes) -> Tree:
 
 
 def text(tree: Tree, key: bytes) -> str:
-    """Return a text; empty where there is none."""
+    """Return a text; empty if it is missing."""
     value = tree.get(key)
     return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else ""
 
 
 def size(tree: Tree, key: bytes) -> int:
-    """Return a size in bytes; 0 where there is none or where it cannot be read."""
+    """Return a size in bytes; 0 if it is missing or unreadable."""
     value = tree.get(key)
     return encoding.decode_varint(value) if isinstance(value, bytes) else 0
 
@@ -75,7 +75,7 @@ def check_times(_: str, tree: Tree) -> None:
 
 
 def texts(tree: Tree, key: bytes) -> dict[str, str]:
-    """Return a map of texts; an empty one where there is none."""
+    """Return a map of texts; empty if it is missing."""
     entries = tree.get(key)
     found: dict[str, str] = {}
     if isinstance(entries, dict):
@@ -88,7 +88,7 @@ def texts(tree: Tree, key: bytes) -> dict[str, str]:
 
 
 def envelope(tree: Tree, key: bytes) -> ProtoAny | None:
-    """Return an Any; `None` where there is none.
+    """Return an Any; `None` if it is missing.
 
     Raises:
         DataLossError: the stored bytes are no Any.
@@ -98,7 +98,7 @@ def envelope(tree: Tree, key: bytes) -> ProtoAny | None:
 
 
 def envelopes(tree: Tree, key: bytes) -> dict[str, ProtoAny]:
-    """Return a map of Any; an empty one where there is none.
+    """Return a map of Any; empty if it is missing.
 
     Raises:
         DataLossError: the stored bytes of one are no Any.
@@ -111,7 +111,7 @@ def envelopes(tree: Tree, key: bytes) -> dict[str, ProtoAny]:
 
 
 def read_text(bucket: ReadableBucket, key: bytes) -> str:
-    """Return a text; empty where there is none."""
+    """Return a text; empty if it is missing."""
     value = bucket.get(key)
     return "" if value is None else names.to_text(value)
 
@@ -122,7 +122,7 @@ def write_text(bucket: RecordBucket, key: bytes, text: str) -> None:
 
 
 def read_size(bucket: ReadableBucket, key: bytes) -> int:
-    """Return a size in bytes; 0 where there is none or where it cannot be read."""
+    """Return a size in bytes; 0 if it is missing or unreadable."""
     value = bucket.get(key)
     return 0 if value is None else encoding.decode_varint(value)
 
@@ -133,7 +133,7 @@ def write_size(bucket: RecordBucket, key: bytes, size: int) -> None:
 
 
 def read_time(bucket: ReadableBucket, key: bytes) -> Instant | None:
-    """Return a time; `None` where there is none.
+    """Return a time; `None` if it is missing.
 
     Raises:
         DataLossError: the stored bytes are no time.
@@ -143,7 +143,7 @@ def read_time(bucket: ReadableBucket, key: bytes) -> Instant | None:
 
 
 def known_time(bucket: ReadableBucket | None, key: bytes) -> Instant | None:
-    """Return a time; `None` where there is none, or it cannot be read."""
+    """Return a time; `None` if it is missing or unreadable."""
     try:
         return None if bucket is None else read_time(bucket, key)
     except DataLossError:
@@ -173,7 +173,7 @@ def write_time(bucket: RecordBucket, key: bytes, instant: Instant | None) -> Non
 
 
 def read_map(bucket: ReadableBucket | None, key: bytes) -> dict[str, str]:
-    """Return a map of texts; an empty one where there is none."""
+    """Return a map of texts; empty if it is missing."""
     entries = None if bucket is None else bucket.bucket(key)
     if entries is None:
         return {}

@@ -32,7 +32,7 @@ class Ingest:
 
 
 def read(ingests: Bucket | None, ref: str) -> Ingest | None:
-    """Return an ingest, `None` where there is none.
+    """Return an ingest; `None` if it does not exist.
 
     Raises:
         DataLossError: the stored time cannot be read.
@@ -88,7 +88,7 @@ def set_expiry(ingests: Bucket, ref: str, expire_at: Instant) -> None:
 
 
 def set_expected(ingests: Bucket, ref: str, digest: str) -> None:
-    """Make an ingest a shared one: it stands for the blob `digest` of another namespace."""
+    """Make an ingest share the blob `digest` of another namespace."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
     fields.write_text(ingest, names.EXPECTED, digest)
 

@@ -32,7 +32,7 @@ def created_at(leases: ReadableBucket | None, lease_id: str) -> Instant | None:
 
 
 def read(leases: Bucket | None, lease_id: str) -> Lease | None:
-    """Return a lease, `None` where there is none.
+    """Return a lease; `None` if it does not exist.
 
     Raises:
         DataLossError: the stored time cannot be read.

@@ -70,7 +70,7 @@ class SnapshotBuckets:
         return buckets.bucket_names(self._snapshots)
 
     def read(self, key: str) -> SnapshotRecord | None:
-        """Return a snapshot, `None` where there is none.
+        """Return a snapshot; `None` if it does not exist.
 
         Raises:
             DataLossError: a stored time cannot be read.
@@ -107,7 +107,7 @@ class SnapshotBuckets:
             yield name, SnapshotRecord(_id(snapshot.get(_ID)), info, usage)
 
     def stored(self, key: str) -> Tree | None:
-        """Return all that is stored of a snapshot, `None` where there is none."""
+        """Return the stored fields of a snapshot; `None` if it does not exist."""
         return fields.record(self._snapshots, key) if key else None
 
     def restore(self, key: str, stored: Tree) -> None:
@@ -115,7 +115,7 @@ class SnapshotBuckets:
         self._created(self._snapshots).create_tree(names.to_bytes(key), stored)
 
     def link(self, key: str) -> tuple[int, str] | None:
-        """Return id and parent of a snapshot without the rest of it, `None` where there is none."""
+        """Return id and parent of a snapshot; `None` if it does not exist."""
         snapshot = buckets.child(self._snapshots, key) if key else None
         if snapshot is None:
             return None
@@ -154,11 +154,11 @@ class SnapshotBuckets:
         return fields.write_map(snapshot, names.LABELS, info.labels)
 
     def delete(self, key: str) -> None:
-        """Delete a snapshot, not its link; nothing happens where there is none."""
+        """Delete a snapshot, if it exists, without its link."""
         buckets.delete(self._snapshots, key)
 
     def children(self, parent: int) -> list[str]:
-        """Return the keys of the snapshots that stand on the one of that id."""
+        """Return the keys of the children of the snapshot with that id."""
         parents = self._parents()
         if parents is None:
             return []
@@ -171,7 +171,7 @@ class SnapshotBuckets:
         return found
 
     def add_child(self, parent: int, child: int, key: str) -> None:
-        """Note that the snapshot `child`, which is called `key`, stands on `parent`."""
+        """Link the snapshot `child` with the key `key` to its `parent`."""
         parents = self._created(self._version).create_bucket_if_absent(_PARENTS)
         parents.put(_link(parent, child), names.to_bytes(key))
 

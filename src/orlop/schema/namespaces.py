@@ -18,22 +18,22 @@ def all_names(transaction: Transaction) -> list[str]:
 
 
 def find(transaction: Transaction, namespace: str) -> Bucket | None:
-    """Return the bucket of a namespace, `None` where there is none."""
+    """Return the bucket of a namespace; `None` if it does not exist."""
     return buckets.find(transaction, namespace)
 
 
 def create(transaction: Transaction, namespace: str) -> Bucket:
-    """Return the bucket of a namespace, made first where it is missing."""
+    """Return the bucket of a namespace, which is created if it does not exist."""
     return buckets.create(transaction, namespace)
 
 
 def delete(transaction: Transaction, namespace: str) -> None:
-    """Delete a namespace with all that it holds; nothing happens where there is none."""
+    """Delete a namespace with its contents, if it exists."""
     buckets.delete(transaction.root.bucket(names.SCHEMA), namespace)
 
 
 def labels(transaction: Transaction, namespace: str) -> dict[str, str]:
-    """Return the labels of a namespace; none where there is no such namespace."""
+    """Return the labels of a namespace; empty if it does not exist."""
     return fields.read_map(find(transaction, namespace), names.LABELS)
 
 
@@ -45,5 +45,5 @@ def put_labels(bucket: Bucket, entries: Mapping[str, str]) -> None:
 
 
 def delete_label(bucket: Bucket, key: str) -> None:
-    """Delete a label of a namespace; nothing happens where there is none."""
+    """Delete a label of a namespace, if it exists."""
     bucket.create_bucket_if_absent(names.LABELS).delete(names.to_bytes(key))

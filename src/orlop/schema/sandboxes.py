@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def refuse_plain_keys(sandboxes: Bucket | None) -> None:
-    """Fail where something other than a sandbox lies among them, as containerd's list does.
+    """Refuse plain keys among the sandboxes, as containerd's list does.
 
     Raises:
         DataLossError: a plain key lies where only buckets belong.

@@ -77,19 +77,19 @@ def parent(snapshots: ReadableBucket | None, key: str) -> str:
 
 
 def backend_name(snapshots: Bucket | None, key: str) -> str:
-    """Return how the backend calls a snapshot, without the rest of it."""
+    """Return the backend name of a snapshot, without the rest of it."""
     snapshot = buckets.child(snapshots, key)
     return "" if snapshot is None else fields.read_text(snapshot, names.NAME)
 
 
 def backend_names(snapshots: Bucket | None) -> Iterator[str]:
-    """Iterate over how the backend calls each snapshot, in byte order of the keys."""
+    """Iterate over the backend names of all snapshots, in byte order of the keys."""
     for key in all_names(snapshots):
         yield backend_name(snapshots, key)
 
 
 def names_itself(transaction: Transaction, snapshotter: str, backend_name_: str) -> bool:
-    """Tell whether the snapshot for which a backend name was made still has it."""
+    """Return whether the snapshot that a backend name was created for still has it."""
     namespace, _, rest = backend_name_.partition("/")
     _, _, key = rest.partition("/")
     if not key:
@@ -98,7 +98,7 @@ def names_itself(transaction: Transaction, snapshotter: str, backend_name_: str)
 
 
 def children(snapshots: Bucket | None, key: str) -> list[str]:
-    """Return the keys of the snapshots that are noted as standing on this one."""
+    """Return the keys of the children of a snapshot."""
     snapshot = buckets.child(snapshots, key)
     links = None if snapshot is None else snapshot.bucket(names.CHILDREN)
     return list(buckets.value_names(links))
@@ -125,7 +125,7 @@ def write(snapshots: Bucket, record: SnapshotRecord) -> SnapshotRecord:
 
 
 def add_child(snapshots: Bucket, key: str, child: str) -> None:
-    """Note in the snapshot `key`, which must be there, that `child` stands on it."""
+    """Add `child` to the children of the snapshot `key`, which must exist."""
     snapshot = snapshots.create_bucket_if_absent(names.to_bytes(key))
     snapshot.create_bucket_if_absent(names.CHILDREN).put(names.to_bytes(child), b"")
 

@@ -1,1 +1,1 @@
-"""The stores: what may be done with each object, and what follows from it."""
+"""The stores: containerd's operations on each type of record, with their rules and events."""

@@ -1,4 +1,4 @@
-"""What is wrong with the data of a blob that the metadata names."""
+"""Faults in the data of a blob: missing, unreadable, of another size or digest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def blob_fault(
 
 
 def fault_of(error: NotFoundError, digest: str) -> str:
-    """Return what a backend said of a blob that it does not have."""
+    """Return the reason in a NotFoundError of a content backend."""
     reason = error.context.removeprefix(f"content {digest}").removeprefix(": ")
     return reason or MISSING
 

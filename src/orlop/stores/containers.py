@@ -82,7 +82,7 @@ class ContainerStore(ListedStore[Container]):
             )
 
     def delete(self, container_id: str) -> None:
-        """Delete a container; what it held goes with the next collection.
+        """Delete a container; its resources go with the next collection.
 
         Raises:
             NotFoundError: there is none of that id.

@@ -1,4 +1,4 @@
-"""The store of blobs, which names by namespace what the content backend keeps by digest.
+"""The store of blobs: records by namespace, over data that the content backend keeps by digest.
 
 A blob lies once on disk and may be named in many namespaces. Deleting it here takes only the
 name away; the data goes with the collection after the last name.
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
     from orlop.transactions import Scope
 
 SHARED: Final = "shared"
-"""The sharing policy in which whoever knows a digest may name the blob that has it."""
+"""The sharing policy in which a digest is enough to name a blob of another namespace."""
 
 ISOLATED: Final = "isolated"
-"""The sharing policy in which a namespace must be given all of a blob before it names it."""
+"""The sharing policy in which each namespace must be given the whole data of a blob."""
 
 
 def check_sharing(policy: str) -> None:
@@ -82,7 +82,7 @@ class ContentStore(RecordStore):
     _table = content.TABLE
 
     def info(self, digest: str) -> ContentInfo:
-        """Return what is known of a blob.
+        """Return the record of a blob.
 
         Raises:
             NotFoundError: this namespace has none of that digest.
@@ -209,7 +209,7 @@ class ContentStore(RecordStore):
         return [one for one in statuses if wanted.matches(filter_fields.ingest(one))]
 
     def abort(self, ref: str) -> None:
-        """Give up an ingest, and what was written of it.
+        """Delete an ingest and the data written so far.
 
         Raises:
             NotFoundError: there is no such ingest.
@@ -237,7 +237,7 @@ class ContentStore(RecordStore):
         resume: bool = False,
         verify: bool = False,
     ) -> ContentWriter:
-        """Open the ingest `ref`, empty: what an earlier writer left in it is discarded.
+        """Open the ingest `ref`, empty: data of an earlier writer is discarded.
 
         Where the backend has the expected blob already, and the sharing policy allows it, the
         ingest stands for that blob: it is complete, and only needs to be committed.
@@ -329,7 +329,7 @@ class ContentStore(RecordStore):
         """
         if not opening.expected or not self._may_share(update.transaction, opening.expected):
             return None
-        # From before it is looked at: it may be about to go.
+        # Claimed before it is looked up: a cleanup may be about to delete it.
         update.held.enter_context(self.claims.claim(opening.expected))
         try:
             found = self.backend().info(opening.expected)

@@ -44,7 +44,7 @@ _COPY_BYTES: Final = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opening:
-    """What is known of a blob when its writing begins.
+    """The arguments of a writer.
 
     Attributes:
         scope: the namespace, over a source of transactions.
@@ -69,7 +69,7 @@ class Opening:
     replace: bool = False
 
     def has_damaged_data(self) -> bool:
-        """Tell whether the backend has the expected blob with other data than its digest says."""
+        """Return whether the data of the expected blob does not match its digest."""
         fault = blob_fault(self.backend, self.expected, self.size or None, verify=True)
         return bool(fault) and fault != MISSING
 
@@ -84,8 +84,7 @@ class Opening:
         namespace = self.scope.namespace
         bucket = ingests.find(update.transaction, namespace)
         backend_ref = ingests.backend_ref(bucket, namespace, self.ref)
-        # From before the data exists until it is named. What was left under that name may be
-        # garbage so far, and is gone on with.
+        # Claim the name before creating data, so that a cleanup cannot delete a resumed ingest.
         update.held.enter_context(self.claims.claim(backend_ref))
         started = self.scope.transactor.clock.now()
         if shared_size is not None:
@@ -144,7 +143,7 @@ class ContentWriter:
         started: Instant,
         backend_writer: BackendWriter | None = None,
     ) -> None:
-        """Make a writer; without a `backend_writer` it stands for the expected blob."""
+        """Create a writer; without a `backend_writer` it shares the expected blob."""
         self._opening = opening
         self._backend_ref = backend_ref
         self._started = started
@@ -171,7 +170,7 @@ class ContentWriter:
         return self._backend_writer.write(data)
 
     def digest(self) -> str:
-        """Return the digest of what has been written so far."""
+        """Return the digest of the data written so far."""
         if self._backend_writer is None:
             return self._opening.expected
         return self._backend_writer.digest()
@@ -247,7 +246,7 @@ class ContentWriter:
         labels: Mapping[str, str] | None = None,
         relabel: bool = True,
     ) -> None:
-        """Commit as `commit` does, but verify only what is given here, as containerd does.
+        """Commit as `commit` does, but verify only the arguments given here, as containerd does.
 
         Args:
             size: as for `commit`; 0 for any.
@@ -271,7 +270,7 @@ class ContentWriter:
             raise AlreadyExistsError(f"content {info.digest}")
 
     def close(self) -> None:
-        """Let go of the ingest and keep what was written, for a later resume."""
+        """Close the ingest and keep its data, for a later resume."""
         self._is_open = False
         if self._backend_writer is not None:
             self._backend_writer.close()

@@ -117,7 +117,7 @@ class ImageStore(ListedStore[Image]):
         return stored
 
     def delete(self, name: str, target: Descriptor | None = None) -> None:
-        """Delete an image; what it held goes with the next collection.
+        """Delete an image; its resources go with the next collection.
 
         Args:
             name: the image.
@@ -165,7 +165,7 @@ def _masked(
     paths: Sequence[str],
     updated_at: Instant,
 ) -> Image:
-    """Return the stored image with that of what is given which the paths name."""
+    """Apply the field mask `paths` of the given image to the stored one."""
     new_labels, new_target = stored.labels, stored.target
     for path in paths or _MUTABLE:
         masked = masked_map(new_labels, labels, path, "labels")

@@ -109,7 +109,7 @@ class LeaseStore(RecordStore):
             return leases.write(bucket, Lease(id=lease_id, labels=stored_labels, created_at=now))
 
     def delete(self, lease_id: str) -> None:
-        """Delete a lease; what only it held goes with the next collection.
+        """Delete a lease; resources that nothing else refers to go with the next collection.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -146,7 +146,7 @@ class LeaseStore(RecordStore):
             return self.get(lease_id)
 
     def add_resource(self, lease_id: str, resource: LeaseResource) -> None:
-        """Let a lease hold something, whether that exists or not; twice is once.
+        """Add a resource to a lease; it need not exist, and may be there already.
 
         Raises:
             NotFoundError: there is no such lease.
@@ -159,7 +159,7 @@ class LeaseStore(RecordStore):
             leases.add_resource(bucket, lease_id, resource)
 
     def delete_resource(self, lease_id: str, resource: LeaseResource) -> None:
-        """Let a lease hold something no longer, whether it did or not.
+        """Remove a resource from a lease; it may be missing.
 
         Raises:
             NotFoundError: there is no such lease.
@@ -173,7 +173,7 @@ class LeaseStore(RecordStore):
             update.changes.deletions += 1
 
     def resources(self, lease_id: str) -> builtins.list[LeaseResource]:
-        """Return what a lease holds: content, images, ingests, then snapshots.
+        """Return the resources of a lease: content, images, ingests, then snapshots.
 
         Raises:
             NotFoundError: there is no such lease.

@@ -1,4 +1,4 @@
-"""Labels that are added to those of a record without ending what they hold."""
+"""Merging of labels that keeps all references to other records."""
 
 from __future__ import annotations
 

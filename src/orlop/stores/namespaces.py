@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def check_name(namespace: str) -> None:
-    """Refuse what cannot be the name of a namespace.
+    """Refuse an invalid name of a namespace.
 
     Raises:
         FailedPreconditionError: it is empty.

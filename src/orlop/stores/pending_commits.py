@@ -1,4 +1,4 @@
-"""Commits of snapshots that did not get as far as the metadata: undone, or done after all.
+"""Recovery of snapshot commits that were interrupted before they reached the metadata.
 
 A commit is durable in the backend before it is in `meta.db`. Whatever ends it between the two,
 the metadata decides: it names the active snapshot, and the backend gets that one back; or it
@@ -117,7 +117,7 @@ def settle_all(
     *,
     keeps_notes: bool = False,
 ) -> set[str]:
-    """Settle all commits of a backend that are noted and that nobody is at.
+    """Settle all recorded commits of a backend that no update is working on.
 
     Args:
         transactor: where the metadata is read.

@@ -83,7 +83,7 @@ class Commit:
         )
 
     def restore(self, update: Update, bucket: Bucket, stored: SnapshotRecord) -> None:
-        """Give the files of the snapshot to the one of its name, whose data is missing.
+        """Move the files of the active snapshot to the committed one, whose data is missing.
 
         The record stays; for the errors see the store.
         """

@@ -49,7 +49,7 @@ _logger = logging.getLogger(__name__)
 def claimed_name(
     held: ExitStack, claims: SnapshotClaims, bucket: Bucket, namespace: str, key: str
 ) -> str:
-    """Return a backend name that is new, but for what was rolled back, and claimed in `held`."""
+    """Return a new backend name and claim it in `held`; a rolled-back attempt may have used it."""
     name = snapshots.new_backend_name(bucket, namespace, key)
     while claims.is_taken(name):  # the cleanup removes what an attempt has left: no need to wait
         name = snapshots.new_backend_name(bucket, namespace, key)
@@ -59,7 +59,7 @@ def claimed_name(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Reservation:
-    """What the backend is asked for: a name of its own, over one of its own."""
+    """The backend names of a new snapshot and of its parent."""
 
     backend_name: str
     backend_parent: str
@@ -140,13 +140,13 @@ class Creation:
         return _Reservation(backend_name=name, backend_parent=backend_parent)
 
     def _existing(self, bucket: Bucket | None) -> str | None:
-        """Return what stands in the way: the key, or the name that the caller aims at."""
+        """Return the existing snapshot that prevents a creation: the key or the target."""
         if self._target and self._has_data(bucket, self._target):
             return self._target
         return self.key if snapshots.exists(bucket, self.key) else None
 
     def _has_data(self, bucket: Bucket | None, key: str) -> bool:
-        """Tell whether there is a snapshot with its data; else the caller is to make it.
+        """Return whether a snapshot exists with its data; else the caller has to create it.
 
         A backend that could not be given the data again is not asked.
         """
@@ -168,7 +168,7 @@ class Creation:
             return True
 
     def _made(self, claimed: ExitStack) -> tuple[_Reservation, tuple[Mount, ...]]:
-        """Do phases 1 and 2, and again where the backend has what an attempt has left there.
+        """Run phases 1 and 2; repeat them if the backend has leftovers under the new name.
 
         After a rollback the same number is given out again, and the backend may have kept what
         was made under it.
@@ -196,7 +196,7 @@ class Creation:
             return make(reserved.backend_name, reserved.backend_parent, inherited)
 
     def _note(self, record: SnapshotRecord, backend_parent: str, *, adopted: bool = False) -> bool:
-        """Phase 3: note it; return whether it was, or whether somebody else had been faster."""
+        """Phase 3: store the record; return whether that was done, and the key was still free."""
         with self.scope.transactor.update() as update:
             update.held.enter_context(self.claims.claim(record.backend_name))
             update.changes.snapshots_made.add(self.snapshotter)
@@ -267,7 +267,7 @@ class Creation:
         lease_refs.attach(self.scope, update, f"{leases.SNAPSHOTS}/{self.snapshotter}", key)
 
     def _guard(self, update: Update, backend_name: str) -> None:
-        """Let what the backend made go again if the update that names it is rolled back."""
+        """Remove the snapshot from the backend if the update that names it is rolled back."""
         guard = CreationGuard(self.scope.transactor, self.snapshotter, self.backend, backend_name)
         update.held.enter_context(guard)
 

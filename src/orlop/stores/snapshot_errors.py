@@ -83,7 +83,7 @@ def known_names(backend: SnapshotBackend) -> set[str]:
 
 
 def is_being_committed(backend: SnapshotBackend, backend_name: str) -> bool:
-    """Tell whether a commit is noted from or to that name in a backend."""
+    """Return whether a commit from or to that name is pending in a backend."""
     return isinstance(backend, ReversibleCommits) and any(
         backend_name in {one.key, one.name} for one in backend.pending_commits()
     )

@@ -1,4 +1,4 @@
-"""The store of snapshots, which names by namespace what a snapshot backend keeps.
+"""The store of snapshots: records by namespace, over files that a snapshot backend keeps.
 
 Removing a snapshot here takes only the name away, and the key is free at once; the files go
 with the next collection.
@@ -76,7 +76,7 @@ class SnapshotStore(RecordStore):
     _table = snapshots.TABLE
 
     def stat(self, key: str) -> SnapshotInfo:
-        """Return what is known of a snapshot.
+        """Return the info of a snapshot.
 
         Raises:
             NotFoundError: there is none of that key, or the backend does not have it.
@@ -85,7 +85,7 @@ class SnapshotStore(RecordStore):
         return self._overlaid(record)
 
     def fault(self, key: str) -> str:
-        """Return why the data of a snapshot is not there; empty where it is, or none can tell.
+        """Return why the data of a snapshot is missing; empty if it is there, or unknown.
 
         Raises:
             NotFoundError: there is none of that key.
@@ -93,7 +93,7 @@ class SnapshotStore(RecordStore):
         return self._fault(self.scope.transactor.read(lambda one: self._get(one, key)))
 
     def chain(self, key: str) -> list[str]:
-        """Return the keys of a snapshot and of all that it stands on, as the metadata has them.
+        """Return the keys of a snapshot and of its ancestors, from the metadata.
 
         Nothing for a snapshot that does not exist.
         """
@@ -139,7 +139,7 @@ class SnapshotStore(RecordStore):
         return _overlay(told, written)
 
     def usage(self, key: str) -> SnapshotUsage:
-        """Return what a snapshot takes on disk beyond its parent.
+        """Return the disk usage of a snapshot without its parent.
 
         Raises:
             NotFoundError: there is none of that key.
@@ -397,7 +397,7 @@ def _page(after: str | None) -> Callable[[Bucket | None], list[SnapshotRecord]]:
 
 
 def _overlay(info: SnapshotInfo, record: SnapshotRecord) -> SnapshotInfo:
-    """Return what the backend knows, under what the metadata knows better."""
+    """Overlay the info of the backend with the record of the metadata."""
     return drafts.snapshot_info(
         info.kind,
         record.key,

@@ -1,4 +1,4 @@
-"""What lets a backend agree with the metadata again when an update is rolled back.
+"""Guards that bring a backend back in line with the metadata after a rollback.
 
 A backend changes at once, the metadata when the outermost update is committed. A guard is put on
 the stack of the update before the backend changes, and looks at the metadata when the update has
@@ -41,7 +41,7 @@ class UpdateGuard(abc.ABC):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Act, unless a failed or interrupted commit leaves open what the metadata says."""
+        """Run `agree`, unless a failed or interrupted commit leaves the metadata unknown."""
         if error is not None and not isinstance(error, (AbortedError, FailedPreconditionError)):
             return
         try:
@@ -121,7 +121,7 @@ class LabelsGuard(UpdateGuard):
 
 
 def is_named(transaction: Transaction, snapshotter: str, backend_name: str) -> bool:
-    """Tell whether the metadata names a snapshot of a backend."""
+    """Return whether the metadata names a snapshot of a backend."""
     return snapshots.names_itself(transaction, snapshotter, backend_name) or any(
         name == backend_name
         for namespace in namespaces.all_names(transaction)

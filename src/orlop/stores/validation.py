@@ -31,7 +31,7 @@ def check_keys(keys: Iterable[str], what: str) -> None:
 
 
 def check_map(entries: Mapping[str, str], what: str) -> None:
-    """Refuse a map that the file cannot hold.
+    """Refuse a map that cannot be stored.
 
     Raises:
         InvalidArgumentError: a key is empty or too long, or something is no text.
@@ -41,7 +41,7 @@ def check_map(entries: Mapping[str, str], what: str) -> None:
 
 
 def check_labels(entries: Mapping[str, str], what: str) -> None:
-    """Refuse labels that break containerd's rule of length, or that the file cannot hold.
+    """Refuse labels that are longer than containerd allows, or cannot be stored.
 
     Raises:
         InvalidArgumentError: one of them does.
