@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,8 @@ from orlop.bolt.tools.dump import dump
 from orlop.errors import OrlopError
 from orlop.kv import LockedError, ReplacedError
 from orlop.maintenance import check_file, compact
+from orlop.safety import shutdown_marker
+from orlop.safety.witness import Witness, WitnessFile
 from safety.roots import CONTENT, METADATA, NATIVE, add, check_named
 from storage.killing import steps
 
@@ -140,6 +143,69 @@ def test_another_compaction_removes_what_a_killed_one_left(root: Path, step: str
     compact(root / META_DB)
     require_no_leftover(root)
     assert doubt(root) is None
+
+
+def restart(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a machine that was started again, and that numbers its devices in another way."""
+    boot = root.parent / f"boot-{os.urandom(4).hex()}"
+    boot.write_text(boot.name)
+    monkeypatch.setattr(shutdown_marker, "_BOOT_ID", boot)
+    for backend in (root / CONTENT, root / NATIVE):
+        witness = Witness.read(backend)
+        if witness is not None:
+            compacted = [one._replace(device=one.device + 1) for one in witness.compacted]
+            moved = replace(witness, device=witness.device + 1, compacted=compacted)
+            file = WitnessFile(backend, moved)
+            file.write(moved)
+            file.release()
+
+
+STEPS = ("_dress", "_put_back_on_failure", "sync_directory")
+
+
+@pytest.mark.interpreted("the calls of compiled code are not patched")
+@pytest.mark.parametrize("name", [META_DB, METADATA_DB])
+@pytest.mark.parametrize("second", [*STEPS, None])
+@pytest.mark.parametrize("first", STEPS)
+def test_two_deaths_with_a_start_of_the_machine_between_leave_no_doubt(
+    root: Path, monkeypatch: pytest.MonkeyPatch, first: str, second: str | None, name: str
+) -> None:
+    kill_before(lambda: compact(root / name), first)
+    restart(root, monkeypatch)
+    if second is None:
+        if (child := os.fork()) == 0:
+            orlop.open(root, sync=False).namespace("default").snapshots("native").walk()
+            os._exit(77)  # without a close
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 77
+    else:
+        kill_before(lambda: compact(root / name), second)
+        restart(root, monkeypatch)
+    assert doubt(root) is None
+    assert doubt(root) is None
+    check_named(root, ["first"])
+    require_no_leftover(root)
+
+
+@pytest.mark.interpreted("the calls of compiled code are not patched")
+@pytest.mark.parametrize(
+    "work", [lambda root: compact(root / META_DB), lambda root: orlop.open(root).close()]
+)
+def test_which_file_has_the_name_is_durable_before_it_is_used(
+    root: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], object]
+) -> None:
+    """Else a power loss takes back the rename, and with it what was written to the new file."""
+    kill_before(lambda: compact(root / META_DB), "sync_directory")
+    (old,) = (root / METADATA).glob("*.old")
+    seen: list[bool] = []
+
+    def sync(path: Path) -> None:
+        seen.append(path == root / METADATA and old.exists())
+
+    monkeypatch.setattr("orlop.bolt.interrupted_compaction.sync_directory", sync)
+    work(root)
+    assert seen == [True]
+    work(root)
+    assert seen == [True], "there is nothing to be settled any more"
 
 
 def test_a_killed_compaction_does_not_keep_the_next_one_from_being_worth_it(root: Path) -> None:

@@ -11,6 +11,7 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, Final
 
+from orlop.bolt.disk import sync_directory
 from orlop.bolt.file_lock import other_writers
 from orlop.kv.errors import LockedError, ReplacedError
 
@@ -30,6 +31,9 @@ def link_of_old(new: Path) -> Path:
 def remove_leftovers(path: Path) -> None:
     """Remove what an interrupted compaction has left beside a database, or a creation of it.
 
+    Which file has the name of the database is durable then: the compaction may have died between
+    its rename and the sync, and what is written to the new file would be lost with a power loss.
+
     Args:
         path: the database. The caller holds its lock.
 
@@ -43,9 +47,10 @@ def remove_leftovers(path: Path) -> None:
         current = path.stat()
     except OSError:
         return  # the directory cannot be read: whoever may read it removes them
-    for name in sorted(names):
-        if not _is_leftover(name, path.name):
-            continue
+    leftovers = [name for name in sorted(names) if _is_leftover(name, path.name)]
+    if leftovers:
+        sync_directory(path.parent)
+    for name in leftovers:
         with contextlib.suppress(FileNotFoundError, PermissionError):
             leftover = path.with_name(name)
             _remove(leftover, path, current)

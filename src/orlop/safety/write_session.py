@@ -259,13 +259,18 @@ class WriteSession:
         return file is not None and is_as_compacted(file.witness, state)
 
     def _begin_witness(self, name: str) -> None:
-        witness = _open_witness(self._witnesses.get(name), self._marker, self._doubts.get(name))
+        before, state = self._witnesses.get(name), self._states[name]
+        witness = _open_witness(before, self._marker, self._doubts.get(name))
+        compacted = witness.compacted
+        if before is not None and before.boot != witness.boot and state is not None:
+            # The numbers of devices may change when the machine starts.
+            compacted = [one._replace(device=state.device) for one in compacted]
         file = WitnessFile(self._files.backends[name], witness)
         file.write(
             replace(
-                witness.with_state(self._states[name]),
+                witness.with_state(state),
                 directories=self._files.inodes(name),
-                compacted=witness.compacted,
+                compacted=compacted,
             )
         )
         self._witness_files[name] = file
