@@ -234,7 +234,7 @@ class Collector:
 
             def read(transaction: Transaction) -> tuple[Marked, Inventory, set[BackendItem]]:
                 marked = mark_in(self._context, transaction, sessions, moment, omissions)
-                inventory = take_inventory(transaction, marked, omissions)
+                inventory = take_inventory(transaction, marked)
                 return marked, inventory, uncertain(transaction, stored, inventory)
 
             marked, inventory, kept = self._context.transactor.read(read)

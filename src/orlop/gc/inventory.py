@@ -23,10 +23,8 @@ from orlop.gc.items import (
     suspect_of,
 )
 from orlop.gc.missing import Uncertain, find_uncertain
-from orlop.gc.record_types import RECORD_TYPES, items_of
+from orlop.gc.record_types import read_items
 from orlop.gc.resources import reason_of
-from orlop.gc.scan import record_groups
-from orlop.schema import buckets
 from orlop.storage.capabilities import clean_content, clean_snapshots, leftovers_of
 from orlop.storage.contract import (
     CONTENT_BACKEND,
@@ -470,12 +468,4 @@ def owners(transaction: Transaction, is_it: Callable[[BackendItem], bool]) -> li
         transaction: the version to read.
         is_it: tells whether a piece of data is meant.
     """
-    found = []
-    for group in record_groups(transaction):
-        if RECORD_TYPES[group.type].items is None:
-            continue
-        for key in buckets.bucket_names(group.find(transaction)):
-            node = group.node(key)
-            if any(is_it(item) for item in items_of(transaction, node)):
-                found.append(node)
-    return found
+    return [node for node, items in read_items(transaction) if any(map(is_it, items))]

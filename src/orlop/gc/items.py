@@ -14,7 +14,7 @@ from orlop.storage.contract import ingest_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orlop.kv import Transaction
+    from orlop.kv import Bucket, ReadableBucket, Transaction
 
 BLOB_ITEM: Final = "blob"
 INGEST_ITEM: Final = "ingest"
@@ -96,7 +96,7 @@ def still_named(transaction: Transaction, data: Iterable[BackendItem]) -> set[Ba
         item
         for name in names
         for ref in ingests.all_names(ingests.find(transaction, name))
-        for item in of_ingest(transaction, Node(INGEST, name, ref))
+        for item in of_ingest(ingests.find(transaction, name), Node(INGEST, name, ref))
     }
     blobs = [content.find(transaction, name) for name in names]
     return {
@@ -112,14 +112,13 @@ def still_named(transaction: Transaction, data: Iterable[BackendItem]) -> set[Ba
     }
 
 
-def of_blob(_transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+def of_blob(_bucket: Bucket | None, node: Node) -> Iterator[BackendItem]:
     """Iterate over the items of a blob's record: its data."""
     yield BackendItem(BLOB_ITEM, node.key)
 
 
-def of_ingest(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+def of_ingest(bucket: Bucket | None, node: Node) -> Iterator[BackendItem]:
     """Iterate over the items of an ingest's record: its data, and a blob that it shares."""
-    bucket = ingests.find(transaction, node.namespace)
     backend_ref = ingests.backend_ref(bucket, node.namespace, node.key)
     yield BackendItem(INGEST_ITEM, backend_ref)
     # What the backend lists if the reference in the directory is damaged.
@@ -129,18 +128,18 @@ def of_ingest(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
         yield BackendItem(BLOB_ITEM, expected)
 
 
-def of_snapshot(transaction: Transaction, node: Node) -> Iterator[BackendItem]:
+def of_snapshot(bucket: ReadableBucket | None, node: Node) -> Iterator[BackendItem]:
     """Iterate over the items of a snapshot's record: its data."""
     snapshotter, key = split_snapshot(node.key)
-    bucket = snapshots.find(transaction, node.namespace, snapshotter)
     yield BackendItem(SNAPSHOT_ITEM, snapshots.backend_name(bucket, key), snapshotter)
 
 
 def _content(transaction: Transaction, namespace: str) -> Iterator[BackendItem]:
     for digest in content.all_names(content.find(transaction, namespace)):
         yield BackendItem(BLOB_ITEM, digest)
-    for ref in ingests.all_names(ingests.find(transaction, namespace)):
-        yield from of_ingest(transaction, Node(INGEST, namespace, ref))
+    bucket = ingests.find(transaction, namespace)
+    for ref in ingests.all_names(bucket):
+        yield from of_ingest(bucket, Node(INGEST, namespace, ref))
 
 
 def _snapshots(transaction: Transaction, namespace: str, snapshotter: str) -> Iterator[BackendItem]:

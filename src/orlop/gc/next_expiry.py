@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import Instant
 
+from orlop.gc.fast_load import load_beside_writers
+from orlop.gc.graph import Graph
 from orlop.gc.rules import RuleBook
-from orlop.gc.scan import read_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from orlop.gc.node import Node
     from orlop.gc.rules import Comparison
     from orlop.transactions import Transactions
 
@@ -85,6 +85,16 @@ def _change(comparison: Comparison, used_at: int) -> int:
     return used_at + comparison.nanoseconds + 1
 
 
+def next_expiry(graph: Graph, now: Instant) -> Instant | None:
+    """Return the nearest moment of a graph; `None`: there is none."""
+    nearest = NextExpiry(now)
+    for _, moment in graph.expiries():
+        nearest.add_expiry(moment)
+    for comparisons, used_at in graph.conditions():
+        nearest.add_condition(comparisons, used_at)
+    return nearest.moment
+
+
 def read_next_expiry(transactor: Transactions, now: Instant) -> Instant | None:
     """Return the nearest moment, from all records: they are read beside whoever writes.
 
@@ -96,19 +106,10 @@ def read_next_expiry(transactor: Transactions, now: Instant) -> Instant | None:
         UnavailableError: the file changes all the time.
         DataLossError: the database is damaged.
     """
-    nearest = NextExpiry(now)
-    conditional: list[tuple[Node, tuple[Comparison, ...]]] = []
-    used_at: dict[Node, tuple[int, ...]] = {}
-    for facts in read_beside(transactor, RuleBook(lasting=transactor.clock.lasting), _nothing):
-        if facts.root and facts.expires_at is not None:
-            nearest.add_expiry(facts.expires_at)
-        conditional += ((one.edge.target, one.comparisons) for one in facts.conditional)
-        if facts.used_at:
-            used_at[facts.node] = facts.used_at
-    for target, comparisons in conditional:
-        nearest.add_condition(comparisons, used_at.get(target, ()))
-    return nearest.moment
+    graph = Graph()
+    load_beside_writers(graph, transactor, RuleBook(lasting=transactor.clock.lasting), _no_gate)
+    return next_expiry(graph, now)
 
 
-def _nothing() -> None:
-    return None
+def _no_gate() -> None:
+    """Let no writers go first: none waits for this."""

@@ -15,7 +15,7 @@ from orlop.gc.record_types import RECORD_TYPES, locate
 from orlop.gc.scan import read_one
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from orlop.gc.facts import Facts
     from orlop.gc.graph import Graph
@@ -52,11 +52,6 @@ class Omissions:
 
     def __bool__(self) -> bool:
         return bool(self._edges)
-
-    @property
-    def records(self) -> Iterator[Node]:
-        """The records that are left out whole."""
-        return (node for node, edges in self._edges.items() if "" in edges)
 
     def leave_out(self, graph: Graph, transaction: Transaction, book: RuleBook) -> None:
         """Take all of it out of a graph that has all records of a version.

@@ -20,7 +20,7 @@ from orlop.gc.items import (
     read_named,
 )
 from orlop.gc.node import CONTENT, IMAGE, INGEST, LEASE, ORPHAN, SNAPSHOT, Node, split_snapshot
-from orlop.gc.record_types import items_of
+from orlop.gc.record_types import read_items
 from orlop.schema import content, images, ingests, leases, snapshots
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from orlop.gc.explain.paths import HoldingPath
     from orlop.gc.inventory import StoredItems
     from orlop.gc.marked import Marked
-    from orlop.gc.omissions import Omissions
     from orlop.kv import Transaction
     from orlop.records import ContentInfo, Image, Lease
 
@@ -223,24 +222,19 @@ class Inventory:
     omitted: set[BackendItem]
 
 
-def take_inventory(
-    transaction: Transaction, marked: Marked, without: Omissions | None = None
-) -> Inventory:
-    """Return what held and garbage records name, and those that are left out."""
-    garbage = set(marked.garbage)
+def take_inventory(transaction: Transaction, marked: Marked) -> Inventory:
+    """Return what held and garbage records name, and those that are left out of the graph."""
     kept: set[BackendItem] = set()
-    data: dict[Node, tuple[BackendItem, ...]] = {}
-    for node in marked.graph.swept():
-        if node in garbage:
-            data[node] = tuple(items_of(transaction, node))
+    omitted: set[BackendItem] = set()
+    data: dict[Node, tuple[BackendItem, ...]] = dict.fromkeys(marked.garbage, ())
+    for node, items in read_items(transaction):
+        if node in data:
+            data[node] = items
+        elif node in marked.graph:
+            kept.update(items)
         else:
-            kept.update(items_of(transaction, node))
-    identities = {node: identity(transaction, node) for node in garbage}
-    omitted = {
-        item
-        for node in (() if without is None else without.records)
-        for item in items_of(transaction, node)
-    }
+            omitted.update(items)
+    identities = {node: identity(transaction, node) for node in data}
     return Inventory(kept, data, identities, omitted)
 
 

@@ -24,12 +24,14 @@ from orlop.gc.node import (
     split_snapshot,
 )
 from orlop.schema import (
+    buckets,
     containers,
     content,
     images,
     ingests,
     leases,
     names,
+    namespaces,
     sandboxes,
     snapshots,
 )
@@ -92,14 +94,15 @@ class RecordType:
     Attributes:
         table: its buckets in the schema.
         facts: returns what a record says, by its bucket and its node.
-        items: returns the data in backends that a record names; `None`: it has none.
+        items: returns the data in backends that a record names, by its bucket and its node;
+            `None`: it has none.
         note_deletion: notes what follows from a deletion: the event, and the backend that may
             hold garbage now; `None`: nothing.
     """
 
     table: Table
     facts: Callable[[ReadableBucket | None, Node, RuleBook], Facts]
-    items: Callable[[Transaction, Node], Iterator[BackendItem]] | None = None
+    items: Callable[[Bucket | None, Node], Iterator[BackendItem]] | None = None
     note_deletion: Callable[[Update, Transactions, Node], None] | None = None
 
 
@@ -166,4 +169,23 @@ def items_of(transaction: Transaction, node: Node) -> Iterable[BackendItem]:
     record_type = RECORD_TYPES.get(node.type)
     if record_type is None or record_type.items is None:
         return ()
-    return record_type.items(transaction, node)
+    return record_type.items(locate(node)[0].find(transaction), node)
+
+
+def read_items(transaction: Transaction) -> Iterator[tuple[Node, tuple[BackendItem, ...]]]:
+    """Iterate over all records that may name data in backends, each with that data."""
+    for namespace in namespaces.all_names(transaction):
+        for group in groups_in(transaction, namespace):
+            items_of_record = RECORD_TYPES[group.type].items
+            if items_of_record is None:
+                continue
+            bucket = group.find(transaction)
+            if group.type == SNAPSHOT:
+                # Their names are inside their records, which are read faster all together.
+                for key, record in buckets.trees(bucket):
+                    node = group.node(key)
+                    yield node, tuple(items.of_snapshot(record, node))
+            else:
+                for key in buckets.bucket_names(bucket):
+                    node = group.node(key)
+                    yield node, tuple(items_of_record(bucket, node))

@@ -58,29 +58,19 @@ def read_all(transaction: Transaction, book: RuleBook) -> Iterator[Facts]:
             yield group.read(record, key, book)
 
 
-def read_beside(
-    transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
-) -> Iterator[Facts]:
-    """Iterate over the facts of all records while others write, in many short transactions.
+def read_group(
+    transactor: Transactions, group: RecordGroup, yield_to_writers: Callable[[], None]
+) -> Iterator[list[tuple[bytes, Tree]]]:
+    """Iterate over the records of a group, some at once, in short transactions beside writers.
 
     What is touched after this has begun may be seen as it was before, as it is then, or not
     at all: read it again.
 
     Args:
         transactor: where transactions come from.
-        book: the rules.
+        group: the records.
         yield_to_writers: is called now and then, so that others get their turn.
     """
-    for group in transactor.read(record_groups):
-        for found in read_group(transactor, group, yield_to_writers):
-            for key, tree in found:
-                yield group.read(PlainBucket({key: tree}), names.to_text(key), book)
-
-
-def read_group(
-    transactor: Transactions, group: RecordGroup, yield_to_writers: Callable[[], None]
-) -> Iterator[list[tuple[bytes, Tree]]]:
-    """Iterate over the records of a group, some at once, as `read_beside` does."""
     start, is_more = b"", True
     while is_more:
         found = transactor.read(partial(_read_some, group=group, start=start))

@@ -22,7 +22,7 @@ from orlop.gc.explain.reasons import Reasons
 from orlop.gc.fast_load import load_beside_writers
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
-from orlop.gc.next_expiry import NextExpiry
+from orlop.gc.next_expiry import next_expiry
 from orlop.gc.scan import in_use, read_again, read_all
 from orlop.schema import namespaces
 
@@ -186,12 +186,7 @@ class GraphTracker:
     def nearest(self, now: Instant) -> Instant | None:
         """Return when time alone changes something next; between collections only."""
         self._follow(self._read_again(self._take()), hold=False)
-        nearest = NextExpiry(now)
-        for _, moment in self.graph.expiries():
-            nearest.add_expiry(moment)
-        for comparisons, used_at in self.graph.conditions():
-            nearest.add_condition(comparisons, used_at)
-        return nearest.moment
+        return next_expiry(self.graph, now)
 
     def verify(self) -> None:
         """Compare graph and mark with those of the database, while updates wait.

@@ -76,7 +76,7 @@ def parent(snapshots: ReadableBucket | None, key: str) -> str:
     return "" if snapshot is None else fields.read_text(snapshot, names.PARENT)
 
 
-def backend_name(snapshots: Bucket | None, key: str) -> str:
+def backend_name(snapshots: ReadableBucket | None, key: str) -> str:
     """Return the backend name of a snapshot, without the rest of it."""
     snapshot = buckets.child(snapshots, key)
     return "" if snapshot is None else fields.read_text(snapshot, names.NAME)
