@@ -44,7 +44,7 @@ if TYPE_CHECKING:
         TransactionClosedError,
         ValueTooLargeError,
     )
-    from orlop.kv.rereading import read_again
+    from orlop.kv.retry import read_again
 else:
     __getattr__ = lazy_names(
         __name__,
@@ -76,7 +76,7 @@ else:
             "ValueTooLargeError": "orlop.kv.errors:ValueTooLargeError",
             "compact_if_worth": "orlop.bolt.tools.compaction:compact_if_worth",
             "open_engine": "orlop.bolt.opening:open_engine",
-            "read_again": "orlop.kv.rereading:read_again",
+            "read_again": "orlop.kv.retry:read_again",
             "read_file_state": "orlop.bolt.opening:read_file_state",
         },
     )

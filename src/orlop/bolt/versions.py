@@ -19,7 +19,7 @@ from orlop.bolt.disk import FileDisk
 from orlop.bolt.initialization import require_initialized
 from orlop.bolt.meta import META_SIZE, Meta, newest_meta, read_metas
 from orlop.kv.errors import EngineError, StaleReadError
-from orlop.kv.rereading import read_again
+from orlop.kv.retry import read_again
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -80,14 +80,14 @@ def read_group(
         start = buckets.next_key(found[-1][0]) if found else b""
 
 
-def read_again(
+def read_touched(
     transaction: Transaction,
     book: RuleBook,
     touched: Iterable[Path],
     known: Iterable[Node],
     step: Callable[[], None],
 ) -> dict[Node, Facts | None]:
-    """Return what the records say that were touched; `None` for those that are gone.
+    """Return the facts of the touched records; `None` for deleted ones.
 
     Args:
         transaction: the version to read.

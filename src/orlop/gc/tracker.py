@@ -23,7 +23,7 @@ from orlop.gc.fast_load import load_beside_writers
 from orlop.gc.graph import Graph
 from orlop.gc.mark import Mark, OverBudgetError, unmark_unreachable
 from orlop.gc.next_expiry import next_expiry
-from orlop.gc.scan import in_use, read_again, read_all
+from orlop.gc.scan import in_use, read_all, read_touched
 from orlop.schema import namespaces
 
 if TYPE_CHECKING:
@@ -322,7 +322,9 @@ class GraphTracker:
             self._context.wait_for_disk()
             self.is_ahead = False
         return self._context.transactor.read(
-            lambda transaction: read_again(transaction, self._book, touched, self.graph, self._step)
+            lambda transaction: read_touched(
+                transaction, self._book, touched, self.graph, self._step
+            )
         )
 
     def _follow(self, changed: Mapping[Node, Facts | None], *, hold: bool) -> None:

@@ -39,7 +39,7 @@ from orlop.kv.errors import (
     ValueTooLargeError,
 )
 from orlop.kv.plain import DraftBucket, PlainBucket
-from orlop.kv.rereading import read_again
+from orlop.kv.retry import read_again
 
 __all__ = [
     "Bucket",

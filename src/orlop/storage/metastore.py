@@ -16,7 +16,7 @@ from orlop.concurrency.forks import HomeProcess
 from orlop.concurrency.ownership import Hold, Mutex
 from orlop.errors import FailedPreconditionError, LostDatabaseError, engine_error
 from orlop.kv.errors import EmptyFileError, EngineError
-from orlop.kv.rereading import read_again
+from orlop.kv.retry import read_again
 from orlop.schema.metastore import SnapshotBuckets
 from orlop.storage.files import naming
 from orlop.storage.snapshots import Snapshots
