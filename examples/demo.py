@@ -6,10 +6,13 @@ cut to fit the screen; `orlop` itself never cuts one.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import runpy
 import shlex
-import subprocess
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -30,12 +33,20 @@ def say(text: str) -> None:
 def orlop_command(line: str) -> None:
     """Show a command line, and run it. The demo ends where one fails."""
     show(f"$ orlop {line}")
-    command = [sys.executable, "-m", "orlop", *shlex.split(line)]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)  # noqa: S603 -- the words are ours
-    if ended.stdout:
-        show(ended.stdout.rstrip("\n"))
-    if ended.returncode:
-        raise SystemExit(ended.returncode)
+    sys.argv = ["orlop", *shlex.split(line)]
+    answer, code = io.StringIO(), None
+    with contextlib.redirect_stdout(answer):
+        try:
+            runpy.run_module("orlop", run_name="__main__")  # as `python -m orlop` does
+        except SystemExit as ended:
+            code = ended.code
+        finally:
+            # A program ignores Ctrl-C while it ends; this one goes on.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    if answer.getvalue():
+        show(answer.getvalue().rstrip("\n"))
+    if code:
+        raise SystemExit(code)
 
 
 def show(text: str) -> None:
