@@ -73,6 +73,7 @@ STEPS: Final[dict[str, tuple[int, Callable[[World, random.Random], None]]]] = {
     "elsewhere": (1, outsiders.go_elsewhere),
     "jump": (2, jump),
     "time": (1, pass_time),
+    "long upload": (3, operations.upload_long),
 }
 """All steps, with how often they are chosen."""
 

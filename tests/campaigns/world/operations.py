@@ -186,6 +186,34 @@ def finish_part(world: World, rng: random.Random) -> None:
             world.say("  was there")
 
 
+def upload_long(world: World, rng: random.Random) -> None:
+    """Write a blob over a collection, while the clock jumps or much time passes."""
+    name, number = rng.choice(NAMESPACES), rng.randrange(BLOBS)
+    data, digest = payload(number)
+    node = Node(name, INGEST, f"long-{world.model.next()}")
+    hours, is_jump = rng.choice((1, 25, 30_000)), rng.random() < 0.5
+    world.say(f"long {node} of blob {number}, {hours} h {'jump' if is_jump else 'pass'}")
+    expiry = _expiry(world, 24 * HOUR) if world.lease_in_force(name) is None else None
+    record = Record(is_root=expiry is not None, expiry=expiry)
+    content = world.namespace(name).content
+    with world.attempt(world.made(name, node, record)):
+        writer = content.writer(node.key)
+    with writer:
+        writer.write(data[:10])
+        (world.clock.jump if is_jump else world.clock.pass_time)(hours * HOUR)
+        collect(world, rng)
+        assert content.status(node.key).offset == len(data[:10]), "its writer is open"
+        writer.write(data[10:])
+        blob = content_node(name, digest)
+        named = world.model.records.get(blob) or blob_record(digest, data, is_root=True)
+        change = replace(world.made(name, blob, named), gone=frozenset({node}), merges=True)
+        with world.attempt(change, NotFoundError):
+            try:
+                writer.commit(size=len(data), expected=digest, labels=ROOT)
+            except AlreadyExistsError:
+                world.say("  was there")
+
+
 def resumed(world: World, namespace: str, ref: str) -> ContentWriter:
     return world.namespace(namespace).content.writer(ref, resume=True)
 
