@@ -22,6 +22,7 @@ from orlop.environment import Environment
 from orlop.errors import FailedPreconditionError, OrlopError, UnavailableError
 from orlop.gc.change_feed import ChangeFeed
 from orlop.namespace import Namespace
+from orlop.safety.suspects import may_be_named
 from orlop.schema import migrations
 from orlop.stores.content import SHARED
 from orlop.stores.namespaces import NamespaceStore, check_name
@@ -111,6 +112,9 @@ class Database:
             make_backends=self._make_backends,
         )
         self._collector: Collector | None = None
+        session = None if tracker is None else tracker.session
+        if session is not None:
+            self._environment.content_claims.is_suspect = partial(may_be_named, session, "")
         if not self.read_only:
             # From the first update on. What only reads makes it when it is asked for.
             self._audience.follow(self.gc.start())
@@ -339,6 +343,9 @@ class Database:
             if is_home:
                 parts.callback(self._end_leases)
             parts.callback(self._engine.close)
+            if is_home:
+                # Before another process can have the root: their ingests may be written to then.
+                parts.callback(self._transactions.open_writers.end_all)
             made = self._environment.made_backends
             for snapshotter in made.snapshotters.values() if made is not None else ():
                 parts.callback(snapshotter.close)

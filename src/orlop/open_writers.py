@@ -6,6 +6,7 @@ A writer has its ingest open until it is closed or committed, or until nothing r
 from __future__ import annotations
 
 import weakref
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -23,6 +24,9 @@ class OpenWriter(Protocol):
     def is_open(self) -> bool:
         """Whether it may still write to it, or commit it."""
 
+    def end(self) -> None:
+        """Close it, since the database is being closed; a commit that has begun goes on."""
+
 
 class OpenWriters:
     """The open writers of one database. Every thread may use it."""
@@ -38,16 +42,29 @@ class OpenWriters:
     @property
     def ingests(self) -> frozenset[tuple[str, str]]:
         """Namespace and reference of each ingest that has an open writer."""
+        return frozenset(writer.ingest for writer in self._open())
+
+    def end_all(self) -> None:
+        """End all writers, also where the end of one fails: the root may soon be another's.
+
+        Raises:
+            OrlopError, OSError: the bytes of one could not be made durable.
+        """
+        with ExitStack() as stack:
+            for writer in self._open():
+                stack.callback(writer.end)
+
+    def _open(self) -> list[OpenWriter]:
         while True:
             try:
-                writers = tuple(self._writers)
+                references = tuple(self._writers)
             except RuntimeError:
                 continue  # another thread changed the set
-            found = set()
-            for reference in writers:
+            found = []
+            for reference in references:
                 writer: OpenWriter | None = reference()
                 if writer is not None and writer.is_open:
-                    found.add(writer.ingest)
+                    found.append(writer)
                 else:
                     self._writers.discard(reference)
-            return frozenset(found)
+            return found

@@ -143,7 +143,7 @@ class Records:
         self, namespace: str, ref: str, *, expected: str = "", expires: Instant | None = None
     ) -> Node:
         bucket = ingests.create(self.transaction, namespace)
-        ingests.open_ingest(bucket, namespace, ref)
+        ingests.open_ingest(bucket, namespace, ref, ingests.backend_ref(bucket, namespace, ref))
         if expires is not None:
             ingests.set_expiry(bucket, ref, expires)
         if expected:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.gc.node import CONTENT, INGEST, ORPHAN, SNAPSHOT, Node, split_snapshot
 from orlop.schema import content, ingests, namespaces, snapshots
-from orlop.storage.contract import ingest_directory
+from orlop.storage.contract import INGEST_KIND, ingest_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orlop.kv import Bucket, ReadableBucket, Transaction
 
 BLOB_ITEM: Final = "blob"
-INGEST_ITEM: Final = "ingest"
+INGEST_ITEM: Final = INGEST_KIND
 SNAPSHOT_ITEM: Final = "snapshot"
 LEFTOVER_ITEM: Final = "directory"
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from orlop.safety.write_session import WriteSession
+
 SUSPECTS: Final = "suspects.json"
 
 Suspect = tuple[str, str]
@@ -45,6 +47,26 @@ def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
         raise _unusable(f"{path} is missing") from error
     except DamagedFileError as error:
         raise _unusable(str(error)) from error
+
+
+def may_be_named(session: WriteSession, backend: str, kind: str, name: str) -> bool:
+    """Whether lost metadata may have named data of a backend.
+
+    Args:
+        session: the write session of the root.
+        backend: a snapshotter, or nothing for content.
+        kind: of the data, as in a list of suspects.
+        name: of the data.
+    """
+    directory = session.backend_directory(backend)
+    if session.doubt(backend) is not None or directory is None:
+        return True
+    if not session.has_suspects(backend):
+        return False
+    try:
+        return (kind, name) in read_suspects(directory, must_exist=True)
+    except DataLossError:
+        return True
 
 
 def read_reason(backend: Path) -> str:

@@ -73,10 +73,19 @@ def backend_ref(ingests: Bucket | None, namespace: str, ref: str) -> str:
     return stored or _backend_ref(namespace, ingest.sequence + 1, ref)
 
 
-def open_ingest(ingests: Bucket, namespace: str, ref: str) -> None:
-    """Make an ingest, and its backend reference, where they are missing."""
+def next_backend_ref(backend_ref: str) -> str:
+    """Return the backend reference with the next number, for an ingest that is not open yet."""
+    namespace, number, ref = backend_ref.split("/", 2)
+    return _backend_ref(namespace, int(number) + 1, ref)
+
+
+def open_ingest(ingests: Bucket, namespace: str, ref: str, backend_ref: str) -> None:
+    """Make an ingest if it is missing, with a backend reference that was chosen for it."""
     ingest = ingests.create_bucket_if_absent(names.to_bytes(ref))
     if not fields.read_text(ingest, names.REF):
+        number = int(backend_ref.split("/", 2)[1])
+        if ingest.sequence != number - 1:
+            ingest.set_sequence(number - 1)
         number = ingest.next_sequence()
         fields.write_text(ingest, names.REF, _backend_ref(namespace, number, ref))
 

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 CONTENT_BACKEND: Final = ""
 """The name of the content backend, among those of the snapshotters."""
 
+INGEST_KIND: Final = "ingest"
+"""The kind of an ingest in lists of the data of a backend."""
+
 ORLOP_DIRECTORY: Final = ".orlop"
 """In the directory of a backend: files of Orlop, which containerd does not look at."""
 

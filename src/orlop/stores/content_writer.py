@@ -11,15 +11,17 @@ from typing import TYPE_CHECKING, Final
 
 from whenever import TimeDelta
 
+from orlop.concurrency.ownership import Mutex
 from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
     FailedPreconditionError,
+    NotFoundError,
     UnimplementedError,
 )
 from orlop.records import ContentInfo, IngestStatus
 from orlop.schema import content, ingests, leases
-from orlop.storage.contract import takes_argument
+from orlop.storage.contract import INGEST_KIND, takes_argument
 from orlop.stores import lease_refs
 from orlop.stores.blob_faults import MISSING, blob_fault
 from orlop.stores.merging import merged
@@ -84,18 +86,21 @@ class Opening:
         namespace = self.scope.namespace
         bucket = ingests.find(update.transaction, namespace)
         backend_ref = ingests.backend_ref(bucket, namespace, self.ref)
+        if not ingests.exists(bucket, self.ref):
+            while self._is_suspect(backend_ref):
+                backend_ref = ingests.next_backend_ref(backend_ref)
         # Claim the name before creating data, so that a cleanup cannot delete a resumed ingest.
         update.held.enter_context(self.claims.claim(backend_ref))
         started = self.scope.transactor.clock.now()
         if shared_size is not None:
             shared = replace(self, size=shared_size)
-            self._note(update, started, expected=self.expected)
+            self._note(update, started, backend_ref, expected=self.expected)
             return self._registered(ContentWriter(shared, backend_ref, started))
         # The expected digest is not passed on. It was checked against this namespace; what
         # others have must be written here before it is seen here.
         backend_writer = self.data_writer(backend_ref, self.size)
         try:
-            self._note(update, started)
+            self._note(update, started, backend_ref)
         except BaseException:
             backend_writer.close()
             raise
@@ -118,9 +123,19 @@ class Opening:
             raise
         return writer
 
-    def _note(self, update: Update, now: Instant, *, expected: str = "") -> None:
+    def _is_suspect(self, backend_ref: str) -> bool:
+        """Whether the backend has an ingest that lost metadata may have named."""
+        if not self.claims.is_suspect(INGEST_KIND, backend_ref):
+            return False
+        try:
+            self.backend.status(backend_ref)
+        except NotFoundError:
+            return False
+        return True
+
+    def _note(self, update: Update, now: Instant, backend_ref: str, *, expected: str = "") -> None:
         bucket = ingests.create(update.transaction, self.scope.namespace)
-        ingests.open_ingest(bucket, self.scope.namespace, self.ref)
+        ingests.open_ingest(bucket, self.scope.namespace, self.ref, backend_ref)
         if not lease_refs.attach(self.scope, update, leases.INGESTS, self.ref):
             ingests.set_expiry(bucket, self.ref, now + _KEPT_UNLEASED)
         if expected:
@@ -150,6 +165,9 @@ class ContentWriter:
         self._backend_writer = backend_writer
         self._older_bytes = 0 if backend_writer is None else backend_writer.status().offset
         self._is_open = True
+        self._mutex = Mutex()
+        self._is_ended = False
+        self._is_committing = False
 
     @property
     def ingest(self) -> tuple[str, str]:
@@ -162,12 +180,19 @@ class ContentWriter:
         return self._is_open
 
     def write(self, data: bytes | bytearray | memoryview) -> int:
-        """Append `data`; return how many bytes that was."""
-        if self._backend_writer is None:
-            if not data:
-                return 0
-            self._backend_writer = self._copied(self._opening.size if self._opening.resume else 0)
-        return self._backend_writer.write(data)
+        """Append `data`; return how many bytes that was.
+
+        Raises:
+            FailedPreconditionError: the writer, or the database, was closed.
+        """
+        with self._mutex:
+            self._require_database()
+            if self._backend_writer is None:
+                if not data:
+                    return 0
+                kept = self._opening.size if self._opening.resume else 0
+                self._backend_writer = self._copied(kept)
+            return self._backend_writer.write(data)
 
     def digest(self) -> str:
         """Return the digest of the data written so far."""
@@ -197,12 +222,15 @@ class ContentWriter:
 
         Raises:
             InvalidArgumentError: another `size` was asked for.
+            FailedPreconditionError: the writer, or the database, was closed.
         """
-        if self._backend_writer is None:
-            self._backend_writer = self._copied(size)
-        else:
-            self._backend_writer.truncate(size)
-            self._older_bytes = 0
+        with self._mutex:
+            self._require_database()
+            if self._backend_writer is None:
+                self._backend_writer = self._copied(size)
+            else:
+                self._backend_writer.truncate(size)
+                self._older_bytes = 0
 
     def commit(
         self, *, size: int = 0, expected: str = "", labels: Mapping[str, str] | None = None
@@ -257,6 +285,19 @@ class ContentWriter:
 
         Raises: as `commit`.
         """
+        with self._mutex:
+            self._require_database()
+            self._is_committing = True
+        try:
+            self._commit(size, expected, labels, relabel=relabel)
+        finally:
+            self._is_committing = False
+            if self._is_ended:
+                self.close()
+
+    def _commit(
+        self, size: int, expected: str, labels: Mapping[str, str] | None, *, relabel: bool
+    ) -> None:
         if self._backend_writer is not None:
             self._backend_writer.sync()
         with self._opening.scope.transactor.update() as update:
@@ -274,6 +315,22 @@ class ContentWriter:
         self._is_open = False
         if self._backend_writer is not None:
             self._backend_writer.close()
+
+    def end(self) -> None:
+        """Close it, since the database is being closed.
+
+        A commit of another thread goes on: the close of the database waits for its update.
+        """
+        with self._mutex:
+            self._is_ended = True
+            if not self._is_committing:
+                self.close()
+
+    def _require_database(self) -> None:
+        if self._is_ended:
+            raise FailedPreconditionError(
+                f'"{self._opening.ref}": the database was closed; open it again, and resume'
+            )
 
     def __enter__(self) -> Self:
         return self

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CommitGuard(UpdateGuard):
     """Settles one commit. It is put on the stack of the update before the backend changes."""
 
@@ -33,9 +33,18 @@ class CommitGuard(UpdateGuard):
     backend: ReversibleCommits
     claims: SnapshotClaims
     pending: PendingCommit
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        """Give the commit up before it has begun: another snapshot has its name."""
+        self.is_cancelled = True
+        self.backend.end_commit(self.pending)
+        self.claims.unsettled.discard(self.pending)
 
     def agree(self) -> None:
         """Let the backend have the snapshot that the metadata names, if it names one."""
+        if self.is_cancelled:
+            return
         settle(self.transactor, self.snapshotter, self.backend, self.pending)
         guard = CreationGuard(self.transactor, self.snapshotter, self.backend, self.pending.name)
         guard.agree()  # the active one was of the same update, then

@@ -133,10 +133,12 @@ class Commit:
         )
 
     def _commit_in_backend(self, update: Update, bucket: Bucket, parent: str) -> str:
-        """Commit in the backend; return how it calls the snapshot from now on.
+        """Commit in the backend; return the name of the snapshot there from now on.
 
-        After a rollback the same number is given out again, and what has that name is of the
-        attempt. Where that attempt was containerd's, nothing is noted on it, and it is taken.
+        A name may be in use: by an attempt that was rolled back, since its number is given out
+        again, or by a snapshot of a newer metadata that was lost. The first is undone, or adopted
+        if containerd made it and wrote no intent; the other stays as it is, and the next number
+        is taken.
         """
         active = self.active.backend_name
         inherited = label_names.inheritable(self.labels)
@@ -144,30 +146,40 @@ class Commit:
         moved_onto = "" if self.active.parent else stands_on
         while True:
             name = claimed_name(update.held, self.claims, bucket, self.scope.namespace, self.name)
-            try:
-                with naming_missing_snapshot(
-                    self.backend, active, self.active.key, self.snapshotter
-                ):
-                    self._note(update, name, inherited, moved_onto)
-                    self.backend.commit(name, active, inherited, parent=moved_onto)
-            except (AlreadyExistsError, NotFoundError) as error:
-                if self._undo_earlier():
-                    continue
-                left = stat_or_none(self.backend, name)
-                if left is None:
+            left = stat_or_none(self.backend, name)
+            if left is None:
+                try:
+                    self._commit_as(name, update, inherited, moved_onto)
+                except NotFoundError as error:
+                    if self._undo_earlier():
+                        continue
                     _logger.warning("snapshot %r cannot be committed: %s", self.active.key, error)
                     raise
-            else:
                 return name
+            if self._undo_earlier():
+                continue
             is_ours = left.kind is SnapshotKind.COMMITTED and left.parent == stands_on
             if is_ours and stat_or_none(self.backend, active) is None:
                 self.backend.update(replace(left, labels=inherited or {}), ("labels",))
                 return name
 
+    def _commit_as(
+        self, name: str, update: Update, inherited: Mapping[str, str] | None, moved_onto: str
+    ) -> None:
+        """Commit under a name; the backend keeps an intent until the update has ended."""
+        active, backend = self.active.backend_name, self.backend
+        with naming_missing_snapshot(backend, active, self.active.key, self.snapshotter):
+            guard = self._note(update, name, inherited, moved_onto)
+            try:
+                backend.commit(name, active, inherited, parent=moved_onto)
+            except AlreadyExistsError:
+                if guard is not None:
+                    guard.cancel()  # else it would remove the other one
+                raise
+
     def _note(
         self, update: Update, name: str, inherited: Mapping[str, str] | None, moved_onto: str
-    ) -> None:
-        """Let the backend note the commit, until the update has ended."""
+    ) -> CommitGuard | None:
         if isinstance(self.backend, ReversibleCommits):
             pending = self.backend.begin_commit(
                 name, self.active.backend_name, inherited, parent=moved_onto
@@ -176,7 +188,8 @@ class Commit:
                 self.scope.transactor, self.snapshotter, self.backend, self.claims, pending
             )
             self.claims.unsettled.add(pending)
-            update.held.enter_context(guard)
+            return update.held.enter_context(guard)
+        return None
 
     def _undo_earlier(self) -> bool:
         """Undo a commit of this snapshot that is still noted; return whether that was done.
