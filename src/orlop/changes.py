@@ -1,4 +1,4 @@
-"""What an update has changed, and its delivery to subscribers and followers once it has ended."""
+"""The changes of an update, and their delivery to followers and subscribers after its end."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Changes:
     errors: list[BaseException] | None = None
 
     def undone(self) -> Changes:
-        """Return what is left of it after a rollback: data in backends that nothing names."""
+        """Return the changes that remain after a rollback: data in backends without a record."""
         return Changes(
             content=self.content_made,
             snapshotters=set(self.snapshots_made),

@@ -101,7 +101,7 @@ class ObservedClock:
         """Return when something has expired, as the wall clock will call it.
 
         Args:
-            expires_at: what was written, by the wall clock of then.
+            expires_at: the expiry as it was written, by the wall clock of that time.
             made_at: when at the earliest it was written; `None`: not known.
         """
         present = self._present

@@ -1,7 +1,7 @@
-"""Rules for creating a database: never silently where data exists that an older one named.
+"""Rules for creating a database: it is not made where data exists that a lost one named.
 
-A `meta.db` of 0 bytes, or a missing one, is what a power loss or a slip of a hand leaves. An
-empty one in its place would make garbage of all that the lost one named.
+A power loss, or a person by mistake, may leave a `meta.db` that is missing or has 0 bytes. With a
+new one in its place, the data of the lost one would be garbage.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class CreationRules:
         """Refuse to make `meta.db` where a backend holds data.
 
         Raises:
-            LostDatabaseError: one does; the message says what to do.
+            LostDatabaseError: a backend does.
         """
         data = None if self.begin_anew else self.layout.any_data()
         if data is not None:
@@ -106,7 +106,7 @@ def lost_database(path: Path) -> LostDatabaseError | None:
     """
     evidence = None
     directory = path.parent
-    with suppress(OSError):  # whoever may not look gets the shorter answer
+    with suppress(OSError):  # without permission to look, the shorter error is raised
         if path.name == FILE_NAME and directory.name == METADATA_DIRECTORY:
             evidence = RootLayout(directory.parent).any_data()
         elif path.name == METASTORE_NAME and directory.name.startswith(SNAPSHOTTER_DIRECTORY):

@@ -1,6 +1,6 @@
 """The database: a root directory as containerd lays it out, or a bare `meta.db`.
 
-This is the one place that chooses an engine and backends and hands them on.
+Only this module chooses the engine; with it the backends are made and the parts put together.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Database:
     ) -> Self:
         """Open a bare `meta.db`: metadata only, without content and snapshots on disk.
 
-        For arguments and errors see `orlop.open`.
+        Arguments and errors are those of `orlop.open`.
         """
         options = opening.OpenOptions(
             read_only=read_only,
@@ -172,12 +172,12 @@ class Database:
 
     @property
     def engine(self) -> Engine:
-        """The engine below, for those who ask the file itself."""
+        """The engine, for questions about the file itself."""
         return self._engine
 
     @property
     def clock(self) -> Clock:
-        """Where the time comes from."""
+        """The source of time."""
         return self._clock
 
     @property
@@ -187,7 +187,7 @@ class Database:
 
     @property
     def gate(self) -> SharedLock:
-        """The gate: updates hold a share of it, the collector's sweep has it alone."""
+        """The lock that updates share, and that the collector's sweep has alone."""
         return self._gate
 
     @property
@@ -212,7 +212,7 @@ class Database:
     def snapshot_backends(self) -> Mapping[str, SnapshotBackend]:
         """The backends of snapshots, by the name of the snapshotter; empty for a bare file.
 
-        A copy: what a caller does to it changes nothing here.
+        The mapping is a copy.
         """
         return self._environment.snapshot_backends
 
@@ -223,7 +223,7 @@ class Database:
 
     @property
     def gc(self) -> Collector:
-        """The collector: what nothing holds any more, and why the rest is held.
+        """The garbage collector of this database.
 
         Raises:
             FailedPreconditionError: this is a fork of the process that opened the database.
@@ -237,11 +237,11 @@ class Database:
         return self._collector
 
     def faults(self, nodes: Collection[Node] | None = None) -> dict[Node, str]:
-        """Return the blobs and snapshots whose data is not as they say, and what is wrong with it.
+        """Return the faults of blobs and snapshots whose data is missing or has another size.
 
-        A look at the size of a file, or at the directory of a snapshot, tells; to compare data
-        with its digest is up to `content.fault(digest, verify=True)`. Of a bare file nothing is
-        known.
+        Only the size of a file, or the directory of a snapshot, is looked at;
+        `content.fault(digest, verify=True)` compares the data with the digest. A bare file has
+        no backends, and no faults.
 
         Args:
             nodes: which to look at; `None`: all. One that is gone meanwhile is left out.
@@ -258,7 +258,7 @@ class Database:
         return find_faults(self._transactions, backends.content, backends.snapshotters, nodes)
 
     def namespace(self, name: str) -> Namespace:
-        """Return a namespace, whether it exists or not.
+        """Return a namespace; it need not exist.
 
         Raises:
             FailedPreconditionError: the name is empty.
@@ -268,7 +268,7 @@ class Database:
         return Namespace(self._environment, name)
 
     def view(self) -> AbstractContextManager[Transaction]:
-        """Let all that the block reads be of one version; joins what is open already.
+        """Begin a block whose reads see one version; it joins the transaction that is open.
 
         Raises:
             UnavailableError: the file was changed by another process while it was read.
@@ -276,17 +276,17 @@ class Database:
         return self._transactions.view()
 
     def update(self) -> AbstractContextManager[Update]:
-        """Let all that the block writes be one commit; joins the update that is open already.
+        """Begin a block whose writes are one commit; it joins the update that is open.
 
         Raises:
             FailedPreconditionError: a view is open here, or the database is only read.
-            UnavailableError: it was not this update's turn in time, or a write failed.
+            UnavailableError: the writer before did not end in time, or a write failed.
             AbortedError: a call inside the block failed half-way; all was rolled back.
         """
         return self._transactions.update()
 
     def read(self, question: Callable[[Transaction], _T]) -> _T:
-        """Return what `question` finds in one version; it is asked again where the file changed.
+        """Return the answer of `question` from one version; it is called again if the file changed.
 
         Raises: as `view`.
         """
@@ -304,14 +304,14 @@ class Database:
     def migrate(self) -> bool:
         """Bring the schema to the current version: all or nothing.
 
-        Going to version 4 deletes what older daemons keep beside the schema. No way leads back:
-        copy the file first.
+        Version 4 drops the buckets that older daemons keep beside the schema, and there is no way
+        back: copy the file first.
 
         Returns:
             Whether anything was written.
 
         Raises:
-            DataLossError: what is stored does not have the form that a migration reads.
+            DataLossError: a stored record does not have the form that a migration reads.
             FailedPreconditionError: the database is only read, or an update is open here.
         """
         if self.read_only:
@@ -321,15 +321,15 @@ class Database:
             return opening.migrate_schema(self._engine, self._options.timeout)
 
     def subscribe(self, subscriber: Callable[[Event], None]) -> Callable[[], None]:
-        """Have every event delivered, after its commit, in the thread that committed.
+        """Deliver every event to `subscriber` after its commit, in the thread that committed.
 
         Returns:
-            What ends the subscription.
+            A function that ends the subscription.
         """
         return self._audience.subscribe(subscriber)
 
     def follow(self, follower: Callable[[Changes], None]) -> Callable[[], None]:
-        """Be told what each update did, and what a rollback left; return what ends that."""
+        """Deliver the changes of each update to `follower`; return a function that ends that."""
         return self._audience.follow(follower)
 
     def close(self) -> None:
@@ -391,7 +391,7 @@ class Database:
         )
 
     def _end_leases(self) -> None:
-        """Delete leases that could not be deleted with their blocks; at worst they expire."""
+        """Delete the leases that could not be deleted with their blocks; else they expire."""
         leases = self._environment.leases_to_end
         if not leases:
             return
@@ -428,11 +428,11 @@ def open_database(
     Args:
         root: the directory; it is made where it is missing.
         read_only: take no lock and write nothing; a daemon may work on it meanwhile.
-        create: make what is missing.
-        timeout: seconds to wait for a lock or for one's turn; `None`: without end. For reading:
-            how many seconds an answer may take while another process keeps changing the file.
+        create: make missing directories and files.
+        timeout: seconds to wait for a lock or for the writer before; `None`: without end. For
+            reading: seconds that an answer may take while another process changes the file.
         migrate: bring an older schema to the current version. Copy the file first.
-        clock: where the time comes from; `None`: from the system.
+        clock: the source of time; `None`: the system.
         force: write to a database although its schema is newer than this code.
         sharing: how namespaces share content: `shared` (whoever knows a digest may name the
             blob) or `isolated` (unless the namespace that has it is marked as shareable).
@@ -449,7 +449,7 @@ def open_database(
             process has the database open for writing already, which is not waited for.
         DataLossError: the file is no database, or damaged.
         FailedPreconditionError: the schema is too old or too new to be written.
-        PermissionDeniedError: the system does not let us.
+        PermissionDeniedError: the system refuses.
     """
     options = opening.OpenOptions(
         read_only=read_only,
@@ -485,7 +485,7 @@ def _open_root(layout: RootLayout, options: opening.OpenOptions) -> Database:
         return Database(engine, layout.metadata_file, options, tracker=tracker, rules=rules)
 
 
-# Only writers need what is imported here: a reader starts without.
+# Only writers need these imports; a reader starts without them.
 
 
 def _tracker_of(layout: RootLayout) -> SessionTracker:
@@ -497,14 +497,14 @@ def _tracker_of(layout: RootLayout) -> SessionTracker:
 
 
 def _follower_of_file(file: Path) -> Follower | None:
-    """Return what is told of the versions of a bare `meta.db`; `None`: it is of no root."""
+    """Return the follower of the versions of a bare `meta.db`; `None` if it is of no root."""
     from orlop.safety.root_sessions import tracker_of_file  # noqa: PLC0415
 
     return _follower(tracker_of_file(file, read_file_state))
 
 
 def _follower(tracker: SessionTracker | None) -> Follower | None:
-    """Return what is told of the versions of a `meta.db`."""
+    """Return the follower of the versions of a `meta.db`."""
     if tracker is None:
         return None
     from orlop.safety.assessment import METADATA  # noqa: PLC0415

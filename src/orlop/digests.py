@@ -98,7 +98,7 @@ def of_chunks(chunks: Iterable[bytes], algorithm: str = "sha256") -> str:
 
 
 def of_file(file: BinaryIO, algorithm: str = "sha256") -> str:
-    """Return the digest of what is left to be read of a file.
+    """Return the digest of a file, from its position to its end.
 
     Raises: as `of_chunks`, and what reading raises.
     """

@@ -1,7 +1,7 @@
 """The kinds of errors, as containerd's errdefs package has them.
 
 Each kind is declared here once and mapped once to an exit code (`orlop.cli.exit_codes`). A
-message reads `<context>: <text of the kind>`, as containerd's; what to do next follows a
+message reads `<context>: <text of the kind>`, as containerd's; a hint follows a
 semicolon. Errors of the engine and of the system are given a kind here too, by `kind_of`, so
 that the database, the snapshotters, opening and the command line agree.
 
@@ -66,8 +66,8 @@ class OrlopError(Exception):
     """Base of every error that Orlop raises on purpose.
 
     Attributes:
-        context: what was being done to what.
-        hint: what to do next; empty where the context says it, or nothing helps.
+        context: the operation and its object.
+        hint: the next step for the user; empty if the context says it, or nothing helps.
         kind: the text that containerd uses for this kind of error.
     """
 
@@ -89,7 +89,7 @@ class OrlopError(Exception):
     def because(self, cause: BaseException) -> Self:
         """Return this error with its cause, as `raise ... from cause` has it.
 
-        For modules that the accelerator may compile: there, what follows `from` is lost.
+        For modules that may be compiled: there, `raise ... from` loses the cause.
         """
         self.__cause__ = cause
         return self
@@ -139,11 +139,11 @@ class LostDatabaseError(FailedPreconditionError):
     """A database is missing or empty, although there is data that only it could name."""
 
     def __init__(self, path: Path, evidence: str) -> None:
-        """Say which database it is, and what to do.
+        """Name the database, and the next step.
 
         Args:
             path: where it was.
-            evidence: what shows that there was one.
+            evidence: the data that only this database could name.
         """
         super().__init__(
             f"{path} is {'empty' if path.exists() else 'missing'}, although {evidence}: the "
@@ -180,7 +180,7 @@ class OutOfRangeError(OrlopError):
 
 
 class UnimplementedError(OrlopError):
-    """This is not supported (errdefs: NotImplemented)."""
+    """The operation is not supported (errdefs: NotImplemented)."""
 
     kind = "not implemented"
 
@@ -192,7 +192,7 @@ class InternalError(OrlopError):
 
 
 class UnavailableError(OrlopError):
-    """It cannot be had now: it is locked or busy; a retry may help."""
+    """The object is locked or busy; a retry may help."""
 
     kind = "unavailable"
 
@@ -288,8 +288,8 @@ def system_error(error: OSError, path: Path, *, hint: str = "") -> OrlopError | 
 
     Args:
         error: if it names a file, the message names that one instead of `path`.
-        path: what the caller worked on.
-        hint: what to do next.
+        path: the file or directory in use.
+        hint: the next step for the user.
     """
     kind = kind_of(error)
     if kind is None:

@@ -1,4 +1,4 @@
-"""Labels: texts that anyone may attach to a record, and the names that have a meaning.
+"""Labels: texts attached to a record, and the names that have a meaning.
 
 Source: github.com/containerd/containerd, pkg/labels, core/metadata/gc.go, core/snapshots.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 # be followed by "." or "/" and anything, several labels with the same meaning can stand on
 # one record.
 GC_ROOT: Final = "containerd.io/gc.root"
-"""Held by itself: any name that begins so, on content and snapshots; the value is ignored."""
+"""Marks a root node: any name that begins so, on content and snapshots; the value is ignored."""
 GC_REF: Final = "containerd.io/gc.ref."
 """Begins all references; the kind follows (a collector of other resources has its own)."""
 GC_REF_CONTENT: Final = "containerd.io/gc.ref.content"
@@ -34,9 +34,9 @@ GC_BREF_IMAGE: Final = "containerd.io/gc.bref.image"
 GC_BREF_SNAPSHOT: Final = "containerd.io/gc.bref.snapshot."
 """The snapshot whose key is the value refers to this record; the snapshotter follows."""
 GC_EXPIRE: Final = "containerd.io/gc.expire"
-"""Until when a lease or an image holds anything, as RFC 3339 has it."""
+"""When a lease or an image expires (RFC 3339); an expired one keeps nothing alive."""
 GC_FLAT: Final = "containerd.io/gc.flat"
-"""On a lease: it holds what it names, but not what that refers to. The value is ignored."""
+"""On a lease: it keeps its resources alive, but not their references. The value is ignored."""
 GC_COND_SNAPSHOT: Final = "containerd.io/gc.cond.snapshot."
 """Refers to a snapshot while a condition holds; the snapshotter follows."""
 GC_COND_VALUE_USED_AT: Final = "containerd.io/gc.cond.value-usedat"
@@ -81,9 +81,9 @@ def inheritable(labels: None) -> None: ...
 @overload
 def inheritable(labels: Mapping[str, str]) -> dict[str, str]: ...
 def inheritable(labels: Mapping[str, str] | None) -> dict[str, str] | None:
-    """Return those labels of a snapshot that its backend is told; no mapping gives none.
+    """Return the labels of a snapshot that are passed to its backend; `None` for no mapping.
 
-    An empty value takes a label away: as in containerd, the backend is not told of it.
+    A label with an empty value is removed: as in containerd, the backend does not get it.
     """
     if labels is None:
         return None

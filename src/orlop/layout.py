@@ -1,4 +1,4 @@
-"""The layout of a root directory: where its databases, its content and its snapshots are.
+"""The layout of a root directory: the paths of its databases, content and snapshots.
 
 Source: containerd, cmd/containerd and plugins/metadata (directories and their modes).
 """
@@ -61,7 +61,7 @@ class RootLayout:
         return self.metadata / "orlop" / "journal.jsonl"
 
     def backend(self, name: str) -> Path:
-        """Return the directory of a backend: of a snapshotter, or with no name of content."""
+        """Return the directory of a snapshotter, or of the content backend (`CONTENT_BACKEND`)."""
         if name == CONTENT_BACKEND:
             return self.root / CONTENT_DIRECTORY
         return self.root / f"{SNAPSHOTTER_DIRECTORY}{name}"
@@ -90,17 +90,17 @@ class RootLayout:
         return ("blobs", *blobs, "ingest")
 
     def data_sample(self, name: str) -> list[Path]:
-        """Return at most one piece of data in a backend: a blob, an ingest or a directory."""
+        """Return at most one path of data in a backend: a blob, an ingest or a directory."""
         return list(islice(self._data(name), 1))
 
     def numbered_directory(self, snapshotter: str) -> Path | None:
-        """Return the directory of a snapshot, if a snapshotter has any."""
+        """Return the directory of one snapshot; `None` if the snapshotter has none."""
         found = _entries(self.backend(snapshotter) / "snapshots")
         numbered = (path for path in found if snapshot_number(path.name))
         return next(numbered, None)
 
     def has_data(self, name: str) -> bool:
-        """Whether a backend holds anything that metadata may name.
+        """Return whether a backend has data that a record may name.
 
         A directory of a snapshot has a number by then; before that, it is being filled.
         """
@@ -109,7 +109,7 @@ class RootLayout:
         return self.numbered_directory(name) is not None
 
     def any_data(self) -> Path | None:
-        """Return a piece of data in any backend, also of snapshotters that Orlop lacks."""
+        """Return a path of data in any backend, also of snapshotters that Orlop does not have."""
         found = {CONTENT_BACKEND: None, **dict.fromkeys(self.snapshotters)}
         prefix = SNAPSHOTTER_DIRECTORY
         for entry in _entries(self.root):

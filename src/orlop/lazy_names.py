@@ -1,6 +1,6 @@
 """Public names of a package that are imported when they are first used.
 
-A program pays at its start for what it uses, and not for all that a package offers.
+A program loads the modules that it uses, and not all that a package offers.
 """
 
 from __future__ import annotations

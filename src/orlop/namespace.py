@@ -108,7 +108,7 @@ class Namespace:
     def snapshots(self, snapshotter: str) -> SnapshotStore:
         """Return the snapshots that `snapshotter` keeps.
 
-        Of a snapshotter that is not one of ours, what the metadata says can be read.
+        Of a snapshotter that Orlop does not have, only the records can be read.
 
         Raises:
             InvalidArgumentError: the name is empty or too long.
@@ -131,11 +131,11 @@ class Namespace:
         expires: timedelta | None = None,
         labels: Mapping[str, str] | None = None,
     ) -> Iterator[Lease]:
-        """Create a lease that holds what the block makes here, and delete it at the end.
+        """Create a lease for the objects that the block makes here; delete it at the end.
 
         While the block runs the lease is renewed, by the time that passes, and at once when the
         clock jumps, so that it ends soon if the process dies. In this process it does not end
-        while the block runs, whatever the clock says.
+        while the block runs, whatever the time is.
 
         Args:
             lease_id: its id; `None` for a random one.
@@ -163,16 +163,16 @@ class Namespace:
             try:
                 self._end(lease)
             except OrlopError as error:
-                # What went wrong in the block matters more.
+                # The error of the block matters more.
                 _logger.info("lease %r is deleted later: %s", lease.id, error)
             raise
         self._end(lease)
 
     @contextmanager
     def using_lease(self, lease_id: str) -> Iterator[None]:
-        """Let a lease that exists hold what the block makes here.
+        """Put a lease that exists in force for the objects that the block makes here.
 
-        Where it does not exist, whatever would be held by it is refused with NotFoundError.
+        If it does not exist, making an object in the block raises NotFoundError.
         """
         check_key(lease_id, "the id of a lease")
         with self._transactions.leased(self.name, lease_id):

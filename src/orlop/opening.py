@@ -1,4 +1,4 @@
-"""What stands between a path and an open database: the layout, refusals, the schema's version.
+"""Opening a database: options, errors, the engine, backends, and the version of the schema.
 
 Source: containerd, cmd/containerd and plugins/metadata (directories and their modes);
 spec/metadata.md 1.3.
@@ -51,7 +51,7 @@ _HINTS: Final[Mapping[type[OrlopError], str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenOptions:
-    """How a database is opened; `orlop.open` says what each option means.
+    """The options of `orlop.open`, which documents them.
 
     Raises:
         InvalidArgumentError: the timeout is no number of seconds, or the sharing is unknown.
@@ -69,7 +69,7 @@ class OpenOptions:
     begin_anew: bool = False
 
     def __post_init__(self) -> None:
-        """Check what the type checker cannot."""
+        """Check the values that types do not."""
         check_sharing(self.sharing)
         require_timeout(self.timeout)
 
@@ -209,7 +209,7 @@ def make_backends(
 def begin_metastores_anew(
     rules: CreationRules, open_engine: EngineOpener, tracker: SessionTracker
 ) -> None:
-    """Make the databases of the snapshotters that have lost theirs, if the caller asks for it.
+    """Make the databases of snapshotters that have lost theirs, if `rules` begin anew.
 
     Raises: as `refusals`.
     """
@@ -237,10 +237,15 @@ def open_metadata(
     follower: Follower | None = None,
     rules: CreationRules | None = None,
 ) -> Engine:
-    """Open the file of the metadata, and see to it that its schema may be worked on.
+    """Open `meta.db`, and settle its schema.
 
-    First `compact` is called, if there is one: it makes the file smaller where that is worth it.
-    `rules` say whether a file may be made; `None`: wherever there is none.
+    Args:
+        open_engine: opens the file.
+        path: the file.
+        options: how it is opened.
+        compact: is called first, and makes the file smaller if that is worth it.
+        follower: follows the versions of the file.
+        rules: say whether a file may be made; `None`: wherever there is none.
 
     Raises: as `refusals` and `settle_schema`.
     """
@@ -264,7 +269,7 @@ def open_metadata(
 
 @contextmanager
 def closed_on_failure(engine: Engine) -> Iterator[None]:
-    """Close an engine where the block fails that hands it on."""
+    """Close an engine if the block fails."""
     try:
         yield
     except BaseException:
@@ -273,7 +278,7 @@ def closed_on_failure(engine: Engine) -> Iterator[None]:
 
 
 def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> None:
-    """See to it that the schema may be worked on: a new file gets one, others are checked.
+    """Write the schema of a new file; check the version of an older one.
 
     Raises:
         FailedPreconditionError: it is too old or too new, or the file is another program's.
@@ -303,7 +308,7 @@ def settle_schema(engine: Engine, path: Path, *, migrate: bool, force: bool) -> 
 
 
 def require_metadata(transaction: Transaction, path: Path) -> None:
-    """Refuse a database that has contents, but none of a `meta.db`.
+    """Refuse a database that is not empty and not a `meta.db`.
 
     Raises:
         FailedPreconditionError: it is a snapshotter's, or another program's.

@@ -5,7 +5,7 @@ process that began it and is refused in any other: tasks (and in newer Pythons t
 context variables, and a forked process inherits everything.
 
 A store checks before it writes, so after an error of `orlop.errors` the transaction is
-what it was, and the caller may catch the error and go on. Any other exception that leaves an
+unchanged, and the caller may catch the error and go on. Any other exception that leaves an
 inner block may have left half a change behind: it dooms the transaction, whose commit raises.
 
 Errors of the engine become errors of ours here.
@@ -74,14 +74,14 @@ class Transactions:
             engine: the open database.
             path: its file, for messages.
             clock: the source of time.
-            gate: updates hold a share of it, the collector's sweep has it alone.
+            gate: the lock that updates share and the collector's sweep has alone.
             timeout: seconds that an update waits for the gate and for the writer before it;
                 `None`: without end.
             error_of: returns an error of the engine of a file as one of ours.
             committed: is called for each outermost update that is durable, before it releases
                 the gate, with its serial number and the buckets that it touched.
-            ended: is called at the end of each outermost update with its changes, or with what
-                remains of them after a rollback.
+            ended: is called at the end of each outermost update with its changes, or with those
+                that remain after a rollback.
         """
         self._engine = engine
         self._path = path
@@ -152,7 +152,7 @@ class Transactions:
         self.translate(error)
 
     def read(self, function: Callable[[Transaction], _T]) -> _T:
-        """Return what `function` reads; it is called again where the file changed meanwhile.
+        """Return the result of `function`, which is called again if the file changed meanwhile.
 
         Raises:
             UnavailableError: the file changes all the time.
@@ -290,7 +290,7 @@ class Transactions:
 
     @staticmethod
     def _abort(update: Update) -> None:
-        """Roll an update back and release what it held, as far as that was not done yet.
+        """Roll an update back and leave its context managers, as far as that was not done yet.
 
         The context managers in `held` see an exception: the outcome of the update is unknown.
         """

@@ -93,7 +93,7 @@ class Metastore:
         """Change snapshots: all that the block does is durable after it, or none of it is.
 
         Raises:
-            UnavailableError: the file is locked by somebody else.
+            UnavailableError: another process has locked the file.
             DataLossError: the file is damaged.
             FailedPreconditionError: the database is only read, or was closed, or this is a fork.
         """
