@@ -24,6 +24,7 @@ from orlop.errors import (
     ResourceExhaustedError,
     UnavailableError,
 )
+from orlop.schema import migrations
 from orlop.storage.metastore import Metastore
 from storage.opening import open_for_writing
 
@@ -236,6 +237,25 @@ def test_every_kind_is_a_public_name() -> None:
     assert len(kinds) == 18
     assert {name: getattr(orlop, name) for name in kinds} == kinds
     assert set(kinds) <= set(orlop.__all__) & set(errors.__all__)
+
+
+@pytest.mark.parametrize("position", range(len(engine_errors())))
+def test_a_migration_blames_the_records_only_for_their_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, position: int
+) -> None:
+    error, kind = engine_errors()[position]
+
+    def fail(_: object) -> None:
+        raise error
+
+    with orlop.open(tmp_path) as fresh, fresh.update() as update:
+        migrations.write_version(update.transaction, 3)
+    monkeypatch.setattr(migrations, "_STEPS", ((migrations.CURRENT_VERSION, fail),))
+
+    # Whatever else a step meets is a record that it did not expect.
+    transient = {UnavailableError, FailedPreconditionError, ResourceExhaustedError}
+    with pytest.raises(kind if kind in transient else DataLossError), orlop.open(tmp_path) as db:
+        db.migrate()
 
 
 @pytest.mark.parametrize("directory", ["root", "root/below"])

@@ -9,7 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from orlop.errors import DataLossError
+from orlop.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    ResourceExhaustedError,
+    UnavailableError,
+    kind_of,
+)
 from orlop.kv import EngineError
 from orlop.schema import buckets, names, namespaces
 from orlop.schema.codec import encoding
@@ -25,6 +31,12 @@ CURRENT_VERSION: Final = 4
 
 OLDEST_WRITABLE_VERSION: Final = 3
 """The oldest version that is written without migration: below, child links or ingests lack."""
+
+
+_OF_THE_HANDLE: Final = frozenset(
+    {FailedPreconditionError, ResourceExhaustedError, UnavailableError}
+)
+"""The kinds of errors that say nothing about the stored records: closed, locked, no space."""
 
 
 def read_version(transaction: Transaction) -> int | None:
@@ -54,8 +66,9 @@ def migrate(transaction: Transaction) -> bool:
     left alone.
 
     Raises:
-        DataLossError: what is stored does not have the form that a migration reads. The
+        DataLossError: a stored record does not have the form that a migration reads. The
             caller rolls the transaction back.
+        EngineError: the engine was closed, is locked or has no space.
     """
     stored = read_version(transaction)
     if stored is None:
@@ -68,6 +81,8 @@ def migrate(transaction: Transaction) -> bool:
             try:
                 step(transaction)
             except (EngineError, DataLossError) as error:
+                if kind_of(error) in _OF_THE_HANDLE:
+                    raise  # the stored records are not the reason
                 raise DataLossError(f"failed to migrate to v1.{number}: {error}") from error
     write_version(transaction, CURRENT_VERSION)
     return True
