@@ -78,7 +78,7 @@ def test_buckets_of_any_depth_are_read_in_little_memory(tmp_path: Path) -> None:
     path = write_file(tmp_path / "deep.db", *leaves)
     tracemalloc.start()
     assert check_file(path).faults == []
-    assert max((page.place.depth for page in pages(path) if page.place), default=0) == depth
+    assert max((page.bucket.depth for page in pages(path) if page.bucket), default=0) == depth
     assert statistics(path).nesting == depth
     # A tuple of names for each bucket alone would be 64 MB.
     assert tracemalloc.get_traced_memory()[1] < 16 << 20

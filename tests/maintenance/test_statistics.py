@@ -10,7 +10,7 @@ from bolt import broken_files
 from bolt.broken_files import Victim
 from orlop.bolt import open_engine
 from orlop.maintenance import check_file, compact, pages, statistics
-from orlop.maintenance.stats import SIZES, BucketSize
+from orlop.maintenance.stats import MAX_BUCKET_SIZES, BucketSize
 
 GOLDEN = sorted((Path(__file__).resolve().parents[1] / "data").rglob("*.db"))
 
@@ -103,9 +103,9 @@ def test_damaged_pages_are_named_with_their_bucket(path: Path) -> None:
 def test_of_very_many_buckets_the_largest_are_told(path: Path) -> None:
     engine = open_engine(path)
     with engine.begin(writable=True) as transaction:
-        for number in range(SIZES + 20):
+        for number in range(MAX_BUCKET_SIZES + 20):
             transaction.root.create_bucket(b"%03d" % number).put(b"key", b"x" * number)
     engine.close()
     sizes = statistics(path).sizes
-    assert len(sizes) == SIZES
-    assert next(iter(sizes)) == (b"%03d" % (SIZES + 19),)
+    assert len(sizes) == MAX_BUCKET_SIZES
+    assert next(iter(sizes)) == (b"%03d" % (MAX_BUCKET_SIZES + 19),)

@@ -293,7 +293,7 @@ def _loss_text(loss: Loss) -> str:
         for word, key in (("from", loss.least), ("below", loss.below))
         if key is not None
     )
-    if loss.is_of_record and loss.place is None:
+    if loss.is_of_record and loss.bucket is None:
         return loss.why
     what = "a record on page" if loss.is_of_record else "page"
     return f"{what} {loss.page} of {_joined(loss.bucket_path)}{gap}: {loss.why}"

@@ -11,8 +11,8 @@ from orlop.bolt.limits import MAX_NESTING
 from orlop.bolt.meta import NO_FREELIST, Meta
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.pager import FIRST_NODE_PAGE
-from orlop.bolt.tools.pages import DAMAGED, FREE, LEAF, UNREACHABLE, PageWalk, nested
-from orlop.bolt.tools.place import SHARE_DEPTH, inside, path_of
+from orlop.bolt.tools.pages import DAMAGED, FREE, LEAF, UNREACHABLE, PageList
+from orlop.bolt.tools.walk import GROUP_DEPTH, names_of, nested_buckets, nested_path
 from orlop.bolt.versions import read_version
 from orlop.kv.errors import CorruptError
 from orlop.schema import names
@@ -21,16 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from orlop.bolt.node import Node
     from orlop.bolt.tools.pages import Page
-    from orlop.bolt.tools.place import Place
+    from orlop.bolt.tools.walk import BucketPath, NestedBucket, PageRef, Visit
     from orlop.bolt.versions import Version
 
-LARGEST: Final = 5
-"""How many of the largest values are named."""
-
-SIZES: Final = 100
-"""Of how many buckets the sizes are told."""
+MAX_LARGEST_VALUES: Final = 5
+MAX_BUCKET_SIZES: Final = 100
 
 
 @dataclass(slots=True)
@@ -116,14 +112,16 @@ def statistics(path: Path) -> Statistics:
 def _counted(version: Version) -> Statistics:
     meta = version.meta
     count = _Count(meta.page_size)
-    walk = PageWalk(version.disk, meta)
-    for page, node in walk.nodes(meta.root, with_metas=True):
-        count.take(page, node)
-    for page in walk.idle():
+    listing = PageList(version.disk, meta)
+    for page in listing.metas():
+        count.kinds[page.kind] += 1
+    for page, visit in listing.nodes(meta.root):
+        count.add(page, visit)
+    for page in listing.idle():
         count.kinds[page.kind] += 1
     # Those of the version before that the walk has not met: only it needs them.
     older = (each for each in version.metas if isinstance(each, Meta) and each != meta)
-    pending = sum(page.kind != DAMAGED for each in older for page, _ in walk.nodes(each.root))
+    pending = sum(page.kind != DAMAGED for each in older for page, _ in listing.nodes(each.root))
     return _result(version.disk.size(), meta, count, pending)
 
 
@@ -146,19 +144,17 @@ def _result(size: int, meta: Meta, count: _Count, pending: int) -> Statistics:
         buckets=count.buckets,
         inline_buckets=count.inline_buckets,
         keys=count.keys,
-        largest=[
-            LargeValue(size, path_of(place)) for size, _, place in sorted(count.largest)[::-1]
-        ],
+        largest=[LargeValue(size, names_of(path)) for size, _, path in sorted(count.largest)[::-1]],
         sizes=dict(_largest_first(count.sizes)),
     )
 
 
 def _largest_first(
-    sizes: dict[Place, BucketSize],
+    sizes: dict[BucketPath, BucketSize],
 ) -> Iterator[tuple[tuple[bytes, ...], BucketSize]]:
-    ordered = sorted(sizes.items(), key=lambda item: (-item[1].used_bytes, path_of(item[0])))
-    for place, taken in ordered[:SIZES]:
-        yield path_of(place), taken
+    ordered = sorted(sizes.items(), key=lambda item: (-item[1].used_bytes, names_of(item[0])))
+    for path, total in ordered[:MAX_BUCKET_SIZES]:
+        yield names_of(path), total
 
 
 @dataclass(slots=True)
@@ -174,89 +170,91 @@ class _Count:
     buckets: int = 0
     inline_buckets: int = 0
     keys: int = 0
-    largest: list[tuple[int, int, Place]] = field(default_factory=list)
-    sizes: dict[Place, BucketSize] = field(default_factory=dict)
+    largest: list[tuple[int, int, BucketPath]] = field(default_factory=list)
+    sizes: dict[BucketPath, BucketSize] = field(default_factory=dict)
     _named: int = 0
     _whole_pages: int = 0
-    _loose_bytes: dict[tuple[Place | None, str], int] = field(default_factory=dict)
+    _loose_bytes: dict[tuple[BucketPath | None, str], int] = field(default_factory=dict)
 
     def compacted_pages(self, meta: Meta) -> int:
         """Return how many pages the same contents take when they are written in order."""
         loose = sum(-(-taken // self.page_size) for taken in self._loose_bytes.values())
         return FIRST_NODE_PAGE + (meta.freelist != NO_FREELIST) + self._whole_pages + loose
 
-    def take(self, page: Page, node: Node | None) -> None:
+    def add(self, page: Page, visit: Visit[PageRef] | None) -> None:
         """Count a page, and its contents."""
         self.kinds[page.kind] += 1
-        if node is None:
+        if visit is None:
             return
+        bucket = page.bucket
         self.node_bytes += page.span * self.page_size
         self.used_bytes += page.used_bytes
         self.depth = max(self.depth, page.depth)
-        if page.depth == 1 and page.place is not None:
+        if page.depth == 1 and bucket is not None:
             self.buckets += 1
-        for taken in self._sizes_of(page.place):
-            taken.pages += page.span
-            taken.used_bytes += page.used_bytes
+        for total in self._sizes_of(bucket):
+            total.pages += page.span
+            total.used_bytes += page.used_bytes
         if (page.kind == LEAF and page.depth == 1) or page.span > 1:
             self._whole_pages += page.span
         else:
-            tree = (page.place, page.kind)
+            tree = (bucket, page.kind)
             self._loose_bytes[tree] = self._loose_bytes.get(tree, 0) + page.used_bytes
-        if isinstance(node, Leaf):
-            self._take_leaf(node, page.place)
+        if isinstance(visit.node, Leaf):
+            self._add_leaf(visit.node, visit.buckets, bucket)
 
-    def _take_leaf(self, leaf: Leaf, place: Place | None) -> None:
+    def _add_leaf(self, leaf: Leaf, buckets: list[NestedBucket], path: BucketPath | None) -> None:
         """Count the contents of a leaf, and of the inline buckets on it at any depth.
 
         No writer puts a bucket into an inline one, so only a damaged file has many levels; each
         of them is decoded from the one before.
         """
-        pending = [(leaf, place, 0)]
+        pending = [(leaf, buckets, path, 0)]
         while pending:
-            leaf, place, level = pending.pop()
-            self._take_values(leaf, place)
+            leaf, buckets, path, level = pending.pop()
+            self._add_values(leaf, path)
             if level > MAX_NESTING:
                 raise CorruptError(
                     f"inline buckets lie more than {MAX_NESTING} deep in each other, in "
-                    f"{path_of(place)[0]!r}"
+                    f"{names_of(path)[0]!r}"
                 )
-            for name, root, inline in nested(leaf):
-                if root or inline is None:
+            for bucket in buckets:
+                inline = bucket.inline
+                if inline is None:
                     continue
                 self.inline_buckets += 1
-                lying = inside(place, name)
-                if lying.depth <= SHARE_DEPTH:
-                    for taken in self._sizes_of(lying)[-1:]:
-                        taken.used_bytes += inline.size
-                pending.append((inline, lying, level + 1))
+                nested = nested_path(path, bucket.name)
+                if nested.depth <= GROUP_DEPTH:
+                    for total in self._sizes_of(nested)[-1:]:
+                        total.used_bytes += inline.size
+                pending.append((inline, nested_buckets(inline), nested, level + 1))
 
-    def _take_values(self, leaf: Leaf, place: Place | None) -> None:
-        self.nesting = max(self.nesting, 0 if place is None else place.depth)
+    def _add_values(self, leaf: Leaf, path: BucketPath | None) -> None:
+        self.nesting = max(self.nesting, 0 if path is None else path.depth)
         values = 0
         for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
             if not flag & BUCKET_FLAG:
                 values += 1
-                self._take_value(len(value) if isinstance(value, bytes) else 0, place, key)
+                self._add_value(len(value) if isinstance(value, bytes) else 0, path, key)
         self.keys += values
-        for taken in self._sizes_of(place):
-            taken.keys += values
+        for total in self._sizes_of(path):
+            total.keys += values
 
-    def _take_value(self, size: int, place: Place | None, key: bytes) -> None:
-        if len(self.largest) < LARGEST or size > self.largest[0][0]:
-            # The number keeps two of one size from being compared by their places.
+    def _add_value(self, size: int, path: BucketPath | None, key: bytes) -> None:
+        if len(self.largest) < MAX_LARGEST_VALUES or size > self.largest[0][0]:
+            # The number keeps two of one size from being compared by their paths.
             self._named += 1
-            heapq.heappush(self.largest, (size, -self._named, inside(place, key)))
-            if len(self.largest) > LARGEST:
+            heapq.heappush(self.largest, (size, -self._named, nested_path(path, key)))
+            if len(self.largest) > MAX_LARGEST_VALUES:
                 heapq.heappop(self.largest)
 
-    def _sizes_of(self, place: Place | None) -> list[BucketSize]:
+    def _sizes_of(self, path: BucketPath | None) -> list[BucketSize]:
         """Return the sums that a bucket is part of."""
         found: list[BucketSize] = []
-        share = None if place is None else place.share or place
-        while share is not None:
-            outside = share.outside
-            if outside is None or outside.name == names.SCHEMA:
-                found.insert(0, self.sizes.setdefault(share, BucketSize()))
-            share = outside
+        ancestor = None if path is None else path.group or path
+        while ancestor is not None:
+            parent = ancestor.parent
+            if parent is None or parent.name == names.SCHEMA:
+                found.insert(0, self.sizes.setdefault(ancestor, BucketSize()))
+            ancestor = parent
         return found

@@ -1,8 +1,7 @@
 """The checker: every fault that bbolt's own check knows, and the order of keys.
 
-It never raises for what a file holds, visits each page once, whatever refers to whatever,
-and takes no more memory than the file is large. Every fault names its page and the buckets
-that lead to it.
+Every fault names its page and the buckets that lead to it. How the pages are walked over:
+`orlop.bolt.tools.walk`.
 
 Source: go.etcd.io/bbolt, tx_check.go.
 """
@@ -10,15 +9,14 @@ Source: go.etcd.io/bbolt, tx_check.go.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from operator import lt
 from typing import TYPE_CHECKING
 
-from orlop.bolt.btree import MAX_DEPTH
 from orlop.bolt.file_lock import lock_holders
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
-from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
-from orlop.bolt.page import FREELIST_PAGE, decode_bucket, decode_freelist, decode_node
-from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
-from orlop.bolt.tools.place import Place, inside, path_of
+from orlop.bolt.node import BUCKET_FLAG, Leaf
+from orlop.bolt.pager import FIRST_NODE_PAGE
+from orlop.bolt.tools.walk import PageRef, PageWalk, names_of
 from orlop.bolt.versions import read_version
 from orlop.kv.errors import CorruptError, EmptyFileError, FileBusyError
 
@@ -28,13 +26,12 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Metas
     from orlop.bolt.node import Node
-    from orlop.bolt.page import Header
+    from orlop.bolt.tools.walk import Visit
     from orlop.bolt.versions import Version
 
 MAX_FAULTS = 10_000
 """More faults than these are counted, but not told."""
 
-_USED, _FREE = 1, 2
 _KEY_BYTES_TOLD = 64
 
 
@@ -151,52 +148,36 @@ def tree_fault(disk: Readable, meta: Meta) -> Fault | None:
 
 
 @dataclass(slots=True)
-class _Subtree:
-    """A node still to be visited, with the bounds of its keys."""
-
-    page: int
-    place: Place | None
-    depth: int = 1
-    least: bytes | None = None
-    below: bytes | None = None
-
-
-@dataclass(slots=True)
 class _Check:
     disk: Readable
     meta: Meta
     faults: list[Fault] = field(default_factory=list)
     untold: int = 0
     tree_fault: Fault | None = None
-    state: bytearray = field(default_factory=bytearray)
-    pending: list[_Subtree] = field(default_factory=list)
 
     def run(self) -> None:
-        """Visit all reachable pages, then compare them with the free ones."""
+        """Visit[PageRef] all reachable pages, then compare them with the free ones."""
         available = self.disk.size() // self.meta.page_size
         if self.meta.high_water > available:
             self.beside(
                 f"{self.meta.high_water} pages are in use, the file holds {available}", None
             )
-        self.state = bytearray(min(self.meta.high_water, available))
-        pager = Pager(self.disk, self.meta.page_size)
-        has_freelist = self._freelist(pager)
-        self.pending.append(_Subtree(self.meta.root, None))
-        while self.pending:
-            subtree = self.pending.pop()
-            try:
-                self._visit(pager, subtree)
-            except CorruptError as error:
-                self._fault(str(error), subtree)
-        if has_freelist:
-            self._compare()
+        walk = PageWalk(self.disk, self.meta.page_size, self.meta.high_water)
+        free = self._freelist(walk)
+        for visit in walk.nodes(PageRef(self.meta.root)):
+            if visit.fault is not None:
+                self._fault(str(visit.fault), visit.ref)
+            else:
+                self._visit(visit)
+        if free is not None:
+            self._compare(walk.reached, free)
 
     def beside(self, message: str, page: int | None) -> None:
         """Note a fault that is none of the tree."""
         self._note(Fault(message, page))
 
-    def _fault(self, message: str, subtree: _Subtree) -> None:
-        fault = Fault(message, subtree.page, path_of(subtree.place))
+    def _fault(self, message: str, ref: PageRef) -> None:
+        fault = Fault(message, ref.page, names_of(ref.bucket))
         self.tree_fault = self.tree_fault or fault
         self._note(fault)
 
@@ -206,120 +187,80 @@ class _Check:
         else:
             self.untold += 1
 
-    def _freelist(self, pager: Pager) -> bool:
-        """Note which pages are free; return whether the file says so."""
+    def _freelist(self, walk: PageWalk) -> bytearray | None:
+        """Return which pages are free: 1 for each of them; None: the file does not say so."""
         page = self.meta.freelist
         if page == NO_FREELIST:
-            return False
+            return None
         try:
-            ids = self._freelist_ids(pager, page)
+            ids, _ = walk.read_freelist(page)
         except CorruptError as error:
             self.beside(f"freelist: {error}", page)
-            return False
+            return None
+        free = bytearray(len(walk.reached))
         for each in ids:
             if not FIRST_NODE_PAGE <= each < self.meta.high_water:
                 self.beside(f"freelist: page {each} is out of bounds", page)
-            elif each < len(self.state):
-                if self.state[each] & _FREE:
+            elif each < len(free):
+                if free[each]:
                     self.beside(f"freelist: page {each} is listed twice", page)
-                self.state[each] |= _FREE
-        return True
+                free[each] = 1
+        return free
 
-    def _freelist_ids(self, pager: Pager, page: int) -> tuple[int, ...]:
-        header = pager.read_first(page)[1]
-        if header.kind != FREELIST_PAGE:
-            # Not claimed: it may well be a page of the tree, and a sound one.
-            raise CorruptError(f"page {page} is no freelist (kind {header.kind:#x})")
-        self._claim(page, header)
-        return decode_freelist(*pager.read(page))
-
-    def _compare(self) -> None:
-        for page in range(FIRST_NODE_PAGE, len(self.state)):
-            if self.state[page] == _USED | _FREE:
+    def _compare(self, reached: bytearray, free: bytearray) -> None:
+        for page in range(FIRST_NODE_PAGE, len(reached)):
+            if reached[page] != free[page]:
+                continue
+            if free[page]:
                 self.beside(f"page {page} is reachable but free", page)
-            elif not self.state[page]:
+            else:
                 self.beside(f"page {page} is neither reachable nor free", page)
 
-    def _claim(self, page: int, header: Header) -> None:
-        """Note a page and its overflow as used.
-
-        Raises:
-            CorruptError: one of them is used already, or does not exist.
-        """
-        end = page + header.overflow + 1
-        if not FIRST_NODE_PAGE <= page < self.meta.high_water:
-            raise CorruptError(f"page {page} is out of bounds")
-        if end > self.meta.high_water:
-            raise CorruptError(f"page {page} overflows out of bounds")
-        for each in range(page, end):
-            # What comes before the first that is taken stays noted: so nobody passes it again.
-            if self.state[each] & _USED:
-                raise CorruptError(f"page {each} is referred to twice")
-            self.state[each] |= _USED
-
-    def _visit(self, pager: Pager, subtree: _Subtree) -> None:
-        page = subtree.page
-        if not FIRST_NODE_PAGE <= page < self.meta.high_water:
-            raise CorruptError(f"page {page} is out of bounds")
-        data, header = pager.read_first(page)
-        self._claim(page, header)
-        if subtree.depth > MAX_DEPTH:
-            raise CorruptError(f"the tree is deeper than {MAX_DEPTH} levels")
-        if header.overflow:
-            # Only now: pages that overflow into each other are not read again and again.
-            data, header = pager.read(page)
-        node = decode_node(data, header)
-        self._keys(node, subtree)
-        if isinstance(node, Branch):
-            self._branch(node, subtree)
-        else:
-            self._leaf(node, subtree)
-
-    def _keys(self, node: Node, subtree: _Subtree) -> None:
-        keys = node.keys
-        for index in range(1, len(keys)):
-            if keys[index - 1] >= keys[index]:
-                self._fault(
-                    f"key {index} ({_told(keys[index])}) is not above the one before", subtree
-                )
-        if not keys:
-            if subtree.least is not None:
-                self._fault("a node below a branch is empty", subtree)
+    def _visit(self, visit: Visit[PageRef]) -> None:
+        node, ref = visit.node, visit.ref
+        if node is None:
             return
-        if subtree.least is not None and keys[0] < subtree.least:
-            self._fault(
-                f"first key {_told(keys[0])} is below its parent's {_told(subtree.least)}", subtree
-            )
-        if subtree.below is not None and keys[-1] >= subtree.below:
-            self._fault(
-                f"last key {_told(keys[-1])} reaches into the next node ({_told(subtree.below)})",
-                subtree,
-            )
+        self._keys(node, ref)
+        if not isinstance(node, Leaf):
+            return
+        if ref.bucket is None and not all(flag & BUCKET_FLAG for flag in node.flags):
+            for key, flag in zip(node.keys, node.flags, strict=True):
+                if not flag & BUCKET_FLAG:
+                    self._fault(f"the outermost bucket holds the value {_told(key)}", ref)
+        for bucket in visit.buckets:
+            if bucket.fault is not None:
+                self._fault(str(bucket.fault), ref.nested(ref.page, bucket.name))
+            elif bucket.inline is not None:
+                self._inline(bucket.inline, ref, bucket.name)
 
-    def _branch(self, branch: Branch, subtree: _Subtree) -> None:
-        below = [*branch.keys[1:], subtree.below]
-        for least, child, end in zip(branch.keys, branch.children, below, strict=True):
-            if isinstance(child, int):
-                self.pending.append(_Subtree(child, subtree.place, subtree.depth + 1, least, end))
+    def _inline(self, leaf: Leaf, ref: PageRef, name: bytes) -> None:
+        keys = leaf.keys
+        # Most records are inline buckets, and sound: those need no reference.
+        if BUCKET_FLAG not in leaf.flags and all(map(lt, keys, keys[1:])):
+            return
+        inline = ref.nested(ref.page, name)
+        self._keys(leaf, inline)
+        if BUCKET_FLAG in leaf.flags:
+            self._fault("an inline bucket holds a bucket", inline)
 
-    def _leaf(self, leaf: Leaf, subtree: _Subtree) -> None:
-        for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
-            if not flag & BUCKET_FLAG or not isinstance(value, bytes):
-                if subtree.place is None:
-                    self._fault(f"the outermost bucket holds the value {_told(key)}", subtree)
-                continue
-            nested = _Subtree(subtree.page, inside(subtree.place, key))
-            try:
-                header, inline = decode_bucket(value)
-            except CorruptError as error:
-                self._fault(str(error), nested)
-                continue
-            if inline is None:
-                self.pending.append(_Subtree(header.root, nested.place))
-            else:
-                self._keys(inline, nested)
-                if BUCKET_FLAG in inline.flags:
-                    self._fault("an inline bucket holds a bucket", nested)
+    def _keys(self, node: Node, ref: PageRef) -> None:
+        keys = node.keys
+        if not all(map(lt, keys, keys[1:])):
+            for index in range(1, len(keys)):
+                if keys[index - 1] >= keys[index]:
+                    self._fault(
+                        f"key {index} ({_told(keys[index])}) is not above the one before", ref
+                    )
+        if not keys:
+            if ref.depth > 1:
+                self._fault("a node below a branch is empty", ref)
+            return
+        if ref.least is not None and keys[0] < ref.least:
+            self._fault(f"first key {_told(keys[0])} is below its parent's {_told(ref.least)}", ref)
+        if ref.below is not None and keys[-1] >= ref.below:
+            self._fault(
+                f"last key {_told(keys[-1])} reaches into the next node ({_told(ref.below)})", ref
+            )
 
 
 def _told(key: bytes) -> str:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
-from orlop.bolt.btree import MAX_DEPTH
 from orlop.bolt.meta import NO_FREELIST
-from orlop.bolt.node import BUCKET_FLAG, Branch, Leaf
-from orlop.bolt.page import LEAF_PAGE, decode_bucket, decode_freelist, decode_node
-from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
-from orlop.bolt.tools.place import inside
+from orlop.bolt.node import BUCKET_FLAG, Leaf
+from orlop.bolt.page import LEAF_PAGE, decode_freelist, decode_node
+from orlop.bolt.pager import FIRST_NODE_PAGE
+from orlop.bolt.tools.walk import PageRef, PageWalk
 from orlop.kv.errors import CorruptError
 from orlop.maintenance.salvage.report import Loss
 
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
     from orlop.bolt.node import Node
-    from orlop.bolt.tools.place import Place
+    from orlop.bolt.tools.walk import BucketPath, Visit
 
 
 _OVERFLOW_READS: Final = 8
@@ -59,32 +57,39 @@ class LenientDisk:
             return b""
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """A page to be read, and the expectations of its place.
+class Spot(PageRef):
+    """A reference to a page that is to be salvaged.
 
     Attributes:
-        page: its number.
-        place: the bucket that it belongs to.
-        level: on which level of the bucket's tree it lies.
-        least: no key is below this; None: not known.
-        below: all keys are below this; None: not known.
-        is_lost: whether all that is here was lost elsewhere.
+        is_lost: whether all below it was lost elsewhere.
     """
 
-    page: int
-    place: Place | None = None
-    level: int = 1
-    least: bytes | None = None
-    below: bytes | None = None
-    is_lost: bool = False
+    __slots__ = ("is_lost",)
+
+    def __init__(
+        self,
+        page: int,
+        bucket: BucketPath | None = None,
+        depth: int = 1,
+        least: bytes | None = None,
+        below: bytes | None = None,
+    ) -> None:
+        """Refer to a page of which nothing is known to be lost elsewhere."""
+        super().__init__(page, bucket, depth, least, below)
+        self.is_lost = False
+
+    def child(self, page: int, least: bytes | None, below: bytes | None) -> Self:
+        """Return the reference to a child, from the branch on this page."""
+        child = super().child(page, least, below)
+        child.is_lost = self.is_lost
+        return child
 
     def lost(self, why: str) -> Loss:
         """Return that this page cannot be read."""
-        return Loss(self.page, self.place, why, self.least, self.below)
+        return Loss(self.page, self.bucket, why, self.least, self.below)
 
     def fits(self, key: bytes) -> bool:
-        """Whether a key lies where it should."""
+        """Whether a key is within the bounds of the page."""
         return (self.least is None or key >= self.least) and (
             self.below is None or key < self.below
         )
@@ -97,42 +102,42 @@ class Take(Protocol):
         """Take the leaf at `spot`."""
 
 
-@dataclass(slots=True)
 class Reader:
-    """Reads each page once."""
+    """Reads the leaves of a damaged file, each once.
 
-    disk: Readable
-    page_size: int
-    reached: bytearray = field(init=False)
-    _pager: Pager = field(init=False)
-    _overflow_budget: int = field(init=False)
+    Attributes:
+        reached: for each page of the file: 1 if it was read, else 0.
+    """
 
-    def __post_init__(self) -> None:
-        """Have reached nothing so far."""
-        self.reached = bytearray(self.disk.size() // self.page_size)
-        self._pager = Pager(self.disk, self.page_size)
-        self._overflow_budget = _OVERFLOW_READS * self.disk.size()
+    def __init__(self, disk: Readable, page_size: int) -> None:
+        """Begin on the file on `disk`; nothing is read yet."""
+        self._page_size = page_size
+        self._walk = PageWalk(disk, page_size)
+        self._pager = self._walk.pager
+        self._overflow_budget = _OVERFLOW_READS * disk.size()
+        self.reached = self._walk.reached
 
-    def node(self, spot: Spot) -> Node:
-        """Return the node on a page that was not read before.
+    def walk(self, start: Spot, take: Take, lose: Callable[[Loss], None]) -> None:
+        """Give every leaf that can be reached from `start` to `take`, and losses to `lose`."""
+        for visit in self._walk.nodes(start):
+            spot = visit.ref
+            if visit.node is not None and _is_stranger(visit.node, spot):
+                # A reference to a page that is another's since.
+                visit.fault = CorruptError(f"the keys on page {spot.page} do not belong there")
+                visit.node = None
+            if visit.fault is not None:
+                self._forget(visit)
+                lose(spot.lost(str(visit.fault)))
+            elif isinstance(visit.node, Leaf):
+                visit.below = _followed(visit, take(spot, visit.node))
 
-        Raises:
-            CorruptError: it was, or there is no sound node that belongs here.
-        """
-        data, header = self._pager.read_first(spot.page)
-        pages = range(spot.page, spot.page + header.overflow + 1)
-        taken = self.reached.find(1, pages.start, pages.stop)
-        if spot.page < FIRST_NODE_PAGE or taken >= 0:
-            raise CorruptError(f"page {max(taken, spot.page)} is referred to twice")
-        if spot.level > MAX_DEPTH:
-            raise CorruptError(f"the tree is deeper than {MAX_DEPTH} levels")
-        node = decode_node(*(self._pager.read(spot.page) if header.overflow else (data, header)))
-        strangers = sum(not spot.fits(key) for key in node.keys)
-        if strangers * 2 > len(node.keys):
-            # A reference to a page that is meanwhile another's.
-            raise CorruptError(f"the keys on page {spot.page} do not belong there")
-        self.reached[pages.start : pages.stop] = b"\1" * len(pages)
-        return node
+    def _forget(self, visit: Visit[Spot]) -> None:
+        """Let the pages of a failed visit be found by another reference."""
+        if visit.span > 1:
+            self._overflow_budget -= visit.span * self._page_size
+        # Pages may claim one another's overflow: it is not read more often than this.
+        if self._overflow_budget >= 0:
+            self._walk.forget(visit)
 
     def peek(self, page: int) -> Node:
         """Return the node on a page, without noting that it was read.
@@ -143,7 +148,7 @@ class Reader:
         data, header = self._pager.read_first(page)
         if header.overflow:
             # Pages may claim one another's overflow: it is not read more often than this.
-            self._overflow_budget -= header.overflow * self.page_size
+            self._overflow_budget -= header.overflow * self._page_size
             if self._overflow_budget < 0:
                 raise CorruptError("the pages of the file overflow into each other")
             data, header = self._pager.read(page)
@@ -174,52 +179,23 @@ class Reader:
                 continue
         return frozenset()
 
-    def walk(self, start: Spot, take: Take, lose: Callable[[Loss], None]) -> None:
-        """Give every leaf that can be reached from `start` to `take`."""
-        pending = [start]
-        while pending:
-            spot = pending.pop()
-            try:
-                node = self.node(spot)
-            except CorruptError as error:
-                lose(spot.lost(str(error)))
-                continue
-            if isinstance(node, Branch):
-                pending += list(_children(node, spot))[::-1]
-            else:
-                pending += list(_buckets(node, spot, take(spot, node)))[::-1]
+
+def _followed(visit: Visit[Spot], followed: Mapping[bytes, bool]) -> list[Spot]:
+    """Return the references to the buckets of a leaf that are to be followed."""
+    below = []
+    for bucket in visit.buckets:
+        if bucket.root and bucket.name in followed:
+            spot = visit.ref.nested(bucket.root, bucket.name)
+            spot.is_lost = followed[bucket.name]
+            below.append(spot)
+    return below
+
+
+def _is_stranger(node: Node, spot: Spot) -> bool:
+    """Whether most keys of a node are out of the bounds of its page."""
+    return sum(not spot.fits(key) for key in node.keys) * 2 > len(node.keys)
 
 
 def _is_plausible(leaf: Leaf) -> bool:
     is_ordered = all(low < high for low, high in pairwise(leaf.keys))
     return bool(leaf.keys) and is_ordered and set(leaf.flags) <= {0, BUCKET_FLAG}
-
-
-def _children(branch: Branch, spot: Spot) -> Iterator[Spot]:
-    keys = branch.keys
-    is_ordered = all(lower < upper for lower, upper in pairwise(keys))
-    below = [*keys[1:], spot.below]
-    for least, child, end in zip(keys, branch.children, below, strict=True):
-        if not isinstance(child, int):
-            continue
-        found = Spot(child, spot.place, spot.level + 1, is_lost=spot.is_lost)
-        # Keys out of order tell nothing about what is between them.
-        yield replace(found, least=least, below=end) if is_ordered else found
-
-
-def _buckets(leaf: Leaf, spot: Spot, followed: Mapping[bytes, bool]) -> Iterator[Spot]:
-    for key, root in bucket_roots(leaf):
-        if key in followed:
-            yield Spot(root, inside(spot.place, key), is_lost=followed[key])
-
-
-def bucket_roots(leaf: Leaf) -> Iterator[tuple[bytes, int]]:
-    """Iterate over the buckets of a leaf that have pages of their own: name and root page."""
-    for key, value, flag in zip(leaf.keys, leaf.values, leaf.flags, strict=True):
-        if flag & BUCKET_FLAG and isinstance(value, bytes):
-            try:
-                header, _ = decode_bucket(value)
-            except CorruptError:
-                continue
-            if header.root:
-                yield key, header.root

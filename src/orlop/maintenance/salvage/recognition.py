@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import decode_bucket
-from orlop.bolt.tools.place import MAX_NAMES
+from orlop.bolt.tools.walk import MAX_NAMES, names_of
 from orlop.errors import DataLossError
 from orlop.kv.errors import CorruptError
 from orlop.schema import names
@@ -19,7 +19,7 @@ from orlop.schema.codec.encoding import decode_time
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from orlop.bolt.tools.place import Place
+    from orlop.bolt.tools.walk import BucketPath
     from orlop.maintenance.salvage.reading import Reader
     from orlop.maintenance.salvage.report import Loss
 
@@ -65,9 +65,9 @@ class Gaps:
             if loss.is_gap:
                 self._by_path.setdefault(loss.bucket_path, []).append(loss)
 
-    def holds(self, place: Place | None, key: bytes) -> bool:
-        """Whether a key of the bucket at `place` may have been on a lost page."""
-        path = () if place is None else place.path()
+    def holds(self, bucket: BucketPath | None, key: bytes) -> bool:
+        """Whether a key of the bucket at `bucket` may have been on a lost page."""
+        path = names_of(bucket)
         return any(_may_have(loss, key) for loss in self._by_path.get(path, ())[:MAX_GAPS])
 
     def all(self) -> Iterator[Loss]:

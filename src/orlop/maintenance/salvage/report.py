@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from orlop.bolt.tools.place import path_of
+from orlop.bolt.tools.walk import names_of
 
 if TYPE_CHECKING:
-    from orlop.bolt.tools.place import Place
+    from orlop.bolt.tools.walk import BucketPath
 
 MAX_LOSSES: Final = 10_000
 """More losses than these are counted, but not told."""
@@ -20,7 +20,7 @@ class Loss:
 
     Attributes:
         page: its number.
-        place: the bucket that it belonged to; None: the outermost.
+        bucket: the bucket that it belonged to; None: the outermost.
         why: what is wrong with it.
         least: no key on it was below this; None: not known.
         below: all keys on it were below this; None: not known.
@@ -29,7 +29,7 @@ class Loss:
     """
 
     page: int
-    place: Place | None
+    bucket: BucketPath | None
     why: str
     least: bytes | None = None
     below: bytes | None = None
@@ -39,7 +39,7 @@ class Loss:
     @property
     def bucket_path(self) -> tuple[bytes, ...]:
         """The names of the buckets that lead to it: the last 32, if there are more."""
-        return path_of(self.place)
+        return names_of(self.bucket)
 
 
 @dataclass(frozen=True, slots=True)

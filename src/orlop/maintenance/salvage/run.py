@@ -17,11 +17,10 @@ from orlop.bolt.pager import FIRST_NODE_PAGE
 from orlop.bolt.reader import version_of
 from orlop.bolt.tools.check import check_file, tree_fault
 from orlop.bolt.tools.compaction import copy_bucket
-from orlop.bolt.tools.pages import nested
-from orlop.bolt.tools.place import inside
+from orlop.bolt.tools.walk import nested_buckets, nested_path
 from orlop.concurrency.ownership import TemporaryName
 from orlop.kv.errors import CorruptError
-from orlop.maintenance.salvage.reading import LenientDisk, Reader, Spot, bucket_roots
+from orlop.maintenance.salvage.reading import LenientDisk, Reader, Spot
 from orlop.maintenance.salvage.recognition import Gaps, Recognition
 from orlop.maintenance.salvage.report import Loss, Recovered, Salvaged
 from orlop.maintenance.salvage.writing import Sink
@@ -129,7 +128,8 @@ class _Attempt:
 
         def add(_spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
             count[0] += len(leaf.keys)
-            count[0] += sum(len(inline.keys) for _, _, inline in nested(leaf) if inline)
+            inline = [each.inline for each in nested_buckets(leaf) if each.inline]
+            count[0] += sum(len(each.keys) for each in inline)
             return dict.fromkeys(leaf.keys, False)
 
         Reader(self._disk, self._page_size).walk(Spot(meta.root), add, lambda _loss: None)
@@ -250,7 +250,7 @@ class _Work:
         within: set[int] = set()
         loose: list[tuple[int, int]] = []
         for page, leaf in self._reader.loose_leaves(free):
-            within.update(root for _, root in bucket_roots(leaf))
+            within.update(each.root for each in nested_buckets(leaf) if each.root)
             loose.append((-self._recognition.time_of(leaf), page))
         # The newest first: what is there already stays. And what lies in the bucket of
         # another loose leaf is found through that one.
@@ -269,11 +269,11 @@ class _Work:
         path = self._recognition.home(leaf, gaps)
         if path is None:
             path = (LOST_AND_FOUND, b"%d" % page)
-        place = None
+        bucket = None
         for name in path:
-            place = inside(place, name)
+            bucket = nested_path(bucket, name)
         before = self._sink.entries
-        self._reader.walk(Spot(page, place), self._sink.add, lambda _loss: None)
+        self._reader.walk(Spot(page, bucket), self._sink.add, lambda _loss: None)
         taken = self._sink.entries - before
         if taken:
             self.report.recovered.append(Recovered(page, path, taken))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.bolt.limits import MAX_NESTING
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import decode_bucket
-from orlop.bolt.tools.place import inside
+from orlop.bolt.tools.walk import nested_path
 from orlop.kv.errors import CorruptError, EngineError
 from orlop.maintenance.salvage.report import Loss
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from orlop.bolt.bucket import BoltBucket
     from orlop.bolt.engine import BoltEngine
     from orlop.bolt.node import Leaf
-    from orlop.bolt.tools.place import Place
+    from orlop.bolt.tools.walk import BucketPath
     from orlop.maintenance.salvage.reading import Spot
 
 _TRANSACTION_BYTES: Final = 4 * 1024 * 1024
@@ -52,7 +52,7 @@ class Sink:
         return followed
 
     def fill(
-        self, spot: Spot, leaf: Leaf, is_gap: Callable[[Place | None, bytes], bool]
+        self, spot: Spot, leaf: Leaf, is_gap: Callable[[BucketPath | None, bytes], bool]
     ) -> dict[bytes, bool]:
         """Take the keys that were lost at the leaf's place, and no others."""
         bucket = self._opened(spot)
@@ -63,13 +63,15 @@ class Sink:
             found = bucket.find(key)
             if found is not None:
                 followed[key] = False
-            elif (spot.is_lost or is_gap(spot.place, key)) and self._put(bucket, spot, leaf, index):
+            elif (spot.is_lost or is_gap(spot.bucket, key)) and self._put(
+                bucket, spot, leaf, index
+            ):
                 followed[key] = True
         return followed
 
     def add(self, spot: Spot, leaf: Leaf) -> dict[bytes, bool]:
         """Take the keys that are not there yet, and report none that are."""
-        return self.fill(spot, leaf, lambda _place, _key: True)
+        return self.fill(spot, leaf, lambda _path, _key: True)
 
     def set_sequence(self, sequence: int) -> None:
         """Set the counter of the outermost bucket."""
@@ -88,11 +90,11 @@ class Sink:
             self._writing.commit()
             self._writing, self._pending = self._target.begin(writable=True), 0
         bucket = self._writing.root
-        place = spot.place
+        path = spot.bucket
         try:
-            if place is not None and place.depth > MAX_NESTING:
-                raise CorruptError(f"nested in {place.depth} buckets")
-            for name in () if place is None else place.path(MAX_NESTING):
+            if path is not None and path.depth > MAX_NESTING:
+                raise CorruptError(f"nested in {path.depth} buckets")
+            for name in () if path is None else path.names(MAX_NESTING):
                 bucket = bucket.create_bucket_if_absent(name)
         except EngineError as error:
             self._lose(spot.lost(f"its bucket cannot be made: {error}"))
@@ -117,31 +119,33 @@ class Sink:
 
     def _put_bucket(self, bucket: BoltBucket, spot: Spot, key: bytes, value: bytes) -> None:
         """Put a bucket, and its inline contents: in a damaged file buckets, too."""
-        pending = [(bucket, spot.place, key, value)]
+        pending = [(bucket, spot.bucket, key, value)]
         while pending:
-            outside, place, name, stored = pending.pop()
-            lying = inside(place, name)
+            outside, path, name, stored = pending.pop()
+            nested = nested_path(path, name)
             header, inline = decode_bucket(stored)
             made = outside.create_bucket(name)
             made.set_sequence(header.sequence)
             if inline is None:
                 if outside is not bucket:
-                    self._lose_at(spot, lying, "its pages are named by an inline bucket")
+                    self._lose_at(spot, nested, "its pages are named by an inline bucket")
                 continue
             for inner, item, flag in zip(inline.keys, inline.values, inline.flags, strict=True):
                 if not isinstance(item, bytes) or made.find(inner) is not None:
                     continue
                 if not flag & BUCKET_FLAG:
                     made.put(inner, item)
-                elif lying.depth < MAX_NESTING:
-                    pending.append((made, lying, inner, item))
+                elif nested.depth < MAX_NESTING:
+                    pending.append((made, nested, inner, item))
                 else:
-                    self._lose_at(spot, inside(lying, inner), f"nested in {MAX_NESTING} buckets")
+                    self._lose_at(
+                        spot, nested_path(nested, inner), f"nested in {MAX_NESTING} buckets"
+                    )
                     continue
                 self.entries += 1
 
     def _lose_record(self, spot: Spot, key: bytes, why: str, *, is_gap: bool) -> None:
-        self._lose_at(spot, inside(spot.place, key), why, is_gap=is_gap)
+        self._lose_at(spot, nested_path(spot.bucket, key), why, is_gap=is_gap)
 
-    def _lose_at(self, spot: Spot, place: Place, why: str, *, is_gap: bool = False) -> None:
-        self._lose(Loss(spot.page, place, why, is_of_record=True, is_gap=is_gap))
+    def _lose_at(self, spot: Spot, path: BucketPath, why: str, *, is_gap: bool = False) -> None:
+        self._lose(Loss(spot.page, path, why, is_of_record=True, is_gap=is_gap))
