@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from bolt.crafted_files import buckets
 from orlop.bolt.disk import FileDisk
+from orlop.bolt.leaf import LEAF_ELEMENT
 from orlop.bolt.meta import NO_FREELIST, Meta, newest_meta, read_metas
 from orlop.bolt.node import BUCKET_FLAG, EMPTY_SIZE, Leaf
 from orlop.bolt.page import (
     BRANCH_ELEMENT,
     BUCKET_HEADER,
     HEADER_SIZE,
-    LEAF_ELEMENT,
     bucket_root,
     encode_leaf,
 )

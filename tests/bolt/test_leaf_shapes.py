@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orlop.bolt import bulk_read
+from orlop.bolt import bulk_read, leaf
+from orlop.bolt.leaf import LEAF_ELEMENT
 from orlop.bolt.node import Leaf
-from orlop.bolt.page import HEADER, LEAF_ELEMENT, LEAF_PAGE, decode_header, decode_node
+from orlop.bolt.page import HEADER, LEAF_PAGE, decode_header, decode_node
 from orlop.kv import CorruptError
 
 if TYPE_CHECKING:
@@ -85,13 +86,13 @@ def test_a_damaged_table_is_judged_alike(stored: list[tuple[bytes, bytes, int]],
 
 @pytest.mark.interpreted("lowers limits, which compiled code has built in")
 def test_shapes_without_number_are_not_all_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bulk_read, "_MAX_SHAPES", 5)
-    monkeypatch.setattr(bulk_read, "_MAX_SEEN", 8)
-    bulk_read._shapes.clear()
-    bulk_read._seen.clear()
+    monkeypatch.setattr(leaf, "_MAX_SHAPES", 5)
+    monkeypatch.setattr(leaf, "_MAX_SEEN", 8)
+    leaf.leaf_shapes.clear()
+    leaf._seen.clear()
     for length in range(1, 40):
         page = page_of([(b"k" * length, b"v", 0)])
         for _ in range(3):
             assert by_shape(page) == {b"k" * length: b"v"}
-        assert len(bulk_read._shapes) <= 5
-        assert len(bulk_read._seen) <= 8
+        assert len(leaf.leaf_shapes) <= 5
+        assert len(leaf._seen) <= 8

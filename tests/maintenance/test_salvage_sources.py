@@ -110,7 +110,7 @@ def test_the_gaps_of_the_newest_are_filled_from_the_version_before(path: Path) -
                 top.put(b"%04d" % number, value * 30)
     engine.close()
     whole = values(path)
-    leaf = [page for page in pages(path) if page.kind == "leaf" and page.bucket_path][0]
+    leaf = next(page for page in pages(path) if page.kind == "leaf" and page.bucket_path)
     zero(path, leaf.id)
 
     report, found = saved(path)
@@ -137,7 +137,7 @@ def test_what_the_newest_has_deleted_does_not_come_back_beside_a_gap(path: Path)
         for number in range(2000, 2600):
             stored.put(b"%04d" % number, b"x" * 100)
     engine.close()
-    leaf = [page for page in pages(path) if page.kind == "leaf" and page.bucket_path][0]
+    leaf = next(page for page in pages(path) if page.kind == "leaf" and page.bucket_path)
     zero(path, leaf.id)
 
     report, found = saved(path)

@@ -7,22 +7,22 @@ cache. What a writer has opened, or made, may differ from the file: it is walked
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.btree import leaves, position
 from orlop.bolt.gil import yield_gil
+from orlop.bolt.leaf import LEAF_ELEMENT, decode_leaf, leaf_shapes, read_elements
 from orlop.bolt.limits import MAX_NESTING
 from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import (
     BUCKET_HEADER,
-    HEADER,
     HEADER_SIZE,
-    LEAF_ELEMENT,
+    INLINE_HEADER,
     LEAF_PAGE,
     decode_header,
     decode_node,
+    inline_header,
 )
 from orlop.kv.errors import CorruptError, NestingTooDeepError
 
@@ -33,26 +33,11 @@ if TYPE_CHECKING:
     from orlop.bolt.transaction_state import TransactionState
     from orlop.kv.contract import Tree
 
-_Shape: TypeAlias = tuple[Callable[[bytes, int], tuple[bytes, ...]], int, tuple[int, ...]]
-"""Reads keys and values in turns, from where the table ends; their bytes; where buckets are."""
-
 _ELEMENT_SIZE: Final = LEAF_ELEMENT.size
 _ROOT: Final = struct.Struct("<Q")
 _NO_ROOT: Final = bytes(_ROOT.size)
 _KIND_AND_ELEMENTS: Final = struct.Struct("<8xHH4x")
-_INLINE_HEADER: Final = struct.Struct("<16xQHH4x")
-"""What stands at the head of an inline bucket: id, kind and count of its page."""
-
-_INLINE_SIZE: Final = _INLINE_HEADER.size
-_MAX_SHAPE_ELEMENTS: Final = 64
-_MAX_SHAPES: Final = 2_000
-_MAX_SEEN: Final = 20_000
-
-_shapes: Final[dict[bytes, _Shape]] = {}
-"""By the table of a leaf: how to read it. Most records of a store have one of few shapes."""
-
-_seen: Final[set[int]] = set()
-"""The hashes of tables that were seen once, or more often."""
+_INLINE_SIZE: Final = INLINE_HEADER.size
 
 
 def decode_tree(transaction: TransactionState, stored: bytes, place: tuple[int, bytes]) -> Tree:
@@ -96,11 +81,7 @@ def _load(transaction: TransactionState, number: int) -> Node:
     kind, elements = _KIND_AND_ELEMENTS.unpack_from(page)
     if kind != LEAF_PAGE:
         return transaction.load(number)
-    parts, nested = _elements(page, HEADER_SIZE, elements, number)
-    flags = [0] * elements
-    for index in nested:
-        flags[index >> 1] = BUCKET_FLAG
-    return Leaf(list(parts[::2]), list(parts[1::2]), flags, len(page))
+    return decode_leaf(page, HEADER_SIZE, elements, number)
 
 
 def _decode(
@@ -123,11 +104,7 @@ def _decode(
 
 
 def _decode_inline(value: bytes) -> Tree:
-    if len(value) < _INLINE_SIZE:
-        raise CorruptError("an inline bucket is too short for the header of its page")
-    page, kind, elements = _INLINE_HEADER.unpack_from(value)
-    if kind != LEAF_PAGE:
-        raise CorruptError(f"an inline bucket holds no leaf (kind {kind:#x})")
+    page, elements = inline_header(value)
     return _decode_leaf(None, value, _INLINE_SIZE, elements, page, 0)
 
 
@@ -143,14 +120,13 @@ def _decode_leaf(
 
     Without a transaction it is that of an inline bucket, which holds no buckets.
     """
-    # As `_elements`, without a call for each leaf.
+    # As `decode_leaf`, without a node.
     begin = table + elements * _ELEMENT_SIZE
-    stored = page[table:begin]
-    shape = _shapes.get(stored)
+    shape = leaf_shapes.get(page[table:begin])
     if shape is not None and begin + shape[1] <= len(page):
         parts, nested = shape[0](page, begin), shape[2]
     else:
-        parts, nested = _read_elements(page, stored, table, number, elements)
+        parts, nested, _, _ = read_elements(page, table, elements, number)
     found = _of_parts(parts)
     for index in nested:
         key, value = parts[index], parts[index + 1]
@@ -180,67 +156,6 @@ def _of_parts(parts: tuple[bytes, ...]) -> Tree:
         case (a, b, c, d):
             return {a: b, c: d}
     return {parts[index]: parts[index + 1] for index in range(0, len(parts), 2)}
-
-
-def _elements(
-    page: bytes, table: int, elements: int, number: int
-) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-    """Return the keys and values of a leaf in turns, and where those of buckets begin."""
-    begin = table + elements * _ELEMENT_SIZE
-    stored = page[table:begin]
-    shape = _shapes.get(stored)
-    if shape is not None and begin + shape[1] <= len(page):
-        return shape[0](page, begin), shape[2]
-    return _read_elements(page, stored, table, number, elements)
-
-
-def _read_elements(
-    page: bytes, stored: bytes, table: int, number: int, elements: int
-) -> tuple[tuple[bytes, ...], tuple[int, ...]]:
-    """Do the same without a shape, and check them; `stored` is the table."""
-    limit = len(page)
-    if len(stored) < elements * _ELEMENT_SIZE:
-        raise CorruptError(f"page {number} has no room for its {elements} elements")
-    parts: list[bytes] = []
-    lengths: list[int] = []
-    nested: list[int] = []
-    size, element, follows = HEADER.size, table, table + len(stored)
-    for flag, distance, key_size, value_size in LEAF_ELEMENT.iter_unpack(stored):
-        start = element + distance
-        middle = start + key_size
-        end = middle + value_size
-        size += _ELEMENT_SIZE + key_size + value_size
-        # The sum, too: elements that share their bytes could take any amount of memory.
-        if end > limit or size > limit or not key_size:
-            raise CorruptError(f"an element of leaf page {number} is out of bounds")
-        if flag & BUCKET_FLAG:
-            nested.append(len(parts))
-        parts += (page[start:middle], page[middle:end])
-        if start == follows:
-            lengths += (key_size, value_size)
-            follows = end
-        element += _ELEMENT_SIZE
-    if len(lengths) == len(parts) <= 2 * _MAX_SHAPE_ELEMENTS:
-        _learn(stored, lengths, tuple(nested))
-    return tuple(parts), tuple(nested)
-
-
-def _learn(table: bytes, lengths: list[int], nested: tuple[int, ...]) -> None:
-    """Remember the shape of a leaf whose keys and values follow its table without a gap.
-
-    That is done when it is seen for the second time: leaves of names that differ in length
-    never come again.
-    """
-    mark = hash(table)
-    if mark not in _seen:
-        if len(_seen) >= _MAX_SEEN:
-            _seen.clear()
-        _seen.add(mark)
-        return
-    if len(_shapes) >= _MAX_SHAPES:
-        _shapes.clear()
-    layout = struct.Struct("<" + "".join(f"{length}s" for length in lengths))
-    _shapes[table] = layout.unpack_from, layout.size, nested
 
 
 def _decode_pages(transaction: TransactionState, root: Node, number: int, depth: int) -> Tree:

@@ -12,12 +12,12 @@ from __future__ import annotations
 from array import array
 from typing import TYPE_CHECKING, Final
 
+from orlop.bolt.leaf import LEAF_ELEMENT
 from orlop.bolt.meta import NO_FREELIST
 from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import (
     FREELIST_PAGE,
     HEADER_SIZE,
-    LEAF_ELEMENT,
     LEAF_PAGE,
     Header,
     decode_header,

@@ -17,6 +17,7 @@ from itertools import accumulate
 from operator import add
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from orlop.bolt.leaf import LEAF_ELEMENT, decode_leaf
 from orlop.bolt.node import Branch, Leaf, Node
 from orlop.kv.errors import CorruptError
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 HEADER = struct.Struct("<QHHI")
 HEADER_SIZE = HEADER.size
 BRANCH_ELEMENT = struct.Struct("<IIQ")
-LEAF_ELEMENT = struct.Struct("<IIII")
 BUCKET_HEADER = struct.Struct("<QQ")
+INLINE_HEADER = struct.Struct("<16xQHH4x")
+"""What stands at the head of an inline bucket: id, kind and count of its page."""
 
 BRANCH_PAGE = 0x01
 LEAF_PAGE = 0x02
@@ -69,7 +71,7 @@ def decode_node(page: bytes, header: Header) -> Node:
         CorruptError: the page is of another kind, or an element lies outside of it.
     """
     if header.kind == LEAF_PAGE:
-        node: Node = _decode_leaf(page, header)
+        node: Node = decode_leaf(page, HEADER_SIZE, header.elements, header.id)
     elif header.kind == BRANCH_PAGE:
         node = _decode_branch(page, header)
     else:
@@ -79,42 +81,14 @@ def decode_node(page: bytes, header: Header) -> Node:
     return node
 
 
-def _table(page: bytes, header: Header, element: struct.Struct) -> bytes:
-    end = HEADER_SIZE + header.elements * element.size
-    if end > len(page):
-        raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
-    return page[HEADER_SIZE:end]
-
-
-def _decode_leaf(page: bytes, header: Header) -> Leaf:
-    keys: list[bytes] = []
-    values: list[bytes] = []
-    flags: list[int] = []
-    size, limit, element = HEADER_SIZE, len(page), HEADER_SIZE
-    for flag, position, key_size, value_size in LEAF_ELEMENT.iter_unpack(
-        _table(page, header, LEAF_ELEMENT)
-    ):
-        start = element + position
-        middle = start + key_size
-        end = middle + value_size
-        size += LEAF_ELEMENT.size + key_size + value_size
-        # The sum, too: elements that share their bytes could take any amount of memory.
-        if end > limit or size > limit or not key_size:
-            raise CorruptError(f"element {len(keys)} of leaf page {header.id} is out of bounds")
-        keys.append(page[start:middle])
-        values.append(page[middle:end])
-        flags.append(flag)
-        element += LEAF_ELEMENT.size
-    return Leaf(keys, list(values), flags, size)
-
-
 def _decode_branch(page: bytes, header: Header) -> Branch:
     keys: list[bytes] = []
     children: list[int | Node] = []
     size, limit, element = HEADER_SIZE, len(page), HEADER_SIZE
-    for position, key_size, child in BRANCH_ELEMENT.iter_unpack(
-        _table(page, header, BRANCH_ELEMENT)
-    ):
+    end = HEADER_SIZE + header.elements * BRANCH_ELEMENT.size
+    if end > limit:
+        raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
+    for position, key_size, child in BRANCH_ELEMENT.iter_unpack(page[HEADER_SIZE:end]):
         start = element + position
         size += BRANCH_ELEMENT.size + key_size
         if start + key_size > limit or size > limit:
@@ -252,14 +226,26 @@ def decode_bucket(value: bytes) -> tuple[BucketHeader, Leaf | None]:
     """
     if len(value) < BUCKET_HEADER.size:
         raise _too_short(value)
-    header = BucketHeader(*BUCKET_HEADER.unpack_from(value))
-    if header.root:
+    root, sequence = BUCKET_HEADER.unpack_from(value)
+    header = BucketHeader(root, sequence)
+    if root:
         return header, None
-    page = value[BUCKET_HEADER.size :]
-    inline = decode_header(page)
-    if inline.kind != LEAF_PAGE:
-        raise CorruptError(f"an inline bucket holds no leaf (kind {inline.kind:#x})")
-    return header, _decode_leaf(page, inline)
+    page, elements = inline_header(value)
+    return header, decode_leaf(value, INLINE_HEADER.size, elements, page)
+
+
+def inline_header(value: bytes) -> tuple[int, int]:
+    """Return page id and count of elements of the leaf in an inline bucket's value.
+
+    Raises:
+        CorruptError: the value is too short, or holds no leaf.
+    """
+    if len(value) < INLINE_HEADER.size:
+        raise CorruptError("the page in an inline bucket is too short for its header")
+    page, kind, elements = INLINE_HEADER.unpack_from(value)
+    if kind != LEAF_PAGE:
+        raise CorruptError(f"an inline bucket holds no leaf (kind {kind:#x})")
+    return page, elements
 
 
 def _too_short(value: bytes) -> CorruptError:

@@ -10,20 +10,17 @@ Source: go.etcd.io/bbolt, db.go (freepages).
 
 from __future__ import annotations
 
-import struct
 from array import array
 from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.gil import yield_gil
+from orlop.bolt.leaf import LEAF_ELEMENT, leaf_shapes, read_roots
 from orlop.bolt.meta import NO_FREELIST
-from orlop.bolt.node import BUCKET_FLAG
 from orlop.bolt.page import (
     BRANCH_ELEMENT,
     BRANCH_PAGE,
-    BUCKET_HEADER,
     HEADER,
     HEADER_SIZE,
-    LEAF_ELEMENT,
     LEAF_PAGE,
     Header,
     decode_freelist,
@@ -33,8 +30,6 @@ from orlop.bolt.pager import FIRST_NODE_PAGE, Pager
 from orlop.kv.errors import CorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from orlop.bolt.disk import Readable
     from orlop.bolt.meta import Meta
 
@@ -49,15 +44,8 @@ REGION_PAGES: Final = 4096
 
 _META_PAGE: Final = 0
 _ELEMENT_SIZE: Final = LEAF_ELEMENT.size
-_ROOT: Final = struct.Struct("<Q")
 _UNUSED: Final = b"\0"
 _USED: Final = b"\1"
-
-_MAX_SHAPE_BYTES: Final = 6 * LEAF_ELEMENT.size
-_MAX_SHAPES: Final = 1_000
-
-_shapes: Final[dict[bytes, struct.Struct]] = {}
-"""By the table of a leaf: reads the roots of its buckets. Most records have one of few tables."""
 
 
 class Reachable:
@@ -189,7 +177,7 @@ class Reachable:
     def _look_at(self, pages: list[int], data: bytes, first: int) -> None:
         """Mark pages and note their references; `data` begins with the page `first`."""
         size, used = self._page_size, self._used
-        header_at, shapes = HEADER.unpack_from, _shapes
+        header_at, shapes = HEADER.unpack_from, leaf_shapes
         for page in pages:
             start = (page - first) * size
             number, kind, elements, overflow = header_at(data, start)
@@ -203,10 +191,10 @@ class Reachable:
                 self._look_at_other(Header(number, kind, elements, overflow), entries)
                 continue
             shape = shapes.get(entries)
-            if shape is None or table + shape.size > limit:
-                self._refer_to(page, _bucket_roots(data, table, entries, limit, page))
+            if shape is None or end + shape[1] > limit:
+                self._refer_to(page, read_roots(data, table, entries, limit, page))
             else:
-                for root in shape.unpack_from(data, table):
+                for root in shape[4](data, end):
                     if root:
                         self._refer_to(page, [root])
 
@@ -249,43 +237,6 @@ def _children(header: Header, entries: bytes) -> list[int]:
     return [child for _, _, child in BRANCH_ELEMENT.iter_unpack(entries)]
 
 
-def _bucket_roots(data: bytes, table: int, entries: bytes, limit: int, page: int) -> list[int]:
-    """Find the nested buckets of a leaf whose table begins at `table`, before `limit`."""
-    roots: list[int] = []
-    values: list[int] = []
-    element = table
-    for flag, position, key_size, _ in LEAF_ELEMENT.iter_unpack(entries):
-        if flag & BUCKET_FLAG:
-            value = element + position + key_size
-            if value + BUCKET_HEADER.size > limit:
-                raise CorruptError(f"page {page} holds a bucket that is cut short")
-            values.append(value - table)
-            (root,) = _ROOT.unpack_from(data, value)
-            if root:
-                roots.append(root)
-        element += _ELEMENT_SIZE
-    if len(entries) <= _MAX_SHAPE_BYTES:
-        _learn(entries, values)
-    return roots
-
-
-def _learn(entries: bytes, values: Sequence[int]) -> None:
-    """Remember where the buckets of a leaf begin, in bytes from its table on."""
-    form, end = "<", 0
-    for value in values:
-        if value < end:
-            # Only in a damaged file: buckets that share their bytes.
-            return
-        form += f"{value - end}xQ"
-        end = value + _ROOT.size
-    if values:
-        # All of the last header must be there, too.
-        form += f"{BUCKET_HEADER.size - _ROOT.size}x"
-    if len(_shapes) >= _MAX_SHAPES:
-        _shapes.clear()
-    _shapes[entries] = struct.Struct(form)
-
-
 def references(data: bytes) -> list[int]:
     """Return the pages that a node refers to: its children, or the roots of nested buckets.
 
@@ -298,7 +249,7 @@ def references(data: bytes) -> list[int]:
         raise CorruptError(f"page {header.id} has no room for its {header.elements} elements")
     entries = data[HEADER_SIZE:end]
     if header.kind == LEAF_PAGE:
-        return _bucket_roots(data, HEADER_SIZE, entries, len(data), header.id)
+        return read_roots(data, HEADER_SIZE, entries, len(data), header.id)
     return _children(header, entries)
 
 
