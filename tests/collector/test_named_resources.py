@@ -125,8 +125,8 @@ def test_a_record_that_a_resource_holds_flat_keeps_nothing_else(database: Databa
     assert [info.digest for info in ns.content.walk()] == [held]
 
 
-def test_what_is_named_while_a_collection_runs_is_asked(bare: Database) -> None:
-    """By a label, by a lease and in a namespace that were not there when it began."""
+def test_what_is_named_before_updates_wait_is_asked(bare: Database) -> None:
+    """By a label, by a lease and in a namespace that were not there when the run began."""
 
     def write(write: Callable[[Records], object]) -> None:
         with bare.update() as update:
@@ -147,15 +147,13 @@ def test_what_is_named_while_a_collection_runs_is_asked(bare: Database) -> None:
         },
     )
     bare.gc.register(things)
-    first = iter([True])
 
     def others() -> None:
-        if next(first, False):
-            write(lambda records: records.image("ns1", "i", "", {f"{GC}ref.test": "labelled"}))
-            write(lambda records: records.lease("ns1", "late"))
-            write(lambda records: records.image("ns2", "i", ""))
+        write(lambda records: records.image("ns1", "i", "", {f"{GC}ref.test": "labelled"}))
+        write(lambda records: records.lease("ns1", "late"))
+        write(lambda records: records.image("ns2", "i", ""))
 
-    with interleaved("between", others):
+    with interleaved("marked", others):
         assert bare.gc.run().removed == {"content": 1}
 
 

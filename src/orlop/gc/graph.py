@@ -104,10 +104,6 @@ class Graph:
         # What plug-ins say that leases hold, as states; and all that they say, by target.
         self._leased: dict[int, list[tuple[int, int]]] = {}
         self._resource_mentions: dict[int, list[Mention]] = {}
-        # What plug-ins were asked about.
-        self._listed: set[str] = set()
-        self._leases_asked: set[int] = set()
-        self._namespaces_asked: set[str] = set()
         # Resources of other kinds whose references are known.
         self._asked: set[int] = set()
 
@@ -248,9 +244,7 @@ class Graph:
     def add_sessions(
         self, sessions: Mapping[str, CheckedSession], namespaces: Iterable[str]
     ) -> set[int]:
-        """Add the resources of other kinds; the records must be there before.
-
-        Called again in a run, it asks about the leases and namespaces that are new.
+        """Add the resources of other kinds, once; the records must be there before.
 
         Args:
             sessions: the part of each kind of resource in a run, by type.
@@ -262,16 +256,15 @@ class Graph:
         Raises:
             ResourceError: a plug-in failed.
         """
-        leases = [one for one in self._having(_LEASE) if one not in self._leases_asked]
-        new_namespaces = [one for one in namespaces if one not in self._namespaces_asked]
+        leases = list(self._having(_LEASE))
+        all_namespaces = tuple(namespaces)
         affected: set[int] = set()
         for kind, session in sessions.items():
             nodes: dict[Node, int] = {}
             rule = self.rule_id(kind)
-            existing = [] if kind in self._listed else session.all()
-            for node in existing:
+            for node in session.all():
                 nodes[node.whole] = _EXISTS | _ROOT if session.is_kept else _EXISTS | _SWEPT
-            for namespace in new_namespaces:
+            for namespace in all_namespaces:
                 for node in session.active(namespace):
                     nodes[node.whole] = nodes.get(node.whole, _EXISTS) | _ROOT
                 for parent, child in session.back_references(namespace):
@@ -285,9 +278,6 @@ class Graph:
                         nodes.setdefault(held.whole, _EXISTS)
             for node, flags in nodes.items():
                 affected.add(self._add_resource(session, node, flags))
-            self._listed.add(kind)
-        self._leases_asked.update(leases)
-        self._namespaces_asked.update(new_namespaces)
         return affected
 
     def _add_child(self, parent: Node, child: Node, rule: int) -> int:

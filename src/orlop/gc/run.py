@@ -262,7 +262,6 @@ class _Run:
             remaining, reasons = self._remaining()
             if remaining:
                 self.batches.run_with_sessions(pause, remaining, reasons, sessions, self._check)
-        self.tracker.forget_sessions()
         end_sessions(sessions, self.failures, has_succeeded=True)
 
     def _remaining(self) -> tuple[deque[list[int]], Reasons | None]:

@@ -70,7 +70,6 @@ class GraphTracker:
         self._steps = 0
         self._jumps = context.transactor.clock.jumps
         self._suspects: set[int] = set()
-        self._sessions: Mapping[str, CheckedSession] = {}
 
     @property
     def should_rebuild(self) -> bool:
@@ -157,7 +156,6 @@ class GraphTracker:
         if begun:
             self.graph.kept |= begun
             self._extend(begun)
-        self._ask_sessions()
         return len(touched)
 
     def _in_use(self) -> set[int]:
@@ -218,26 +216,15 @@ class GraphTracker:
     def add_sessions(self, sessions: Mapping[str, CheckedSession]) -> None:
         """Add the resources of other kinds, and extend the mark. The graph cannot be kept then.
 
-        Called again, it asks them about leases and namespaces that are new.
-
         Raises:
             ResourceError: a plug-in failed.
         """
-        self._sessions = sessions
         existing = self._context.transactor.read(namespaces.all_names)
         affected = self.graph.add_sessions(sessions, existing)
         self._suspects |= affected
         self._extend(affected)
-        self._ask_sessions()
-
-    def forget_sessions(self) -> None:
-        """Ask resources of other kinds no more: their part in the run ends."""
-        self._sessions = {}
-
-    def _ask_sessions(self) -> None:
-        """Add the references of resources that the mark has reached and only others name."""
         if self._mark is not None:
-            self._mark.reach_resources(self._sessions)
+            self._mark.reach_resources(sessions)
 
     def sweeping(self) -> AbstractContextManager[None]:
         """Let what this thread touches in a sweep not count as touched by others."""
