@@ -136,19 +136,21 @@ class FailedPreconditionError(OrlopError):
 
 
 class LostDatabaseError(FailedPreconditionError):
-    """A database is missing or empty, although there is data that only it could name."""
+    """A database is missing, empty or another one, although there is data that it must name."""
 
-    def __init__(self, path: Path, evidence: str) -> None:
+    def __init__(self, path: Path, evidence: str, *, found: str = "") -> None:
         """Name the database, and the next step.
 
         Args:
             path: where it was.
             evidence: the data that only this database could name.
+            found: what is in its place; empty: a file without contents, or none.
         """
+        state = found or ("empty" if path.exists() else "missing")
         super().__init__(
-            f"{path} is {'empty' if path.exists() else 'missing'}, although {evidence}: the "
-            "database was lost",
-            hint="restore it from a backup, or write what a damaged copy still holds to that place "
+            f"{path} is {state}, although {evidence}: the database was lost",
+            hint=f"{'move this file away, then ' * bool(found)}"
+            "restore it from a backup, or write what a damaged copy still holds to that place "
             "with orlop db salvage; if there is neither, begin anew (orlop db init --begin-anew, "
             "or orlop.open(..., begin_anew=True)): all that exists is set aside then, and nothing "
             "is deleted",

@@ -47,7 +47,7 @@ def test_ingest_refuses_what_it_did_not_expect(orlop: Orlop, expectation: tuple[
     orlop("content", "ingest", "ref", "-", *expectation, stdin=DATA, code=5)
 
     assert orlop("content", "ls", "--json").objects() == []
-    assert [one["ref"] for one in orlop("content", "ingests", "--json").objects()] == ["ref"]
+    assert orlop("content", "ingests", "--json").objects() == []
 
 
 def test_an_interrupted_ingest_goes_on_where_it_stopped(orlop: Orlop) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from cli.players import CONTENT, Orlop
 from oci.builder import Built, entry, layer
+from orlop import digests
 from orlop.cli.exit_codes import SYSTEM
 
 if TYPE_CHECKING:
@@ -138,6 +139,27 @@ def test_an_unpacking_that_does_not_fit(disk: SmallDisk, inflating: Path) -> Non
     orlop("image", "import", inflating, "--unpack", "native", "--quiet")
     assert len(orlop("snapshot", "ls", "--json").objects()) == 2
     orlop("db", "check")
+
+
+def test_an_ingest_that_does_not_fit_takes_no_space_afterwards(
+    disk: SmallDisk, tmp_path: Path
+) -> None:
+    orlop, data = disk.orlop, tmp_path / "data"
+    data.write_bytes(NOISE * 4)
+    digest = digests.from_bytes(NOISE * 4)
+
+    answer = orlop("content", "ingest", "unknown", data, code=SYSTEM)
+
+    assert says_what_and_what_next(answer.err)
+    assert remains(orlop) == []
+    answer = orlop("content", "ingest", "known", data, "--expected", digest, code=SYSTEM)
+    assert "resume" in answer.err
+    orlop("content", "abort", "known")  # as the message says, on the full disk
+    assert remains(orlop) == []
+    orlop("content", "ingest", "known", data, "--expected", digest, code=SYSTEM)
+    disk.resize("10m")
+    orlop("content", "ingest", "known", data, "--expected", digest)
+    orlop("content", "verify")
 
 
 def test_no_space_for_the_database(disk: SmallDisk) -> None:

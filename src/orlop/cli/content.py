@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,7 +14,14 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, fault_of, in_namespace, labels_cell, time_cell
 from orlop.cli.session import session_of
 from orlop.cli.standard_streams import standard_input
-from orlop.errors import REPLACE_BLOBS, DataLossError, FailedPreconditionError, NotFoundError
+from orlop.errors import (
+    REPLACE_BLOBS,
+    AlreadyExistsError,
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    OrlopError,
+)
 from orlop.gc.node import CONTENT, Node
 from orlop.records import ContentInfo
 from orlop.stores.blob_faults import MISSING
@@ -25,6 +33,7 @@ if TYPE_CHECKING:
     from orlop.cli.session import Session
     from orlop.database import Database
     from orlop.namespace import Namespace
+    from orlop.stores.content import ContentStore
     from orlop.stores.content_writer import ContentWriter
 
 app = Group(help="Content: blobs by their digest.")
@@ -114,6 +123,10 @@ def ingest(
     """Bring a blob in. With --expected, one that was interrupted goes on where it stopped."""
     session = session_of(context)
     session.require_root("writing content")
+    if expected:
+        digests.validate(expected)  # before gigabytes are read
+    wanted = arguments.labels(labels or ())
+    session.invocation.leftovers_hint = _abort_hint(ref)
     with (
         standard_input() if str(file) == "-" else file.open("rb") as source,
         session.writing(create=True) as database,
@@ -121,16 +134,44 @@ def ingest(
         content = session.target(database).content
         # Without a digest nothing would tell that older bytes are of other data.
         resume = bool(expected)
-        with content.writer(
-            ref, size=size, expected=expected, resume=resume, verify=verify
-        ) as writer:
-            _skip(source, writer)
-            while chunk := source.read(_CHUNK_BYTES):
-                writer.write(chunk)
-            digest = expected or writer.digest()
-            writer.commit(size=size, expected=expected, labels=arguments.labels(labels or ()))
+        writer = content.writer(ref, size=size, expected=expected, resume=resume, verify=verify)
+        try:
+            with writer:
+                _skip(source, writer)
+                while chunk := source.read(_CHUNK_BYTES):
+                    writer.write(chunk)
+                digest = expected or writer.digest()
+                writer.commit(size=size, expected=expected, labels=wanted)
+        except BaseException as error:
+            if not isinstance(error, AlreadyExistsError):  # else the ingest has ended
+                _keep_or_abort(session, content, ref, error, resume=resume)
+            raise
         info = content.info(digest)
     session.output.document(as_json(info), [info.digest])
+
+
+def _abort_hint(ref: str) -> str:
+    return f"orlop content abort {shlex.quote(ref)} removes what was half done"
+
+
+def _keep_or_abort(
+    session: Session, content: ContentStore, ref: str, error: BaseException, *, resume: bool
+) -> None:
+    """Abort a failed ingest where the same command could not resume it; note what is kept.
+
+    Where all data was read and is not what was expected, it could not.
+    """
+    if resume and not isinstance(error, FailedPreconditionError):
+        kept = f"run the command again to resume it, or {_abort_hint(ref)}"
+        session.invocation.leftovers_hint = kept
+        return
+    try:
+        content.abort(ref)
+    except NotFoundError:
+        pass  # another process did
+    except (OrlopError, OSError):
+        return  # the hint says how to do it by hand
+    session.invocation.leftovers_hint = ""
 
 
 def _skip(source: BinaryIO, writer: ContentWriter) -> None:
@@ -238,6 +279,20 @@ def rm(context: Context, digests_: Annotated[list[str], Argument(metavar="DIGEST
                 content.delete(digest)
     for digest in digests_:
         session.output.say(f"removed {digest}")
+
+
+@app.command()
+def abort(
+    context: Context,
+    refs: Annotated[list[str], Argument(metavar="REF...", help="As orlop content ingests has it.")],
+) -> None:
+    """Abort ingests, and delete what was written of them."""
+    session = session_of(context)
+    with session.writing() as database:
+        content = session.target(database).content
+        for ref in refs:
+            content.abort(ref)
+            session.output.say(f"aborted {ref}")
 
 
 @app.command()

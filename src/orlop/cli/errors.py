@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 from orlop import errors
 from orlop.cli.exit_codes import BUG, DONE, TABLE, USAGE, exit_code
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from orlop.cli.invocation import Invocation
-
-_COLLECT: Final = "orlop gc run removes what was half done"
 
 
 class Failure(NamedTuple):
@@ -58,33 +56,35 @@ class Failure(NamedTuple):
         )
 
 
-def failure_of(error: BaseException, *, is_writing: bool) -> Failure:
+def failure_of(error: BaseException, invocation: Invocation) -> Failure:
     """Return the message for an error.
 
     Args:
         error: what a command ended with.
-        is_writing: whether it worked on a root, where a collection removes what it left.
+        invocation: the call of the command line.
     """
+    leftovers_hint = invocation.leftovers_hint if invocation.is_writing else ""
     code = exit_code(error)
     if isinstance(error, UsageError):
         return Failure(USAGE, str(error).rstrip("."), f"see {error.path} --help")
     if isinstance(error, KeyboardInterrupt):
-        return Failure(code, str(error) or "interrupted", _COLLECT * is_writing)
+        return Failure(code, str(error) or "interrupted", leftovers_hint)
     if isinstance(error, MemoryError):
         return Failure(code, "the memory is used up")
     if not isinstance(error, (OSError, errors.OrlopError, EngineError)) or code == BUG:
         what = f"this is a bug in orlop ({type(error).__name__}: {error})"
         return Failure(BUG, what, "ORLOP_DEBUG=1 says where")
-    return Failure(code, _what_failed(error), _hint(error, is_writing=is_writing))
+    return Failure(code, _what_failed(error), _hint(error, invocation, leftovers_hint))
 
 
-def _hint(error: Exception, *, is_writing: bool) -> str:
+def _hint(error: Exception, invocation: Invocation, leftovers_hint: str) -> str:
     if isinstance(error, OutputError):
-        return "what was to be done is done; only the answer is lost" if is_writing else ""
+        done = "what was to be done is done; only the answer is lost"
+        return done if invocation.is_writing else ""
     if any(
         isinstance(one, OSError) and one.errno in errors.FULL_DISK for one in errors.causes(error)
     ):
-        return f"make space, then {_COLLECT}" if is_writing else "make space"
+        return f"make space, then {leftovers_hint}" if leftovers_hint else "make space"
     return getattr(error, "hint", "")
 
 
@@ -119,7 +119,7 @@ def _report(error: BaseException, invocation: Invocation) -> int:
     """Tell the user of an error; return the exit code."""
     if os.environ.get("ORLOP_DEBUG"):
         traceback.print_exc()
-    failure = failure_of(error, is_writing=invocation.is_writing)
+    failure = failure_of(error, invocation)
     if invocation.as_json:
         _tell(failure.as_json())
     elif isinstance(error, UsageError) and error.group is not None:

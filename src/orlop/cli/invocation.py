@@ -11,9 +11,10 @@ class Invocation:
 
     Attributes:
         as_json: whether answers and errors are JSON.
-        is_writing: whether it has opened a root for writing, so that a collection removes what
-            it leaves half done.
+        is_writing: whether it has opened a root for writing.
+        leftovers_hint: how what it leaves half done is removed; empty where it leaves nothing.
     """
 
     as_json: bool = False
     is_writing: bool = False
+    leftovers_hint: str = "orlop gc run removes what was half done"

@@ -224,6 +224,21 @@ def is_metastore(transaction: Transaction) -> bool:
     return any(one is not None and one.get(_ID) is not None for one in nested)
 
 
+def foreign_to_metastore(transaction: Transaction) -> str:
+    """Return what a file is instead of a snapshotter's `metadata.db`, empty where it is one.
+
+    A file without any bucket is one, too: a snapshotter that has no snapshots yet.
+    """
+    schema = transaction.root.bucket(names.SCHEMA)
+    if schema is None:
+        return "another program's" if transaction.root.cursor().first() is not None else ""
+    if schema.get(names.VERSION) is not None:
+        return "a meta.db"
+    # The oldest form of a meta.db has no version, but namespaces.
+    others = {key for key, _ in schema.items()} - {names.SNAPSHOTS, _PARENTS}
+    return "a meta.db" if others else ""
+
+
 def is_foreign(transaction: Transaction) -> bool:
     """Whether this is a file with contents, but none of a `meta.db`."""
     if transaction.root.bucket(names.SCHEMA) is None:

@@ -17,7 +17,7 @@ from orlop.concurrency.ownership import Hold, Mutex
 from orlop.errors import FailedPreconditionError, LostDatabaseError, engine_error
 from orlop.kv.errors import EmptyFileError, EngineError
 from orlop.kv.retry import read_again
-from orlop.schema.metastore import SnapshotBuckets
+from orlop.schema.metastore import SnapshotBuckets, foreign_to_metastore
 from orlop.storage.files import naming
 from orlop.storage.snapshots import Snapshots
 
@@ -59,6 +59,7 @@ class Metastore:
         self._clock = clock
         self._opening = Mutex()
         self._engine: Engine | None = None
+        self._is_known = False  # that the open file is a snapshotter's
         self._last_update: weakref.ref[_Update] | None = None
         self._is_closed = False
         self._home = HomeProcess()
@@ -72,7 +73,8 @@ class Metastore:
         Raises:
             UnavailableError: the file is locked, or changes all the time.
             DataLossError: the file is damaged.
-            LostDatabaseError: it is missing or empty, although there are snapshots on disk.
+            LostDatabaseError: it is missing or empty, although there are snapshots on disk, or
+                another database is in its place.
             FailedPreconditionError: this was closed, or this is a fork of its process.
         """
         self.require_home()
@@ -87,6 +89,7 @@ class Metastore:
             self.require_not_lost()
             return question(Snapshots(SnapshotBuckets(None, None), self._clock))
         with engine.begin() as transaction:
+            self.require_metastore(transaction)
             return question(Snapshots(SnapshotBuckets.find(transaction), self._clock))
 
     def update(self) -> AbstractContextManager[Snapshots]:
@@ -95,6 +98,7 @@ class Metastore:
         Raises:
             UnavailableError: another process has locked the file.
             DataLossError: the file is damaged.
+            LostDatabaseError: another database is in its place.
             FailedPreconditionError: the database is only read, or was closed, or this is a fork.
         """
         return _Update(self, self._clock)
@@ -158,6 +162,21 @@ class Metastore:
         # In this order: the first snapshot makes the database before its directory.
         if data is not None and self._existing_engine() is None:
             raise LostDatabaseError(self.path, f"{data} exists")
+
+    def require_metastore(self, transaction: Transaction) -> None:
+        """Refuse a file that is another database, such as a `meta.db` that was put here.
+
+        Raises:
+            LostDatabaseError: it is.
+        """
+        if self._is_known:
+            return
+        found = foreign_to_metastore(transaction)
+        if found:
+            raise LostDatabaseError(
+                self.path, "a snapshotter's database belongs there", found=found
+            )
+        self._is_known = True
 
     def close(self) -> None:
         """Close the database; closing twice is allowed."""
@@ -245,6 +264,7 @@ class _Update(Hold):
         with _engine_errors(self._metastore.path):
             transaction = self._metastore.begin_writing(self)
             try:
+                self._metastore.require_metastore(transaction)
                 return Snapshots(SnapshotBuckets.create(transaction), self._clock)
             except BaseException:
                 transaction.rollback()
