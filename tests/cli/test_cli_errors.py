@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-import orlop as library
 from cli.players import METADATA
 from orlop import errors
 from orlop.cli.errors import failure_of, run

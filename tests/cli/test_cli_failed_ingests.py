@@ -44,6 +44,9 @@ class Failing(io.BytesIO):
             raise self._error
         return data
 
+    def read1(self, size: int | None = -1, /) -> bytes:
+        return self.read(size)
+
     def seekable(self) -> bool:
         return False
 
@@ -146,8 +149,13 @@ def test_a_signal_ends_an_ingest_and_what_it_wrote(
     orlop("db", "init")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
+    program = (
+        f"import signal, sys; signal.signal({int(number)}, signal.default_int_handler "
+        f"if {number == signal.SIGINT} else signal.SIG_DFL)\n"
+        "from orlop.__main__ import main; sys.exit(main())"
+    )  # tests may run with ignored signals
     process = subprocess.Popen(
-        [sys.executable, "-m", "orlop", "--json", "content", "ingest", "ref", pipe],
+        [sys.executable, "-c", program, "--json", "content", "ingest", "ref", pipe],
         env={**os.environ, "ORLOP_ROOT": str(orlop.root)},
         stderr=subprocess.PIPE,
     )

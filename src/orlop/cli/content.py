@@ -24,6 +24,7 @@ from orlop.errors import (
 )
 from orlop.gc.node import CONTENT, Node
 from orlop.records import ContentInfo
+from orlop.storage.files import read_available
 from orlop.stores.blob_faults import MISSING
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def ingest(
         try:
             with writer:
                 _skip(source, writer)
-                while chunk := source.read(_CHUNK_BYTES):
+                while chunk := read_available(source, _CHUNK_BYTES):
                     writer.write(chunk)
                 digest = expected or writer.digest()
                 writer.commit(size=size, expected=expected, labels=wanted)
@@ -185,7 +186,7 @@ def _skip(source: BinaryIO, writer: ContentWriter) -> None:
         return
     begin = source.tell() if source.seekable() else None
     running, count = digests.new_hash(digests.algorithm(writer.digest())), written
-    while count and (chunk := source.read(min(count, _CHUNK_BYTES))):
+    while count and (chunk := read_available(source, min(count, _CHUNK_BYTES))):
         running.update(chunk)
         count -= len(chunk)
     if digests.of_hash(running) == writer.digest():

@@ -13,6 +13,7 @@ slow to import is used here: docs/decisions/0036-an-option-parser-that-starts-fa
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Final, get_args, get_origin, get_type_hints
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 HELP: Final = "--help"
+_WHOLE: Final = -(2**62), 2**62
+"""Bounds of every whole number: one more is still an index, and a size for the system."""
 
 
 class UsageError(Exception):
@@ -83,8 +86,8 @@ class Option:
         names: as in `--quiet`, `-q`, or `--copy/--no-copy`; none: `--` and the parameter's name.
         help: its text on the help page.
         metavar: what stands for its value there; empty: a word for its type.
-        minimum: the smallest number allowed.
-        maximum: the largest number allowed.
+        minimum: the smallest number allowed; whole ones are -2^62 or more.
+        maximum: the largest number allowed; whole ones are 2^62 or less.
     """
 
     __slots__ = ("help", "maximum", "metavar", "minimum", "names")
@@ -163,12 +166,15 @@ class Parameter:
             kind = "a whole number" if self.type is int else "a number"
             raise self._invalid(f'"{text}" is not {kind}', path) from None
         declared = self.declaration
+        bounds = _WHOLE if self.type is int else (-inf, inf)
         if isinstance(declared, Option):
-            # Negated, so that it refuses what is no number at all, too: nan.
-            if declared.minimum is not None and not number >= declared.minimum:
-                raise self._invalid(f"{text} is not {declared.minimum:g} or more", path)
-            if declared.maximum is not None and not number <= declared.maximum:
-                raise self._invalid(f"{text} is not {declared.maximum:g} or less", path)
+            least, most = declared.minimum, declared.maximum
+            bounds = bounds[0] if least is None else least, bounds[1] if most is None else most
+        # Negated, so that it refuses what is no number at all, too: nan.
+        if not number >= bounds[0]:
+            raise self._invalid(f"{text} is not {bounds[0]} or more", path)
+        if not number <= bounds[1]:
+            raise self._invalid(f"{text} is not {bounds[1]} or less", path)
         return number
 
     def _invalid(self, reason: str, path: str) -> UsageError:

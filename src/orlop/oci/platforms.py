@@ -6,6 +6,7 @@ Source: github.com/containerd/platforms; OCI image spec, image-index.md.
 from __future__ import annotations
 
 import platform as machine
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -28,6 +29,9 @@ _ARCHITECTURES = {
 """Other names of architectures, with the variant that they mean (`None`: that of the platform)."""
 
 _LEAST_ARM = 5
+_PART = re.compile(r"[A-Za-z0-9_.-]+")
+_NUMBERED = re.compile(r"v([0-9]{1,2})")
+"""A variant that stands for all with a lower number; real numbers are below 10."""
 _MOST_PARTS = 3
 
 
@@ -52,7 +56,7 @@ class Platform:
             variant = ""
         if architecture == "arm":
             variant = variant or "v7"
-            variant = f"v{variant}" if variant.isdigit() else variant
+            variant = f"v{variant}" if variant.isascii() and variant.isdigit() else variant
         return Platform(
             os="darwin" if system == "macos" else system,
             architecture=architecture,
@@ -72,7 +76,7 @@ def parse_platform(text: str) -> Platform:
         InvalidArgumentError: it is something else.
     """
     parts = text.split("/")
-    if not 1 < len(parts) <= _MOST_PARTS or not all(parts):
+    if not 1 < len(parts) <= _MOST_PARTS or not all(map(_PART.fullmatch, parts)):
         raise InvalidArgumentError(f"platform {text!r}: write os/architecture, as in linux/amd64")
     variant = parts[2] if len(parts) == _MOST_PARTS else ""
     return Platform(os=parts[0], architecture=parts[1], variant=variant).normalized()
@@ -82,7 +86,8 @@ def accepted(platform: Platform) -> tuple[Platform, ...]:
     """Return the platforms with images that run on `platform`, the best first."""
     first = platform.normalized()
     found = [first]
-    number = int(first.variant[1:]) if first.variant[1:].isdigit() else 0
+    match = _NUMBERED.fullmatch(first.variant)
+    number = int(match[1]) if match else 0
     if first.architecture == "amd64":
         found += [replace(first, variant=f"v{n}") for n in range(number - 1, 0, -1)]
         found.append(replace(first, architecture="386", variant=""))

@@ -7,14 +7,13 @@ for neither. It is gone when it is closed, however the process ends.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 from typing import TYPE_CHECKING
 
 from orlop.errors import InvalidArgumentError
 from orlop.oci.archive import Archive, require_tar
 from orlop.oci.tar_header import BLOCK
-from orlop.storage.files import naming
+from orlop.storage.files import naming, read_available
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,12 +57,13 @@ def _copied(stream: BinaryIO, label: str, root: Path | None) -> int:
     import tempfile  # noqa: PLC0415 (few archives come through a pipe)
 
     head = b""
-    while len(head) < BLOCK and (data := stream.read(BLOCK - len(head))):
+    while len(head) < BLOCK and (data := read_available(stream, BLOCK - len(head))):
         head += data
     require_tar(head, label)
     with naming(f"a copy of {label} in {root}"), tempfile.TemporaryFile(dir=root) as copy:
         copy.write(head)
-        shutil.copyfileobj(stream, copy, _COPY_BYTES)
+        while data := read_available(stream, _COPY_BYTES):
+            copy.write(data)
         copy.flush()
         descriptor = os.dup(copy.fileno())
     os.lseek(descriptor, 0, os.SEEK_SET)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
+    from typing import BinaryIO
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -34,6 +35,16 @@ _FEW: Final = 4
 # os.syncfs does not exist; os.sync would flush every file system of the machine, and tells
 # nobody of an error.
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def read_available(stream: BinaryIO, size: int) -> bytes:
+    """Return what one call to the system reads, at most `size` bytes; nothing at the end.
+
+    `read` of a buffered stream calls the system again for the rest, and a signal that came during
+    the first call is handled when the second one returns: with a pipe perhaps never.
+    """
+    data: bytes = getattr(stream, "read1", stream.read)(size)
+    return data
 
 
 class directory:  # noqa: N801 (it is used as a function; a generator costs three times as much)
