@@ -6,10 +6,10 @@ new one in its place, the data of the lost one would be garbage.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.errors import LostDatabaseError, OrlopError, engine_error
 from orlop.kv import EmptyFileError
 from orlop.layout import (
@@ -106,7 +106,7 @@ def lost_database(path: Path) -> LostDatabaseError | None:
     """
     evidence = None
     directory = path.parent
-    with suppress(OSError):  # without permission to look, the shorter error is raised
+    with suppress_os_errors():  # without permission to look, the shorter error is raised
         if path.name == FILE_NAME and directory.name == METADATA_DIRECTORY:
             evidence = RootLayout(directory.parent).any_data()
         elif path.name == METASTORE_NAME and directory.name.startswith(SNAPSHOTTER_DIRECTORY):

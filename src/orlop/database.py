@@ -15,6 +15,7 @@ from orlop.bolt import open_engine, read_file_state
 from orlop.changes import Audience
 from orlop.clock import ObservedClock, SystemClock
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex
 from orlop.concurrency.shared_lock import SharedLock
 from orlop.creation import CreationRules, database_error, rules_for_file
@@ -22,7 +23,6 @@ from orlop.environment import Environment
 from orlop.errors import FailedPreconditionError, OrlopError, UnavailableError
 from orlop.gc.change_feed import ChangeFeed
 from orlop.namespace import Namespace
-from orlop.safety.suspects import may_be_named
 from orlop.schema import migrations
 from orlop.stores.content import SHARED
 from orlop.stores.namespaces import NamespaceStore, check_name
@@ -114,6 +114,8 @@ class Database:
         self._collector: Collector | None = None
         session = None if tracker is None else tracker.session
         if session is not None:
+            from orlop.safety.suspects import may_be_named  # noqa: PLC0415 (not to read)
+
             self._environment.content_claims.is_suspect = partial(may_be_named, session, "")
         if not self.read_only:
             # From the first update on. What only reads makes it when it is asked for.
@@ -401,6 +403,7 @@ class Database:
                     namespace, lease_id = leases.pop()
                     database.namespace(namespace).leases.delete(lease_id)
         except (OrlopError, OSError) as error:
+            reraise_interrupt(error)
             _logger.warning("a lease stays until it expires: %s", error)
 
     def _open_again(self) -> Database:

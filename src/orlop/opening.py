@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from orlop.clock import require_timeout
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.creation import CreationRules, database_error, lost_database
 from orlop.errors import (
     FailedPreconditionError,
@@ -122,6 +123,7 @@ def refusals(path: Path) -> Iterator[None]:
     except EngineError as error:
         raise database_error(error, path) from error
     except OSError as error:
+        reraise_interrupt(error)
         kind = kind_of(error)
         if kind is NotFoundError:
             raise lost_database(path) or NotFoundError(

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from orlop.bolt import file_lock
 from orlop.bolt.file_lock import lock_exclusively
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import OwnedFile, TemporaryName
 from orlop.kv.errors import CorruptError, EngineClosedError
 
@@ -215,7 +216,8 @@ class FileDisk:
                 # In the same directory: it must be the same file system. Nobody else sees it.
                 file = _open_nameless(self._path.parent)
                 fcntl.ioctl(file.fileno(), _FICLONE, source)
-            except OSError:
+            except OSError as error:
+                reraise_interrupt(error)
                 return None
         return FileDisk(self._path, file)
 

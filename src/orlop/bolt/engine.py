@@ -29,6 +29,7 @@ from orlop.bolt.relocate import relocate_nodes
 from orlop.bolt.transaction import BoltTransaction
 from orlop.bolt.transaction_state import Handle
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Turn
 from orlop.kv.errors import (
     CorruptError,
@@ -284,7 +285,8 @@ class BoltEngine:
             pages = self._allocator.prepare(self._meta)
             for page in pages:
                 self._pager.load(page)
-        except (CorruptError, OSError):
+        except (CorruptError, OSError) as error:
+            reraise_interrupt(error)
             # Whoever needs the free pages, or what is damaged, meets it again and is told.
             return state
         except BaseException as error:

@@ -10,7 +10,6 @@ Source: go.etcd.io/bbolt, bolt_unix.go; flock(2), fork(2).
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import gc
 import os
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.kv.errors import LockedError
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ def _lock_takers(status: os.stat_result) -> list[int]:
     """Return the processes that took a flock on a file."""
     try:
         lines = _PROC_LOCKS.read_text(encoding="ascii").splitlines()
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return []
     device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     takers = []
@@ -152,7 +153,8 @@ def _holds_lock(number: int, status: os.stat_result) -> bool | None:
         return any(_is_locked(descriptor, status) for descriptor in descriptors.iterdir())
     except PermissionError:
         return None
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return False  # it has ended
 
 
@@ -163,7 +165,8 @@ def _is_locked(descriptor: Path, status: os.stat_result) -> bool:
             return False
         details = descriptor.parent.parent / "fdinfo" / descriptor.name
         lines = details.read_text(encoding="ascii").splitlines()
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return False  # closed meanwhile
     return any(line.startswith("lock:") and " FLOCK " in line for line in lines)
 
@@ -181,7 +184,8 @@ def writers_of(status: os.stat_result) -> list[tuple[int, str]]:
     for number in _processes():
         try:
             descriptors = list(Path("/proc", str(number), "fd").iterdir())
-        except OSError:
+        except OSError as error:
+            reraise_interrupt(error)
             continue
         if any(_is_open_for_writing(descriptor, status) for descriptor in descriptors):
             found.append((number, _command(number)))
@@ -201,7 +205,8 @@ def _is_open_for_writing(descriptor: Path, status: os.stat_result) -> bool:
             return False
         details = descriptor.parent.parent / "fdinfo" / descriptor.name
         flags = int(details.read_text(encoding="ascii").split("flags:")[1].split()[0], 8)
-    except (OSError, IndexError, ValueError):
+    except (OSError, IndexError, ValueError) as error:
+        reraise_interrupt(error)
         return False  # closed meanwhile
     return flags & os.O_ACCMODE != os.O_RDONLY
 
@@ -210,7 +215,8 @@ def _command(number: int) -> str:
     try:
         name = Path("/proc", str(number), "comm").read_text(encoding="utf-8", errors="replace")
         return name.strip()
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return "no longer running"
 
 
@@ -277,7 +283,7 @@ def _living() -> Iterator[OpenFile]:
 def _leave_all_to_parent() -> None:
     _forks.ended = _forks.begun = 0
     for file in _living():
-        with contextlib.suppress(OSError):  # the others are to be closed all the same
+        with suppress_os_errors():  # the others are to be closed all the same
             file.leave_to_parent()
 
 

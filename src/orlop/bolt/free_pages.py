@@ -10,6 +10,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.bolt.reachable import EXTENT_BYTES, REGION_PAGES, Reachable
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex
 from orlop.kv.errors import CorruptError, EngineError
 
@@ -123,7 +124,8 @@ class FreeSearch:
         try:
             while not self._is_stopped and self.step():
                 pass
-        except (OSError, EngineError):
+        except (OSError, EngineError) as error:
+            reraise_interrupt(error)
             # Damage is kept for whoever writes next. What could not be read is tried again: by
             # a thread after the next commit, or by who needs the pages and is told.
             return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.bolt.disk import sync_directory
 from orlop.bolt.file_lock import other_writers
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.kv.errors import LockedError, ReplacedError
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def remove_leftovers(path: Path) -> None:
     try:
         names = os.listdir(path.parent)  # noqa: PTH208 (names)
         current = path.stat()
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return  # the directory cannot be read: whoever may read it removes them
     leftovers = [name for name in sorted(names) if _is_leftover(name, path.name)]
     if leftovers:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import mmap
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.kv.errors import FileBusyError
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def _of_group(group: Path) -> int | None:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii")
-    except (OSError, UnicodeError):
+    except (OSError, UnicodeError) as error:
+        reraise_interrupt(error)
         return ""
 
 
@@ -180,7 +181,7 @@ class PageStore:
             # Private: a forked child must not write into the pages of its parent.
             chunk = mmap.mmap(-1, CHUNK_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
             # Ordinary pages of memory are handed out one by one, at a fourth of the speed.
-            with contextlib.suppress(OSError):  # a kernel without larger ones
+            with suppress_os_errors():  # a kernel without larger ones
                 chunk.madvise(mmap.MADV_HUGEPAGE)
             self._chunks.append(chunk)
             return

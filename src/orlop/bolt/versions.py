@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from orlop.bolt.disk import FileDisk
 from orlop.bolt.initialization import require_initialized
 from orlop.bolt.meta import META_SIZE, Meta, newest_meta, read_metas
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.kv.errors import EngineError, StaleReadError
 from orlop.kv.retry import read_again
 
@@ -292,7 +293,8 @@ def read_version(path: Path, function: Callable[[Version], _T]) -> _T:
         version = file.begin()
         try:
             found = function(version)
-        except (EngineError, OSError):
+        except (EngineError, OSError) as error:
+            reraise_interrupt(error)
             # What was read may be what led to this: if it does not count, say so.
             version.end()
             raise

@@ -10,6 +10,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, NamedTuple
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
@@ -92,6 +93,7 @@ class _Application:
             except PermissionError as error:
                 raise PermissionDeniedError(f"{self._name(entry)}: {error.strerror}") from error
             except OSError as error:
+                reraise_interrupt(error)
                 if error.errno in _REFUSED:
                     raise InvalidArgumentError(f"{self._name(entry)}: {error.strerror}") from error
                 # A name alone, as the system has it, says nothing of the layer.

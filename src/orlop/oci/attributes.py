@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import InvalidArgumentError
 from orlop.storage import access
 
@@ -135,6 +136,7 @@ def _names(descriptor: int) -> list[str]:
     try:
         return os.listxattr(descriptor)
     except OSError as error:
+        reraise_interrupt(error)
         if error.errno == errno.ENOTSUP:
             return []
         raise
@@ -156,6 +158,7 @@ def _write_attributes(file: int | bytes, attributes: Mapping[str, bytes], *, pla
         try:
             os.setxattr(file, name, value, follow_symlinks=isinstance(file, int))
         except OSError as error:
+            reraise_interrupt(error)
             _require_left_out(error, file, name, value, plain=plain)
 
 

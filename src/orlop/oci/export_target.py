@@ -8,6 +8,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def refuse_own_file(root: Path | None, target: Path | BinaryIO) -> None:
     with contextlib.suppress(FileNotFoundError, NotADirectoryError, PermissionError):
         if any(_identity(parent.stat()) in own for parent in real.parents):
             raise _refusal(root, path)
-    with contextlib.suppress(OSError):
+    with suppress_os_errors():
         status = path.stat()
         if stat.S_ISREG(status.st_mode):
             found = _find(directories, status)
@@ -49,7 +50,7 @@ def refuse_own_file(root: Path | None, target: Path | BinaryIO) -> None:
 
 def _path_of(file: BinaryIO) -> Path | None:
     """Return the path of an open file; `None` where it has none."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
+    with suppress_os_errors(ValueError, AttributeError):
         return Path(f"/proc/self/fd/{file.fileno()}")
     return None
 
@@ -63,7 +64,7 @@ def _find(directories: list[Path], status: os.stat_result) -> Path | None:
         else:
             below = _walk(directory)
         for path in below:
-            with contextlib.suppress(OSError):
+            with suppress_os_errors():
                 if _identity(path.lstat()) == _identity(status):
                     return path
     return None

@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from orlop import digests
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -162,9 +163,9 @@ def _write(
     except BaseException:
         # At worst it stays: the lease goes with the import, and the ingest with the next
         # collection. What went wrong first matters more.
-        with contextlib.suppress(OrlopError, OSError):
+        with suppress_os_errors(OrlopError):
             writer.close()
-        with contextlib.suppress(OrlopError, OSError):
+        with suppress_os_errors(OrlopError):
             content.abort(reference(descriptor.digest))
         raise
 

@@ -24,6 +24,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
 from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
@@ -452,6 +453,7 @@ def is_opaque(descriptor: int, attribute: str) -> bool:
     try:
         return os.getxattr(descriptor, attribute) == b"y"
     except OSError as error:
+        reraise_interrupt(error)
         # A file system without extended attributes has no opaque directories.
         if error.errno in {errno.ENODATA, errno.ENOTSUP}:
             return False

@@ -5,11 +5,11 @@ Decision 23 says what proves it.
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.safety.shutdown_marker import UNKNOWN_BOOT, ShutdownMarker, boot_id
 from orlop.safety.witness import NO_STAMP, Witness
 
@@ -75,7 +75,7 @@ class RootFiles:
         """Return the inodes of the directories with the data of a backend, of those that exist."""
         found = {}
         for directory in self.directories[name]:
-            with contextlib.suppress(OSError):
+            with suppress_os_errors():
                 found[directory] = (self.backends[name] / directory).stat().st_ino
         return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.safety.assessment import METADATA, RootFiles
 from orlop.safety.compaction import carried_over
@@ -33,7 +34,8 @@ def root_files(layout: RootLayout, read_state: StateReader) -> RootFiles:
     def state_of(path: Path) -> FileState | None:
         try:
             return read_state(path)
-        except OSError:
+        except OSError as error:
+            reraise_interrupt(error)
             return None
 
     names = (METADATA, *layout.snapshotters)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.storage.small_files import DamagedFileError, padded, read_document, write_small
 
 MARKER: Final = "period.json"
@@ -66,5 +67,6 @@ def boot_id() -> str:
     """Return the id of this boot of the machine; never empty."""
     try:
         return _BOOT_ID.read_text(encoding="ascii").strip() or UNKNOWN_BOOT
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        reraise_interrupt(error)
         return UNKNOWN_BOOT

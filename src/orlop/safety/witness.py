@@ -11,13 +11,13 @@ id, whatever they say.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.kv.contract import FileState
 from orlop.storage.contract import ORLOP_DIRECTORY
 from orlop.storage.small_files import DamagedFileError, padded, read_document, write_small
@@ -189,7 +189,7 @@ class WitnessFile:
         expected = self.witness.encode()
         if os.pread(self._descriptor, len(expected) + 1, 0) != expected:
             return False
-        with contextlib.suppress(OSError):
+        with suppress_os_errors():
             named = os.stat(self._backend / ORLOP_DIRECTORY / WITNESS)  # noqa: PTH116 (the pair with fstat)
             ours = os.fstat(self._descriptor)
             return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
@@ -199,7 +199,7 @@ class WitnessFile:
         """Delete the file: without one the next session is in doubt."""
         self.release()
         directory = self._backend / ORLOP_DIRECTORY
-        with contextlib.suppress(OSError):
+        with suppress_os_errors():
             (directory / WITNESS).unlink(missing_ok=True)
             directory.rmdir()  # unless something else is in it
 

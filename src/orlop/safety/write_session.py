@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import secrets
 import time
@@ -10,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError
 from orlop.safety.assessment import (
@@ -120,6 +120,7 @@ class WriteSession:
                 for name in self._watched:
                     self._begin_witness(name)
             except OSError as error:
+                reraise_interrupt(error)
                 self._give_up(error)
 
     def keep(self) -> None:
@@ -138,7 +139,7 @@ class WriteSession:
                     # outside (a directory that was moved or mounted there).
                     self._doubts[name] = DOUBTS[LastShutdown.UNKNOWN].format(title(name))
                 if self._marker is not None:
-                    with contextlib.suppress(OSError):  # without one the next session is in doubt
+                    with suppress_os_errors():  # without one the next session is in doubt
                         self._begin_witness(name)
             elif before is None:
                 self._take_state(name, state)
@@ -207,6 +208,7 @@ class WriteSession:
             try:
                 self._close_witnesses()
             except OSError as error:
+                reraise_interrupt(error)
                 self._give_up(error)
             self._release()
 
@@ -234,7 +236,7 @@ class WriteSession:
         """Check from now on that a backend and its database are not replaced."""
         self._watched[name] = None
         for path in (self._files.backends[name], self._files.databases[name].parent):
-            with contextlib.suppress(OSError):
+            with suppress_os_errors():
                 self._identities.setdefault(path, _identity(path))
         self._watch_directories(name)
 
@@ -243,7 +245,7 @@ class WriteSession:
         for directory in self._files.directories[name]:
             path = self._files.backends[name] / directory
             if path not in self._identities:
-                with contextlib.suppress(OSError):
+                with suppress_os_errors():
                     self._identities[path] = _identity(path)
 
     def _take_state(self, name: str, state: FileState) -> None:
@@ -288,6 +290,7 @@ class WriteSession:
         try:
             file.write(replace(file.witness, doubt=why))
         except OSError as error:
+            reraise_interrupt(error)
             self._give_up(error)
 
     def _settle(self, backend: str, *, has_suspects: bool) -> None:
@@ -310,6 +313,7 @@ class WriteSession:
         try:
             file.note(witness.note)
         except OSError as error:
+            reraise_interrupt(error)
             # The database is ahead of its witness then: the next session is in doubt.
             _logger.warning("the witness of a database falls behind: %s", error)
 
@@ -319,7 +323,8 @@ class WriteSession:
             try:
                 if _identity(path) != identity:
                     return path
-            except OSError:
+            except OSError as error:
+                reraise_interrupt(error)
                 return path
         for name in self._watched:
             self._watch_directories(name)
@@ -357,7 +362,7 @@ class WriteSession:
             file.remove()
         self._witness_files.clear()
         self._marker = None
-        with contextlib.suppress(OSError):
+        with suppress_os_errors():
             (self._files.marker_directory / MARKER).unlink(missing_ok=True)
             self._files.marker_directory.rmdir()  # unless something else is in it
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, TypeVar
 from whenever import Instant
 
 from orlop import digests
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError, NotFoundError
 from orlop.records import ContentInfo
@@ -197,6 +198,7 @@ class Blobs:
         except FileNotFoundError as error:
             raise _missing(digest) from error
         except OSError as error:
+            reraise_interrupt(error)
             path = self._path(digest)
             if is_missing(error):
                 reason = f"{_kind_at(path)} is in the place of its file {path}"
@@ -211,6 +213,7 @@ class Blobs:
         except (FileNotFoundError, NotADirectoryError):
             return  # no directory is there: the usual case
         except OSError as error:
+            reraise_interrupt(error)
             raise FailedPreconditionError(
                 f"content {digest}: a directory is in the place of its file {self._path(digest)}, "
                 f"and cannot be removed ({error.strerror}): move it away, and try again"
@@ -236,7 +239,8 @@ def _missing(digest: str, reason: str = "") -> NotFoundError:
 def _kind_at(path: str) -> str:
     try:
         return _kind(os.lstat(path).st_mode)
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return "something else"
 
 

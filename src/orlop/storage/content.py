@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING, BinaryIO
 
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex
 from orlop.errors import (
     AlreadyExistsError,
@@ -221,6 +222,7 @@ class LocalContent:
                 try:
                     self._ingests.cleanup()
                 except OSError as error:
+                    reraise_interrupt(error)
                     # The next cleanup tries again, and tells.
                     _logger.warning("an old ingest stays: %s", error)
                 self._is_tidy = True

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop import digests
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import (
     AbortedError,
     AlreadyExistsError,
@@ -253,6 +254,7 @@ class ContentWriter:
             try:
                 remove_tree(removed)
             except OSError as error:
+                reraise_interrupt(error)
                 # The blob is in its place. The next cleanup tries again, and tells.
                 _logger.warning("ref %s: a part of its ingest stays: %s", self._status.ref, error)
         if not is_new:

@@ -13,6 +13,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.storage import access
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def _clone(source: int, target: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)
     except OSError as error:
+        reraise_interrupt(error)
         if error.errno in _CANNOT:
             return False
         raise
@@ -140,6 +142,7 @@ def _copy_extents(source: int, target: int) -> None:
         try:
             start = os.lseek(source, start, os.SEEK_DATA)
         except OSError as error:
+            reraise_interrupt(error)
             if error.errno == errno.ENXIO:  # nothing but a hole is left
                 return
             raise
@@ -197,6 +200,7 @@ def _copy_extended_attributes(old: str, new: str) -> None:
     try:
         names = os.listxattr(old, follow_symlinks=False)
     except OSError as error:
+        reraise_interrupt(error)
         if error.errno in _FOREIGN:
             return
         raise

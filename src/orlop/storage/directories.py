@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from orlop.concurrency.claims import ExclusiveClaim, ExclusiveClaims
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.errors import FailedPreconditionError
 from orlop.storage import files
 from orlop.storage.contract import (
@@ -46,6 +47,7 @@ def directory_fault(path: Path) -> str:
     except PermissionError:
         return ""
     except OSError as error:
+        reraise_interrupt(error)
         return f"{path} cannot be read: {error.strerror}"
     return "" if stat.S_ISDIR(mode) else f"{path} is no directory"
 
@@ -55,7 +57,8 @@ def emptied_fault(path: Path) -> str:
     try:
         with os.scandir(path) as entries:
             return "" if next(entries, None) is not None else f"{path} was emptied"
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return ""  # none can tell
 
 
@@ -80,7 +83,7 @@ class SnapshotDirectories:
                 yield directory
             finally:
                 if self._home.is_here:  # a fork of this process leaves it alone
-                    with contextlib.suppress(OSError):  # the cleanup tries again, and tells
+                    with suppress_os_errors():  # the cleanup tries again, and tells
                         remove_tree(directory)
 
     def _make(self, directory: Path) -> None:

@@ -16,6 +16,8 @@ import stat
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -90,6 +92,7 @@ def naming(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        reraise_interrupt(error)
         if error.filename is None:
             error.filename = what
         raise
@@ -169,7 +172,8 @@ def _sync_entry(name: str, parent: int, *, is_file: bool) -> bool:
     """Sync a file, or an empty directory; return whether it was one that can be opened."""
     try:
         descriptor = os.open(name, _ENTRY, dir_fd=parent)
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return False  # its mode forbids it, or it has changed: the file system is synced
     try:
         if not is_file:
@@ -194,7 +198,7 @@ def write_atomically(name: str, data: bytes, *, dir_fd: int, mode: int = 0o644) 
 
 def remove_temporary(name: str, *, dir_fd: int) -> None:
     """Delete the temporary file of a failed `write_atomically`, if there is one."""
-    with contextlib.suppress(OSError):
+    with suppress_os_errors():
         os.unlink(name + TEMPORARY_SUFFIX, dir_fd=dir_fd)
 
 

@@ -24,6 +24,7 @@ from whenever import Instant
 
 from orlop import digests
 from orlop.concurrency.forks import HomeProcess
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex, OwnedFile
 from orlop.errors import NotFoundError
 from orlop.records import IngestStatus
@@ -274,6 +275,7 @@ class Ingests:
             ):
                 return all(map(_holds_no_data, entries))
         except OSError as error:
+            reraise_interrupt(error)
             if files.is_missing(error):
                 return False  # it is gone, or is no directory
             raise
@@ -367,6 +369,7 @@ class Ingests:
                     return None
                 return _read_status(descriptor, ref, data)
         except OSError as error:
+            reraise_interrupt(error)
             if files.is_missing(error):
                 return None
             raise
@@ -429,6 +432,7 @@ def _read_small(descriptor: int, name: str) -> bytes:
     except IsADirectoryError:
         return b""
     except OSError as error:
+        reraise_interrupt(error)
         if files.is_missing(error):
             return b""
         raise

@@ -17,6 +17,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import OwnedFile
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ def mount_id(descriptor: int) -> int | None:
         # Closes itself, whatever interrupts this.
         with OwnedFile(f"{_DESCRIPTORS}/{descriptor}", "rb") as details:
             text = details.read(_DETAILS_BYTES)
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return None
     found = re.search(rb"^mnt_id:\s*(\d+)", text, re.MULTILINE)
     return int(found[1]) if found else None
@@ -110,7 +112,8 @@ def path_of(descriptor: int, name: str = "") -> str:
     """Return where an open directory is, or a name in it."""
     try:
         path = os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 (no Path is needed)
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return name
     return f"{path}/{name}" if name else path
 
@@ -139,7 +142,8 @@ def _rows() -> Iterator[list[bytes]]:
     try:
         with OwnedFile(_TABLE, "rb") as table:
             lines = table.readall().split(b"\n")
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return
     for line in lines:
         # Only blanks, tabs, line feeds and backslashes are escaped: other white space is a name's.

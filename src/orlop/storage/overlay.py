@@ -10,13 +10,13 @@ Documentation/filesystems/overlayfs.rst; mount(8).
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.records import Mount, SnapshotKind
 from orlop.storage.id_maps import mapped_root
 from orlop.storage.snapshotter import DirectorySnapshotter
@@ -154,7 +154,7 @@ def needs_userxattr(root: Path) -> bool:
 
 
 def _in_user_namespace() -> bool:
-    with contextlib.suppress(OSError):
+    with suppress_os_errors():
         first, *_ = _UID_MAP.read_text(encoding="ascii").splitlines() or [""]
         return first.split() != _ALL_USERS
     return False

@@ -15,6 +15,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.storage import access
 from orlop.storage.mounts import MountedError, mount_id, mounts_in, naming_mounts
 
@@ -65,6 +66,7 @@ def remove_trees(paths: Iterable[Path], advance: Callable[[], None] = lambda: No
         try:
             remove_tree(path)
         except OSError as error:
+            reraise_interrupt(error)
             errors.append(error)
     if errors:
         raise errors[0]

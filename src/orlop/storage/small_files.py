@@ -8,6 +8,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import FULL_DISK
 from orlop.storage import files
 
@@ -46,6 +47,7 @@ def read_document(path: Path, parse: Callable[[Any], _T]) -> _T:
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except OSError as error:
+        reraise_interrupt(error)
         raise DamagedFileError(f"{path} cannot be read: {error.strerror}") from error
     except (
         ValueError,
@@ -90,6 +92,7 @@ def write_small(directory: Path, name: str, data: bytes, *, in_place: bool = Fal
         try:
             files.write_atomically(name, data, dir_fd=descriptor, mode=_MODE)
         except OSError as error:
+            reraise_interrupt(error)
             files.remove_temporary(name, dir_fd=descriptor)
             if (
                 error.errno not in FULL_DISK

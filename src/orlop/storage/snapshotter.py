@@ -19,6 +19,7 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.errors import (
     RESTORE_SNAPSHOTS,
     AlreadyExistsError,
@@ -325,7 +326,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         for number in removed.values():
             # Whatever could not be renamed is found by the cleanup all the same.
             if number not in mounted:
-                with contextlib.suppress(OSError):
+                with suppress_os_errors():
                     self._directories.take_away(number)
         return list(removed)
 
@@ -405,6 +406,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
                 try:
                     self._directories.delete(path)
                 except OSError as error:
+                    reraise_interrupt(error)
                     errors.append(error)
         if errors:
             raise errors[0]
@@ -427,6 +429,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
                         raise MountedError(mounted[name])
                     path = self._directories.begin_deletion(name, known)
                 except OSError as error:
+                    reraise_interrupt(error)
                     errors.append(error)
                 else:
                     if path is not None:
@@ -572,6 +575,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         try:
             self._directories.remove(number)
         except OSError as error:
+            reraise_interrupt(error)
             _LOG.warning("snapshot %s is left to the next cleanup: %s", number, error)
 
     def _unnamed(self) -> list[Path]:

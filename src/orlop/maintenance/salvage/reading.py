@@ -10,6 +10,7 @@ from orlop.bolt.node import BUCKET_FLAG, Leaf
 from orlop.bolt.page import LEAF_PAGE, decode_freelist, decode_node
 from orlop.bolt.pager import FIRST_NODE_PAGE
 from orlop.bolt.tools.walk import PageRef, PageWalk
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.kv.errors import CorruptError
 from orlop.maintenance.salvage.report import Loss
 
@@ -45,6 +46,7 @@ class LenientDisk:
         try:
             return self._disk.read(offset, length)
         except OSError as error:
+            reraise_interrupt(error)
             raise CorruptError(
                 f"{length} bytes at {offset} cannot be read ({error.strerror})"
             ) from error
