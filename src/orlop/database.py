@@ -82,7 +82,7 @@ class Database:
         self._options = options or opening.OpenOptions()
         self._clock = self._options.clock or SystemClock()
         self._gate = SharedLock(
-            "the gate between updates and the collector",
+            "the lock between updates and the collector",
             timeout_error=UnavailableError,
             deadlock_error=FailedPreconditionError,
         )

@@ -144,3 +144,18 @@ def _unsupported(name: str) -> str:
 
 def _shown(text: str) -> str:
     return ascii(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
+def begins_with(digest: str, text: str, *, shortest: int) -> bool:
+    """Whether a text is the beginning of a digest, with its algorithm or without.
+
+    Args:
+        digest: the digest.
+        text: what it may begin with.
+        shortest: how many characters must be given without an algorithm.
+    """
+    algorithm, _, encoded = digest.partition(":")
+    given, _, beginning = text.rpartition(":")
+    if given:
+        return given == algorithm and bool(beginning) and encoded.startswith(beginning)
+    return len(text) >= shortest and encoded.startswith(text)

@@ -130,7 +130,7 @@ def test_what_a_run_could_not_ask_is_in_the_journal_and_the_log(
     scene.database.gc.run()
     assert scene.database.gc.journal is not None
     *_, entry = scene.database.gc.journal.entries()
-    assert entry.event == "collected"
+    assert entry.event == "failed"
     assert "ValueError: it is broken" in entry.reason
     assert "references of resources of type faulty failed" in caplog.text
     samples = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from orlop import digests
 from orlop.cli import arguments
+from orlop.cli.abbreviations import resolve_digest
 from orlop.cli.exit_codes import NEGATIVE
 from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
@@ -82,6 +83,7 @@ def cat(context: Context, digest: str) -> None:
     session = session_of(context)
     session.require_root("reading content")
     with session.reading() as database:
+        digest = database.read(lambda _: _resolved(session, database, digest))
         for namespace in session.shown(database):
             try:
                 namespace.content.info(digest)
@@ -91,6 +93,14 @@ def cat(context: Context, digest: str) -> None:
                 _copy(blob, StandardOutput(), digest)
             return
     raise NotFoundError(f"content {digest} in {session.namespace or 'any namespace'}")
+
+
+def _resolved(session: Session, database: Database, text: str) -> str:
+    """Return the digest of the blob that a text is or begins, in the namespaces that are shown."""
+    return resolve_digest(
+        text,
+        (info.digest for one in session.shown(database) for info in one.content.walk()),
+    )
 
 
 def _copy(source: BinaryIO, target: StandardOutput, digest: str) -> None:
@@ -227,9 +237,11 @@ def verify(
     session = session_of(context)
     session.require_root("verifying content")
     faulty = 0
-    wanted = set(digests_ or ())
     checked: dict[str, str] = {}
     with session.reading() as database:
+        wanted = database.read(
+            lambda _: {_resolved(session, database, text) for text in digests_ or ()}
+        )
         found = database.read(lambda _: _blobs(session, database, wanted))
         missing = wanted - set(found)
         if missing:

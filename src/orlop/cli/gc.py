@@ -194,10 +194,10 @@ class _Shown:
                 f"this run would free {human_size(self._freed_bytes)} of that; "
                 "orlop gc run --release frees all"
             )
-        if self._reserve():
             yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
         if self._doubt is not None:
-            yield f"nothing is deleted there, because {self._doubt}"
+            what = "nothing is deleted there" if self._set_aside_bytes else "no data is deleted"
+            yield f"{what}, because {self._doubt}"
         for node, place in self._mounts.items():
             yield f"the data of {node} stays until {place} is unmounted"
         if self._faults:
@@ -277,6 +277,9 @@ def _listed(found: Sequence[SetAside]) -> Iterator[str]:
                 for one in found
             ],
         )
+    if not found:
+        yield "nothing is set aside"
+        return
     total = human_size(sum(one.bytes for one in found))
     yield f"{len(found)} are set aside, and take {total}; orlop gc run --release deletes them"
 

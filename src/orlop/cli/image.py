@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, BinaryIO, cast
 
 from orlop import oci
 from orlop.cli import arguments
+from orlop.cli.abbreviations import resolve_digest
 from orlop.cli.output import StandardOutput, human_size
 from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json, faults_as_json, in_namespace, labels_cell
@@ -20,6 +21,7 @@ from orlop.explain.image_content import content_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from orlop.cli.session import Session
     from orlop.database import Database
     from orlop.explain.image_content import ImageContent
     from orlop.gc.node import Node
@@ -196,22 +198,21 @@ def _faults_of(content: ImageContent, faults: Mapping[Node, str]) -> tuple[dict[
     if not own:
         return {}, ""
     node, fault = next(iter(own.items()))
-    more = f" and {len(own) - 1} more" if len(own) > 1 else ""
-    return faults_as_json(own), f"{node.type} {node.key}: {fault}{more}"
+    count = f" ({len(own)} items are faulty, this is the first)" if len(own) > 1 else ""
+    return faults_as_json(own), f"{node.type} {node.key}: {fault}{count}"
 
 
 @app.command()
-def inspect(context: Context, name: str) -> None:
+def inspect(
+    context: Context,
+    name: Annotated[str, Argument(help="Its name, or the digest of its target or its beginning.")],
+) -> None:
     """Show an image: its record, blobs and snapshots, its manifest and config."""
     session = session_of(context)
 
     def question(database: Database) -> list[tuple[dict[str, object], ImageContent, object]]:
         found = []
-        for namespace in session.shown(database):
-            try:
-                image = namespace.images.get(name)
-            except NotFoundError:
-                continue
+        for namespace, image in _named(session, database, name):
             documents = None if database.root is None else _documents(namespace, image)
             found.append((in_namespace(namespace, image), content_of(namespace, image), documents))
         return found
@@ -228,6 +229,16 @@ def inspect(context: Context, name: str) -> None:
         for (image, content, documents), faulty in zip(found, faults, strict=True)
     ]
     session.output.found(shown, f'image "{name}"')
+
+
+def _named(session: Session, database: Database, name: str) -> list[tuple[Namespace, Image]]:
+    """Return the images of a name, else those whose target has a digest or its beginning."""
+    images = [(one, image) for one in session.shown(database) for image in one.images.list()]
+    found = [pair for pair in images if pair[1].name == name]
+    if not found:
+        digest = resolve_digest(name, (image.target.digest for _, image in images))
+        found = [pair for pair in images if pair[1].target.digest == digest]
+    return found
 
 
 def _content(found: ImageContent, faults: Mapping[Node, str]) -> dict[str, object]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from orlop import digests
 from orlop.errors import InvalidArgumentError, NotFoundError
 from orlop.explain.disk_items import owned_at
 from orlop.gc.node import (
@@ -195,13 +196,12 @@ def _abbreviated(graph: Graph, text: str) -> list[Node]:
 
 def _begins(node: Node, text: str, *, shortest: int) -> bool:
     key = bare_key(node)
-    algorithm, colon, encoded = key.partition(":")
+    algorithm, colon, _ = key.partition(":")
     if node.type in {CONTENT, SNAPSHOT} and colon:
-        given, _, beginning = text.rpartition(":")
-        if given == algorithm:
-            return bool(beginning) and encoded.startswith(beginning)
-        if not given and len(text) >= shortest and encoded.startswith(text):
+        if digests.begins_with(key, text, shortest=shortest):
             return True
+        if text.rpartition(":")[0] == algorithm:
+            return False
     whole = node.key if "/" in text else key
     return len(text) >= shortest and (key.startswith(text) or whole.startswith(text))
 

@@ -377,7 +377,8 @@ class Collector:
         self.metrics.add(statistics)
         if statistics.removed or statistics.deleted or statistics.failures:
             failures = "; ".join(f"{name}: {why}" for name, why in statistics.failures.items())
-            self._note(COLLECTED, reason=failures, freed_bytes=statistics.freed_bytes)
+            event = FAILED if statistics.was_called_off else COLLECTED
+            self._note(event, reason=failures, freed_bytes=statistics.freed_bytes)
         return statistics
 
     def _refuse_large(self, plan: Plan | None, *, release: bool) -> dict[str, str]:

@@ -64,6 +64,8 @@ class Statistics:
         failures: which cleanups (`content`, or a snapshotter) and which kinds of other resources
             failed, and why; what they left goes with the next collection.
         errors: the exceptions behind the failures of cleanups.
+        was_called_off: whether no record was removed, because a kind of other resources failed
+            and it is not known what that holds.
     """
 
     pause_nanoseconds: int = 0
@@ -80,6 +82,7 @@ class Statistics:
     set_aside_bytes: int = 0
     failures: Mapping[str, str] = field(default_factory=dict)
     errors: Mapping[str, Exception] = field(default_factory=dict, repr=False, compare=False)
+    was_called_off: bool = False
 
 
 @dataclass(frozen=True, slots=True)

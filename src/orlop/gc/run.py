@@ -72,7 +72,7 @@ class Runner:
         self._context = context
         self._cleaner = cleaner
         self._turn = SharedLock(
-            "the turn to collect",
+            "the lock of collections",
             timeout_error=UnavailableError,
             deadlock_error=FailedPreconditionError,
         )
@@ -120,6 +120,7 @@ class Runner:
             batches = SweepBatches(self._context, self._tracker_for_run(resources), removed, pauses)
             run = _Run(self._context, batches, plan, resources, failures, kept)
             if must_keep_all:
+                run.was_called_off = True
                 return run
             try:
                 run.collect(verify=verify)
@@ -131,6 +132,7 @@ class Runner:
                 failures[error.kind] = str(error)
                 if not error.is_removal or error.kind in kept:
                     _logger.warning("nothing is removed in this collection: %s", error)
+                    run.was_called_off = True
                     return run
                 kept.add(error.kind)
             else:
@@ -188,6 +190,7 @@ class _Run:
         resources: the kinds of resources that take part, by type.
         failures: which of them failed, and why.
         kept_kinds: the kinds of resources of which nothing is removed.
+        was_called_off: whether nothing is removed, because a kind of resources failed.
     """
 
     def __init__(
@@ -205,6 +208,7 @@ class _Run:
         self.resources = resources
         self.failures = failures
         self.kept_kinds = kept_kinds
+        self.was_called_off = False
         self._context = context
         self._plan = plan
 
@@ -316,6 +320,7 @@ def _clean_up(cleaner: BackendCleaner, run: _Run, order: CleanupScope) -> Statis
         set_aside_bytes=cleaning.set_aside_bytes,
         failures={**run.failures, **_event_failures(run), **cleaning.failures},
         errors=cleaning.errors,
+        was_called_off=run.was_called_off,
     )
 
 

@@ -42,8 +42,8 @@ class LastShutdown(Enum):
 DOUBTS: Final = {
     LastShutdown.UNCLEAN: "the machine went down while {} was being written, and may have lost "
     "some of it",
-    LastShutdown.UNKNOWN: "{} is not as Orlop left it: another program wrote it, or a file or "
-    "directory was replaced",
+    LastShutdown.UNKNOWN: "{} is not as Orlop left it: another program wrote it, it was made anew, "
+    "or a file or directory was replaced",
 }
 
 
