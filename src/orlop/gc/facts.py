@@ -1,4 +1,4 @@
-"""What one record says to the collector: pure functions from records to facts.
+"""Facts: the roots, references and times in one record; pure functions from records.
 
 Facts do not depend on the time. Where time decides (an expiry, a condition), they say what
 it is compared with, so that the same facts answer for any moment.
@@ -76,7 +76,7 @@ class ConditionalEdge:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a record says.
+    """The facts of a record.
 
     Attributes:
         node: the record, whole.

@@ -107,7 +107,7 @@ class FastLoader:
             self._graph.add(self._group.read(record, names.to_text(key), self._book))
 
     def _take_field(self, tree: Tree, found: list[int], by: list[int]) -> None:
-        """Append what the one field refers to that a record of this type has, and the rule."""
+        """Append the reference of the one field that a record of this type has, and its rule."""
         if self._group.type == SNAPSHOT:
             group, key = self._own, tree.get(names.PARENT)
         else:
@@ -119,7 +119,7 @@ class FastLoader:
             by.append(self._field_rule)
 
     def _take_labels(self, labels: Tree, found: list[int], by: list[int]) -> bool:
-        """Append what labels refer to, and the rules; return whether that is all they mean."""
+        """Append the references of labels, and their rules; return whether labels mean no more."""
         for label, value in labels.items():
             if label.startswith(_COMMON) and isinstance(value, bytes):
                 known = self._known.get(label)
@@ -138,7 +138,7 @@ class FastLoader:
         return self._ids.add(group, key) if node_id is None else node_id
 
     def _look_up(self, label: bytes) -> tuple[int, int]:
-        """Return the group of what a label refers to, if that is one and all that it means."""
+        """Return the group and rule of a label, or `_NO_EFFECT` or `_NEEDS_FACTS` for the group."""
         text = names.to_text(label)
         group, rule_id = _NO_EFFECT, 0
         for rule, snapshotter in self._book.knowing(self._group.type, text):

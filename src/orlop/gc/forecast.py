@@ -1,4 +1,4 @@
-"""The future of data in a backend that no metadata names: the next collection deletes it or not."""
+"""Forecasts: whether the next collection deletes data that no metadata names."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ RESOURCE: Final = 3
 
 
 class Mention(NamedTuple):
-    """What makes one node refer to another, whether that holds it now or not.
+    """A label or field by which one node refers to another, whether that holds it now or not.
 
     Attributes:
         source: the node that refers.
@@ -200,7 +200,7 @@ class Graph:
             self._used_at[node_id] = facts.used_at
 
     def replace(self, node: Node, facts: Facts | None) -> set[int]:
-        """Put what a record says now in the place of what it said; `None`: it is gone.
+        """Replace the facts of a record by new ones; `None`: it is gone.
 
         Returns:
             The ids of nodes that may refer to more than before.
@@ -234,7 +234,7 @@ class Graph:
                     del self._waiting[target]
 
     def tidy(self, yield_to_writers: Callable[[], None]) -> None:
-        """Drop what changes have left behind, if it is much; not to be done while updates wait.
+        """Drop the unused slots of references, if they are many; not to be done while updates wait.
 
         Args:
             yield_to_writers: is called now and then, so that updates get their turn.
@@ -289,7 +289,7 @@ class Graph:
         return parent_id
 
     def _add_leased(self, lease: int, held: Node, rule: int) -> None:
-        """Add what a plug-in says that a lease holds."""
+        """Add a reference of a lease that a plug-in has told."""
         held_id = self._id(held)
         self._leased.setdefault(lease, []).append((held_id << 1 | held.is_flat, rule))
         mention = Mention(lease, rule, OWN, TO_FLAT if held.is_flat else WHOLE)
@@ -310,7 +310,7 @@ class Graph:
         return [one for one in self.ids.of_types(kinds) if one not in self._asked]
 
     def add_references(self, node_id: int, targets: Iterable[Node]) -> None:
-        """Add what a resource of another kind refers to. It need not exist."""
+        """Add the references of a resource of another kind. It need not exist."""
         self._asked.add(node_id)
         references = [
             self._id(one) << KIND_BITS | (TO_FLAT if one.is_flat else WHOLE) for one in targets
@@ -424,7 +424,7 @@ class Graph:
             yield target << 1, rule
 
     def mentions(self, node_id: int, now: Instant) -> Iterator[Mention]:
-        """Iterate over all that makes others refer to a node, whether it holds anything or not."""
+        """Iterate over all references to a node, whether they hold it or not."""
         for source, rule, kind in self._edges.to(node_id):
             yield Mention(source, rule, OWN, kind)
         for parent, rule in self._parents.get(node_id, ()):
@@ -489,7 +489,7 @@ class Graph:
         return [parent for parent, _ in self._parents.get(node_id, ())]
 
     def mentioned(self, node_id: int) -> Iterator[int]:
-        """Iterate over all that a node may refer to at any moment, whatever the time."""
+        """Iterate over the nodes that a node may refer to at any moment."""
         for child, _ in self._children.get(node_id, ()):
             yield child
         for state, _ in self._leased.get(node_id, ()):
@@ -500,7 +500,7 @@ class Graph:
             yield target
 
     def _met(self, node_id: int, now: Instant) -> list[tuple[int, int]]:
-        """Return what a node refers to under conditions that hold now, each with the rule."""
+        """Return the targets of the conditions of a node that hold now, each with the rule."""
         conditions = self._conditions.get(node_id)
         if conditions is None:
             return []

@@ -91,7 +91,7 @@ class Mark:
         self._mark_states(grey)
 
     def reach_resources(self, sessions: Mapping[str, CheckedSession]) -> None:
-        """Ask plug-ins for the references of resources that only others name, and mark those.
+        """Ask plug-ins for the references of reached resources that they did not list; mark those.
 
         A resource need not be listed to refer to something. It is asked for once it is reached,
         and what it refers to may again be such resources.
@@ -138,7 +138,7 @@ def unmark_unreachable(
     budget: int,
     yield_to_writers: Callable[[], None],
 ) -> set[int]:
-    """Take the mark from what cannot be reached any more, and return those nodes.
+    """Take the mark from nodes that cannot be reached any more, and return them.
 
     After a change only what it let go can have become garbage: the nodes to which a reference
     went away, or that held themselves. For each of them a search goes backward, from referrer to
@@ -173,7 +173,7 @@ def unmark_unreachable(
 
 
 class _BackwardSearch:
-    """Searches for roots from referrer to referrer; what leads to one is remembered."""
+    """A search for roots from referrer to referrer; states that lead to one are remembered."""
 
     def __init__(
         self, graph: Graph, mark: Mark, budget: int, yield_to_writers: Callable[[], None]

@@ -1,4 +1,4 @@
-"""A graph that was marked for one moment: what is held then, what is garbage, and why."""
+"""A marked graph: the nodes that are held at one moment, the garbage, and the reasons."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Marked:
-    """A graph, and what can be reached in it.
+    """A graph with its mark.
 
     Attributes:
         graph: what the records refer to.

@@ -1,4 +1,4 @@
-"""The nearest moment at which time alone changes what is held.
+"""The next expiry: the nearest moment at which time alone changes the set of held nodes.
 
 That is the expiry of a lease, an image or an ingest, or the moment at which a condition on the
 use of a snapshot begins or ceases to hold. An idle database collects then.
@@ -96,7 +96,7 @@ def next_expiry(graph: Graph, now: Instant) -> Instant | None:
 
 
 def read_next_expiry(transactor: Transactions, now: Instant) -> Instant | None:
-    """Return the nearest moment, from all records: they are read beside whoever writes.
+    """Return the nearest moment of a database; records are read beside writers.
 
     Args:
         transactor: where to read.

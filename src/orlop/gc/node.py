@@ -1,4 +1,4 @@
-"""Nodes: what the collector sees of a record.
+"""Nodes: records as the collector names them.
 
 A node is a name, not a record: something may refer to what does not exist (yet). It may be
 reached whole or flat. Flat means that it is held, but not what its labels refer to; that is

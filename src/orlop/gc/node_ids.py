@@ -37,7 +37,7 @@ class NodeGroup(NamedTuple):
 
     @property
     def scan_order(self) -> tuple[bool, bytes, int, bytes]:
-        """What sorts groups as a scan reads them; resources of other kinds come last."""
+        """The sort key of the group: as a scan reads them, resources of other kinds last."""
         order = _SCAN_ORDER.get(self.type)
         namespace = names.to_bytes(self.namespace)
         if order is None:
@@ -64,7 +64,7 @@ class NodeIds:
         self._group_of = array("I")
 
     def group(self, group: NodeGroup) -> int:
-        """Return the index of a group: what stands for it in `by_group` and `add`."""
+        """Return the index of a group in `by_group`, for `add`; a new group gets one."""
         index = self._indexes.get(group)
         if index is None:
             index = self._indexes[group] = len(self._groups)
@@ -117,7 +117,7 @@ class NodeIds:
                     yield found
 
     def containing(self, part: bytes) -> list[int]:
-        """Return the nodes whose key, without a snapshotter, contains something."""
+        """Return the nodes with some bytes in their key; snapshotters are no part of it."""
         return [node_id for node_id, key in enumerate(self._keys) if part in key]
 
     def type_of(self, node_id: int) -> str:
@@ -125,7 +125,7 @@ class NodeIds:
         return self._groups[self._group_of[node_id]].type
 
     def scan_order(self, node_id: int) -> tuple[tuple[bool, bytes, int, bytes], bytes]:
-        """Return what sorts nodes as a scan reads them."""
+        """Return the sort key of a node: as a scan reads them."""
         return self._orders[self._group_of[node_id]], self._keys[node_id]
 
     def node(self, node_id: int) -> Node:

@@ -1,4 +1,4 @@
-"""What is left out of a plan, to ask what would go if it were not there.
+"""Omissions: records, labels and fields that a plan is made without.
 
 A record that is left out is read as if it had been deleted: what refers to it goes on to do so.
 A label or a field is left out of a record as if it had been removed from it.
@@ -73,7 +73,7 @@ def _without(transaction: Transaction, facts: Facts, edges: Iterable[str], book:
 
 
 def _checked(transaction: Transaction, node: Node, edges: Iterable[str], book: RuleBook) -> Facts:
-    """Return what a record says, if it is there with the labels and fields that are left out."""
+    """Return the facts of a record that has the labels and fields to leave out."""
     facts = read_one(transaction, node, book)
     if facts is None:
         raise NotFoundError(str(node))

@@ -1,4 +1,4 @@
-"""A plan: what a collection would remove now, what that frees, and why.
+"""Plans: the records that a collection would remove now, the bytes that frees, and reasons.
 
 It is made from one version of the metadata and touches nothing. To carry it out is to check
 it again: what has come alive since, or was made anew, is refused.
@@ -123,7 +123,7 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a collection would remove.
+    """The records and data that a collection would remove.
 
     Attributes:
         nodes: records in the order of a sweep, then orphans.
@@ -160,12 +160,12 @@ class Plan:
 
     @property
     def freed_bytes(self) -> int:
-        """What all of it frees on disk, in bytes."""
+        """The bytes on disk that all of it frees."""
         return sum(removal.bytes for removal in self.nodes)
 
     @property
     def set_aside_bytes(self) -> int:
-        """What data is or will be set aside, in bytes."""
+        """The bytes of data that is or will be set aside."""
         return sum(removal.set_aside_bytes for removal in self.nodes)
 
     def held_by(self, node: Node) -> tuple[HoldingPath, ...]:
@@ -173,7 +173,7 @@ class Plan:
         return self.marked.paths(node)
 
     def explain(self, node: Node | Removal) -> str:
-        """Say why a node goes, or who holds it.
+        """Return the reason why a node goes, or the paths that hold it, as text.
 
         Raises:
             NotFoundError: there is no such record, and nothing refers to one.
@@ -190,7 +190,7 @@ class Plan:
         return reasons.describe(node, paths)
 
     def apply(self, *, release: bool = False, confirmed: bool = False) -> Statistics:
-        """Remove what is in the plan, and nothing else.
+        """Remove the nodes of the plan, and nothing else.
 
         Args:
             release: also delete data that is set aside, or would be.
@@ -210,7 +210,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """What the metadata names in backends, read in the same transaction as the graph.
+    """The data that the metadata names, read in the same transaction as the graph.
 
     Attributes:
         kept: what records that are held name.
@@ -226,7 +226,7 @@ class Inventory:
 
 
 def take_inventory(transaction: Transaction, marked: Marked) -> Inventory:
-    """Return what held and garbage records name, and those that are left out of the graph."""
+    """Return the data that records name: held ones, garbage, and those left out of the graph."""
     kept: set[BackendItem] = set()
     omitted: set[BackendItem] = set()
     data: dict[Node, tuple[BackendItem, ...]] = dict.fromkeys(marked.garbage, ())
@@ -257,7 +257,7 @@ def uncertain(
 def removals(
     marked: Marked, inventory: Inventory, stored: StoredItems, deletable: Collection[BackendItem]
 ) -> list[Removal]:
-    """Return the records that a collection would remove, with what that frees.
+    """Return the removals of the garbage of a graph, with the bytes that each frees.
 
     What several of them name is counted with the first.
     """
@@ -310,7 +310,7 @@ def _orphaned(item: BackendItem) -> str:
 def with_set_aside(
     nodes: Iterable[Removal], set_aside: AbstractSet[BackendItem]
 ) -> Iterator[Removal]:
-    """Let those free nothing whose data is set aside."""
+    """Return removals with those of data that is set aside freeing nothing."""
     for one in nodes:
         if not set_aside.isdisjoint(one.data):
             yield replace(one, bytes=0, set_aside_bytes=one.bytes)
@@ -319,7 +319,7 @@ def with_set_aside(
 
 
 def identity(transaction: Transaction, node: Node) -> object:
-    """Return what tells a record from another one of the same name; `None` where it is gone.
+    """Return the identity of a record, to tell a later one of its name; `None` where it is gone.
 
     That is the time of its creation, or for an ingest, which has none, all of it.
     """
@@ -348,7 +348,7 @@ def _created(transaction: Transaction, node: Node) -> object:
 
 
 def check_orphans(transaction: Transaction, planned: Iterable[Removal]) -> None:
-    """Check that no metadata names what a plan takes for orphans.
+    """Check that no metadata names the orphans of a plan.
 
     Raises:
         FailedPreconditionError: some has a name now.

@@ -1,4 +1,4 @@
-"""The rules: which labels and fields mean what to the collector.
+"""The rules: the labels and fields with a meaning to the collector.
 
 This is the one table of them. The reading of records, the explanations and the documentation
 use it; nothing else decides what a label means.
@@ -36,7 +36,7 @@ _KNOWN_MAX: Final = 10_000
 
 
 class Effect(enum.Enum):
-    """What a label does."""
+    """The effect of a label."""
 
     ROOT = "holds its record"
     REFERENCE = "its record refers to what the value names"
@@ -48,7 +48,7 @@ class Effect(enum.Enum):
 
 
 class Tail(enum.Enum):
-    """What may follow the name of a label, where several are to stand on one record."""
+    """The text that may follow the name of a label, so that several can stand on one record."""
 
     NOTHING = "nothing"
     ANYTHING = "anything"
@@ -59,7 +59,7 @@ class Tail(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class LabelRule:
-    """What a label means.
+    """The meaning of a label.
 
     Attributes:
         name: how the name of the label begins.
@@ -76,7 +76,7 @@ class LabelRule:
     target: str = ""
 
     def snapshotter_of(self, label: str) -> str | None:
-        """Return what the name of a label says beyond this rule.
+        """Return the snapshotter in the name of a label.
 
         Returns:
             The snapshotter, or an empty text where the rule has none; `None` where the label
@@ -98,7 +98,7 @@ class LabelRule:
 
 @dataclass(frozen=True, slots=True)
 class FieldRule:
-    """What a field of a record refers to.
+    """The reference in a field of a record.
 
     Attributes:
         on: the type of the record.
@@ -175,7 +175,7 @@ LABEL_RULES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What one label on one record means."""
+    """The meaning of one label on one record."""
 
     rule: LabelRule
     label: str
@@ -279,7 +279,7 @@ class RuleBook:
         return book
 
     def meanings(self, on: str, stored: dict[str, str]) -> list[Meaning]:
-        """Return what the labels of a record mean, in the order of the labels.
+        """Return the meanings of the labels of a record, in the order of the labels.
 
         What is malformed means nothing. A label that two rules know means both.
         """
@@ -292,7 +292,7 @@ class RuleBook:
         return found
 
     def knowing(self, on: str, label: str) -> tuple[tuple[LabelRule, str], ...]:
-        """Return which rules know a label of a record, each with the snapshotter that it names."""
+        """Return the rules that apply to a label, each with the snapshotter in its name."""
         if label in self._ignored:
             return ()
         known = self._known.get((on, label))

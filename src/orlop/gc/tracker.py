@@ -1,4 +1,4 @@
-"""The tracker: a graph and a mark that follow what others write.
+"""The tracker: a graph and a mark that follow the changes of writers.
 
 The graph is read in many short transactions, so that no old version of the database is kept
 for long. What updates touch is read again: after the last catch-up, with updates held, the
@@ -79,7 +79,7 @@ class GraphTracker:
         return self._listener.is_full or has_spare_names or graph.is_mostly_unused
 
     def begin(self) -> None:
-        """Bring graph and mark to the present; the first time that is to read everything."""
+        """Bring graph and mark to the present; the first time, read all records."""
         clock = self._context.transactor.clock
         now = clock.now()
         if self._jumps != clock.jumps:
@@ -100,7 +100,7 @@ class GraphTracker:
         self.catch_up_until_close()
 
     def yield_to_writers(self) -> None:
-        """Let updates go first that are at work: Python runs one thread at a time."""
+        """Yield to updates that are under way: Python runs one thread at a time."""
         if self._context.gate.is_shared:
             time.sleep(_YIELD_SECONDS)
 
@@ -121,7 +121,7 @@ class GraphTracker:
         return Reasons(self.graph, mark, garbage)
 
     def mentioned(self, node_id: int) -> Iterator[int]:
-        """Iterate over what a node refers to, as the graph does; let others go between nodes."""
+        """Iterate over the nodes that a node may refer to; yield to writers now and then."""
         self._step()
         return self.graph.mentioned(node_id)
 
@@ -144,7 +144,7 @@ class GraphTracker:
         return self._mark is not None and node_id in self._mark
 
     def catch_up(self) -> int:
-        """Read again what was touched, and extend the mark; return how many places that was.
+        """Read touched records again, and extend the mark; return how many paths were touched.
 
         Raises:
             UnavailableError: so much was touched at once that nobody knows what.
@@ -159,7 +159,7 @@ class GraphTracker:
         return len(touched)
 
     def _in_use(self) -> set[int]:
-        """Return the ids of what blocks and writers of this process use."""
+        """Return the ids of the leases and ingests that this process uses."""
         found = map(self.graph.find, in_use(self._context.transactor))
         return {node_id for node_id in found if node_id is not None}
 
@@ -227,11 +227,11 @@ class GraphTracker:
             self._mark.reach_resources(sessions)
 
     def sweeping(self) -> AbstractContextManager[None]:
-        """Let what this thread touches in a sweep not count as touched by others."""
+        """Do not track the changes of this thread in the block: they are those of a sweep."""
         return self._listener.deaf()
 
     def follow_sweep(self, removed: Iterable[Node], touched: set[Path]) -> None:
-        """Take over what a sweep did, before anything that others touched after it.
+        """Apply the removals of a sweep, before any later change of writers.
 
         Args:
             removed: records that nothing held: with them nothing is let go.
@@ -256,7 +256,7 @@ class GraphTracker:
         self._let_go = set()
 
     def _step(self) -> None:
-        """Count a step of what may have many, and let others go now and then."""
+        """Count a step of a long task, and yield to writers now and then."""
         self._steps += 1
         if not self._steps % _STEPS_AT_ONCE:
             self.yield_to_writers()

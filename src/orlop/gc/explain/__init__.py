@@ -1,1 +1,1 @@
-"""Why the collector keeps a record or removes it: for plans, the journal and questions."""
+"""Explanations: paths, references and reasons, for plans, the journal and questions."""

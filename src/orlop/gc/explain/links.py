@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 class Standing(enum.Enum):
     """Whether a reference keeps its target alive, and if not, why; as predicate text."""
 
+    __hash__ = object.__hash__  # that of enumerations is slow, and all garbage is looked up
+
     HOLDS = "holds it"
     EXPIRED = "held it until it expired"
     UNMET = "would hold it under a condition that is not met"
@@ -57,13 +59,13 @@ def links(marked: Marked) -> list[Link]:
 
 
 def links_to(marked: Marked, nodes: Iterable[Node]) -> list[Link]:
-    """Return the links that lead to any of some nodes, in the order in which a scan reads them."""
+    """Return the links to some nodes, in the order in which a scan reads them."""
     found = map(marked.graph.find, nodes)
     return _links_to(marked, (node_id for node_id in found if node_id is not None))
 
 
 def dangling(marked: Marked) -> list[Link]:
-    """Return the links that lead to what does not exist, or by a back reference from it.
+    """Return the links to nodes that do not exist, and back references from such nodes.
 
     Many are no fault: an index names the manifests of all platforms, and a store rarely has
     all of them.
@@ -83,7 +85,7 @@ def standing(graph: Graph, mark: Mark, mention: Mention) -> Standing:
     source, origin = mention.source, mention.origin
     if not mention.is_met:
         return Standing.UNMET
-    if origin == OWN and graph.has_expired(source, mark.now) and graph.is_lease(source):
+    if origin == OWN and graph.is_lease(source) and graph.has_expired(source, mark.now):
         return Standing.EXPIRED
     if mark.has(source << 1):
         return Standing.HOLDS
@@ -115,7 +117,7 @@ def _links_to(marked: Marked, node_ids: Iterable[int]) -> list[Link]:
 
 
 def _scan_order(graph: Graph, target: int, mention: Mention) -> tuple[object, ...]:
-    """Return what sorts links by the record that has the label or field, then by that."""
+    """Return the sort key of a link: the record that has the label or field, then that."""
     is_back = mention.origin == BACK
     record, other = (target, mention.source) if is_back else (mention.source, target)
     order = graph.ids.scan_order

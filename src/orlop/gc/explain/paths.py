@@ -140,7 +140,7 @@ class _Cone:
                 yield (*self._to(end, came), self._step(_Hop(last.sources[end], last.rule)))
 
     def _before(self, state: int) -> list[tuple[int, int]]:
-        """Return what refers to a state and was reached, but for the node itself."""
+        """Return the reached states that refer to a state, but for those of the node itself."""
         found = [
             (source, rule)
             for source, rule in self._graph.referrers(state, self._mark.now)

@@ -1,4 +1,4 @@
-"""Why nodes are held, and why others are not: in words.
+"""Reasons: why nodes are held or not, in words.
 
 Plans, the journal and questions say the same of the same record.
 """
@@ -79,7 +79,7 @@ class Reasons:
                 self._blames[node_id] = blame
 
     def entries(self, nodes: Iterable[Node], at: Instant) -> Iterator[Entry]:
-        """Iterate over what the journal is to say of nodes that a collection removes now."""
+        """Iterate over the journal entries of nodes that a collection removes now."""
         for node in nodes:
             node_id = self._graph.find(node)
             yield Entry(
@@ -108,7 +108,7 @@ class Reasons:
         return self._blamed(blame)
 
     def _blamed(self, blame: _Blame | None) -> str:
-        """Return why what refers to a node does not hold it."""
+        """Return why the best reference to a node does not hold it."""
         if blame is None:
             return _NOTHING
         node = self._graph.node(blame.source)
@@ -133,17 +133,21 @@ def reason_of(marked: Marked, node: Node) -> str:
 
 
 def _most_telling(graph: Graph, mark: Mark, node_id: int) -> _Blame | None:
-    """Return the reference to a node that tells most about why it goes; `None`: there is none."""
+    """Return the reference that best explains why a node goes; `None`: there is none."""
     best: list[_Blame] = []
-    rank = len(_RANKS)
+    best_rank = len(_RANKS)
     for mention in graph.mentions(node_id, mark.now):
-        if mention.origin == BACK or mention.source == node_id or not graph.exists(mention.source):
+        source = mention.source
+        if mention.origin == BACK or source == node_id or not graph.exists(source):
             continue
         found = standing(graph, mark, mention)
-        if _RANKS[found] < rank:
-            best, rank = [], _RANKS[found]
-        if _RANKS[found] == rank:
-            best.append(_Blame(mention.source, mention.rule, found))
+        rank = _RANKS[found]
+        if rank < best_rank:
+            best, best_rank = [], rank
+        if rank == best_rank:
+            best.append(_Blame(source, mention.rule, found))
+    if len(best) == 1:
+        return best[0]
     # Ids depend on what was read first; a plan and a run must blame the same.
     return min(
         best,
@@ -153,7 +157,7 @@ def _most_telling(graph: Graph, mark: Mark, node_id: int) -> _Blame | None:
 
 
 class BrokenPath(NamedTuple):
-    """How a node would be held, and what keeps that from holding.
+    """A path by which a node would be held, and the fault that keeps it from that.
 
     Attributes:
         path: from what would be a root, or from where the path is broken, to the node.
@@ -190,12 +194,12 @@ def broken_paths(marked: Marked, node: Node) -> tuple[BrokenPath, ...]:
 
 
 def describe(node: Node, paths: Iterable[HoldingPath]) -> str:
-    """Say who holds a node; one line for each path."""
+    """Return the paths that hold a node as text, one line for each."""
     return "\n".join([f"{node} is held:", *(f"  {describe_path(path)}" for path in paths)])
 
 
 def describe_path(path: HoldingPath) -> str:
-    """Say on one line how a path leads from its root to its end."""
+    """Return a path as one line of text, from its root to its end."""
     root, *steps = path
     words = ROOTS_BY_TYPE.get(root.edge, f"a root by {root.edge}") if root.edge else ""
     held = "".join(f" --{step.edge}--> {_brief(step.node)}" for step in steps)
