@@ -108,6 +108,20 @@ def test_the_engine_stands_alone() -> None:
     assert below == set()
 
 
+def test_the_engine_does_not_import_its_tools() -> None:
+    tools = "orlop.bolt.tools"
+    upwards = {
+        f"{module} imports {imported}"
+        for module, imports in dependencies().items()
+        for imported in imports
+        # `orlop.bolt` itself offers names of both, and imports them when they are asked for.
+        if part_of(module) == "bolt" and module != "orlop.bolt"
+        if imported.startswith(tools) and not module.startswith(tools)
+    }
+
+    assert upwards == set()
+
+
 def test_neutral_parts_import_no_other_part() -> None:
     strangers = {
         f"{module} imports {imported}"

@@ -79,6 +79,8 @@ class PageAllocator:
         self._released = min(oldest_reader, meta.transaction)
         self._load_free_pages(meta)
         search = self.search
+        # Nobody waits for the search of a large file: while it goes on, pages are taken from what
+        # is known to be free, and from the end.
         if search is not None and (search.is_over or self._needs_full_list()):
             self._add_found(search.finish())
         self.freelist.release(self._released)

@@ -100,6 +100,7 @@ class FreeSearch:
             CorruptError: the tree is damaged, wherever that was found.
             OSError: the file cannot be read.
         """
+        # The caller takes over from the thread: each waits for the other's step, one at most.
         while self.step():
             pass
         return self.walk.unreachable()
@@ -110,6 +111,7 @@ class FreeSearch:
         Raises: as `finish`.
         """
         with self._stepping:
+            # The other one may have met damage or the end since the last step.
             self.require_sound()
             if not self.is_over:
                 try:
