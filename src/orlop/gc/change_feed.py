@@ -1,9 +1,9 @@
-"""What updates have touched, for collections that run beside them.
+"""Change feed: reports the paths that updates touched to concurrent collections.
 
-The database reports each update once it is durable, while it still holds its share of the gate:
-whoever has the gate alone has been told of all that went through the gate. What did not, or was
-interrupted between its commit and its report, is missing from the numbers that the engine gives
-to changes: `Listener.is_complete` tells.
+The database reports each update once it is durable, before it releases its share of the lock:
+a thread that has the lock exclusively has received all updates made under the lock. An update
+made without it, or interrupted between commit and report, leaves a gap in the serial numbers
+that the engine gives to changes: see `Listener.is_complete`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ TOUCHED_MAX: Final = 500_000
 
 
 class MissedChangeError(Exception):
-    """The database was changed by what did not report it: what is known of it does not count."""
+    """A change of the database was not reported: the graph in memory may be out of date."""
 
 
 class Listener:
-    """What was touched since this began to listen, or since it was asked last.
+    """The paths that updates touched since the listener was made or last read.
 
     Attributes:
         is_full: whether more was touched than is remembered.
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Begin to listen: what is read from now on has all that is durable by now."""
+        """Start listening; later reads see every change that is durable by now."""
         self.is_full = False
         self._engine = engine
         self._mutex = Mutex()
@@ -58,7 +58,7 @@ class Listener:
             return self._engine.serial - self._first_serial == self._heard
 
     def note(self, serial: int, touched: AbstractSet[Path]) -> None:
-        """Add what the change of a number has touched."""
+        """Add the paths that the change with this serial number touched."""
         with self._mutex:
             if self._deaf_to is None or self._deaf_to != get_ident():
                 self._add(touched)
@@ -67,7 +67,7 @@ class Listener:
 
     @contextmanager
     def deaf(self) -> Iterator[None]:
-        """Pass over what this thread reports while the block runs; hear all others."""
+        """Ignore reports of this thread while the block runs, but no other thread's."""
         self._deaf_to = get_ident()
         try:
             yield
@@ -75,7 +75,7 @@ class Listener:
             self._deaf_to = None
 
     def take(self) -> set[Path]:
-        """Return what was touched, and forget it."""
+        """Return the touched paths and clear them."""
         with self._mutex:
             touched, self._touched = self._touched, set()
         return touched
@@ -89,13 +89,13 @@ class Listener:
 
 
 class ChangeFeed:
-    """Passes on what updates have touched. Every thread may use it."""
+    """Forwards the paths that updates touched to all listeners; thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
-        """Pass on what is changed in `engine`."""
+        """Forward the changes of `engine`."""
         self._engine = engine
         self._mutex = Mutex()
-        # Whoever forgets a listener need not say so.
+        # A weak set: a dropped listener needs no call to unsubscribe.
         self._listeners: WeakSet[Listener] = WeakSet()
         self._first_serial = engine.serial
         self._heard = 0
@@ -103,14 +103,14 @@ class ChangeFeed:
 
     @property
     def has_unseen(self) -> bool:
-        """Whether readers may not see yet what was changed past the stores, without a report."""
+        """Whether a change bypassed the stores and is not yet visible to readers."""
         with self._mutex:
             serial = self._engine.serial
             is_complete = serial - self._first_serial == self._heard
             return not is_complete and serial != self._engine.durable_serial
 
     def note(self, serial: int, touched: AbstractSet[Path]) -> None:
-        """Tell all who listen what the change of a number has touched.
+        """Notify all listeners of the paths that the change with this serial touched.
 
         It is durable; or it is left to later ones to make it so, and readers do not see it yet.
         """

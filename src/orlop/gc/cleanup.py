@@ -54,14 +54,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class BackendResult:
-    """What a cleanup did.
+    """The outcome of one backend's cleanup.
 
     Attributes:
         deleted: how many blobs, ingests or snapshots it deleted.
-        freed_bytes: what they took on disk.
+        freed_bytes: their size on disk.
         set_aside: how much is left because the metadata is or was in doubt.
-        set_aside_bytes: what that takes on disk.
-        passed_over: how many it left because somebody was making or naming them.
+        set_aside_bytes: its size on disk.
+        passed_over: how many it left because they were being created or referenced.
         warning: why something is kept for snapshots that have no data; empty: nothing is.
     """
 
@@ -75,10 +75,10 @@ class BackendResult:
 
 @dataclass(frozen=True, slots=True)
 class CleanupScope:
-    """What may be deleted.
+    """The data that a cleanup may delete.
 
     Attributes:
-        only: what at most; `None`: all that nothing names.
+        only: the items it is limited to; `None`: all items that no record names.
         release: also what is set aside, or would be.
     """
 
@@ -131,7 +131,7 @@ def clean(
     scope: CleanupScope,
     steps: Steps | None = None,
 ) -> None:
-    """Delete what no namespace names in a backend, and what removed data left there.
+    """Delete a backend's data that no namespace names, and remains of earlier removals.
 
     Where the metadata is in doubt, that is set aside instead.
 
@@ -234,7 +234,7 @@ def _uncertain(
     unnamed: set[BackendItem],
     unsettled: set[BackendItem],
 ) -> Uncertain:
-    """Return what of the unnamed data could be what a record lacks, unless a person released it."""
+    """Return unnamed data that may belong to a record without data; none if it is released."""
     if scope.release or not unnamed:
         return Uncertain()
     return context.transactor.read(partial(inventory.uncertain, unnamed=unnamed, known=unsettled))
@@ -340,16 +340,16 @@ _logger = logging.getLogger(__name__)
 
 
 class CleanupResult:
-    """The cleanups of one run, with what became of each.
+    """The outcomes of all cleanups of one run.
 
     Attributes:
         durations: how long each took, in nanoseconds, by the name of the backend.
         failures: which failed, and why.
         errors: the exceptions behind these failures, where there are any.
         deleted: how many blobs, ingests and snapshots were deleted.
-        freed_bytes: what those took on disk.
+        freed_bytes: their size on disk.
         set_aside: how much was left because the metadata is or was in doubt.
-        set_aside_bytes: what that takes on disk.
+        set_aside_bytes: its size on disk.
     """
 
     def __init__(self) -> None:
@@ -421,7 +421,7 @@ class BackendCleaner:
         return cleaning
 
     def suspect_all(self) -> None:
-        """Count all backends as dirty: nobody knows what was left in them."""
+        """Mark all backends as dirty, because their state is unknown."""
         for name in (CONTENT_BACKEND, *self._context.snapshotters):
             self._dirty.put_back(name)
 
@@ -500,7 +500,7 @@ class _Worker:
 
     @property
     def is_running(self) -> bool:
-        """Whether its thread has not ended, whatever it ends with."""
+        """Whether its thread is still running."""
         return self._thread is not None and self._thread() is not None
 
     def wait(self, patience_seconds: float) -> None:

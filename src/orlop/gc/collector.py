@@ -1,4 +1,4 @@
-"""The collector of a database: removes what nothing holds, and says what holds the rest."""
+"""The garbage collector: deletes unreachable records, and explains why the rest is kept."""
 
 from __future__ import annotations
 
@@ -72,10 +72,10 @@ class Collector:
         self.metrics = Metrics()
 
     def start(self) -> Callable[[Changes], None]:
-        """Settle the commits of snapshots that an earlier process left, for whoever reads next.
+        """Settle snapshot commits that an earlier process left unfinished.
 
         Returns:
-            What the database calls when an update has ended.
+            The callback for the database to call after each update.
         """
         if not self._context.read_only:
             for name in self._context.snapshotters:
@@ -98,16 +98,16 @@ class Collector:
 
     @property
     def journal(self) -> Journal | None:
-        """What collections removed, and when; `None` for a bare database."""
+        """The journal of removed records; `None` for a bare database."""
         return self._context.journal
 
     @property
     def scheduler(self) -> Scheduler | None:
-        """What collects by itself; `None`: nothing does."""
+        """The scheduler of automatic collections; `None` if there are none."""
         return self._scheduler
 
     def samples(self) -> Iterator[Sample]:
-        """Iterate over the metrics, and over what is measured when somebody asks."""
+        """Iterate over the counters, and over gauges that are measured on each call."""
         yield from self.metrics.samples()
         yield from measured(
             self._context, None if self._scheduler is None else self._scheduler.nearest
@@ -146,7 +146,7 @@ class Collector:
         return scheduler
 
     def nearest(self, *, now: Instant | None = None) -> Instant | None:
-        """Return when time alone changes what is held next; `None`: never.
+        """Return the next moment at which something expires; `None` if nothing does.
 
         Args:
             now: after which moment; `None`: the present.
@@ -177,7 +177,7 @@ class Collector:
     def run(
         self, *, release: bool = False, confirmed: bool = False, verify: bool = False
     ) -> Statistics:
-        """Remove what nothing holds; then delete the data that no metadata names any more.
+        """Delete unreachable records, then the data in backends that no record names.
 
         What could not be deleted is in the statistics, and is tried again by the next run.
         Where the metadata may not be the newest (`Plan.doubt`), data is set aside instead.
@@ -198,7 +198,7 @@ class Collector:
         return self._collect(None, release=release, confirmed=confirmed, verify=verify)
 
     def quarantine(self) -> tuple[SetAside, ...]:
-        """Return what is set aside, as the last collection found it, and has no name by now.
+        """Return the data that the last collection set aside and that is still unnamed.
 
         Raises:
             DataLossError: the list is damaged.
@@ -208,7 +208,7 @@ class Collector:
         return tuple(one for item, one in listed.items() if item not in named)
 
     def plan(self, *, now: Instant | None = None, without: Iterable[Node | Omission] = ()) -> Plan:
-        """Return what `run` would remove; nothing is touched.
+        """Return the records and data that `run` would delete; changes nothing.
 
         A plan for another time, or without something, only answers questions: it cannot be
         applied.
@@ -278,7 +278,7 @@ class Collector:
         return self.mark(now=now).paths(node)
 
     def explain(self, node: Node, *, now: Instant | None = None) -> str:
-        """Say who holds a node, or why nothing does.
+        """Explain which paths keep a node, or why it is unreachable.
 
         Args:
             node: the node; whether it is flat does not matter.
@@ -296,7 +296,7 @@ class Collector:
         return f"nothing holds {node}: {reasons.reason_of(marked, node)}"
 
     def mark(self, *, now: Instant | None = None) -> Marked:
-        """Return all that records say to the collector, and what is held: for questions.
+        """Return the graph of references and the set of reachable nodes, for queries.
 
         Args:
             now: as of when; `None`: the present.
@@ -382,7 +382,7 @@ class Collector:
         return statistics
 
     def _refuse_large(self, plan: Plan | None, *, release: bool) -> dict[str, str]:
-        """Refuse what has to be confirmed.
+        """Refuse an unconfirmed run that would delete a large share of the data.
 
         Returns:
             The kind of resources that does not answer, and why: no record may be removed.

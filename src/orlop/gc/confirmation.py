@@ -1,8 +1,8 @@
-"""What has to be confirmed: to remove much at once in doubt, or to release much.
+"""Confirmation: large deletions while the metadata is in doubt, and large releases.
 
-A database that was set back looks like one of which much is garbage: leases and images that
-are missing hold nothing. And data that was set aside may be all that is left of a lost version,
-also when the doubt is long over.
+An older copy of a database looks as if much were garbage, because leases and images are missing
+from it. And data that was set aside may be all that is left of a lost version, even long after
+the doubt is resolved.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHARE_MAX: Final = 0.2
 
 
 class ReleaseShare(NamedTuple):
-    """What a release would delete in one backend, and what all that is there.
+    """The share of one backend's data that a release would delete.
 
     By number or by bytes: one large blob may be most of a backend, and so may be many manifests.
     """
@@ -43,7 +43,7 @@ class ReleaseShare(NamedTuple):
         return max(shares) > SHARE_MAX
 
     def describe(self) -> str:
-        """Say how much of what would go."""
+        """Return the share as text: number and bytes of the backend's data."""
         return (
             f"{self.released} of {self.total} in {shown(self.backend)} "
             f"({self.released_bytes} of {self.total_bytes} bytes)"
@@ -71,7 +71,7 @@ def refuse_large_removal(plan: Plan) -> None:
 
 
 def refuse_large_release(context: CollectionContext, plan: Plan) -> None:
-    """Refuse to delete set aside data that is a large share of what a backend has.
+    """Refuse to release set-aside data that is a large share of a backend.
 
     Args:
         context: the database.

@@ -1,4 +1,4 @@
-"""What a collector works on: transactions, backends, and what keeps their users apart.
+"""The collector's environment: transactions, backends, locks and claims.
 
 The database fills it in; so the collector can be read, and tested, without the database.
 """
@@ -63,5 +63,5 @@ class CollectionContext:
             update.changes.committed = False  # there is nothing that others were to be told of
 
     def claims(self, name: str) -> BackendClaims:
-        """Return what keeps the cleanup from data in a backend; no name is that of content."""
+        """Return the claims that protect a backend's data from cleanup; `""` is content."""
         return self.snapshot_claims(name) if name else self.content_claims

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def shown(name: str) -> str:
-    """Return what a backend is called before people."""
+    """Return the display name of a backend."""
     return name or "content"
 
 
@@ -29,7 +29,7 @@ class DirtyBackends:
         self._dirty = {CONTENT_BACKEND, *snapshotters}
 
     def note(self, changes: Changes) -> None:
-        """Take note of what an update has left, committed or not."""
+        """Mark the backends that an update changed as dirty, committed or not."""
         with self._mutex:
             self._dirty |= changes.snapshotters
             if changes.content:

@@ -1,10 +1,10 @@
 """Facts: the roots, references and times in one record; pure functions from records.
 
-Facts do not depend on the time. Where time decides (an expiry, a condition), they say what
-it is compared with, so that the same facts answer for any moment.
+Facts do not depend on the time. Where time decides (an expiry, a condition), they contain the
+value that it is compared with, so that the same facts are valid at any moment.
 
-What is malformed or missing says nothing and is never an error; where a time cannot be read,
-the record counts as held, because nobody knows that it is not.
+A malformed or missing value has no effect and is never an error; a record whose time cannot be
+read is kept, because it is not known to have expired.
 """
 
 from __future__ import annotations
@@ -80,12 +80,12 @@ class Facts:
 
     Attributes:
         node: the record, whole.
-        root: by what the record holds itself: its type, or a label; empty where it does not.
+        root: the type or label that makes the record a root node; empty if it is none.
         other_roots: further labels that do the same.
-        expires_at: after that moment it is no root, and as a lease holds nothing.
-        references: what it refers to, in the order of labels and fields.
-        parents: what refers to it because a label of its own says so (back references).
-        conditional: what it refers to under a condition.
+        expires_at: after that moment it is no root, and as a lease keeps nothing.
+        references: the nodes it refers to, in the order of labels and fields.
+        parents: the nodes that refer to it by a label of its own (back references).
+        conditional: the nodes it refers to under a condition.
         used_at: when it was used last, in nanoseconds since 1970, for conditions of others;
             several labels may say so.
     """

@@ -46,7 +46,7 @@ _NEEDS_FACTS: Final = -2
 def load_beside_writers(
     graph: Graph, transactor: Transactions, book: RuleBook, yield_to_writers: Callable[[], None]
 ) -> None:
-    """Add all records to an empty graph while others write; see `scan.read_group`."""
+    """Add all records to an empty graph, yielding to writers; see `scan.read_group`."""
     for group in transactor.read(record_groups):
         loader = FastLoader(graph, book, group)
         for found in read_group(transactor, group, yield_to_writers):

@@ -1,7 +1,7 @@
-"""Records whose data is missing from its backend, or damaged as far as one look tells.
+"""Faults: records whose data is missing from its backend or visibly damaged.
 
-Of a blob the size of its file is looked at, of a snapshot its directory. Metadata and backends
-are not one version together: what looks faulty is looked at again, and so is its record.
+For a blob the size of its file is checked, for a snapshot its directory. Metadata and backends
+are not read as one version: an apparent fault is checked again, and so is its record.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _MANY: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class _Recorded:
-    """What a record says of its data.
+    """The size or backend name that a record gives for its data.
 
     Attributes:
         size: of a blob, in bytes.
@@ -49,12 +49,12 @@ def find_faults(
     nodes: Collection[Node] | None = None,
     sizes: Mapping[str, int] | None = None,
 ) -> dict[Node, str]:
-    """Return what is wrong with the data of records, in their order; what is whole is left out.
+    """Return the faults of records, in the order of the records.
 
     Args:
         transactor: where the metadata is read.
-        content_backend: what keeps blobs; `None` for a bare database: of them nothing is known.
-        snapshotters: what keeps snapshots, by name; of those of others nothing is known.
+        content_backend: the content store; `None` for a bare database: blobs are not checked.
+        snapshotters: snapshot backends by name; other snapshots are not checked.
         nodes: the records; `None`: all blobs and snapshots. One that is gone has no fault.
         sizes: of the files of all blobs in bytes, by their digests, where they were listed.
 
@@ -93,7 +93,7 @@ def find_faults(
 
 
 def _recorded(transaction: Transaction, node: Node) -> _Recorded | None:
-    """Return what a record says of its data; `None` where there is no record, or no data."""
+    """Return size or backend name of a record's data; `None` if it is gone or has no data."""
     if node.type == CONTENT:
         blobs = content.find(transaction, node.namespace)
         if content.exists(blobs, node.key):
@@ -156,7 +156,7 @@ class _Bulk:
 
 
 def _whole(backend: SnapshotBackend) -> Collection[str]:
-    """Return the snapshots of a backend whose files are there; nothing where none can tell."""
+    """Return the snapshots whose files exist; none if the backend fails."""
     try:
         lost = backend.faults() if isinstance(backend, RepairableSnapshots) else ()
         return known_names(backend).difference(lost)

@@ -237,7 +237,7 @@ class Graph:
         """Drop the unused slots of references, if they are many; not to be done while updates wait.
 
         Args:
-            yield_to_writers: is called now and then, so that updates get their turn.
+            yield_to_writers: is called periodically, so that updates can proceed.
         """
         self._edges.tidy(yield_to_writers)
 
@@ -306,7 +306,7 @@ class Graph:
         return node_id
 
     def unasked(self, kinds: Container[str]) -> list[int]:
-        """Return the nodes of these types whose references were not added."""
+        """Return the nodes of these types whose references have not been added yet."""
         return [one for one in self.ids.of_types(kinds) if one not in self._asked]
 
     def add_references(self, node_id: int, targets: Iterable[Node]) -> None:

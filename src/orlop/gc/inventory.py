@@ -56,7 +56,7 @@ class BackendInventory(Protocol):
 
     @property
     def claims(self) -> BackendClaims:
-        """What somebody is making or naming here."""
+        """The claims on data that is being created or referenced in this backend."""
 
     def data(self) -> Iterable[BackendItem]:
         """Return all data, in a lasting order."""
@@ -73,19 +73,19 @@ class BackendInventory(Protocol):
         unnamed: Collection[BackendItem],
         known: Collection[BackendItem] = (),
     ) -> Uncertain:
-        """Return which of the unnamed data could be what the metadata names otherwise.
+        """Return unnamed data that may belong to records under another name.
 
         Args:
             transaction: where the metadata is read.
             unnamed: data here that no metadata names.
-            known: what records name that are removed first, or whose data is known.
+            known: data of records that are deleted first, or whose data is known.
         """
 
     def mounted(self, garbage: Collection[BackendItem]) -> dict[BackendItem, str]:
         """Return the garbage that something is mounted in, with the path of the mount."""
 
     def removable(self, garbage: Collection[BackendItem]) -> list[BackendItem]:
-        """Return what of the garbage can go, in the order in which it must."""
+        """Return the garbage that can be deleted, in the order of deletion."""
 
     def left(self, discarded: Collection[BackendItem]) -> int:
         """Return how many bytes of discarded data a cleanup that failed has left on disk."""
@@ -94,14 +94,14 @@ class BackendInventory(Protocol):
         """Return how many bytes an item takes; 0 where it is gone."""
 
     def discard(self, data: Sequence[BackendItem]) -> Iterable[BackendItem]:
-        """Move data out of sight, without waiting for its deletion; yield what this has moved."""
+        """Rename data for later deletion; yield the items that were renamed."""
 
     def cleanup(self, keep: Collection[BackendItem], advance: Callable[[], None]) -> None:
-        """Delete what was discarded, and leftovers but for those to `keep`.
+        """Delete discarded data, and all leftovers except those in `keep`.
 
         Args:
-            keep: what stays.
-            advance: is called before each deletion; it raises where nothing may go any more.
+            keep: leftovers to keep.
+            advance: is called before each deletion; it raises to stop the cleanup.
         """
 
 
@@ -180,7 +180,7 @@ class ContentInventory:
             return 0
 
     def discard(self, data: Sequence[BackendItem]) -> Iterator[BackendItem]:
-        """Move data out of sight, one after the other; yield what this has moved."""
+        """Rename data for later deletion, one by one; yield the items that were renamed."""
         for item in data:
             if _is_gone(self._discarding(item), item):
                 yield item
@@ -190,7 +190,7 @@ class ContentInventory:
         keep: Collection[BackendItem],  # noqa: ARG002 -- all is discarded first
         advance: Callable[[], None],
     ) -> None:
-        """Delete what was discarded."""
+        """Delete discarded data."""
         clean_content(self._backend, advance)
 
     def _discarding(self, item: BackendItem) -> Callable[[str], None]:
@@ -246,7 +246,7 @@ class SnapshotInventory:
         unnamed: Collection[BackendItem],
         known: Collection[BackendItem] = (),
     ) -> Uncertain:
-        """Return what could be the data of snapshots that the backend does not have."""
+        """Return unnamed data that may belong to snapshots missing from the backend."""
         present = {one.name: one for one in self._snapshots}
         return find_uncertain(transaction, self._name, present, unnamed, self._is_missing, known)
 
@@ -269,7 +269,7 @@ class SnapshotInventory:
         )
 
     def removable(self, garbage: Collection[BackendItem]) -> list[BackendItem]:
-        """Return what of the garbage can go, children first."""
+        """Return the garbage that can be deleted, children first."""
         names = {item.name for item in garbage if item.kind == SNAPSHOT_ITEM}
         free = [self._datum(name) for name in leaves_first(self._snapshots, names)]
         return free + [one for one in self._leftovers if one in garbage]
@@ -306,7 +306,7 @@ class SnapshotInventory:
 
 
 def _name_at_first(directory: str) -> str:
-    """Return what a leftover was called before it was removed, or its deletion began."""
+    """Return a leftover's name before it was renamed for deletion."""
     return name_before_deletion(directory) or snapshot_number(directory) or directory
 
 
@@ -402,7 +402,7 @@ class StoredItems:
     mounts: dict[BackendItem, str] = field(default_factory=dict)
 
     def fail(self, name: str, error: Exception) -> None:
-        """Note what a backend failed with, unless it failed before."""
+        """Record the first failure of a backend."""
         self.failures.setdefault(shown(name), reason_of(error))
         self.errors.setdefault(shown(name), error)
 
@@ -417,7 +417,7 @@ class StoredItems:
         return inventory.blob_sizes if isinstance(inventory, ContentInventory) else None
 
     def deletable(self, named: Collection[BackendItem]) -> set[BackendItem]:
-        """Return what a cleanup would delete if only `named` were named by the metadata."""
+        """Return the items that a cleanup would delete if records named only `named`."""
         deletable: set[BackendItem] = set()
         for inventory in self.inventories.values():
             garbage = {one for one in inventory.data() if one not in named}
@@ -432,11 +432,11 @@ class StoredItems:
         return (suspect_of(item),) if inventory is None else inventory.entries(item)
 
     def total_bytes(self) -> int:
-        """Return what everything takes on disk, in bytes."""
+        """Return the size of all items on disk, in bytes."""
         return sum(self.size(item) for item in self.data())
 
     def size(self, item: BackendItem) -> int:
-        """Return what an item takes on disk, in bytes; 0 where it is not there."""
+        """Return the size of an item on disk, in bytes; 0 if it does not exist."""
         inventory = self.inventories.get(item.snapshotter)
         if inventory is None:
             return 0

@@ -1,4 +1,4 @@
-"""What the metadata names in the backends: all else there is garbage.
+"""Backend items that records name; every other item in a backend is garbage.
 
 Source: containerd, core/metadata/content.go and snapshot.go (garbageCollect).
 """
@@ -45,7 +45,7 @@ class BackendItem(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What it is called in a plan."""
+        """The key of the item in a plan."""
         if self.kind == LEFTOVER_ITEM:
             folder = f"{self.snapshotter}/snapshots" if self.snapshotter else "ingest"
             return f"{folder}/{self.name}"

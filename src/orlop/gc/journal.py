@@ -1,10 +1,10 @@
-"""The journal: what collections removed, when, and why nothing held it any more.
+"""The journal: records that collections deleted, when, and why they were unreachable.
 
-It is a file of JSON lines beside the database, and of bounded size: when the file is full it
-becomes the older one, and the one that was that is dropped. What is removed is noted before the
-removal is committed, so that nothing is gone without a line; whoever dies in between leaves a
-line for what goes with the next collection. A line is written at once, and one that was torn is
-passed over. A journal that cannot be written stops no collection, which may be what makes room.
+It is a file of JSON lines beside the database, and of bounded size: a full file replaces the
+previous one, which is deleted. A removal is written before it is committed, so that no record is
+deleted without a line; a process that dies in between leaves a line for a record that the next
+collection deletes. A line is written at once, and torn lines are skipped. A journal that cannot
+be written does not stop a collection, because the collection may be needed to free space.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Entry:
     bytes: int = 0
 
     def as_line(self) -> str:
-        """Return the entry as a line of JSON; what is empty is left out."""
+        """Return the entry as a line of JSON without empty fields."""
         fields = (
             ("at", format_rfc3339_nano(self.at)),
             ("event", self.event),
@@ -86,7 +86,7 @@ class Entry:
         return json.dumps({name: value for name, value in fields if value})
 
     def is_meant(self, reference: str) -> bool:
-        """Tell whether a text means what this is about: a key, or the beginning of a digest."""
+        """Whether a text names the entry's object: by its key, or the prefix of a digest."""
         if not self.key or not reference:
             return False
         if reference in {self.key, f"{self.type}:{self.key}"}:
@@ -135,7 +135,7 @@ class Journal:
                 _logger.warning("the journal of collections cannot be written: %s", error)
 
     def entries(self) -> Iterator[Entry]:
-        """Iterate over all entries, the oldest first. What cannot be understood is passed over.
+        """Iterate over all entries, the oldest first; unreadable lines are skipped.
 
         Raises:
             OSError: the files cannot be read.

@@ -48,7 +48,7 @@ class Mark:
         Args:
             graph: the references between nodes.
             now: the moment for which it is made.
-            yield_to_writers: is called now and then, so that updates get their turn.
+            yield_to_writers: is called periodically, so that updates can proceed.
         """
         self.now = now
         self._graph = graph
@@ -79,7 +79,7 @@ class Mark:
         self._mark_states([node_id << 1 for node_id in node_ids])
 
     def extend(self, affected: Iterable[int]) -> None:
-        """Mark what has become reachable through nodes that may refer to more than before."""
+        """Mark the nodes that became reachable through nodes with new references."""
         node_ids, graph, now = list(affected), self._graph, self.now
         self.reach([node_id for node_id in node_ids if graph.is_root(node_id, now)])
         grey: list[int] = []
@@ -93,8 +93,8 @@ class Mark:
     def reach_resources(self, sessions: Mapping[str, CheckedSession]) -> None:
         """Ask plug-ins for the references of reached resources that they did not list; mark those.
 
-        A resource need not be listed to refer to something. It is asked for once it is reached,
-        and what it refers to may again be such resources.
+        A resource need not be listed to refer to something. Its plug-in is called once the
+        resource is reached, and its targets may again be such resources.
 
         Raises:
             ResourceError: a plug-in failed.
@@ -140,17 +140,17 @@ def unmark_unreachable(
 ) -> set[int]:
     """Take the mark from nodes that cannot be reached any more, and return them.
 
-    After a change only what it let go can have become garbage: the nodes to which a reference
-    went away, or that held themselves. For each of them a search goes backward, from referrer to
-    referrer, until it meets a root. Where it meets none, nothing that it has seen can be reached,
-    circles included; and what these refer to is looked at next.
+    After a change only the candidates can have become garbage: nodes that lost a reference or
+    were roots. From each of them a search goes backward, from referrer to referrer, until it
+    finds a root. If it finds none, all nodes that it visited are unreachable, cycles included,
+    and the nodes that these refer to are the next candidates.
 
     Args:
         graph: the references as they are now.
-        mark: nothing that can be reached is missing in it.
-        candidates: the nodes that were let go.
-        budget: how many nodes may be looked at.
-        yield_to_writers: is called now and then, so that updates get their turn.
+        mark: it contains at least all reachable nodes.
+        candidates: nodes that lost a reference or are no roots any more.
+        budget: the maximum number of nodes to visit.
+        yield_to_writers: is called periodically, so that updates can proceed.
 
     Raises:
         OverBudgetError: a full mark is cheaper; this one is of no use any more.

@@ -33,7 +33,7 @@ class Marked:
     """A graph with its mark.
 
     Attributes:
-        graph: what the records refer to.
+        graph: the references of the records.
         mark: the nodes that can be reached.
     """
 

@@ -1,4 +1,4 @@
-"""Metrics of collections: plain numbers, for whatever shows them.
+"""Metrics of collections: plain numbers, for any exporter.
 
 Counters only grow while the database is open. Names and units are those that Prometheus asks
 for: seconds, bytes, `_total`.
@@ -67,7 +67,7 @@ _JOURNAL_FAILURES: Final = ("orlop_gc_journal_failures_total", "Failed writes to
 
 
 class Metrics:
-    """What the collections of one database did. Every thread may use it."""
+    """Counters of the collections of one database; thread-safe."""
 
     def __init__(self) -> None:
         self._mutex = Mutex()
@@ -123,11 +123,11 @@ class Metrics:
 
 
 def measured(context: CollectionContext, nearest: Instant | None) -> Iterator[Sample]:
-    """Iterate over what is measured now.
+    """Iterate over the gauges, measured now.
 
     Args:
         context: the database.
-        nearest: when time alone changes what is held, as far as it is known.
+        nearest: the next moment at which something expires, if it is known.
     """
     for name in (CONTENT_BACKEND, *context.snapshotters):
         yield _gauge(_CLAIMS, len(context.claims(name)), backend=shown(name))

@@ -1,8 +1,8 @@
-"""Snapshots that the metadata names and their backend does not have, and what could be them.
+"""Snapshots missing from their backend, and the unnamed data that may be theirs.
 
 containerd, too, commits a snapshot in its backend first, under a name of its own, and notes
 nothing. Killed in between it leaves an active snapshot without data, and data without a name.
-As long as that record exists, no cleanup deletes what could be its data.
+As long as that record exists, no cleanup deletes data that may be its own.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Uncertain:
     data: set[BackendItem] = field(default_factory=set)
 
     def describe(self) -> str:
-        """Say what is kept, for what, and what to do."""
+        """Return a warning: the data kept, the snapshots that lack data, and the remedy."""
         shown = ", ".join(
             f'"{one.key}" of namespace "{one.namespace}"' for one in self.missing[:_SHOWN]
         )

@@ -3,7 +3,7 @@
 That is the expiry of a lease, an image or an ingest, or the moment at which a condition on the
 use of a snapshot begins or ceases to hold. An idle database collects then.
 
-containerd collects only after changes: there, what expires in an idle database stays.
+containerd collects only after changes: there, expired records of an idle database stay.
 """
 
 from __future__ import annotations

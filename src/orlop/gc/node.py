@@ -1,8 +1,8 @@
 """Nodes: records as the collector names them.
 
-A node is a name, not a record: something may refer to what does not exist (yet). It may be
-reached whole or flat. Flat means that it is held, but not what its labels refer to; that is
-how a lease with the label `containerd.io/gc.flat` holds things.
+A node is a name, not a record: a reference may lead to a record that does not exist (yet). A
+node may be reached whole or flat. Flat means that it is kept, but not the targets of its labels;
+that is how a lease with the label `containerd.io/gc.flat` keeps its resources.
 
 Source: containerd, pkg/gc and core/metadata/gc.go; spec/metadata.md 3.1.
 """

@@ -1,7 +1,7 @@
 """Omissions: records, labels and fields that a plan is made without.
 
-A record that is left out is read as if it had been deleted: what refers to it goes on to do so.
-A label or a field is left out of a record as if it had been removed from it.
+An omitted record is treated as if it had been deleted: references to it remain. An omitted label
+or field is treated as if it had been removed from its record.
 """
 
 from __future__ import annotations

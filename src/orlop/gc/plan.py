@@ -1,7 +1,7 @@
 """Plans: the records that a collection would remove now, the bytes that frees, and reasons.
 
-It is made from one version of the metadata and touches nothing. To carry it out is to check
-it again: what has come alive since, or was made anew, is refused.
+It is made from one version of the metadata and changes nothing. To apply it is to check it
+again: it is refused if a record became reachable since, or was deleted and created again.
 """
 
 from __future__ import annotations
@@ -127,15 +127,15 @@ class Plan:
 
     Attributes:
         nodes: records in the order of a sweep, then orphans.
-        marked: the graph, and what is held in it.
+        marked: the graph, and its reachable nodes.
         is_hypothetical: whether it was made for another time than the present, or without
             something that is there.
-        failures: which backends could not be read, and why; what they hold is not in here.
+        failures: which backends could not be read, and why; the plan lacks their data.
         errors: the exceptions behind these failures.
         doubt: why data is set aside instead of deleted: the metadata may not be the newest.
             `None`: it is deleted.
-        stored_bytes: what all backends hold, where the metadata is in doubt; else 0.
-        set_aside: what of the data is or will be set aside.
+        stored_bytes: the size of all data, where the metadata is in doubt; else 0.
+        set_aside: the data that is or will be set aside.
         faults: records whose data is missing or of another size, and what is wrong with it.
         mounts: garbage that something is mounted in, with the path of the mount. No collection
             deletes that, or what it stands on, before it is unmounted: it frees nothing.
@@ -213,10 +213,10 @@ class Inventory:
     """The data that the metadata names, read in the same transaction as the graph.
 
     Attributes:
-        kept: what records that are held name.
-        data: what each record that is garbage names.
-        identities: what tells each record that is garbage from a later one of its name.
-        omitted: what records name that are left out of the graph.
+        kept: the data of reachable records.
+        data: the data of each garbage record.
+        identities: of each garbage record, to tell it from a later one of its name.
+        omitted: the data of records that are left out of the graph.
     """
 
     kept: set[BackendItem]
@@ -259,7 +259,7 @@ def removals(
 ) -> list[Removal]:
     """Return the removals of the garbage of a graph, with the bytes that each frees.
 
-    What several of them name is counted with the first.
+    Data that several of them name is counted with the first.
     """
     why = reasons.Reasons(marked.graph, marked.mark, marked.garbage_ids)
     counted: set[BackendItem] = set()

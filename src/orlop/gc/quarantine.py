@@ -1,9 +1,9 @@
-"""What is set aside: data that no metadata names, and that a newer version may have named.
+"""The quarantine: unnamed data that a newer version of the metadata may have named.
 
-Where the metadata is in doubt, all that is in a backend becomes a suspect
-(`orlop.safety.suspects`). A suspect that is unnamed is set aside: it stays in its place, and is
-listed in a file beside `meta.db`. It leaves that list when it is named again, and it is deleted
-only when a person says so. Time plays no part.
+Where the metadata is in doubt, all data in a backend becomes a suspect
+(`orlop.safety.suspects`). An unnamed suspect is set aside: it stays in its place, and is listed
+in a file beside `meta.db`. It is removed from that list when a record names it again, and it is
+deleted only when a person releases it; it never expires.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Quarantine:
             self._session.require_unchanged()
 
     def listed(self) -> dict[BackendItem, SetAside]:
-        """Return what is set aside, in the order of kinds and names.
+        """Return the data that is set aside, in the order of kinds and names.
 
         Raises:
             DataLossError: the list is damaged.
@@ -178,11 +178,11 @@ class Quarantine:
     def settle(
         self, backend: str, data: Iterable[BackendItem], size: Callable[[BackendItem], int]
     ) -> int:
-        """Replace what the list says of a backend, durably.
+        """Replace a backend's entries in the list, durably.
 
         Args:
             backend: a snapshotter, or nothing for content.
-            data: what is set aside there.
+            data: the data that is set aside there.
             size: counts the bytes of something that is not listed yet.
 
         Returns:

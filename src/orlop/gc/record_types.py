@@ -89,15 +89,15 @@ class RecordGroup(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordType:
-    """What the collector needs to know of a type of record.
+    """The collector's functions for one type of record.
 
     Attributes:
         table: its buckets in the schema.
-        facts: returns what a record says, by its bucket and its node.
+        facts: returns the facts of a record, by its bucket and its node.
         items: returns the data in backends that a record names, by its bucket and its node;
             `None`: it has none.
-        note_deletion: notes what follows from a deletion: the event, and the backend that may
-            hold garbage now; `None`: nothing.
+        note_deletion: notes the event of a deletion, and the backend that may contain garbage
+            now; `None`: nothing.
     """
 
     table: Table

@@ -47,7 +47,7 @@ class ResourceSession(Protocol):
         """Return the resources that a lease holds."""
 
     def references(self, node: Node) -> Iterable[Node]:
-        """Return what a resource of this kind refers to, also of one that only others name."""
+        """Return the references of a resource of this kind, listed or not."""
 
     def remove(self, node: Node) -> None:
         """Note that a resource is removed."""
@@ -68,7 +68,7 @@ class Resource(Protocol):
 
     @property
     def reference_label(self) -> str:
-        """What follows `containerd.io/gc.ref.` in labels that refer to it; empty for none."""
+        """The suffix of `containerd.io/gc.ref.` in labels that refer to it; empty for none."""
 
     def begin(self) -> ResourceSession:
         """Begin its part in a run. After an error nothing is removed in that run."""
@@ -134,7 +134,7 @@ class CheckedSession:
         *,
         is_kept: bool = False,
     ) -> None:
-        """Wrap what `Resource.begin` has returned.
+        """Wrap the session that `Resource.begin` returned.
 
         Args:
             kind: the type of its resources.
@@ -170,7 +170,7 @@ class CheckedSession:
         return self._nodes("leased", namespace, lease)
 
     def references(self, node: Node) -> list[Node]:
-        """Return what a resource refers to."""
+        """Return the references of a resource."""
         return self._nodes("references", node)
 
     def remove(self, node: Node) -> None:

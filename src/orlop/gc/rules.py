@@ -1,7 +1,7 @@
 """The rules: the labels and fields with a meaning to the collector.
 
-This is the one table of them. The reading of records, the explanations and the documentation
-use it; nothing else decides what a label means.
+This is the only table of them. The reading of records, the explanations and the documentation
+use it; nothing else decides the effect of a label.
 
 Source: containerd, core/metadata/gc.go; spec/metadata.md 3.2 to 3.4.
 """
@@ -63,10 +63,10 @@ class LabelRule:
 
     Attributes:
         name: how the name of the label begins.
-        tail: what may follow.
-        effect: what it does.
+        tail: the suffix that may follow.
+        effect: its effect.
         on: the types on whose records it means this.
-        target: the type of what the value names; empty where it names nothing.
+        target: the type of node that the value names; empty if it names none.
     """
 
     name: str
@@ -103,7 +103,7 @@ class FieldRule:
     Attributes:
         on: the type of the record.
         name: the field, as it is called in explanations.
-        target: the type of what it refers to.
+        target: the type of node that it refers to.
         follows_flat: whether a flat node refers to it too (and then flat itself).
     """
 
@@ -281,7 +281,7 @@ class RuleBook:
     def meanings(self, on: str, stored: dict[str, str]) -> list[Meaning]:
         """Return the meanings of the labels of a record, in the order of the labels.
 
-        What is malformed means nothing. A label that two rules know means both.
+        A malformed label has no effect. A label that two rules match has both effects.
         """
         found: list[Meaning] = []
         for label, value in stored.items():

@@ -52,7 +52,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Swept:
-    """What mark and sweep did; the durations are in nanoseconds."""
+    """Results of mark and sweep; durations are in nanoseconds."""
 
     kept: int = 0
     mark_nanoseconds: int = 0
@@ -86,18 +86,18 @@ class Runner:
         verify: bool = False,
         failures: dict[str, str] | None = None,
     ) -> Statistics:
-        """Remove what nothing holds.
+        """Delete unreachable records, then clean up the backends.
 
         Args:
-            plan: what may be removed at most; `None`: all that nothing holds.
-            release: whether data goes too that is set aside, or would be.
+            plan: the limit of what may be deleted; `None`: all that is unreachable.
+            release: whether data that is set aside, or would be, is deleted too.
             verify: whether to compare the graph that was kept with the database first.
             failures: which kinds of resources failed before: where any did, no record is removed.
 
         Raises:
             FailedPreconditionError: the plan is out of date, or this thread has an update open.
             InternalError: the graph that was kept is not that of the database.
-            UnavailableError: others write all the time, past what reports it.
+            UnavailableError: the database is changed all the time without reports.
         """
         self._context.gate.refuse_holder()
         with self._turn.exclusive():
@@ -109,7 +109,7 @@ class Runner:
         return _clean_up(self._cleaner, run, CleanupScope(only, release))
 
     def _collect(self, plan: Plan | None, failures: dict[str, str], *, verify: bool) -> _Run:
-        """Return the run that came to its end; what fails on the way is tried again."""
+        """Mark and sweep, with retries; return the run that completed."""
         removed: list[Node] = []
         pauses: list[int] = []
         kept: set[str] = set()
@@ -143,7 +143,7 @@ class Runner:
         )
 
     def nearest(self, now: Instant) -> Instant | None:
-        """Return when time alone changes what is held; `None`: never.
+        """Return the next moment at which something expires; `None` if nothing does.
 
         Raises:
             UnavailableError: the file changes all the time.
@@ -218,7 +218,7 @@ class _Run:
         self.sweep()
 
     def mark(self, *, verify: bool) -> None:
-        """Bring graph and mark to the present, while others write."""
+        """Bring graph and mark up to date while updates continue."""
         if self._plan is not None:
             planned = self._plan.nodes
             self._context.transactor.read(lambda transaction: check_orphans(transaction, planned))

@@ -32,7 +32,7 @@ _RECORDS_AT_ONCE: Final = 128
 
 
 def in_use(transactor: Transactions) -> Iterator[Node]:
-    """Iterate over what this process uses: leases of open blocks, ingests of open writers.
+    """Iterate over nodes in use by this process: leases of open blocks, ingests of writers.
 
     Their records may be gone.
     """
@@ -128,7 +128,7 @@ def _read_nodes(
 
 
 def read_one(transaction: Transaction, node: Node, book: RuleBook) -> Facts | None:
-    """Return what a record says, `None` where it is gone."""
+    """Return the facts of a record; `None` if it does not exist."""
     group, key = locate(node)
     return _read(group, group.find(transaction), key, book)
 

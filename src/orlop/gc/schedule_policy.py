@@ -26,7 +26,7 @@ _NO_TIME: Final = timedelta(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """When collections run by themselves. What is out of range counts as its nearest limit.
+    """When automatic collections run. Values out of range are clamped.
 
     Attributes:
         pause_threshold: the share of time that pauses of updates may take, 0 to 0.5.
@@ -34,12 +34,12 @@ class Settings:
             not with the next interval; 0: never.
         mutation_threshold: after so many updates of any kind one runs with the next interval;
             0: only deletions and requests count.
-        schedule_delay: how long a collection that is to run at once is put off.
-        startup_delay: after what time the first one runs; nothing: with the first need.
+        schedule_delay: the delay of a collection that is to run at once.
+        startup_delay: the delay before the first one; zero: it waits for the first change.
         confirm: whether a collection removes records although the metadata is in doubt and
             they are a large share of all, as on each root that a daemon wrote last. Without,
-            it fails, and is tried again, until somebody confirms it by hand. The data that
-            only they name is set aside all the same.
+            it fails, and is retried, until a person confirms it. The data that only they name
+            is set aside in either case.
     """
 
     pause_threshold: float = 0.02
@@ -63,7 +63,7 @@ class Settings:
 
 @dataclass(slots=True)
 class _Needs:
-    """What speaks for a collection."""
+    """Pending reasons for a collection."""
 
     deletions: int = 0
     mutations: int = 0
@@ -120,13 +120,13 @@ class SchedulePolicy:
         self._bring_forward(now)
 
     def retry_next_interval(self, now: int) -> None:
-        """Have a collection with the next interval, whatever was counted."""
+        """Schedule a collection for the next interval, regardless of the thresholds."""
         self._skip_idle_intervals(now)
         self._needs.is_owed = True
         self._bring_forward(now)
 
     def begin(self) -> None:
-        """Begin the collection that is due: what is noted from here on is for the next one."""
+        """Begin the collection that is due; later changes count for the next one."""
         self._running, self._needs = self._needs, _Needs()
 
     def succeed(self, now: int, pause: int, *, is_complete: bool = True) -> None:
@@ -151,7 +151,7 @@ class SchedulePolicy:
         self._bring_forward(now)
 
     def fail(self, now: int) -> None:
-        """Plan the next try after a collection that has failed; what was counted still counts."""
+        """Schedule a retry after a failed collection, and restore its counts."""
         before, self._running = self._running or _Needs(), None
         was_requested_since = self._needs.is_requested
         self._needs = _Needs(

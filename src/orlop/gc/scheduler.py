@@ -87,7 +87,7 @@ class Waiter:
         self._has_ended.set()
 
     def wait(self, timeout: float | None = None) -> Statistics:
-        """Return what the collection did.
+        """Wait for the collection to end and return its statistics.
 
         Args:
             timeout: how many seconds to wait at most; `None`: without end.
@@ -158,7 +158,7 @@ class Scheduler:
 
     @property
     def nearest(self) -> Instant | None:
-        """When time alone changes what is held next, as far as it is known."""
+        """The next moment at which something expires, if it is known."""
         return self._nearest
 
     def note(self, changes: Changes) -> None:

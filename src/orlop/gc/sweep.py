@@ -82,7 +82,7 @@ class Sweep:
                 self._sessions[node.type].remove(node)
 
     def finish(self) -> None:
-        """Take what was removed out of the lists of those that stay; nothing is removed then."""
+        """Remove deleted snapshots from the child lists of remaining parents; the last step."""
         # At the end of a batch and not with each snapshot: whole chains go together, and then no
         # list needs to be mended at all, because the parents that have them go, too.
         for (group, key), parent in self._parents.items():
@@ -206,13 +206,13 @@ class SweepBatches:
         reasons: Reasons | None,
         check: Callable[[], None],
     ) -> None:
-        """Remove what is garbage still of the next sweep_batches.
+        """Delete the nodes of the next batch that are still garbage.
 
         Args:
-            remaining: the sweep_batches; those that were looked at are taken from it.
-            reasons: why they go, for the journal; `None`: there is none.
-            check: is called when the mark is that of the newest version; what it raises ends
-                the sweep.
+            remaining: the batches; processed ones are removed from it.
+            reasons: why they are deleted, for the journal; `None`: there is none.
+            check: is called when the mark is that of the newest version; an exception from it
+                ends the sweep.
         """
         with self.gate() as pause:
             # With the gate held no update can commit, so after this the mark is that of the newest
@@ -261,12 +261,12 @@ class SweepBatches:
         *,
         later: bool = False,
     ) -> tuple[list[Node], set[Path]]:
-        """Remove garbage in one update; return what, and where else records were changed."""
+        """Delete garbage in one update; return the nodes, and paths of other changed records."""
         self._pause = pause
         self.tracker.require_all_seen()
         check()
         with self._context.transactor.update(later=later) as update:
-            # Left when the changes are there for the next writer, and before they are told of.
+            # Exited when the next writer sees the changes, and before they are reported.
             update.held.callback(pause.end)
             update.held.enter_context(self.tracker.sweeping())
             self.tracker.require_all_seen()
@@ -322,14 +322,14 @@ class SweepBatches:
         return removed
 
     def _note(self, garbage: Sequence[Node], reasons: Reasons | None) -> None:
-        """Say in the journal what goes now: before it can be durable."""
+        """Write journal entries of the nodes to delete, before the deletion can be durable."""
         if self._context.journal is not None and reasons is not None:
             now = self._context.transactor.clock.now()
             self._context.journal.add(reasons.entries(garbage, now))
 
 
 def _deferred(changes: Changes) -> Changes:
-    """Let nobody be told yet of what an update did: it is not durable when it ends."""
+    """Move an update's notifications into a copy, until the update is durable."""
     kept = Changes()
     _add(kept, changes)
     changes.events, changes.content, changes.snapshotters = [], False, set()
@@ -376,7 +376,7 @@ def sweep_batches(
 
 @dataclass(slots=True)
 class _Visit:
-    """A node whose references are gone through."""
+    """A node on the search stack, with its remaining references."""
 
     node: int
     onward: Iterator[int]
@@ -385,7 +385,7 @@ class _Visit:
 
 @dataclass(slots=True)
 class _Components:
-    """What refers to each other, found by Tarjan's algorithm, without recursion."""
+    """Strongly connected garbage, by Tarjan's algorithm without recursion."""
 
     garbage: Sequence[int]
     references: Callable[[int], Iterable[int]]
@@ -402,7 +402,7 @@ class _Components:
                 visited = self._visit(start, visited)
 
     def split(self, first: Collection[int]) -> tuple[list[list[int]], list[list[int]]]:
-        """Return the components that reach any of `first`, and the others; referrers first."""
+        """Return the components that reach any of `first`, and the rest; referrers first."""
         reaching: set[int] = set()
         if first:
             # Components come out with what they refer to before them.

@@ -1,14 +1,14 @@
 """The tracker: a graph and a mark that follow the changes of writers.
 
 The graph is read in many short transactions, so that no old version of the database is kept
-for long. What updates touch is read again: after the last catch-up, with updates held, the
-graph is that of the newest version. The mark is extended by what has become reachable; while
-a collection runs it never shrinks. What was touched since it began counts as held until the
-next one, with all that it refers to: a record that was made anew, or changed, is not what the
-mark has seen.
+for long. Records that updates touch are read again: after the last catch-up, with updates
+blocked, the graph is that of the newest version. The mark is extended by newly reachable nodes;
+while a collection runs it never shrinks. A record touched since the collection began counts as
+reachable until the next one, with all its references: it may be a new record of the same name,
+which the mark has not seen.
 
-Between collections graph and mark are kept. The next one reads again what was touched, and
-looks at what these changes, and the time, may have let go: at little, in a large database.
+Between collections graph and mark are kept. The next one reads only touched records again, and
+checks the nodes that these changes, or an expiry, may have made unreachable.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ class GraphTracker:
         """Read touched records again, and extend the mark; return how many paths were touched.
 
         Raises:
-            UnavailableError: so much was touched at once that nobody knows what.
+            UnavailableError: more was touched at once than the listener remembers.
             ResourceError: a plug-in failed.
         """
         touched = self._take()
@@ -234,7 +234,7 @@ class GraphTracker:
         """Apply the removals of a sweep, before any later change of writers.
 
         Args:
-            removed: records that nothing held: with them nothing is let go.
+            removed: unreachable records: their deletion makes nothing else unreachable.
             touched: where else records were changed.
         """
         for node in removed:
@@ -334,6 +334,6 @@ class GraphTracker:
         self._extend(affected)
 
     def _extend(self, affected: Iterable[int]) -> None:
-        """Mark what has become reachable through nodes that may refer to more than before."""
+        """Mark the nodes that became reachable through nodes with new references."""
         if self._mark is not None:
             self._mark.extend(affected)

@@ -1,6 +1,6 @@
 """Reasons: why nodes are held or not, in words.
 
-Plans, the journal and questions say the same of the same record.
+Plans, the journal and `explain` give the same reason for the same record.
 """
 
 from __future__ import annotations
@@ -160,8 +160,8 @@ class BrokenPath(NamedTuple):
     """A path by which a node would be held, and the fault that keeps it from that.
 
     Attributes:
-        path: from what would be a root, or from where the path is broken, to the node.
-        reason: what is wrong with the first step of it.
+        path: from the possible root, or from the broken step, to the node.
+        reason: why its first step is not valid.
     """
 
     path: HoldingPath
