@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from typing import Any
 
+    from orlop.gc.resources import CheckedSession
     from orlop.kv import Transaction
 
 
@@ -28,7 +29,7 @@ def interleaved(moment: str, write: Callable[[], None]) -> Iterator[None]:
     Args:
         moment: `read`: when all records were read, before anything is marked; `marked`: when
             all is marked, before updates wait; `between`: before each piece of the sweep,
-            which is as small as can be.
+            which is as small as can be, or all where other resources take part.
         write: writes.
     """
     with {"read": _after_reading, "marked": _after_marking, "between": _between}[moment](write):
@@ -66,6 +67,7 @@ def _after_marking(write: Callable[[], None]) -> AbstractContextManager[object]:
 
 def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
     run_batch = SweepBatches.run_batch
+    sweep_with_sessions = running._Run._sweep_with_sessions
 
     def cut(*arguments: Any, **options: Any) -> Iterator[list[int]]:
         return sweep_batches(*arguments, **{**options, "size": 1})
@@ -74,9 +76,14 @@ def _between(write: Callable[[], None]) -> AbstractContextManager[object]:
         write()
         run_batch(self, deque([remaining.popleft()]), *arguments)
 
+    def run_whole(self: running._Run, sessions: dict[str, CheckedSession]) -> None:
+        write()
+        sweep_with_sessions(self, sessions)
+
     stack = ExitStack()
     stack.enter_context(mock.patch.object(running, "sweep_batches", cut))
     stack.enter_context(mock.patch.object(SweepBatches, "run_batch", run_one))
+    stack.enter_context(mock.patch.object(running._Run, "_sweep_with_sessions", run_whole))
     return stack
 
 

@@ -34,7 +34,7 @@ class Bench:
     def __init__(self) -> None:
         self.timer = SteppedTimer()
         self.clock = SettableClock()
-        self.gate = SharedLock("the gate")
+        self.gate = SharedLock("the gate", deadlock_error=FailedPreconditionError)
         self.runs = 0
         self.pause = 10 * MS
         self.error: Exception | None = None
