@@ -14,6 +14,7 @@ from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci import attributes, whiteouts
 from orlop.oci.copy_up import ensure_written
+from orlop.oci.path_map import PathMap
 from orlop.oci.safe_path import (
     Directory,
     EntryPath,
@@ -80,7 +81,7 @@ class _Application:
         self._reader = reader
         self._tree = tree
         self._label = label
-        self._directories: dict[EntryPath, _Finish] = {}
+        self._directories: PathMap[_Finish | None] = PathMap()
         kind = whiteouts.OverlayWhiteouts if tree.layered else whiteouts.Whiteouts
         self._whiteouts = kind(tree)
 
@@ -210,7 +211,10 @@ class _Application:
 
     def _finish_directories(self) -> None:
         """Set mode and times of directories, innermost first."""
-        for path in sorted({*self._directories, *self._tree.narrow_modes}, reverse=True):
+        for path in self._tree.narrow_modes.innermost_first():
+            if self._directories.get(path) is None:
+                self._directories[path] = None
+        for path in self._directories.innermost_first():
             made = self._tree.written(path)
             if made is None:
                 # A later entry of the layer took its place.
@@ -226,9 +230,9 @@ class _Application:
             os.fchmod(made, finish.mode)
             os.utime(made, ns=finish.times)
             return
-        mode, inode = self._tree.narrow_modes[path]
-        if os.fstat(made).st_ino == inode:
-            os.fchmod(made, mode)
+        narrow = self._tree.narrow_modes.get(path)
+        if narrow is not None and os.fstat(made).st_ino == narrow[1]:
+            os.fchmod(made, narrow[0])
 
 
 def _device(entry: TarEntry) -> int:

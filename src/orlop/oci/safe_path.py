@@ -28,6 +28,7 @@ from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import InvalidArgumentError, NotFoundError, PermissionDeniedError
 from orlop.oci.attributes import copy_attributes
 from orlop.oci.lower_directories import LowerDirectories, LowerDirectory
+from orlop.oci.path_map import PathMap
 from orlop.storage import access
 from orlop.storage.mounts import mount_id
 
@@ -107,7 +108,7 @@ class SnapshotTree:
             self.close()
             raise
         self.layered = bool(lowers)
-        self.narrow_modes: dict[EntryPath, tuple[int, int]] = {}
+        self.narrow_modes: PathMap[tuple[int, int]] = PathMap()
         """Directories whose mode was widened to change them: mode and inode, to be put back."""
         self._opaque = opaque
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from orlop import digests
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _DEEPEST = 8
 _MOST_BLOBS = 100_000
+_LONGEST_MEDIA_TYPE = 1024
 
 ALL_PLATFORMS = "name another with --platform, or import all platforms with --all-platforms"
 
@@ -68,21 +69,31 @@ class Selection:
         """
         if descriptor.digest in self._members:
             return
+        length = len(descriptor.media_type)
+        if length > _LONGEST_MEDIA_TYPE:
+            raise InvalidArgumentError(f"{self.label}: a media type of {length} characters")
         if depth > _DEEPEST or len(self._members) > _MOST_BLOBS:
             raise InvalidArgumentError(f"{self.label}: an image nested too deep, or too large")
         if not documents.is_followed(descriptor.media_type):
             if self._is_there(descriptor):
-                self._members[descriptor.digest] = Member(descriptor=descriptor)
+                self._members[descriptor.digest] = Member(descriptor=_pointer(descriptor))
             return
         where = f"{self.label}: document {descriptor.digest}"
         self._is_there(descriptor)
-        found = documents.children(descriptor.media_type, self._read(descriptor), where)
-        children = [child.descriptor for child in self.choose(found)]
-        if found and not children:
-            raise NotFoundError(f"{where}: an image for this platform", hint=ALL_PLATFORMS)
+        children = self._children(descriptor, where)
         for child in children:
             self.add(child, depth + 1)
-        self._members[descriptor.digest] = Member(descriptor=descriptor, children=tuple(children))
+        self._members[descriptor.digest] = Member(
+            descriptor=_pointer(descriptor), children=children
+        )
+
+    def _children(self, descriptor: Descriptor, where: str) -> tuple[Descriptor, ...]:
+        """Return the chosen children of a document; the document itself is not kept."""
+        found = documents.children(descriptor.media_type, self._read(descriptor), where)
+        children = tuple(_pointer(child.descriptor) for child in self.choose(found))
+        if found and not children:
+            raise NotFoundError(f"{where}: an image for this platform", hint=ALL_PLATFORMS)
+        return children
 
     def _is_there(self, descriptor: Descriptor) -> bool:
         """Check the size of a blob; false for a layer that archives may leave out."""
@@ -101,6 +112,11 @@ class Selection:
     def _read(self, descriptor: Descriptor) -> bytes:
         with self.opener(descriptor.digest) as file:
             return read_document(file, descriptor, self.label)
+
+
+def _pointer(descriptor: Descriptor) -> Descriptor:
+    """Return a descriptor without its annotations: an archive may have gigabytes of them."""
+    return replace(descriptor, annotations={}) if descriptor.annotations else descriptor
 
 
 def read_document(file: BinaryIO, descriptor: Descriptor, label: str) -> bytes:
