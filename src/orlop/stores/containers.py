@@ -15,7 +15,7 @@ from orlop.schema import containers
 from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
 from orlop.stores.record_store import ListedStore
-from orlop.stores.validation import check_keys, check_labels, check_texts
+from orlop.stores.validation import check_keys, check_labels, check_texts, new_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,7 +76,7 @@ class ContainerStore(ListedStore[Container]):
             changed = stored
             for path in paths or _MUTABLE:
                 changed = _masked(changed, container, path)
-            _check(changed)
+            _check(changed, stored)
             return containers.write(
                 self._create(update.transaction), replace(changed, updated_at=now)
             )
@@ -124,10 +124,12 @@ def _masked(stored: Container, given: Container, path: str) -> Container:
     raise refusal(path, f'container "{stored.id}"')
 
 
-def _check(container: Container) -> None:
+def _check(container: Container, stored: Container | None = None) -> None:
+    """Refuse a container that cannot be stored; what is `stored` so already may stay."""
     identifiers.validate(container.id)
     check_keys(container.extensions, "container.Extensions")
-    check_labels(container.labels, "container.Labels")
+    known = {} if stored is None else stored.labels
+    check_labels(new_entries(container.labels, known), "container.Labels")
     if not container.runtime.name:
         raise InvalidArgumentError(f'container.Runtime.Name of "{container.id}" must be set')
     if container.spec is None:
@@ -136,7 +138,12 @@ def _check(container: Container) -> None:
         raise InvalidArgumentError(
             f'container.Snapshotter of "{container.id}" must be set if container.SnapshotKey is'
         )
-    check_texts(
+    old = () if stored is None else _texts(stored)
+    check_texts(*(text for text in _texts(container) if text not in old))
+
+
+def _texts(container: Container) -> tuple[str, ...]:
+    return (
         container.image,
         container.runtime.name,
         container.snapshot_key,

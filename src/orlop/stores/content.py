@@ -28,7 +28,7 @@ from orlop.stores import filter_fields, lease_refs
 from orlop.stores.blob_faults import blob_fault, fault_of, size_fault
 from orlop.stores.masks import masked_labels
 from orlop.stores.record_store import RecordStore
-from orlop.stores.validation import check_key, check_labels
+from orlop.stores.validation import check_key, check_labels, new_entries
 
 if TYPE_CHECKING:
     import builtins
@@ -116,7 +116,7 @@ class ContentStore(RecordStore):
         with self.scope.transactor.update() as update:
             stored = self._get(update.transaction, info.digest)
             labels = masked_labels(stored.labels, info.labels, paths, f"content {info.digest}")
-            check_labels(labels, "info.Labels")
+            check_labels(new_entries(labels, stored.labels), "info.Labels")
             return content.write(
                 self._create(update.transaction),
                 replace(stored, labels=labels, updated_at=now),

@@ -17,7 +17,14 @@ from orlop.schema.codec.timestamps import require_instant
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_map, refusal
 from orlop.stores.record_store import ListedStore
-from orlop.stores.validation import check_key, check_labels, check_map, check_size, check_texts
+from orlop.stores.validation import (
+    check_key,
+    check_labels,
+    check_map,
+    check_size,
+    check_texts,
+    new_entries,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -107,7 +114,7 @@ class ImageStore(ListedStore[Image]):
         with self.scope.transactor.update() as update:
             before = self._get(update.transaction, image.name)
             changed = _masked(before, given, image.target, paths, now)
-            _check(changed)
+            _check(changed, before)
             self._check_lease(update, changed)
             bucket = self._create(update.transaction)
             stored = self._write(update, bucket, changed, before)
@@ -187,12 +194,19 @@ def _masked(
     )
 
 
-def _check(image: Image) -> None:
-    check_key(image.name, "the name of an image")
-    check_labels(image.labels, "image.Labels")
-    check_map(image.target.annotations, "image.Target.Annotations")
+def _check(image: Image, stored: Image | None = None) -> None:
+    """Refuse an image that cannot be stored; what is `stored` so already may stay."""
+    labels, annotations = image.labels, image.target.annotations
+    if stored is None:
+        check_key(image.name, "the name of an image")
+    else:
+        labels = new_entries(labels, stored.labels)
+        annotations = new_entries(annotations, stored.target.annotations)
+    check_labels(labels, "image.Labels")
+    check_map(annotations, "image.Target.Annotations")
     digests.validate(image.target.digest)
     check_size(image.target.size, f'the size of the target of image "{image.name}"')
     if not image.target.media_type:
         raise InvalidArgumentError(f'the target of image "{image.name}" needs a media type')
-    check_texts(image.target.media_type)
+    if stored is None or stored.target.media_type != image.target.media_type:
+        check_texts(image.target.media_type)

@@ -13,7 +13,7 @@ from orlop import digests, filters
 from orlop import labels as label_names
 from orlop.errors import AlreadyExistsError, InvalidArgumentError, UnimplementedError
 from orlop.records import Lease, LeaseResource
-from orlop.schema import leases
+from orlop.schema import leases, names
 from orlop.schema.codec import timestamps
 from orlop.stores import filter_fields
 from orlop.stores.record_store import RecordStore
@@ -207,10 +207,10 @@ def _check(resource: LeaseResource) -> None:
         case leases.CONTENT, []:
             digests.validate(resource.id)
         case leases.IMAGES | leases.INGESTS, []:
-            check_key(resource.id, f"the id of a resource of type {kind}")
+            names.check_key(resource.id, f"the id of a resource of type {kind}")
         case leases.SNAPSHOTS, [snapshotter]:
-            check_key(snapshotter, "the name of a snapshotter")
-            check_key(resource.id, "the key of a snapshot")
+            names.check_key(snapshotter, "the name of a snapshotter")
+            names.check_key(resource.id, "the key of a snapshot")
         case leases.CONTENT | leases.IMAGES | leases.INGESTS | leases.SNAPSHOTS, _:
             raise InvalidArgumentError(
                 f'invalid resource type "{resource.type}": content, images, ingests and '

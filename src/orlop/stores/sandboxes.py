@@ -15,7 +15,7 @@ from orlop.schema import sandboxes
 from orlop.stores import filter_fields
 from orlop.stores.masks import key_of, masked_map, refusal, with_entry
 from orlop.stores.record_store import ListedStore
-from orlop.stores.validation import check_keys, check_map, check_texts
+from orlop.stores.validation import check_keys, check_map, check_texts, new_entries
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,7 +80,7 @@ class SandboxStore(ListedStore[Sandbox]):
             changed = stored
             for path in paths or _MUTABLE:
                 changed = _masked(changed, sandbox, path)
-            _check(changed)
+            _check(changed, stored)
             if changed.created_at is None:
                 raise InvalidArgumentError(f'sandbox "{stored.id}" has no time of creation')
             return sandboxes.write(
@@ -120,9 +120,12 @@ def _masked(stored: Sandbox, given: Sandbox, path: str) -> Sandbox:
     raise refusal(path, f'sandbox "{stored.id}"')
 
 
-def _check(sandbox: Sandbox) -> None:
+def _check(sandbox: Sandbox, stored: Sandbox | None = None) -> None:
+    """Refuse a sandbox that cannot be stored; what is `stored` so already may stay."""
     identifiers.validate(sandbox.id)
     # The length of labels is not limited here: containerd does not limit it either.
-    check_map(sandbox.labels, "sandbox.Labels")
+    known = {} if stored is None else stored.labels
+    check_map(new_entries(sandbox.labels, known), "sandbox.Labels")
     check_keys(sandbox.extensions, "sandbox.Extensions")
-    check_texts(sandbox.runtime.name, sandbox.sandboxer)
+    old = () if stored is None else (stored.runtime.name, stored.sandboxer)
+    check_texts(*(one for one in (sandbox.runtime.name, sandbox.sandboxer) if one not in old))

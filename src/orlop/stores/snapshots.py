@@ -35,7 +35,7 @@ from orlop.stores.snapshot_errors import (
     stat_or_none,
 )
 from orlop.stores.update_guards import LabelsGuard
-from orlop.stores.validation import check_key, check_labels
+from orlop.stores.validation import check_key, check_labels, new_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -121,7 +121,7 @@ class SnapshotStore(RecordStore):
         with self.scope.transactor.update() as update:
             stored = self._get(update.transaction, info.name)
             labels = masked_labels(stored.labels, info.labels, paths, f'snapshot "{info.name}"')
-            check_labels(labels, "info.Labels")
+            check_labels(new_entries(labels, stored.labels), "info.Labels")
             backend, name = self._backend(), stored.backend_name
             inherited = label_names.inheritable(labels)
             # Inside the transaction, so that the two do not part; backends do it fast.

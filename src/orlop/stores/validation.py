@@ -10,14 +10,38 @@ from typing import TYPE_CHECKING, Final
 
 from orlop import labels
 from orlop.errors import InvalidArgumentError
-from orlop.schema.names import check_key, to_bytes
+from orlop.schema import names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 _SIZE_MAX: Final = 2**63 - 1
+_SHOWN: Final = 64
 
-__all__ = ["check_key", "check_keys", "check_labels", "check_map", "check_size", "check_texts"]
+__all__ = [
+    "check_key",
+    "check_keys",
+    "check_labels",
+    "check_map",
+    "check_size",
+    "check_texts",
+    "new_entries",
+]
+
+
+def check_key(text: str, what: str) -> None:
+    """Refuse a name that is empty, longer than the file takes, or no UTF-8.
+
+    Raises:
+        InvalidArgumentError: it is.
+    """
+    names.check_key(text, what)
+    check_texts(text)
+
+
+def new_entries(entries: Mapping[str, str], stored: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the entries that are not stored so: what a file has may stay as it is."""
+    return {key: value for key, value in entries.items() if stored.get(key) != value}
 
 
 def check_keys(keys: Iterable[str], what: str) -> None:
@@ -56,14 +80,20 @@ def check_labels(entries: Mapping[str, str], what: str) -> None:
 
 
 def check_texts(*texts: str) -> None:
-    """Refuse text that cannot be written as UTF-8.
+    """Refuse text that cannot be written as UTF-8, which no client of containerd could read.
 
     Raises:
         InvalidArgumentError: one of them is such a text.
     """
     for text in texts:
-        if not text.isascii():
-            to_bytes(text)
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            message = f"{text[:_SHOWN]!r} is no UTF-8"
+            refused = InvalidArgumentError(message).because(error)
+        else:
+            continue
+        raise refused
 
 
 def check_size(size: int, what: str) -> None:
