@@ -22,6 +22,7 @@ from orlop import digests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+    from contextlib import AbstractContextManager
 
     from orlop.records import ContentInfo, IngestStatus, Mount, SnapshotInfo, SnapshotUsage
 
@@ -282,6 +283,28 @@ class RepairableSnapshots(SnapshotBackend, Protocol):
         Returns:
             What takes the files away again.
         """
+
+
+@runtime_checkable
+class CopiedRestores(RepairableSnapshots, Protocol):
+    """A backend that copies the files for `restore` before the update that needs them."""
+
+    def copy_files(self, active: str) -> AbstractContextManager[object]:
+        """Yield a durable copy of the files of an active snapshot; at the end it is deleted.
+
+        NotFoundError where there is no such snapshot.
+        """
+
+    def restore(
+        self,
+        key: str,
+        active: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        parent: str = "",
+        copy: object | None = None,
+    ) -> Callable[[], None]:
+        """Restore with a `copy` that was made before; ConflictError where `active` is another."""
 
 
 @runtime_checkable

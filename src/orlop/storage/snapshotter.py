@@ -17,7 +17,7 @@ import abc
 import contextlib
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple
 
 from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.errors import (
@@ -54,6 +54,20 @@ _SNAPSHOTS: Final = "snapshots"
 _DIRECTORY_MODE: Final = 0o700
 _AT_ONCE: Final = 64
 """So many leftovers are renamed while the database is locked."""
+
+
+class SnapshotCopy(NamedTuple):
+    """A copy of the files of a snapshot.
+
+    Attributes:
+        source: the number of the snapshot.
+        directory: where the copy is.
+        usage: what the copy takes on disk.
+    """
+
+    source: str
+    directory: Path
+    usage: SnapshotUsage
 
 
 class DirectorySnapshotter(ReversibleSnapshotter):
@@ -170,8 +184,35 @@ class DirectorySnapshotter(ReversibleSnapshotter):
         found = ((one[1].name, self._fault(*one)) for one in known)
         return {key: fault for key, fault in found if fault}
 
+    @contextlib.contextmanager
+    def copy_files(self, active: str) -> Iterator[SnapshotCopy]:
+        """Yield a durable copy of the files of an active snapshot, for `restore`.
+
+        It is deleted at the end of the block, unless a snapshot got it.
+
+        Raises:
+            NotFoundError: there is no such snapshot.
+            DataLossError: its directory is missing.
+            OSError: it could not be copied.
+        """
+        source, _, _ = self._metastore.read(lambda snapshots: snapshots.info(active))
+        with (
+            self._explaining(active, source),
+            self._directories.new(partial(copy_tree, self._directory / source)) as directory,
+        ):
+            data = self._data(source).relative_to(self._directory / source)
+            usage = disk_usage(directory / data)
+            files.sync_tree(directory)
+            yield SnapshotCopy(source, directory, usage)
+
     def restore(
-        self, key: str, active: str, labels: Mapping[str, str] | None = None, *, parent: str = ""
+        self,
+        key: str,
+        active: str,
+        labels: Mapping[str, str] | None = None,
+        *,
+        parent: str = "",
+        copy: object | None = None,
     ) -> Callable[[], None]:
         """Give a copy of the files of an active snapshot to a committed one that has lost its own.
 
@@ -184,6 +225,7 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             active: of the active one.
             labels: of a snapshot that is made.
             parent: what a snapshot that is made stands on.
+            copy: of the files, from `copy_files`; `None`: they are copied now.
 
         Returns:
             What takes the files away again.
@@ -193,25 +235,25 @@ class DirectorySnapshotter(ReversibleSnapshotter):
             AlreadyExistsError: the directory of the committed one is there.
             FailedPreconditionError: they are not of these kinds, or do not stand on the same
                 snapshot, or something else is in the place of the directory.
+            ConflictError: the active one was made again since it was copied.
             OSError: it could not be copied.
         """
         self._directories.put_back(self._numbers)
         source, taken, _ = self._metastore.read(lambda snapshots: snapshots.info(active))
         is_known = self._check_restoring(key, taken, parent)
-        with (
-            self._explaining(active, source),
-            self._directories.new(partial(copy_tree, self._directory / source)) as copied,
-        ):
-            usage = disk_usage(copied / self._data(source).relative_to(self._directory / source))
-            files.sync_tree(copied)
+        with contextlib.ExitStack() as copied:
+            made = copy if isinstance(copy, SnapshotCopy) else None
+            made = made or copied.enter_context(self.copy_files(active))
+            if made.source != source:
+                raise ConflictError(f"snapshot {active!r} was made again while it was copied")
             if is_known:
-                return self._give(key, copied, usage)
+                return self._give(key, made.directory, made.usage)
             with contextlib.ExitStack() as claimed, self._changing() as snapshots:
                 number = snapshots.create_committed(
-                    key, parent, labels, usage=usage, is_free=self._directories.is_free
+                    key, parent, labels, usage=made.usage, is_free=self._directories.is_free
                 )
                 claimed.enter_context(self._directories.claim(number))
-                self._directories.put_in_place(copied, number)
+                self._directories.put_in_place(made.directory, number)
         return lambda: self._forget(key)
 
     def _give(self, key: str, directory: Path, usage: SnapshotUsage) -> Callable[[], None]:

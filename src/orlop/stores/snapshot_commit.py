@@ -39,7 +39,12 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Commit:
-    """An active snapshot that is to be committed, with where and how."""
+    """An active snapshot that is to be committed, with where and how.
+
+    Attributes:
+        copy: of its files, for a committed snapshot that has lost its own; `None`: the backend
+            copies them when it is asked to restore them.
+    """
 
     scope: Scope
     snapshotter: str
@@ -49,6 +54,7 @@ class Commit:
     active: SnapshotRecord
     labels: Mapping[str, str] | None
     new_parent: str | None
+    copy: object | None = None
 
     def run(self, update: Update, bucket: Bucket) -> None:
         """Commit the snapshot; for the errors see the store."""
@@ -128,8 +134,11 @@ class Commit:
         update.held.enter_context(guard)
         stands_on = snapshots.backend_name(bucket, stored.parent) if stored.parent else ""
         inherited = label_names.inheritable(stored.labels)
+        options = {} if self.copy is None else {"copy": self.copy}
         guard.undo.append(
-            self.backend.restore(stored.backend_name, active, inherited, parent=stands_on)
+            self.backend.restore(
+                stored.backend_name, active, inherited, parent=stands_on, **options
+            )
         )
 
     def _commit_in_backend(self, update: Update, bucket: Bucket, parent: str) -> str:

@@ -9,6 +9,7 @@ Source: containerd, core/metadata/snapshot.go; spec/metadata.md 2.6.
 from __future__ import annotations
 
 import logging
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -22,6 +23,7 @@ from orlop.errors import (
 )
 from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.schema import drafts, leases, snapshots
+from orlop.storage.contract import CopiedRestores
 from orlop.stores import filter_fields, lease_refs
 from orlop.stores.masks import masked_labels
 from orlop.stores.pending_commits import settle_interrupted
@@ -211,7 +213,7 @@ class SnapshotStore(RecordStore):
         """
         check_key(name, "the name of a snapshot")
         check_labels(labels or {}, "info.Labels")
-        with self.scope.transactor.update() as update:
+        with self._copied_ahead(name, key) as copy, self.scope.transactor.update() as update:
             bucket = self._find(update.transaction)
             if bucket is None:
                 raise NotFoundError(f'snapshotter "{self.snapshotter}" has no snapshots here')
@@ -233,6 +235,7 @@ class SnapshotStore(RecordStore):
                     active=active,
                     labels=labels,
                     new_parent=parent,
+                    copy=copy,
                 )
                 if stored is None:
                     commit.run(update, bucket)
@@ -240,6 +243,33 @@ class SnapshotStore(RecordStore):
                     commit.restore(update, bucket, stored)
         if exists:
             raise AlreadyExistsError(f'snapshot "{name}"')
+
+    @contextmanager
+    def _copied_ahead(self, name: str, key: str) -> Iterator[object | None]:
+        """Yield a copy of the files that a commit restores; `None` where it restores none.
+
+        It is made before the update, so that no other writer waits for it.
+        """
+
+        def records(transaction: Transaction) -> tuple[SnapshotRecord | None, ...]:
+            bucket = self._find(transaction)
+            if bucket is None:
+                return None, None
+            return snapshots.read(bucket, name), snapshots.read(bucket, key)
+
+        stored, active = self.scope.transactor.read(records)
+        if stored is None or active is None or not self._fault(stored):
+            yield None
+            return
+        backend = self._backend()
+        if not isinstance(backend, CopiedRestores):
+            yield None
+            return
+        with ExitStack() as copies:
+            copy: object | None = None
+            with suppress(NotFoundError):  # gone meanwhile: the update says so
+                copy = copies.enter_context(backend.copy_files(active.backend_name))
+            yield copy
 
     def remove(self, key: str) -> None:
         """Remove a snapshot; its files go with the next collection.
