@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DESIGNED = {
     "image": "import unpack export ls inspect tag label rm",
-    "content": "ls cat ingest label verify rm ingests",
+    "content": "ls cat ingest label verify rm ingests abort",
     "snapshot": "ls tree prepare view commit mounts usage label rm",
     "container": "create ls inspect label rm",
     "sandbox": "create ls inspect label rm",

@@ -27,18 +27,20 @@ class Entry(NamedTuple):
 
 
 ENTRIES: Final = {
-    "why": Entry("questions", "Say who holds something, or why nothing does.", is_group=False),
+    "why": Entry(
+        "questions", "Show the references that keep a record, or why none does.", is_group=False
+    ),
     "roots": Entry(
         "questions",
-        "List what holds itself: leases, images, ingests, containers, sandboxes, labelled blobs.",
+        "List root nodes: leases, images, ingests, containers, sandboxes, labelled blobs.",
         is_group=False,
     ),
     "referrers": Entry(
         "questions",
-        "List who refers to something, whether that holds it or not.",
+        "List the records that refer to a record, also in vain.",
         is_group=False,
     ),
-    "owner": Entry("questions", "Say which records name what lies at a path.", is_group=False),
+    "owner": Entry("questions", "Show the records that name the data at a path.", is_group=False),
     "image": Entry("image", "Images: names for root filesystems, with what describes them."),
     "content": Entry("content", "Content: blobs by their digest."),
     "snapshot": Entry("snapshot", "Snapshots: layers of file systems."),
