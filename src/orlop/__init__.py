@@ -162,7 +162,7 @@ _lazily = lazy_names(
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first used: start-up costs only what a program needs."""
+    """Import a public name when it is first used, so that start-up loads few modules."""
     if name == "accelerated":
         from orlop.kv import plain  # noqa: PLC0415 (one of the compiled modules)
 

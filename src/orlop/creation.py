@@ -41,7 +41,7 @@ class CreationRules:
     begin_anew: bool = False
 
     def check_metadata(self) -> None:
-        """Refuse to make `meta.db` where a backend holds data.
+        """Refuse to create `meta.db` where a backend contains data.
 
         Raises:
             LostDatabaseError: a backend does.

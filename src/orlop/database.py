@@ -159,7 +159,7 @@ class Database:
 
     @property
     def path(self) -> Path:
-        """The file that holds the metadata."""
+        """The path of the metadata file."""
         return self._path
 
     @property
@@ -239,14 +239,14 @@ class Database:
         return self._collector
 
     def faults(self, nodes: Collection[Node] | None = None) -> dict[Node, str]:
-        """Return the faults of blobs and snapshots whose data is missing or has another size.
+        """Return the faults of blobs and snapshots: missing data, or data of another size.
 
-        Only the size of a file, or the directory of a snapshot, is looked at;
+        Only the size of a file, or the directory of a snapshot, is checked;
         `content.fault(digest, verify=True)` compares the data with the digest. A bare file has
         no backends, and no faults.
 
         Args:
-            nodes: which to look at; `None`: all. One that is gone meanwhile is left out.
+            nodes: which to check; `None`: all. One that is deleted meanwhile is left out.
 
         Raises:
             UnavailableError: the file changes all the time.
@@ -270,7 +270,7 @@ class Database:
         return Namespace(self._environment, name)
 
     def view(self) -> AbstractContextManager[Transaction]:
-        """Begin a block whose reads see one version; it joins the transaction that is open.
+        """Begin a block that reads one version; it joins an open transaction.
 
         Raises:
             UnavailableError: the file was changed by another process while it was read.
@@ -278,7 +278,7 @@ class Database:
         return self._transactions.view()
 
     def update(self) -> AbstractContextManager[Update]:
-        """Begin a block whose writes are one commit; it joins the update that is open.
+        """Begin a block that writes one commit; it joins an open update.
 
         Raises:
             FailedPreconditionError: a view is open here, or the database is only read.

@@ -188,7 +188,7 @@ class UnimplementedError(OrlopError):
 
 
 class InternalError(OrlopError):
-    """Something that must always hold did not."""
+    """An invariant was violated."""
 
     kind = "internal"
 
@@ -276,7 +276,7 @@ def _engine_kind(error: engine.EngineError) -> type[OrlopError]:
 
 
 def engine_error(error: engine.EngineError, path: Path) -> OrlopError:
-    """Return an error of the engine of `path` as one of ours, whose message names the file."""
+    """Translate an engine error into an OrlopError that names the file `path`."""
     kind = _engine_kind(error)
     text, hint = error.text, error.hint
     if isinstance(error, engine.EnginePoisonedError) and kind is DataLossError:

@@ -38,7 +38,7 @@ GC_EXPIRE: Final = "containerd.io/gc.expire"
 GC_FLAT: Final = "containerd.io/gc.flat"
 """On a lease: it keeps its resources alive, but not their references. The value is ignored."""
 GC_COND_SNAPSHOT: Final = "containerd.io/gc.cond.snapshot."
-"""Refers to a snapshot while a condition holds; the snapshotter follows."""
+"""Refers to a snapshot while a condition is met; the snapshotter follows."""
 GC_COND_VALUE_USED_AT: Final = "containerd.io/gc.cond.value-usedat"
 """When a snapshot was used last, as RFC 3339 has it: what conditions on `usedat` compare."""
 
@@ -60,7 +60,7 @@ _SHOWN: Final = 64
 
 
 def validate(labels: Mapping[str, str], context: str = "labels") -> None:
-    """Check the length of each label; `context` says in the message where they stand.
+    """Check the length of each label; `context` says in the message where they belong.
 
     Raises:
         InvalidArgumentError: name and value of a label have more than 4,096 bytes together.

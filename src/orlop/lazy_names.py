@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lazy_names(package: str, sources: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return the `__getattr__` of a package whose names lie in its modules.
+    """Return a package's `__getattr__` that imports names from its modules.
 
     Args:
         package: the name of the package.

@@ -25,7 +25,7 @@ class OpenWriter(Protocol):
         """Whether it may still write to it, or commit it."""
 
     def end(self) -> None:
-        """Close it, since the database is being closed; a commit that has begun goes on."""
+        """Close it, since the database is being closed; a commit that has begun continues."""
 
 
 class OpenWriters:

@@ -112,7 +112,7 @@ class Backends(NamedTuple):
 
 @contextmanager
 def refusals(path: Path) -> Iterator[None]:
-    """Turn errors of the engine and of the system at the opening of `path` into ours.
+    """Translate engine and system errors of opening `path` into OrlopError.
 
     Raises:
         LostDatabaseError, NotFoundError, PermissionDeniedError, InvalidArgumentError,

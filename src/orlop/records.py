@@ -107,7 +107,7 @@ class ContentInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestStatus:
-    """How far a blob in writing has come. `offset` and `total` are in bytes; 0: not known."""
+    """The progress of an ingest. `offset` and `total` are in bytes; 0: not known."""
 
     ref: str
     offset: int
@@ -158,7 +158,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """A lease: it holds resources until it is deleted or, with the label gc.expire, expires."""
+    """A lease: it keeps resources until it is deleted or, with the label gc.expire, expires."""
 
     id: str
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -167,7 +167,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseResource:
-    """A thing that a lease holds: `content`, `ingests`, `images` or `snapshots/<snapshotter>`."""
+    """A resource of a lease: `content`, `ingests`, `images` or `snapshots/<snapshotter>`."""
 
     id: str
     type: str

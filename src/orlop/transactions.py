@@ -278,7 +278,7 @@ class Transactions:
             self.translate(error)
 
     def end_what_was_left(self) -> None:
-        """Roll back updates whose block is gone: an exception kept its `__exit__` from running.
+        """Roll back abandoned updates: an exception kept their `__exit__` from running.
 
         Any thread may call this.
         """

@@ -47,7 +47,7 @@ def delete_label(transaction: Transaction, node: Node, label: str) -> None:
 
 
 def delete_last_edge(transaction: Transaction, path: HoldingPath) -> None:
-    """Take out what the last step of a path stands on."""
+    """Delete the label or field behind the last step of a path."""
     node, edge = path[-1].node.whole, path[-1].edge
     if len(path) == 1:
         _delete_root(transaction, node, edge)

@@ -1,4 +1,4 @@
-"""Others who write while a collection runs, at moments that a test chooses."""
+"""Writers that interleave with a collection at chosen moments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def interleaved(moment: str, write: Callable[[], None]) -> Iterator[None]:
-    """Let others write at a moment of each collection that the block runs.
+    """Call `write` at one moment of each collection that runs in the block.
 
     Args:
         moment: `read`: when all records were read, before anything is marked; `marked`: when

@@ -86,7 +86,7 @@ class KeepingSnapshots(EarlierSnapshots):
 
 
 class ForgettingSnapshots(EarlierSnapshots):
-    """Has leftovers, but cannot be told what to keep of them."""
+    """Snapshots with leftovers, but with a cleanup that takes no `keep` argument."""
 
     names = EarlierSnapshots.names | {"leftovers"}
 

@@ -1,7 +1,7 @@
-"""The cleanup waits for nobody and nobody for it; what is being made or named is no victim.
+"""Cleanup and writers never wait for each other; claimed data is not deleted.
 
-The orders in which it could go wrong are forced: a writer acts at the moment at which the
-cleanup has found its data to be garbage, or holds its name.
+The dangerous interleavings are forced: a writer acts at the moment at which the cleanup has
+found its data to be garbage, or has claimed its name.
 """
 
 from __future__ import annotations

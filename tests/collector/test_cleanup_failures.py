@@ -1,4 +1,4 @@
-"""A backend that fails or hangs does not stop the others, and is tried again; so after a kill."""
+"""A backend that fails or hangs does not stop other cleanups, and is retried, also after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Once a database is closed its cleanups delete nothing more: others may have the root by then."""
+"""Once a database is closed its cleanups stop: another process may have locked the root."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
 
 
 def leave_numbers(root: Path, *numbers: str) -> None:
-    """Leave what an update of metadata.db that failed has put in place."""
+    """Create the directories that a failed update of metadata.db leaves."""
     with orlop.open(root) as database:
         database.namespace("default").snapshots("native").prepare("base", "", LABELS)
     for number in numbers:

@@ -1,4 +1,4 @@
-"""Others write while a collection runs: what they need stays, what nobody needs goes."""
+"""Writes during a collection: reachable records are kept, unreachable ones deleted."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def writing(database: Database, write: Callable[[Records], object]) -> None:
 
 @dataclass(frozen=True)
 class Case:
-    """What was there, what is written meanwhile, and what of it must stay.
+    """Records before a collection, records written during it, and those that must stay.
 
-    What is held only because it was touched goes if it was touched before the mark began.
+    A record that is kept only because it was touched is deleted if that was before the mark.
     """
 
     before: Callable[[Records], object]
@@ -256,7 +256,7 @@ mutations = st.lists(
 
 
 class World:
-    """A database, and what is in it as plain data."""
+    """A database, and its contents as plain data."""
 
     def __init__(self, database: Database, world: list[Record]) -> None:
         self.database = database
@@ -323,7 +323,7 @@ def test_nothing_reachable_goes_and_nothing_else_stays(
 @settings(max_examples=100, deadline=None)
 @given(world=naive.worlds)
 def test_garbage_is_complete_between_two_pieces(world: list[Record]) -> None:
-    """Whoever gives a record a new life finds all that it refers to."""
+    """A writer that makes a record reachable again finds all its references."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Database.open_file(Path(folder, "meta.db"), clock=SettableClock()) as database,

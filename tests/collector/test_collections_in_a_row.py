@@ -1,4 +1,4 @@
-"""What is kept in memory from one collection to the next is what the database says."""
+"""The graph kept in memory between collections equals that of the database."""
 
 from __future__ import annotations
 

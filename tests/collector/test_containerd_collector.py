@@ -43,7 +43,7 @@ def containerd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def left(program: Path, mode: str, file: Path) -> list[list[str]]:
-    """Return what lies in a database, after a collection by containerd if `mode` is `gc`."""
+    """Return the records of a database, after a collection by containerd if `mode` is `gc`."""
     done = subprocess.run(
         [program, mode, file],
         check=True,
@@ -57,7 +57,7 @@ def left(program: Path, mode: str, file: Path) -> list[list[str]]:
 
 
 def as_known_before(world: list[Record]) -> list[Record]:
-    """Return a world without what 1.6.20 does not know."""
+    """Return a world without the features that 1.6.20 lacks."""
     return [
         replace(
             record,

@@ -44,7 +44,7 @@ BATCH_RECORDS = 64
 
 
 def begin(database: Database) -> None:
-    """Make what goes, and beside it the same that stays."""
+    """Create garbage, and beside it the same records with a root."""
     for name in ("first", "second"):
         namespace = database.namespace(name)
         _make_chain(namespace, "stays")
@@ -86,7 +86,7 @@ def _make_cycle(namespace: Namespace) -> None:
 
 
 def _make_leased(namespace: Namespace) -> None:
-    """Make a lease that expires, and what it holds."""
+    """Create a lease that expires, and its resources."""
     expiry = format_rfc3339(START.add(hours=1))
     namespace.leases.create("expires", labels={f"{GC}expire": expiry})
     blob = make_blob(namespace, f"leased in {namespace.name}".encode())
@@ -94,7 +94,7 @@ def _make_leased(namespace: Namespace) -> None:
 
 
 def collect_twice(database: Database) -> None:
-    """Collect; let go of more; and collect again, with what the first time is remembered."""
+    """Collect, make more garbage, and collect again with the graph kept in memory."""
     database.gc.run()
     with contextlib.suppress(NotFoundError):
         database.namespace("second").images.delete("stays")

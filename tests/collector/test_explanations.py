@@ -18,7 +18,7 @@ GC = "containerd.io/gc."
 
 
 def _tree(ns: Namespace) -> tuple[str, str]:
-    """An image with a config whose label holds the top of two snapshots; a container on it."""
+    """An image; a label of its config keeps the upper of two snapshots; a container on it."""
     make_snapshot(ns, "base")
     make_snapshot(ns, "top", "base")
     layer = make_blob(ns, b"layer")

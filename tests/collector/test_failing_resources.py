@@ -26,7 +26,7 @@ METHODS = ("begin", *ASKED, "remove", "cancel", "finish")
 
 
 class Failing(Things):
-    """Things that fail in some methods; a lock counts what began and did not end."""
+    """Things that fail in some methods; a lock counts sessions that did not end."""
 
     def __init__(self, kind: str, error: BaseException, *methods: str, **options: object) -> None:
         super().__init__(**options)  # type: ignore[arg-type]
@@ -219,7 +219,7 @@ def test_a_kind_may_name_records_without_changing_what_they_refer_to(database: D
 @given(data=st.data())
 @settings(max_examples=60, deadline=None)
 def test_random_failures_lose_nothing(data: st.DataObject) -> None:
-    """Kinds that fail at random: each ends, what any of them holds stays, the rest goes at last."""
+    """Random failures: sessions end, reachable data stays, garbage is deleted eventually."""
     with tempfile.TemporaryDirectory() as root, orlop.open(root, sync=False) as database:
         fail_at_random(database, data)
 

@@ -1,4 +1,4 @@
-"""Records that are put into a graph as they are stored say what their facts say."""
+"""Records loaded without facts give the same graph as records loaded by their facts."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ MOMENTS = [START + TimeDelta(hours=hours) for hours in (-3, 0, 1, 3)]
 
 
 def nothing() -> None:
-    """Let nobody go first."""
+    """Do not yield."""
 
 
 def said(graph: Graph) -> dict[Node, object]:
-    """Return all that a graph says of each of its nodes, whatever their ids are."""
+    """Return the contents of a graph by node, independent of node ids."""
     expiries = dict(graph.expiries())
     found: dict[Node, object] = {}
     for node_id in range(len(graph)):

@@ -1,4 +1,4 @@
-"""What a plug-in raises or answers ends no collection, loses nothing, and is reported."""
+"""Exceptions and wrong answers of plug-ins are reported, stop no run and lose no data."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Scene:
             self.ns.leases.delete("later")
 
     def check_the_next_run(self) -> None:
-        """Check that a run without faults takes what nothing holds."""
+        """Check that a run without faults deletes the garbage."""
         self.faulty.faults = {}
         statistics = self.database.gc.run()
         assert statistics.failures == {}
@@ -210,7 +210,7 @@ def test_an_answer_that_is_none_is_a_failure(scene: Scene, call: str, answer: An
 
 @pytest.mark.parametrize("kind", ["content", "lease", "alpha"])
 def test_a_resource_lists_only_its_own(scene: Scene, kind: str) -> None:
-    """Else it could let go what it knows nothing of."""
+    """Otherwise it could release resources of another type."""
     key = next(iter(scene.held)) if kind == "content" else "active"
     scene.faulty.faults = {"all": lambda: [Node(kind, NS, key)]}
     assert "no resource of this type" in scene.database.gc.run().failures["faulty"]
@@ -259,7 +259,7 @@ def test_an_interrupt_in_a_plan_leaves_no_lock(scene: Scene) -> None:
 
 
 def test_a_failed_plan_confirms_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In doubt a run goes by a plan: what that could not weigh does not go."""
+    """In doubt a run follows a plan: data that the plan could not assess is kept."""
     monkeypatch.setattr(Quarantine, "initial_doubt", lambda *_: "it was written elsewhere")
     calls = iter([True])
 
@@ -292,7 +292,7 @@ def test_a_label_that_is_no_text_is_not_registered(database: Database, label: ob
 
 
 def test_a_subscriber_that_fails_cancels_no_resource(scene: Scene) -> None:
-    """What it is told of has happened."""
+    """Events are delivered after the commit."""
     make_image(
         scene.ns, "expired", *scene.garbage, **{"containerd.io/gc.expire": "2020-01-01T00:00:00Z"}
     )

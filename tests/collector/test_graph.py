@@ -1,4 +1,4 @@
-"""The graph in arrays: what changes one by one is what is read at once."""
+"""The array graph: incremental changes give the same graph as a full load."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BOOK = RuleBook()
 
 
 def nothing() -> None:
-    """Let nobody go first."""
+    """Do not yield."""
 
 
 def graph_of(transaction: Transaction) -> Graph:
@@ -52,7 +52,7 @@ def reached(graph: Graph, now: Instant) -> set[Node]:
 
 
 def said(graph: Graph, now: Instant) -> dict[Node, object]:
-    """Return all that a graph says of the records that exist, and who refers to them."""
+    """Return the contents of a graph for existing records, with their referrers."""
     found: dict[Node, object] = {}
     for node in graph:
         node_id = graph.find(node)

@@ -1,4 +1,4 @@
-"""The journal: a bounded file that survives whatever happens to it."""
+"""The journal: a bounded file that survives damage and failed writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a block or an expiry holds is not lost when the clock jumps, and nothing waits for ever."""
+"""Clock jumps: leases and expiries still protect their data, and no wait is endless."""
 
 from __future__ import annotations
 
@@ -237,7 +237,7 @@ def test_a_schedule_looks_again_after_a_jump_back(
 
 @pytest.mark.parametrize("seed", range(50))
 def test_jumps_between_any_two_steps(tmp_path: Path, seed: int) -> None:
-    """Nothing that a block holds, or whose time has not really passed, is lost to a jump."""
+    """A jump loses no data of a lease block or with a future expiry."""
     draw = random.Random(seed)
     clock = JumpingClock(draw.choice((BOOT, JumpingClock().moment)))
     with orlop.open(tmp_path / "root", clock=clock, sync=False) as database:

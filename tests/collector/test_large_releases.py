@@ -1,4 +1,4 @@
-"""What is set aside is deleted only when confirmed if it is much, also when the doubt is over."""
+"""A large release needs confirmation, even after the doubt is resolved."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ROOTED = {"containerd.io/gc.root": "1"}
 
 
 class SetBackRoot:
-    """A root whose databases are set back."""
+    """A root with databases restored to older versions."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
@@ -52,7 +52,7 @@ class SetBackRoot:
             shutil.copy(self._old / one, self.root / one)
 
     def set_back(self, *databases: str) -> None:
-        """Put older databases back, and let a collection list what they do not name."""
+        """Restore older databases, and run a collection that sets unnamed data aside."""
         self.put_back(*databases)
         with self.open() as db:
             assert db.gc.run(confirmed=True).deleted == 0

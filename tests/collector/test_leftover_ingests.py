@@ -1,4 +1,4 @@
-"""Ingests whose reference is damaged: their data is found, set aside and deleted as any other."""
+"""Ingests with a damaged reference: their data is found, set aside and deleted like other data."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def open_root(root: Path, hours: int = 0) -> Database:
 
 
 def interrupt(root: Path) -> Path:
-    """Write half a blob, and lose what is noted of it; return its directory."""
+    """Write half a blob, and damage its reference; return its directory."""
     with open_root(root) as database:
         writer = database.namespace("default").content.writer("ref")
         writer.write(DATA)

@@ -1,4 +1,4 @@
-"""Who refers to whom, what that is worth, and how what nothing holds would be held."""
+"""Links: references and referrers, whether each is in force, and broken paths to garbage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the records are like, a collection ends; what may be in use is kept."""
+"""Malformed records: a collection ends, and data that may be in use is kept."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What could be the data of a snapshot that its backend does not have stays, and is told of.
+"""Unnamed data that may belong to a snapshot without data is kept and reported.
 
-So it is after a containerd that was killed in a commit: it notes nothing of what it does.
+A containerd that was killed in a commit leaves this state: it writes no notes of a commit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What other resources refer to counts for every node that the mark reaches, whoever named it."""
+"""References of plug-in resources count for every reachable node, listed or not."""
 
 from __future__ import annotations
 
@@ -205,7 +205,7 @@ labelled = st.lists(
 
 
 def survivors(world: list[naive.Record], things: Things) -> set[naive.Thing]:
-    """Return what stays by a naive reading: records, then what resources say, round and round."""
+    """Return the reachable things by a naive fixpoint over records and resources."""
     whole: set[naive.Thing] = set()
     flat: set[naive.Thing] = set()
     size = -1

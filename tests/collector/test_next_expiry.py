@@ -1,4 +1,4 @@
-"""The nearest moment at which time alone changes what is held."""
+"""The next moment at which something expires and the reachable nodes change."""
 
 from __future__ import annotations
 

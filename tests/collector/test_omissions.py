@@ -1,4 +1,4 @@
-"""What would go if something were not there: the same as when it has really gone."""
+"""A plan with omissions equals a plan after the same records or labels were deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A writer that is open in this process keeps its ingest, whatever the clock says."""
+"""An open writer of this process keeps its ingest, even past its expiry."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `why` names is all that holds a record, and each of it holds it."""
+"""`why` lists all paths that keep a record, and each of them is sufficient."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ def _by_hand(marked: Marked, node: Node) -> dict[tuple[Node, Node | None, str], 
 
 
 def _edges(marked: Marked) -> Iterator[tuple[Node, str, Node]]:
-    """Iterate over what each node that was reached refers to, and by what."""
+    """Iterate over the references of reached nodes: source, rule and target."""
     graph, mark = marked.graph, marked.mark
     for state in filter(mark.has, range(2 * len(graph))):
         for target, rule in graph.references(state, marked.now):

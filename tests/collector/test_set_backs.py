@@ -72,7 +72,7 @@ def check_whole(ns: Namespace, numbers: range) -> None:
 
 
 def items_of(root: Path) -> dict[str, bytes]:
-    """Return all files that hold data, with what is in them."""
+    """Return all data files, with their contents."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in root.rglob("*")

@@ -1,4 +1,4 @@
-"""The turns of a sweep: who waits for them, and who is told of what when."""
+"""The batches of a sweep: which updates wait for them, and when events are emitted."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ def node(name: str) -> Node:
 
 
 def nothing() -> None:
-    """Let nobody go first."""
+    """Do not yield."""
 
 
 def graph_of(edges: Mapping[str, str], roots: str = "") -> Graph:

@@ -24,7 +24,7 @@ PROOF = GraphTracker.require_all_seen
 
 
 class InterruptError(Exception):
-    """What a handler of signals raises."""
+    """The exception that a signal handler raises."""
 
 
 def change(database: Database, function: Callable[[Records], object]) -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Things:
-    """What exists, is in use, is leased and refers to what: as it is told."""
+    """A configurable plug-in: existing, active and leased things, and their references."""
 
     type = "thing"
     reference_label = "test"

@@ -1,8 +1,8 @@
-"""Random databases, with a naive idea of what is held in them.
+"""Random databases, with a naive model of their reachable records.
 
-A world is plain data: records with references that are already taken apart. What holds what
-is worked out on that, rule by rule, by going round until nothing changes. It shares no code
-with the collector: not the parsing of labels, not the graph, not the mark.
+A world is plain data: records with references that are already parsed. The reachable records
+are computed on that, rule by rule, by a fixpoint iteration. It shares no code with the
+collector: not the parsing of labels, not the graph, not the mark.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ def _met(record: Record, world: list[Record], hours_later: int) -> list[Thing]:
 
 
 def write_world(database: Database, world: Iterable[Record], now: Instant) -> None:
-    """Make a database hold what is in a world, as of `now`."""
+    """Write a world into a database, as of `now`."""
     with database.update() as update:
         records = Records(update.transaction, now)
         for record in world:

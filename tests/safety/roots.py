@@ -46,7 +46,7 @@ def add(database: Database, name: str) -> None:
 
 
 def is_there(root: Path, name: str) -> list[str]:
-    """Return what is missing of the data of a name: nothing, if all is there."""
+    """Return the missing data of a name; empty if all of it exists."""
     digest = hashlib.sha256(name.encode() * 100).hexdigest()
     missing = []
     if not (root / CONTENT / "blobs/sha256" / digest).exists():
@@ -68,7 +68,7 @@ def check_named(root: Path, names: Iterable[str]) -> None:
 
 
 def copy(source: Path, target: Path, *, keeps_times: bool) -> None:
-    """Copy a file, or a directory with all below it, over what is there, in place."""
+    """Copy a file, or a directory tree, over existing files, in place."""
     if source.is_dir():
         target.mkdir(exist_ok=True)
         for entry in sorted(source.iterdir()):

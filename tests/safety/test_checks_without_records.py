@@ -1,4 +1,4 @@
-"""A handle whose session could not be recorded checks its files all the same."""
+"""A handle that could not record its session still checks its files."""
 
 from __future__ import annotations
 

@@ -193,7 +193,7 @@ def test_two_deaths_with_a_start_of_the_machine_between_leave_no_doubt(
 def test_which_file_has_the_name_is_durable_before_it_is_used(
     root: Path, monkeypatch: pytest.MonkeyPatch, work: Callable[[Path], object]
 ) -> None:
-    """Else a power loss takes back the rename, and with it what was written to the new file."""
+    """Otherwise a power loss undoes the rename, and loses writes to the new file."""
     kill_before(lambda: compact(root / META_DB), "sync_directory")
     (old,) = (root / METADATA).glob("*.old")
     seen: list[bool] = []

@@ -1,4 +1,4 @@
-"""Ordinary closes and deaths of a process leave no doubt, whatever the moment."""
+"""Closing a database or killing its process at any moment leaves no doubt."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_a_death_at_any_moment(tmp_path: Path, seed: int) -> None:
 def test_a_commit_that_is_broken_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException, *, is_before: bool
 ) -> None:
-    """A commit fails around each wait for the disk; what of it was written may be there."""
+    """A commit that fails before or after any sync, perhaps partly written."""
     real = os.fdatasync
     with orlop.open(tmp_path) as database:
         add(database, "first")

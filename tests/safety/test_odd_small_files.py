@@ -1,4 +1,4 @@
-"""Whatever lies in the place of a small file of Orlop: an answer in time, and nothing is lost."""
+"""Any file type in the place of Orlop's own small files: no hang, and no lost data."""
 
 from __future__ import annotations
 

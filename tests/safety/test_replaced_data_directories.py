@@ -85,7 +85,7 @@ def test_data_of_another_root_is_kept(tmp_path: Path, directory: str, way: str, 
 def test_a_mount_that_is_missing_at_the_first_collection_after_a_power_loss(
     tmp_path: Path, directory: str
 ) -> None:
-    """Records were lost, and what they named is on a disk that is not mounted at first."""
+    """Records were lost, and the disk with their data is not mounted at first."""
     root, disk = tmp_path / "root", tmp_path / "disk"
     make(root, "a")
     shutil.move(root / directory, disk)

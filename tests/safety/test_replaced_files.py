@@ -1,4 +1,4 @@
-"""Whatever files of a root are replaced, nothing that any of them named is deleted."""
+"""If any files of a root are replaced, no data that any version named is deleted."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Clock:
 
 
 class Cell:
-    """One root, whose files of some part are about to be replaced."""
+    """A root with files of one part that are about to be replaced."""
 
     def __init__(self, folder: Path, state: str) -> None:
         self.folder, self.root, self.state = folder, folder / "root", state
@@ -128,7 +128,7 @@ def end_session(cell: Cell, end: str, monkeypatch: pytest.MonkeyPatch) -> orlop.
 
 
 def cells() -> list[tuple[str, str, str, str]]:
-    """Return every cell; ways make no difference for what is emptied or removed."""
+    """Return every cell; emptied and removed files need only one way each."""
     return [
         (part, state, way, end)
         for part in PARTS

@@ -21,7 +21,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "greeting.tar"
 
 
 class Roots:
-    """A root whose `meta.db` is put back to an older version, and then to the newest."""
+    """A root with `meta.db` restored to an older version, and then to the newest."""
 
     def __init__(self, folder: Path, snapshotter: str = "native") -> None:
         self.root = folder / "root"

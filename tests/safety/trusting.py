@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def trust_copy(root: Path) -> Path:
-    """Let the witnesses of a root name what is there now; return the root."""
+    """Update the witnesses of a root to its current files; return the root."""
     files = root_files(RootLayout(root.absolute()), read_file_state)
     for name, backend in files.backends.items():
         witness = Witness.read(backend)

@@ -136,7 +136,7 @@ def _make_writable(dirty: DirtyNodes, path: list[tuple[Branch, int]], leaf: Leaf
 
 
 def _lower_keys(path: list[tuple[Branch, int]], key: bytes) -> None:
-    """Let the branches on the way say that `key` is below them now."""
+    """Lower the keys of the branches on the path, so that they include `key`."""
     for branch, index in path:
         if key < branch.keys[index]:
             branch.set_key(index, key)
@@ -216,7 +216,7 @@ def _set_children(parent: Branch, index: int, count: int, pieces: list[Node]) ->
 
 
 def _split(node: Node, page_size: int) -> list[Node]:
-    """Cut a node until each piece fits a page or cannot be cut any further."""
+    """Split a node until each part fits a page or cannot be split further."""
     pieces: list[Node] = [node]
     index = 0
     while index < len(pieces):

@@ -110,7 +110,7 @@ class BoltBucket(TreeHandle):
         return value if isinstance(value, bytes) else None
 
     def put(self, key: bytes, value: bytes) -> None:
-        """Set the value under `key`; see the contract for what is refused."""
+        """Set the value under `key`; errors as in the contract."""
         self.transaction.require_writable()
         check_key(key)
         check_value(value)
@@ -159,7 +159,7 @@ class BoltBucket(TreeHandle):
         return bucket
 
     def create_bucket(self, name: bytes) -> BoltBucket:
-        """Create the nested bucket `name`; see the contract for what is refused."""
+        """Create the nested bucket `name`; errors as in the contract."""
         self.transaction.require_writable()
         check_key(name)
         self.require_free(name)
@@ -176,7 +176,7 @@ class BoltBucket(TreeHandle):
         return bucket
 
     def create_tree(self, name: bytes, tree: Tree) -> None:
-        """Create the nested bucket `name` with all that `tree` holds; see the contract."""
+        """Create the nested bucket `name` with the contents of `tree`; see the contract."""
         self.transaction.require_writable()
         check_key(name)
         self.require_free(name)
@@ -191,7 +191,7 @@ class BoltBucket(TreeHandle):
         return self.bucket(name) or self.create_bucket(name)
 
     def delete_bucket(self, name: bytes) -> None:
-        """Delete the nested bucket `name` with all that it holds."""
+        """Delete the nested bucket `name` with its contents."""
         self.transaction.require_writable()
         bucket = self._require_bucket(name)
         bucket.touch()
@@ -200,7 +200,7 @@ class BoltBucket(TreeHandle):
         self._delete(name)
 
     def move_bucket(self, name: bytes, target: Bucket) -> None:
-        """Move the nested bucket `name` into `target`; see the contract for what is refused."""
+        """Move the nested bucket `name` into `target`; errors as in the contract."""
         self.transaction.require_writable()
         if not isinstance(target, BoltBucket) or target.transaction is not self.transaction:
             raise IncompatibleValueError("a bucket can move within its own transaction only")
@@ -227,14 +227,14 @@ class BoltBucket(TreeHandle):
         self._children[name] = bucket
 
     def take_place(self, path: Path) -> None:
-        """Note where this bucket lies now, and those inside."""
+        """Record the new paths of this bucket and its nested buckets."""
         self._path = path
         self._touched = False
         for name, child in self._children.items():
             child.take_place((*path, name))
 
     def cursor(self) -> BoltCursor:
-        """Return a cursor that stands nowhere yet."""
+        """Return a cursor without a position."""
         self._require_usable()
         return BoltCursor(self)
 
@@ -243,7 +243,7 @@ class BoltBucket(TreeHandle):
         return items(self, start)
 
     def tree(self, name: bytes) -> Tree | None:
-        """Return the nested bucket `name` with all that it holds."""
+        """Return the contents of the nested bucket `name`."""
         self._require_usable()
         found = self.find(name)
         if found is None or not found[1] & BUCKET_FLAG:
@@ -255,7 +255,7 @@ class BoltBucket(TreeHandle):
         return None if nested is None else nested.contents(0)
 
     def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
-        """Iterate over the nested buckets with all that they hold, from `start` on."""
+        """Iterate over the nested buckets with their contents, from `start` on."""
         if self.transaction.writable:
             return self._walked_trees(start)
         return decode_trees(self.transaction, self.root, self._origin, start)
@@ -266,7 +266,7 @@ class BoltBucket(TreeHandle):
                 yield key, self.listed(key).contents(0)
 
     def contents(self, depth: int) -> Tree:
-        """Return all that this bucket holds, as a writer has changed it; it lies `depth` deep."""
+        """Return the contents of this bucket, with a writer's changes; `depth` is its nesting."""
         if depth > MAX_NESTING:
             raise NestingTooDeepError(f"a bucket inside {depth} others")
         found: Tree = {}
@@ -298,7 +298,7 @@ class BoltBucket(TreeHandle):
         return self.state()
 
     def state(self) -> BucketState:
-        """Return this bucket as a value of its parent, as it stands now."""
+        """Return this bucket, with its changes, as a value of its parent."""
         return BucketState(self._tree, self._sequence, self.transaction.dirty.page_size)
 
     def release(self) -> None:
@@ -364,7 +364,7 @@ class BoltBucket(TreeHandle):
             raise IncompatibleValueError(f"a value has the name {name!r}")
 
     def require_room_below(self) -> None:
-        """Raise NestingTooDeepError where no bucket may lie in this one."""
+        """Raise NestingTooDeepError if this bucket may not contain buckets."""
         if len(self._path) >= MAX_NESTING:
             raise NestingTooDeepError(f"a bucket inside {len(self._path)} others")
 
@@ -393,7 +393,7 @@ class BoltBucket(TreeHandle):
 
 
 def new_bucket(dirty: DirtyNodes, tree: Tree, room: int) -> BucketState:
-    """Return a bucket that holds `tree`, as a value for its parent.
+    """Return a bucket with the contents of `tree`, as a value for its parent.
 
     What fits is made into its nodes directly: no handle for each bucket, no search for each key.
     The result is the same as that of one `create_bucket` and one `put` for each entry.

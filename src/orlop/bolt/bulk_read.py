@@ -1,4 +1,4 @@
-"""Buckets with all that they hold, as plain dictionaries: the fast way to read many records.
+"""Buckets with their contents, as plain dictionaries: the fast way to read many records.
 
 Pages do not change, so they are decoded straight into dictionaries, past nodes, handles and the
 cache. What a writer has opened, or made, may differ from the file: it is walked through.
@@ -41,7 +41,7 @@ _INLINE_SIZE: Final = INLINE_HEADER.size
 
 
 def decode_tree(transaction: TransactionState, stored: bytes, place: tuple[int, bytes]) -> Tree:
-    """Return all that a nested bucket holds, by its value as a page has it.
+    """Return the contents of a nested bucket, given its value in a page.
 
     Args:
         transaction: reads its pages.
@@ -116,7 +116,7 @@ def _decode_leaf(
     number: int,
     depth: int,
 ) -> Tree:
-    """Decode the elements of a leaf whose table begins at `table`.
+    """Decode the elements of a leaf; its element table begins at `table`.
 
     Without a transaction it is that of an inline bucket, which holds no buckets.
     """
@@ -142,7 +142,7 @@ def _decode_leaf(
 
 
 def _of_parts(parts: tuple[bytes, ...]) -> Tree:
-    """Return keys and values that come in turns as a tree."""
+    """Return alternating keys and values as a tree."""
     # Most leaves of records are as small as that, and nothing else is nearly as fast.
     match parts:
         case (a, b):

@@ -1,4 +1,4 @@
-"""Writing one version: where its pages go, and in which order they become durable.
+"""Writing one version: page allocation, and the order in which pages become durable.
 
 Source: go.etcd.io/bbolt, tx.go (Commit).
 """
@@ -30,7 +30,7 @@ _ROOM_SHARE_OF_SMALL: Final = 32
 """Too little room at the end: less than 1/256 of the file and 1/32 of what counts as small."""
 
 _SPARE_PAGES: Final = 32
-"""Free pages up to which a small commit goes to the end of the file rather than into holes."""
+"""Up to so many free pages, a small commit is appended rather than written into holes."""
 
 _GROWTH_MIN_BYTES = 32 * 1024
 _GROWTH_STEP_BYTES = 16 * 1024 * 1024
@@ -173,7 +173,7 @@ class PageAllocator:
         self.freelist.free(transaction, later)
 
     def continue_search(self) -> None:
-        """Let free pages that are not known be searched for, from now on."""
+        """Allow the search for unknown free pages from now on."""
         if self.search is not None:
             self.search.start()
 
@@ -215,7 +215,7 @@ class PageAllocator:
         self._has_begun = True
 
     def _prefers_end(self, count: int) -> bool:
-        """Whether there are so few free pages that those of one commit rarely lie side by side."""
+        """Whether free pages are too few for one commit to find contiguous ones."""
         if count > _SPARE_PAGES or self.freelist.available >= _SPARE_PAGES:
             return False
         return self.search is None or self._has_room(count)

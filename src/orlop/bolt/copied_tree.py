@@ -1,4 +1,4 @@
-"""The tree of a version, with its pages in a store, which goes on with the version after it.
+"""The tree of a version, with its pages in a store; it can be updated to the next version.
 
 A page that two versions in a row both use has not been written in between: the transaction that
 made the second wrote only what was free in the first. So of the second only the pages are read
@@ -35,7 +35,7 @@ PIECE_BYTES: Final = 1024 * 1024
 """So much is read at once: in a fraction of a millisecond, so that no version is missed."""
 
 MAX_NEW_PAGES: Final = 4096
-"""To go on with a version that has more pages of its own is not worth it."""
+"""With more new pages than this, a version is copied afresh."""
 
 _UNUSED: Final = b"\0"
 _USED: Final = b"\1"
@@ -82,7 +82,7 @@ class CopiedTree(Reachable):
         return self._has_more() or bool(self._missing) or self._freelist is None
 
     def advance(self, meta: Meta) -> bool:
-        """Go on with the version after this one; return False if it has too many new pages.
+        """Update to the version after this one; return False if it has too many new pages.
 
         What the disk raises leaves the tree as it was.
 

@@ -65,7 +65,7 @@ class BoltCursor:
     )
 
     def __init__(self, bucket: TreeHandle) -> None:
-        """Stand nowhere in `bucket`."""
+        """Make a cursor of `bucket` without a position."""
         self._bucket = bucket
         self._transaction = bucket.transaction
         self._path: list[tuple[Branch, int]] = []
@@ -136,19 +136,19 @@ class BoltCursor:
         return self._settle_backward()
 
     def delete(self) -> None:
-        """Delete the value that the cursor stands on; `next` then goes to its follower."""
+        """Delete the value at the cursor; `next` then moves to the item after it."""
         self._transaction.require_writable()
         key = self._standing()
         if key is not None:
             self._bucket.delete(key)
 
     def _standing(self) -> bytes | None:
-        """Return the key that the cursor stands on, even if it is gone; None for nowhere."""
+        """Return the key at the cursor, even if it was deleted; None without a position."""
         item = self._items[self._index] if self._items else None
         return self._key if item is None else item[0]
 
     def _descend(self, key: bytes | None) -> None:
-        """Go to the leaf of `key`, or to the end of the last one."""
+        """Move to the leaf of `key`, or to the end of the last one."""
         self._path = []
         self._turned = None
         self._items = []
@@ -184,7 +184,7 @@ class BoltCursor:
         return self._item()
 
     def _turn(self, step: int) -> bool:
-        """Go to the first or last place of the neighbouring leaf, if there is one."""
+        """Move to the first or last index of the neighbouring leaf, if there is one."""
         while self._path:
             branch, index = self._path.pop()
             self._items = []

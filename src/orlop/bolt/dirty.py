@@ -30,7 +30,7 @@ class DirtyNodes:
         self._replaced: list[Node] = []
 
     def load(self, child: int | Node) -> Node:
-        """Return the node that a branch or a bucket names by its page or holds itself."""
+        """Return the node that a branch or bucket refers to by page, or contains."""
         return self._pager.load(child) if isinstance(child, int) else child
 
     def writable_copy(self, node: Node) -> Node:

@@ -35,7 +35,7 @@ _FICLONE = 0x40049409
 
 
 class Readable(Protocol):
-    """What pages can be read from. Every method raises OSError where the system refuses.
+    """A source of pages. Every method raises OSError if the system call fails.
 
     A file that has been closed raises EngineClosedError.
     """
@@ -63,13 +63,13 @@ class Disk(Readable, Protocol):
         """Make everything written so far durable (fdatasync)."""
 
     def identity(self) -> object:
-        """Return what changes when another file takes this one's place under its name."""
+        """Return an identity that changes when another file replaces this one."""
 
     def status(self) -> os.stat_result | None:
         """Return the status of the open file; `None` if it is not a real one."""
 
     def close(self) -> None:
-        """Let go of the file, and of its lock."""
+        """Close the file, and release its lock."""
 
 
 class InMemory:
@@ -142,7 +142,7 @@ class FileDisk:
             users.remove(me)
 
     def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
-        """Read what the system has left out, unless the file ends there, or was closed."""
+        """Read the rest after a short read, unless the file ends there or was closed."""
         pieces = [data]
         missing = length - len(data)
         while missing and data:
@@ -207,13 +207,13 @@ class FileDisk:
         return _identity(found)
 
     def clone(self) -> FileDisk | None:
-        """Return what is in the file now, as a file without a name; None where that takes time.
+        """Return a reflink copy of the file without a name; None if the file system has none.
 
         Some file systems (XFS, Btrfs) let files share their blocks, and do it in one step.
         """
         with self._use as source:
             try:
-                # In the same directory: it must be the same file system. Nobody else sees it.
+                # In the same directory: it must be the same file system. It has no name.
                 file = _open_nameless(self._path.parent)
                 fcntl.ioctl(file.fileno(), _FICLONE, source)
             except OSError as error:
@@ -222,7 +222,7 @@ class FileDisk:
         return FileDisk(self._path, file)
 
     def close(self) -> None:
-        """Let go of the file, and of its lock, as soon as no other call is under way.
+        """Close the file, and release its lock, as soon as no other call is running.
 
         Else a thread could read, or write, another file that was given the descriptor's number.
         Interrupted, it can be called again.
@@ -273,7 +273,7 @@ class _Use:
         return descriptor
 
     def end(self) -> None:
-        """Refuse whoever comes, and close the file when the calls of other threads have ended."""
+        """Refuse new calls, and close the file when the calls of other threads have ended."""
         self._is_over = True
         me, until = get_ident(), time.monotonic() + _PATIENCE_SECONDS
         is_used = self._is_used_below()
@@ -286,7 +286,7 @@ class _Use:
         self._let_go(is_used=is_used)
 
     def leave_to_parent(self) -> None:
-        """Let go of the file in a forked child, which has no thread but this one."""
+        """Close the file in a forked child, which has no thread but this one."""
         self._is_over = True
         self._let_go(is_used=self._is_used_below())
 
@@ -311,7 +311,7 @@ class _Use:
         return False
 
     def _put_nothing_in_place(self) -> None:
-        """Let go of file and lock while a call may still use the descriptor.
+        """Release file and lock while a call may still use the descriptor.
 
         Its number stays taken, by what holds nothing, until nobody has the file any more.
         """
@@ -342,7 +342,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 
 def _open_nameless(directory: Path) -> OwnedFile:
-    """Return a new file that no directory names: it goes when it is closed."""
+    """Return a new file without a name: it is deleted when it is closed."""
 
     def opener(name: str, _: int) -> int:
         return os.open(name, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)

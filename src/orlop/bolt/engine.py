@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 
 
 class BoltEngine:
-    """A file that is open for writing. It holds the lock until it is closed."""
+    """A file that is open for writing, and locked until it is closed."""
 
     read_only = False
 
@@ -59,13 +59,13 @@ class BoltEngine:
         before_create: Callable[[], None] | None = None,
         searching: SearchOptions = SEARCHING,
     ) -> None:
-        """Take over `disk`, whose lock is held.
+        """Take over `disk`, which the caller has locked.
 
         Args:
             disk: a database; an empty one is filled first.
             before_create: is called before an empty file is filled; it may refuse that by raising.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
-            follower: is told of the versions; None: nobody is.
+            follower: is notified of the versions; None: no notifications.
             searching: how free pages are found in a file without a freelist.
 
         Raises:
@@ -271,7 +271,7 @@ class BoltEngine:
         return group.number
 
     def _end_late(self, transaction: BoltTransaction, state: BucketState | None) -> int:
-        """End a writer whose turn was taken from it: it is rolled back."""
+        """End a writer that lost the writer lock; raise if its changes were rolled back."""
         if state is not None:
             raise TransactionClosedError("the transaction was rolled back when it was left")
         return transaction.id

@@ -1,4 +1,4 @@
-"""The lock between processes: flock on the file itself, as bbolt takes it; and what forks do to it.
+"""The lock between processes: flock on the file itself, as in bbolt; and its handling in forks.
 
 A forked child shares each open file with its parent, and with it the lock, which is held until
 both have closed the file. So a child closes them at once, before any of its own code runs. It never
@@ -86,7 +86,7 @@ def _refusal(status: os.stat_result, path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LockHolder:
-    """A process that holds a lock, or the process that took it, if no other can be seen.
+    """A process that has the lock, or the one that acquired it if no other is visible.
 
     Attributes:
         number: its id.
@@ -111,7 +111,7 @@ class LockHolder:
 
 
 def lock_holders(status: os.stat_result) -> list[LockHolder]:
-    """Return the processes that hold a flock on a file.
+    """Return the processes that have a flock on a file.
 
     The system tells which process took a lock. That one may have closed the file or have ended
     since, while a fork of it has the file open and so holds the lock: that is looked for.
@@ -147,7 +147,7 @@ def _lock_takers(status: os.stat_result) -> list[int]:
 
 
 def _holds_lock(number: int, status: os.stat_result) -> bool | None:
-    """Return whether a process has a file open whose flock it holds; `None`: it cannot be seen."""
+    """Return whether a process has the flock of a file; `None` if /proc does not show it."""
     descriptors = Path("/proc", str(number), "fd")
     try:
         return any(_is_locked(descriptor, status) for descriptor in descriptors.iterdir())
@@ -230,20 +230,20 @@ class OpenFile(Protocol):
     locked: tuple[int, int] | None
 
     def leave_to_parent(self) -> None:
-        """Let go of the file, in a forked child: close it, and change nothing."""
+        """Close the file in a forked child, without changing it."""
 
 
 _files: list[weakref.ref[OpenFile]] = []
 
 
 def register(file: OpenFile) -> None:
-    """Have a forked child let go of a file, for as long as the object lives."""
+    """Make forked children close a file, for as long as the object lives."""
     # The callback is no Python code: an interrupt that came in there would be lost.
     _files.append(weakref.ref(file, _files.remove))
 
 
 def is_locked_here(identity: tuple[int, int]) -> bool:
-    """Return whether this process holds the lock of the file with that device and inode."""
+    """Return whether this process has locked the file with that device and inode."""
     return any(file.locked == identity for file in _living())
 
 

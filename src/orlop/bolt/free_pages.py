@@ -66,7 +66,7 @@ class FreeSearch:
         self._runner: threading.Thread | None = None
 
     def start(self) -> None:
-        """Let a thread search, unless one does already."""
+        """Start the search thread, unless it is running."""
         thread = self._runner
         if thread is not None and thread.is_alive():
             return
@@ -83,7 +83,7 @@ class FreeSearch:
         self._runner = thread
 
     def stop(self) -> None:
-        """Let the thread end, and wait for that: for one step at most."""
+        """Stop the thread and wait for its end: for one step at most."""
         self._is_stopped = True
         if self._runner is not None:
             self._runner.join()

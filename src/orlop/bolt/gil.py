@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 def yield_gil() -> None:
-    """Let other threads and handlers of signals have their turn, if it is theirs.
+    """Yield the GIL to other threads and signal handlers, if they wait for it.
 
     A compiled loop that may go on for long calls this, unless each of its rounds asks the
     system or makes a named tuple anyway.

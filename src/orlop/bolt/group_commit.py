@@ -111,7 +111,7 @@ class Groups:
         return None if last is None or last.is_durable else last
 
     def add(self, dirty: DirtyNodes, state: BucketState) -> Group:
-        """Let a transaction's changes be part of the group that gathers.
+        """Add a transaction's changes to the open group.
 
         Only the holder of the writer's turn may call this, before handing it on. The changes are
         part of it entirely or not at all, whatever interrupts this.

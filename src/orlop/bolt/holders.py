@@ -1,4 +1,4 @@
-"""Objects that tie a reader's version or a writer's turn to its transaction.
+"""Objects that tie a reader's version or the writer lock to its transaction.
 
 Never compiled: weak references lead here.
 """
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
 
 
 class WriterTicket(Ticket):
-    """The turn of a writing transaction, or a wait for it.
+    """The writer lock of a writing transaction, or a wait for it.
 
     Attributes:
         handle: says to the transaction whether it may be used.
     """
 
     def __init__(self) -> None:
-        """Begin without the turn."""
+        """Begin without the lock."""
         super().__init__()
         self.handle = Handle()
 
     def roll_back(self) -> None:
-        """Let the transaction be of no use any more: its turn ends."""
+        """Invalidate the transaction and release its lock."""
         self.handle.is_rolled_back = True
 
 

@@ -35,7 +35,7 @@ def empty_database(page_size: int | None = None) -> bytes:
 
 
 def is_uninitialized(disk: Readable) -> bool:
-    """Whether a file never held anything: it is empty, or its first writing was interrupted."""
+    """Whether a file is uninitialized: it is empty, or its first write was interrupted."""
     size = disk.size()
     if not size:
         return True
@@ -50,7 +50,7 @@ def is_uninitialized(disk: Readable) -> bool:
 
 
 def require_initialized(disk: Readable) -> None:
-    """Refuse to read a file that never held anything.
+    """Refuse to read an uninitialized file.
 
     Raises:
         EmptyFileError: it is one.

@@ -1,4 +1,4 @@
-"""What an interrupted compaction leaves beside a database, and its removal.
+"""Removal of the files that an interrupted compaction leaves beside a database.
 
 All names are hidden ones made from that of the database: `.meta.db.HEX` (a new file that is not
 complete yet, or never got its name), `..meta.db.HEX.HEX` (the beginning of such a one) and
@@ -30,10 +30,10 @@ def link_of_old(new: Path) -> Path:
 
 
 def remove_leftovers(path: Path) -> None:
-    """Remove what an interrupted compaction has left beside a database, or a creation of it.
+    """Delete the files that an interrupted compaction or creation left beside a database.
 
-    Which file has the name of the database is durable then: the compaction may have died between
-    its rename and the sync, and what is written to the new file would be lost with a power loss.
+    The name of the database is durable then: the compaction may have died between its rename and
+    the sync, and a power loss would undo the rename and lose later writes to the new file.
 
     Args:
         path: the database. The caller holds its lock.

@@ -50,7 +50,7 @@ _ROOT: Final = struct.Struct("<Q")
 
 
 def decode_leaf(page: bytes, table: int, elements: int, number: int) -> Leaf:
-    """Return the leaf whose table begins at `table`, in a page or in the value of a bucket.
+    """Return the leaf at `table`, in a page or in the value of an inline bucket.
 
     Args:
         page: the bytes that hold the leaf, to the end.
@@ -77,12 +77,12 @@ def decode_leaf(page: bytes, table: int, elements: int, number: int) -> Leaf:
 def read_elements(
     page: bytes, table: int, elements: int, number: int
 ) -> tuple[tuple[bytes, ...], tuple[int, ...], list[int], int]:
-    """Read a leaf whose shape is not known, element by element, and check them.
+    """Read and check a leaf of unknown shape, element by element.
 
     Args: as for `decode_leaf`.
 
     Returns:
-        Keys and values in turns; where in these turns the names of buckets are; the flags; the
+        Alternating keys and values; the indexes of bucket names among these; the flags; the
         size of the node.
 
     Raises:
@@ -116,7 +116,7 @@ def read_elements(
 
 
 def read_roots(data: bytes, table: int, stored: bytes, limit: int, number: int) -> list[int]:
-    """Return the root pages of the buckets in a leaf whose shape is not known.
+    """Return the root pages of the buckets in a leaf of unknown shape.
 
     Keys and values are not looked at: the search for free pages needs none of them.
 

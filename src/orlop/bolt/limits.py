@@ -16,7 +16,7 @@ MAX_VALUE_SIZE: Final = (1 << 31) - 2
 """Bytes."""
 
 MAX_NESTING: Final = 256
-"""How many buckets a bucket may lie in. bbolt has no limit; its Go stack grows, ours does not."""
+"""Maximum nesting of buckets. bbolt has no limit; its Go stack grows, ours does not."""
 
 
 def check_key(key: bytes) -> None:

@@ -139,7 +139,7 @@ class LiveCopy:
                 )
 
     def _follow(self) -> None:
-        """Go on with the version that is the newest now."""
+        """Update the copy to the newest version."""
         while True:
             metas = self._current.take_metas()
             meta = newest_meta(metas)
@@ -197,5 +197,5 @@ class LiveCopy:
         return data if not begin and len(data) == length else data[begin : begin + length]
 
     def close(self) -> None:
-        """Give back what the copy takes."""
+        """Delete the temporary files of the copy."""
         self._store.close()

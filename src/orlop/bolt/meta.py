@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAGIC: Final = 0xED0CDAED
 VERSION: Final = 2
 NO_FREELIST: Final = 0xFFFFFFFFFFFFFFFF
-"""Stands in a meta for: no freelist is kept; what is not reachable is free."""
+"""The freelist id of a meta without a freelist: unreachable pages are free."""
 
 _FIELDS: Final = struct.Struct("<IIIIQQQQQ")
 _CHECKSUM: Final = struct.Struct("<Q")
@@ -128,7 +128,7 @@ def _meta_or_error(page: bytes, slot: int) -> Meta | CorruptError:
 
 
 def require_length(meta: Meta, size: int) -> None:
-    """Check that a file holds all pages of a version.
+    """Check that a file contains all pages of a version.
 
     Raises:
         CorruptError: it does not.

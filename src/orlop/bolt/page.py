@@ -1,4 +1,4 @@
-"""The page codec: how nodes, free pages and bucket headers stand in the file.
+"""The page codec: how nodes, free pages and bucket headers are stored in the file.
 
 A page begins with a header (id, kind, count, overflow) and, for a node, a table of
 elements; keys and values follow the table. All integers are little-endian: bbolt uses the
@@ -30,7 +30,7 @@ HEADER_SIZE = HEADER.size
 BRANCH_ELEMENT = struct.Struct("<IIQ")
 BUCKET_HEADER = struct.Struct("<QQ")
 INLINE_HEADER = struct.Struct("<16xQHH4x")
-"""What stands at the head of an inline bucket: id, kind and count of its page."""
+"""The page header of an inline bucket: id, kind and count."""
 
 BRANCH_PAGE = 0x01
 LEAF_PAGE = 0x02
@@ -65,7 +65,7 @@ def decode_header(page: bytes) -> Header:
 
 
 def decode_node(page: bytes, header: Header) -> Node:
-    """Read the node on a leaf or branch page; `page` holds it whole, overflow included.
+    """Read the node on a leaf or branch page; `page` is all of it, overflow included.
 
     Raises:
         CorruptError: the page is of another kind, or an element lies outside of it.

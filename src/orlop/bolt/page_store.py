@@ -89,7 +89,7 @@ def _read(path: Path) -> str:
 
 
 def spool_directory() -> str:
-    """Return where large temporary files go: `$TMPDIR`, else a directory that is on a disk."""
+    """Return the directory for large temporary files: `$TMPDIR`, else one on a disk."""
     if os.environ.get("TMPDIR") or not os.access(_LASTING, os.W_OK):
         import tempfile  # noqa: PLC0415 (few files are copied)
 
@@ -124,7 +124,7 @@ class PageStore:
         self.count = 0
 
     def add(self, data: bytes | memoryview) -> int:
-        """Add pages that lie one after the other; return the number of the first.
+        """Add consecutive pages; return the number of the first.
 
         Raises:
             FileBusyError: there is room for them neither in memory nor on the disk.

@@ -27,7 +27,7 @@ class Provenance:
     """The stamps of a file that is open for writing, and the follower that receives them."""
 
     def __init__(self, disk: Disk, follower: Follower | None) -> None:
-        """Begin for a file whose lock is held."""
+        """Begin for a file that the caller has locked."""
         self._disk = disk
         self._follower = follower
         self._stamp = NO_STAMP

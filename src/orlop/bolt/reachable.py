@@ -130,7 +130,7 @@ class Reachable:
         return bool(self._used[page]) and page != self.root and not self._parents[page]
 
     def is_referred_to(self, page: int) -> bool:
-        """Whether a node of the version begins on a page, as far as the walk has come."""
+        """Whether a node of the version begins on a page, as far as the walk has read."""
         return page == self.root or (page < self.high_water and self._parents[page] != 0)
 
     def _enter_next_region(self) -> None:
@@ -155,7 +155,7 @@ class Reachable:
         self._waiting_count += len(pages)
 
     def _take_extent(self) -> None:
-        """Read the next pages of the region that lie near each other, and look at each."""
+        """Read the next adjacent pages of the region, and visit each."""
         pages, begin = self._pages, self._done
         gap_pages = _GAP_BYTES // self._page_size + 1
         first = last = pages[begin]

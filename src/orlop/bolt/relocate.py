@@ -135,9 +135,9 @@ def _relocate_buckets(dirty: DirtyNodes, leaf: Leaf, pages: set[int], pending: l
 
 
 def _in_pages(tree: Node, sequence: int, page_size: int) -> BucketState:
-    """Return a bucket whose tree stays on pages of its own.
+    """Return a bucket that keeps its tree on pages of its own.
 
-    Inline it would make the leaf around it larger, and nobody has made room for that.
+    Inline it would enlarge the leaf around it, and no space was allocated for that.
     """
     state = BucketState(tree, sequence, page_size)
     state.inline = False

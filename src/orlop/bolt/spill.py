@@ -92,7 +92,7 @@ class Spill:
             disk.write(start, run)
 
     def settle(self) -> None:
-        """Let parents name the pages, which are written now, so that nodes can be forgotten."""
+        """Set the page ids of written children in their parents, so that nodes can be dropped."""
         # Only after the write: a version that fails to be written must leave the nodes as they
         # were. From here on parents name pages, so nodes below them can be dropped and read again.
         for branch, children in self._children:

@@ -74,7 +74,7 @@ class BoltTransaction(TransactionState):
 
     @property
     def root(self) -> BoltBucket:
-        """The outermost bucket. It holds buckets only."""
+        """The outermost bucket. It contains buckets only."""
         self.require_open()
         return self._root
 

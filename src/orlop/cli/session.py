@@ -102,7 +102,7 @@ class Session:
         return orlop.open(self.root, create=create, timeout=self.timeout, begin_anew=begin_anew)
 
     def require_root(self, what: str) -> None:
-        """Refuse `what` where only a bare file was named."""
+        """Refuse an action if the command was given a bare file instead of a root."""
         if self.file is not None:
             raise InvalidArgumentError(
                 f"{what} needs its root directory: --db names a file of metadata only, use --root"

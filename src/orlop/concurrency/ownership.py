@@ -242,7 +242,7 @@ class Ticket:
         self.handing: list[Any] = []
 
     def hand(self, what: object) -> list[Any]:
-        """Return a list with `what`; the call that pops it has taken the ticket over."""
+        """Return a list with `what`; the call that pops it takes over the ticket."""
         self.handing[0] = self.handing[0][0], what
         return self.handing
 
@@ -282,7 +282,7 @@ def _leave(
 
 
 class Hold:
-    """A context manager whose end is noticed even if its `__exit__` never runs. For one block.
+    """A one-use context manager that detects its end even if `__exit__` never runs.
 
     Attributes:
         statement: a dead reference once the `with` statement was left, also without `__exit__`;
@@ -313,7 +313,7 @@ _HoldT = TypeVar("_HoldT", bound=Hold)
 
 
 def living(entries: list[weakref.ref[_HoldT]]) -> list[_HoldT]:
-    """Return the holds that have not ended; remove the entries of the others."""
+    """Return the holds that have not ended, and remove the entries of ended ones."""
     found = []
     for entry in tuple(entries):
         hold = entry()

@@ -62,21 +62,21 @@ class SharedLock:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether anybody waits for a share just now."""
+        """Whether a thread waits for a share."""
         return bool(self._waiting_for_share and living(self._waiting_for_share))
 
     @property
     def is_shared(self) -> bool:
-        """Whether anybody holds a share just now."""
+        """Whether a thread has a share."""
         return bool(self._shares and living(self._shares))
 
     @property
     def is_exclusive(self) -> bool:
-        """Whether somebody has it alone just now."""
+        """Whether a thread has the lock exclusively."""
         return self._owner() is not None
 
     def before_waiting(self, function: Callable[[], None]) -> None:
-        """Call a function now and then while anybody waits; it ends what was left behind."""
+        """Set a function to call periodically while threads wait; it ends abandoned holds."""
         self._before_waiting = function
 
     def shared(self, timeout: float | None = None) -> AbstractContextManager[None]:
@@ -139,7 +139,7 @@ class SharedLock:
         self._forget(self._shares, share.entry)
 
     def begin_exclusive(self, owner: Exclusive, timeout: float | None) -> None:
-        """Let the lock be had alone, and wait for that; see `exclusive`."""
+        """Acquire the lock exclusively, waiting for it; see `exclusive`."""
         self.refuse_holder()
         with self._mutex:
             self._waiting_alone.append(owner.entry)
@@ -149,11 +149,11 @@ class SharedLock:
             self._forget(self._waiting_alone, owner.entry)
 
     def end_exclusive(self, owner: Exclusive) -> None:
-        """Let others have the lock; it need not be had."""
+        """Release the exclusive lock, if this owner has it."""
         with self._mutex:
             if self._exclusive is owner.entry:
                 self._exclusive = None
-                # Who waits now goes before the next one who wants it alone.
+                # Threads that wait now precede the next one that wants it exclusively.
                 for share in living(self._waiting_for_share):
                     share.is_owed = True
         self._wake_all()
@@ -229,7 +229,7 @@ class SharedLock:
 
 
 class _Held(Hold):
-    """What a thread has of a lock, or waits for, while a block runs."""
+    """A thread's share or exclusive ownership of a lock, or its wait for that, in a block."""
 
     __slots__ = ("lock", "owner", "thread", "timeout")
 
@@ -297,6 +297,6 @@ class Exclusive(_Held):
         self.lock.begin_exclusive(self, self.timeout)
 
     def leave(self, error: BaseException | None) -> None:
-        """Let others have it."""
+        """Release the exclusive lock."""
         del error
         self.lock.end_exclusive(self)

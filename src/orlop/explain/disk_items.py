@@ -84,7 +84,7 @@ class DiskItem:
         return item == (self.kind, self.name, self.snapshotter)
 
     def is_unnamed_datum(self, item: BackendItem) -> bool:
-        """Tell whether what a backend holds, and no metadata names, is this."""
+        """Whether this is the given unnamed item of a backend."""
         return self.is_datum(item) or item == (LEFTOVER_ITEM, self.place, self.snapshotter)
 
 

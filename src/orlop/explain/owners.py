@@ -62,7 +62,7 @@ class Owner:
 
 
 def owner(database: Database, path: str, *, namespace: str | None = None) -> Owner:
-    """Return the owner of the data at a path, and what a collection does where it has none.
+    """Return the owner of the data at a path, or the forecast for unowned data.
 
     That may be a blob, an ingest, a file below a snapshot or seen through a mount of one, the
     bundle of a task, and whatever else lies in the stores.
@@ -94,7 +94,7 @@ def owner(database: Database, path: str, *, namespace: str | None = None) -> Own
 
 
 def _find(database: Database, path: str) -> tuple[DiskItem, list[Node], str]:
-    """Return what lies at a path, the records that name it, and the mount that shows it."""
+    """Return the item at a path, the records that name it, and the mount that shows it."""
     found = owned_at(database, path)
     shown = mount_of(path)
     if found is not None:
@@ -133,7 +133,7 @@ def _container(bundle: DiskItem) -> Node:
 
 
 def _forecast(database: Database, item: DiskItem) -> Forecast:
-    """Return what a collection would do with what no record names."""
+    """Return the forecast for an item that no record names."""
     if item.kind == BUNDLE:
         return Forecast(Prospect.UNTOUCHED, "it goes with its task")
     if not os.path.lexists(item.path):
@@ -152,7 +152,7 @@ def _forecast(database: Database, item: DiskItem) -> Forecast:
 
 
 def _forecast_of_unlisted(database: Database, item: DiskItem) -> Forecast:
-    """Return what becomes of something in the place of data that its backend does not list."""
+    """Return the forecast for a file or directory that its backend does not list."""
     if item.kind == SNAPSHOT_ITEM:
         return Forecast(Prospect.UNKNOWN, "it is just being made or removed")
     if item.kind == INGEST_ITEM:  # a part of one: its cleanup takes it away

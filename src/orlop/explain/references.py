@@ -175,7 +175,7 @@ def _on_disk(database: Database, graph: Graph, text: str, namespace: str | None)
 
 
 def _abbreviated(graph: Graph, text: str) -> list[Node]:
-    """Return the records whose name a text begins or, for images, ends."""
+    """Return the records with a name that begins or, for images, ends with a text."""
     # Whatever matches has the last part of the text in its key: that leaves few to look at.
     part = text.rpartition("/")[2].rpartition(":")[2]
     found = graph.ids.containing(names.to_bytes(part))

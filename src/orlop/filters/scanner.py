@@ -98,7 +98,7 @@ class Scanner:
         return Token(kind, start, self.text[start : self.end])
 
     def _scan_rest(self, character: str) -> TokenKind:
-        """Take the characters behind a token's first one, and return what it is."""
+        """Consume the characters after a token's first one, and return the token's kind."""
         if character in _QUOTES:
             return TokenKind.QUOTED if self._scan_quoted(character) else TokenKind.ILLEGAL
         if character in _SEPARATORS:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 TOUCHED_MAX: Final = 500_000
-"""So many places are remembered; whoever lets them pile up reads everything again."""
+"""Maximum number of paths to remember; beyond it a listener reads everything again."""
 
 
 class MissedChangeError(Exception):
@@ -49,7 +49,7 @@ class Listener:
 
     @property
     def is_complete(self) -> bool:
-        """Whether this was told of each change that the engine has made since.
+        """Whether each change that the engine has made since was reported to this listener.
 
         An update that still has its share of the gate may be missing. While a writer is open,
         and the gate is held, the answer stays what it is.

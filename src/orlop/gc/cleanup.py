@@ -87,7 +87,7 @@ class CleanupScope:
 
 
 class Steps:
-    """The steps of one cleanup, which may be told to stop before the next one.
+    """The steps of one cleanup, which can be stopped before the next one.
 
     Attributes:
         count: how many it has begun.
@@ -426,7 +426,7 @@ class BackendCleaner:
             self._dirty.put_back(name)
 
     def close(self) -> None:
-        """Let cleanups end before their next deletion; do not wait for one that hangs.
+        """Stop cleanups before their next deletion, without waiting for one that hangs.
 
         What may still go on after that deletes what nothing can get the name of. A move is waited
         for, however long the system takes: what gets that name later would be moved instead.
@@ -488,14 +488,14 @@ class _Worker:
 
     def start(self, ended: Callable[[_Worker], None]) -> None:
         """Begin; `ended` is called at the end."""
-        # A thread must not see the transaction of this context, whatever threads inherit. It
+        # A thread must not see the transaction of this context, even if threads inherit it. It
         # dies with the process, which a backend that hangs so does not keep from ending.
         thread = _Thread()
         self._thread = weakref.ref(thread)
         start_thread(partial(thread.run, self._run, ended))
 
     def stop(self) -> None:
-        """Let it end before its next step."""
+        """Stop the cleanup before its next step."""
         self._steps.stop()
 
     @property
@@ -528,7 +528,7 @@ class _Worker:
         cleaning.set_aside += self._cleaned.set_aside
         cleaning.set_aside_bytes += self._cleaned.set_aside_bytes
         if isinstance(self._error, Exception):
-            # A backend may be a plug-in, which raises whatever it likes.
+            # A backend may be a plug-in, which may raise any exception.
             cleaning.failures[shown(self.name)] = reason_of(self._error)
             cleaning.errors[shown(self.name)] = self._error
         elif self._error is not None:

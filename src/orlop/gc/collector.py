@@ -88,7 +88,7 @@ class Collector:
             self._scheduler.note(changes)
 
     def close(self) -> None:
-        """Let collections and cleanups end that are under way; the database calls it at its end."""
+        """Stop running collections and cleanups; the database calls it when it is closed."""
         if self._scheduler is not None:
             self._scheduler.stop()
         self._cleaner.close()
@@ -162,7 +162,7 @@ class Collector:
         self._runner.forget()
 
     def register(self, resource: Resource) -> None:
-        """Let a kind of resource take part in collections from now on.
+        """Register a kind of resource for collections from now on.
 
         Raises:
             InvalidArgumentError: its type or its label is no text, or the type is empty or one of
@@ -267,7 +267,7 @@ class Collector:
         )
 
     def held_by(self, node: Node, *, now: Instant | None = None) -> tuple[HoldingPath, ...]:
-        """Return for each root that holds a node one shortest path, the shortest first.
+        """Return one shortest path from each root to a node, the shortest first.
 
         Args:
             node: the node; whether it is flat does not matter.
@@ -324,7 +324,7 @@ class Collector:
             raise UnavailableError(f"{error}: a collection would remove nothing") from error
 
     def naming(self, is_it: Callable[[BackendItem], bool]) -> list[Node]:
-        """Return the records of all namespaces that name a piece of data in a backend.
+        """Return the records of all namespaces that name a backend item.
 
         Args:
             is_it: tells whether a piece of data is meant.
@@ -334,7 +334,7 @@ class Collector:
         return self._context.transactor.read(lambda transaction: owners(transaction, is_it))
 
     def forecast(self, backend: str, is_it: Callable[[BackendItem], bool]) -> Forecast:
-        """Return the future of a piece of data that no record names.
+        """Return the forecast for a backend item that no record names.
 
         Args:
             backend: the snapshotter that has it; empty for content.
@@ -367,7 +367,7 @@ class Collector:
             return self._runner.run(plan, release=release, verify=verify, failures=failures)
 
         # A view that is open here must not be taken for the present, and an update that is
-        # open here holds the gate: its own error says so.
+        # open here has the shared lock: its own error says so.
         try:
             statistics = contextvars.Context().run(work)
         except Exception as error:

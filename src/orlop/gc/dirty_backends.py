@@ -1,4 +1,4 @@
-"""Which backends may hold data that no metadata names."""
+"""Dirty backends: those that may contain data that no record names."""
 
 from __future__ import annotations
 

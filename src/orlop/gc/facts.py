@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 
 _INGEST_LASTS: Final = TimeDelta(hours=24)
-"""How long an ingest lasts that no lease holds, in containerd as well."""
+"""The lifetime of an ingest without a lease, as in containerd."""
 
 
 class Edge(NamedTuple):
@@ -68,7 +68,7 @@ class Edge(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConditionalEdge:
-    """A reference to a snapshot that holds while any of the comparisons does."""
+    """A reference to a snapshot that is in force while any of the comparisons is true."""
 
     edge: Edge
     comparisons: tuple[Comparison, ...]
@@ -100,7 +100,7 @@ class Facts:
     other_roots: tuple[str, ...] = ()
 
     def has_expired(self, now: Instant) -> bool:
-        """Tell whether `now` is after its expiry."""
+        """Whether `now` is after its expiry."""
         return self.expires_at is not None and now > self.expires_at
 
 

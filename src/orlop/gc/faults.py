@@ -1,4 +1,4 @@
-"""Faults: records whose data is missing from its backend or visibly damaged.
+"""Faults: records with data that is missing from its backend or visibly damaged.
 
 For a blob the size of its file is checked, for a snapshot its directory. Metadata and backends
 are not read as one version: an apparent fault is checked again, and so is its record.
@@ -156,7 +156,7 @@ class _Bulk:
 
 
 def _whole(backend: SnapshotBackend) -> Collection[str]:
-    """Return the snapshots whose files exist; none if the backend fails."""
+    """Return the snapshots that have their files; none if the backend fails."""
     try:
         lost = backend.faults() if isinstance(backend, RepairableSnapshots) else ()
         return known_names(backend).difference(lost)

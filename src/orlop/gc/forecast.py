@@ -26,7 +26,7 @@ class Prospect(enum.Enum):
     MOUNTED = "mounted"
     """It stays as long as something is mounted in it."""
     SUPPORTING = "supporting"
-    """It stays as long as other snapshots stand on it."""
+    """It stays as long as other snapshots descend from it."""
     UNTOUCHED = "untouched"
     """No collection looks at it."""
     ABSENT = "absent"
@@ -37,7 +37,7 @@ class Prospect(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """The act of the next collection on a piece of data, and the reason."""
+    """The action of the next collection on a backend item, and the reason."""
 
     prospect: Prospect
     reason: str = ""

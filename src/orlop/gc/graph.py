@@ -124,7 +124,7 @@ class Graph:
         return self.ids.node(node_id)
 
     def node_of(self, state: int) -> Node:
-        """Return the node that a state stands for, whole or flat."""
+        """Return the node of a state, whole or flat."""
         node = self.ids.node(state >> 1)
         return node.flat if state & 1 else node
 
@@ -281,7 +281,7 @@ class Graph:
         return affected
 
     def _add_child(self, parent: Node, child: Node, rule: int) -> int:
-        """Add a back reference that a plug-in has told; return the id of its parent."""
+        """Add a back reference that a plug-in reported; return the id of its parent."""
         parent_id, child_id = self._id(parent), self._id(child)
         self._children.setdefault(parent_id, []).append((child_id, rule))
         mention = Mention(parent_id, rule, RESOURCE)
@@ -289,7 +289,7 @@ class Graph:
         return parent_id
 
     def _add_leased(self, lease: int, held: Node, rule: int) -> None:
-        """Add a reference of a lease that a plug-in has told."""
+        """Add a reference of a lease that a plug-in reported."""
         held_id = self._id(held)
         self._leased.setdefault(lease, []).append((held_id << 1 | held.is_flat, rule))
         mention = Mention(lease, rule, OWN, TO_FLAT if held.is_flat else WHOLE)
@@ -306,7 +306,7 @@ class Graph:
         return node_id
 
     def unasked(self, kinds: Container[str]) -> list[int]:
-        """Return the nodes of these types whose references have not been added yet."""
+        """Return the nodes of these types that have not been asked for references yet."""
         return [one for one in self.ids.of_types(kinds) if one not in self._asked]
 
     def add_references(self, node_id: int, targets: Iterable[Node]) -> None:
@@ -320,7 +320,7 @@ class Graph:
             self._edges.put(node_id, references, [rule] * len(references))
 
     def roots(self, now: Instant) -> Iterator[int]:
-        """Iterate over the nodes that hold themselves at `now`."""
+        """Iterate over the root nodes at `now`."""
         for node_id in self._having(_ROOT):
             if not self.has_expired(node_id, now):
                 yield node_id
@@ -329,14 +329,14 @@ class Graph:
                 yield node_id
 
     def is_root(self, node_id: int, now: Instant) -> bool:
-        """Tell whether a node holds itself at `now`."""
+        """Whether a node is a root at `now`."""
         flags = self._flags[node_id]
         if node_id in self.kept:
             return bool(flags & _EXISTS)
         return bool(flags & _ROOT) and not self.has_expired(node_id, now)
 
     def root_rules(self, node_id: int) -> list[str]:
-        """Return the type or the labels by which a node holds itself; none where it does not."""
+        """Return the type or the labels that make a node a root; none if it is no root."""
         if not self._flags[node_id] & _ROOT and node_id not in self.kept:
             return []
         rules = self._root_rules.get(node_id)
@@ -345,7 +345,7 @@ class Graph:
         return [self.rule(one) for one in rules]
 
     def has_expired(self, node_id: int, now: Instant) -> bool:
-        """Tell whether `now` is after the expiry of a node."""
+        """Whether `now` is after the expiry of a node."""
         if not self._flags[node_id] & _EXPIRES or node_id in self.kept:
             return False
         return now > self._expires[node_id]
@@ -381,7 +381,7 @@ class Graph:
         return bool(self._children or self._conditions or self._leased)
 
     def following(self, state: int, now: Instant) -> list[int]:
-        """Return the states that a state refers to at `now`; some may come twice."""
+        """Return the states that a state refers to at `now`, perhaps with duplicates."""
         node_id = state >> 1
         own = self._edges.of(node_id)
         if state & 1:
@@ -424,7 +424,7 @@ class Graph:
             yield target << 1, rule
 
     def mentions(self, node_id: int, now: Instant) -> Iterator[Mention]:
-        """Iterate over all references to a node, whether they hold it or not."""
+        """Iterate over all references to a node, in force or not."""
         for source, rule, kind in self._edges.to(node_id):
             yield Mention(source, rule, OWN, kind)
         for parent, rule in self._parents.get(node_id, ()):
@@ -469,23 +469,23 @@ class Graph:
                 yield comparisons, self._used_at.get(target, ())
 
     def exists(self, node_id: int) -> bool:
-        """Tell whether there is a record."""
+        """Whether the record exists."""
         return bool(self._flags[node_id] & _EXISTS)
 
     def is_swept(self, node_id: int) -> bool:
-        """Tell whether there is a record, and a collection may remove it."""
+        """Whether the record exists, and a collection may delete it."""
         return bool(self._flags[node_id] & _SWEPT)
 
     def is_lease(self, node_id: int) -> bool:
-        """Tell whether there is a record, and it is a lease."""
+        """Whether the record exists, and is a lease."""
         return bool(self._flags[node_id] & _LEASE)
 
     def children(self, node_id: int) -> list[int]:
-        """Return the nodes that a node holds because labels of theirs, or a plug-in, say so."""
+        """Return the nodes that a node keeps by their back references, or by a plug-in."""
         return [child for child, _ in self._children.get(node_id, ())]
 
     def parents(self, node_id: int) -> list[int]:
-        """Return the nodes that hold a node because its own labels say so."""
+        """Return the nodes that keep a node by its own back references."""
         return [parent for parent, _ in self._parents.get(node_id, ())]
 
     def mentioned(self, node_id: int) -> Iterator[int]:
@@ -500,7 +500,7 @@ class Graph:
             yield target
 
     def _met(self, node_id: int, now: Instant) -> list[tuple[int, int]]:
-        """Return the targets of the conditions of a node that hold now, each with the rule."""
+        """Return the targets of a node's conditions that are met now, each with the rule."""
         conditions = self._conditions.get(node_id)
         if conditions is None:
             return []

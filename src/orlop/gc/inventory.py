@@ -165,7 +165,7 @@ class ContentInventory:
         return 0
 
     def removable(self, garbage: Collection[BackendItem]) -> list[BackendItem]:
-        """Return the garbage: nothing here stands on anything."""
+        """Return the garbage: no item here depends on another one."""
         return [item for item in self.data() if item in garbage]
 
     def size(self, item: BackendItem) -> int:
@@ -356,7 +356,7 @@ def leaves_first(snapshots: Iterable[SnapshotInfo], garbage: Collection[str]) ->
 
 
 def descendants(snapshots: Iterable[SnapshotInfo], ancestors: Collection[str]) -> set[str]:
-    """Return the names of all snapshots that stand on one of the ancestors."""
+    """Return the names of all snapshots that descend from one of the ancestors."""
     children: dict[str, list[str]] = {}
     for one in snapshots:
         children.setdefault(one.parent, []).append(one.name)
@@ -370,7 +370,7 @@ def descendants(snapshots: Iterable[SnapshotInfo], ancestors: Collection[str]) -
 
 
 def _is_gone(discard: Callable[[str], None], item: BackendItem) -> bool:
-    """Discard something; tell whether this did it."""
+    """Discard an item; return whether this call did it."""
     try:
         discard(item.name)
     except NotFoundError:

@@ -23,7 +23,7 @@ LEFTOVER_ITEM: Final = "directory"
 
 
 class BackendItem(NamedTuple):
-    """A piece of data in a backend.
+    """An item of data in a backend.
 
     Attributes:
         kind: a blob, an unfinished one, a snapshot, or a directory that its backend has no name
@@ -53,7 +53,7 @@ class BackendItem(NamedTuple):
 
 
 def suspect_of(item: BackendItem) -> tuple[str, str]:
-    """Return the entry of a piece of data in the list of suspects of its backend."""
+    """Return the entry of an item in the list of suspects of its backend."""
     return item.kind, item.name
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from whenever import Instant
 
 REMOVED: Final = "removed"
-"""A record goes from the metadata."""
+"""A record is deleted from the metadata."""
 DELETED: Final = "deleted"
 """Data went from a backend."""
 COLLECTED: Final = "collected"

@@ -59,7 +59,7 @@ class Mark:
         return node_id < len(self._colors) and bool(self._colors[node_id])
 
     def has(self, state: int) -> bool:
-        """Tell whether a state was reached, as `Graph` has them: a node, flat or whole."""
+        """Whether a state of `Graph` was reached: a node, flat or whole."""
         node_id = state >> 1
         bit = _FLAT if state & 1 else _WHOLE
         return node_id < len(self._colors) and bool(self._colors[node_id] & bit)

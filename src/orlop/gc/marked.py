@@ -46,28 +46,28 @@ class Marked:
         return self.mark.now
 
     def holds(self, node: Node) -> bool:
-        """Tell whether a node can be reached, whole or flat."""
+        """Whether a node is reachable, whole or flat."""
         node_id = self.graph.find(node)
         return node_id is not None and node_id in self.mark
 
     @cached_property
     def garbage(self) -> list[Node]:
-        """The records that nothing holds, in the order of a sweep."""
+        """The unreachable records, in the order of a sweep."""
         return [self.graph.node(node_id) for node_id in self.garbage_ids]
 
     @cached_property
     def garbage_ids(self) -> list[int]:
-        """The ids of the records that nothing holds, in the order of a sweep."""
+        """The ids of the unreachable records, in the order of a sweep."""
         unreached = (one for one in self.graph.swept_ids() if one not in self.mark)
         return self.graph.in_scan_order(unreached)
 
     @property
     def kept(self) -> int:
-        """How many records that a collection might remove are held."""
+        """The number of collectable records that are reachable."""
         return self.graph.swept_count - len(self.garbage_ids)
 
     def paths(self, node: Node, limit: int | None = None) -> tuple[HoldingPath, ...]:
-        """Return how a node is held, the shortest path first.
+        """Return the paths that keep a node, the shortest first.
 
         For each root that holds it, and each label or field that refers to it, that is one
         shortest path; the path up to what refers to it does not go through the node. Where
@@ -81,7 +81,7 @@ class Marked:
 
     @cached_property
     def roots(self) -> dict[Node, str]:
-        """The nodes that hold themselves, and the type or the first label that says so."""
+        """The root nodes, with the type or the first label that makes each a root."""
         graph = self.graph
         found = graph.in_scan_order(graph.roots(self.now))
         return {graph.node(node_id): graph.root_rules(node_id)[0] for node_id in found}
@@ -139,4 +139,4 @@ def _present(graph: Graph, nodes: Iterable[Node]) -> set[int]:
 
 
 def _no_writers() -> None:
-    """Let no writers go first: this mark is made of one version, and holds no gate."""
+    """Do not yield: this mark is made of one version, without the shared lock."""

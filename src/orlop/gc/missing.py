@@ -43,7 +43,7 @@ class MissingSnapshot:
     backend_parent: str
 
     def could_be(self, found: SnapshotInfo) -> bool:
-        """Tell whether a snapshot in the backend could be this one under another name.
+        """Whether a snapshot in the backend may be this one under another name.
 
         It would have been committed later than this was made; or this is the committed one, and
         its commit was undone. Only a snapshot on nothing can get another parent.

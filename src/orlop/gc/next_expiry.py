@@ -47,11 +47,11 @@ class NextExpiry:
         return Instant.from_timestamp(self._found, unit="nanosecond")
 
     def add_expiry(self, expires_at: Instant) -> None:
-        """Take an expiry into account: it has come strictly after its moment."""
+        """Include an expiry, which takes effect strictly after its moment."""
         self._add(expires_at.timestamp(unit="nanosecond") + 1)
 
     def add_condition(self, comparisons: Iterable[Comparison], used_at: Iterable[int]) -> None:
-        """Take a condition into account that holds while any comparison does.
+        """Include a condition, which is met while any comparison is true.
 
         Args:
             comparisons: what it consists of.
@@ -112,4 +112,4 @@ def read_next_expiry(transactor: Transactions, now: Instant) -> Instant | None:
 
 
 def _no_gate() -> None:
-    """Let no writers go first: none waits for this."""
+    """Do not yield: no writer waits for this."""

@@ -28,7 +28,7 @@ BUILT_IN: Final = SWEPT | {CONTAINER, SANDBOX, ORPHAN}
 """The types that no other resource may be registered under."""
 
 HELD_FLAT: Final = frozenset({CONTENT, SNAPSHOT, IMAGE})
-"""The types that can be held flat."""
+"""The types that a flat reference can keep."""
 
 
 class Node(NamedTuple):
@@ -48,7 +48,7 @@ class Node(NamedTuple):
 
     @property
     def whole(self) -> Node:
-        """This node, not flat: the one that stands for the record."""
+        """This node, not flat: the node of the record."""
         return Node(self.type, self.namespace, self.key) if self.is_flat else self
 
     @property

@@ -155,7 +155,7 @@ class Plan:
 
     @property
     def kept(self) -> int:
-        """How many records that a collection might remove are held."""
+        """The number of collectable records that are reachable."""
         return self.marked.kept
 
     @property
@@ -169,7 +169,7 @@ class Plan:
         return sum(removal.set_aside_bytes for removal in self.nodes)
 
     def held_by(self, node: Node) -> tuple[HoldingPath, ...]:
-        """Return for each root that holds a node one shortest path; nothing for garbage."""
+        """Return one shortest path from each root to a node; empty for garbage."""
         return self.marked.paths(node)
 
     def explain(self, node: Node | Removal) -> str:

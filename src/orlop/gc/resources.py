@@ -38,13 +38,13 @@ class ResourceSession(Protocol):
         """Return all resources of this kind."""
 
     def active(self, namespace: str) -> Iterable[Node]:
-        """Return the resources in a namespace that are in use, and so hold themselves."""
+        """Return the resources in a namespace that are in use, and so are roots."""
 
     def back_references(self, namespace: str) -> Iterable[tuple[Node, Node]]:
-        """Return pairs in a namespace of which the first holds the second."""
+        """Return pairs in a namespace of which the first keeps the second."""
 
     def leased(self, namespace: str, lease: str) -> Iterable[Node]:
-        """Return the resources that a lease holds."""
+        """Return the resources that a lease keeps."""
 
     def references(self, node: Node) -> Iterable[Node]:
         """Return the references of a resource of this kind, listed or not."""
@@ -156,17 +156,17 @@ class CheckedSession:
         return self._own("all")
 
     def active(self, namespace: str) -> list[Node]:
-        """Return the resources in a namespace that hold themselves."""
+        """Return the resources in a namespace that are roots."""
         return self._own("active", namespace)
 
     def back_references(self, namespace: str) -> list[tuple[Node, Node]]:
-        """Return pairs in a namespace of which the first holds the second."""
+        """Return pairs in a namespace of which the first keeps the second."""
         with self._failing("back_references"):
             pairs = [(one, other) for one, other in self._collection.back_references(namespace)]
             return [(self._checked(one).whole, self._checked(other).whole) for one, other in pairs]
 
     def leased(self, namespace: str, lease: str) -> list[Node]:
-        """Return the nodes that a lease holds."""
+        """Return the nodes that a lease keeps."""
         return self._nodes("leased", namespace, lease)
 
     def references(self, node: Node) -> list[Node]:

@@ -140,7 +140,7 @@ ROOTS_BY_TYPE: Final = {
     CONTAINER: "a container",
     SANDBOX: "a sandbox",
 }
-"""The types whose records hold themselves, and in which words."""
+"""The types of records that are roots, with the words that explanations use."""
 
 _BLOBS: Final = frozenset({CONTENT, SNAPSHOT})
 _REFERRERS: Final = frozenset({CONTENT, SNAPSHOT, IMAGE, CONTAINER, SANDBOX})

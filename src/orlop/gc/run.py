@@ -45,7 +45,7 @@ _ATTEMPTS: Final = 4
 """So many times a run begins anew where others write past the stores, before it gives up."""
 
 _EVENTS: Final = "events"
-"""Stands for the subscribers of events among what failed in a run."""
+"""The name of the event subscribers among the failures of a run."""
 
 _logger = logging.getLogger(__name__)
 

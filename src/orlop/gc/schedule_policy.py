@@ -72,7 +72,7 @@ class _Needs:
 
 
 class SchedulePolicy:
-    """When the next collection is due. All times are nanoseconds of a clock that only goes on."""
+    """When the next collection is due. All times are nanoseconds of a monotonic clock."""
 
     def __init__(self, settings: Settings, now: int) -> None:
         """Begin at `now`.
@@ -193,7 +193,7 @@ class SchedulePolicy:
             self._next = soon
 
     def _skip_idle_intervals(self, now: int) -> None:
-        """Let the beats go by at which nothing was to be done."""
+        """Advance the next run past intervals in which nothing was pending."""
         if self._running is None and self._next is not None and not self._is_needed():
             late = now - self._next
             if late > 0:

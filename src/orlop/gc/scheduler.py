@@ -49,7 +49,7 @@ class Timer(Protocol):
     """Time as the scheduler waits for it. Tests own it."""
 
     def now(self) -> int:
-        """Return the nanoseconds since any moment, by a clock that only goes on."""
+        """Return the nanoseconds of a monotonic clock, since an arbitrary moment."""
 
     def wait(self, changed: Flag, seconds: float | None) -> None:
         """Wait until the flag is set, at most that long; `None`: without end."""
@@ -68,7 +68,7 @@ class SystemTimer:
 
 
 class Waiter:
-    """The end of a collection that is to come, to wait for."""
+    """A handle to wait for a requested collection."""
 
     def __init__(self, gate: SharedLock) -> None:
         """Begin before the collection.
@@ -153,7 +153,7 @@ class Scheduler:
 
     def start(self) -> None:
         """Begin to collect, in a thread of its own."""
-        # It must not see the transaction of this context, whatever threads inherit.
+        # It must not see the transaction of this context, even if threads inherit it.
         start_thread(partial(contextvars.Context().run, self._run))
 
     @property

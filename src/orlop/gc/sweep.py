@@ -109,13 +109,13 @@ class Sweep:
 
 
 BATCH_RECORDS: Final = 8
-"""How many records go together in any case: about a millisecond of work."""
+"""The number of records in one batch: about a millisecond of work."""
 
 _BATCH_RECORDS_MAX: Final = 512
-"""How many go in one turn where nobody waits: whoever comes then waits for the piece at hand."""
+"""Records per lock acquisition while no update waits; a new one waits for one batch."""
 
 _BATCH_NANOSECONDS: Final = 4_000_000
-"""How long a turn is where somebody waits; it may last one piece longer."""
+"""Time limit of one lock acquisition while an update waits; it may last a batch longer."""
 
 _UNDURABLE_RECORDS: Final = 4_096
 """After so many a sweep waits for the disk: what is not durable takes memory."""
@@ -124,7 +124,7 @@ _logger = logging.getLogger(__name__)
 
 
 class Pause(Hold):
-    """The gate, had alone for a block that ends it, at the latest, and with the block.
+    """The exclusive lock for a block; it is released at the end of the block, or earlier.
 
     Attributes:
         begun: when updates began to wait.
@@ -133,7 +133,7 @@ class Pause(Hold):
     __slots__ = ("_exclusive", "_pauses", "begun")
 
     def __init__(self, gate: SharedLock, pauses: list[int]) -> None:
-        """Prepare to have `gate`; how long that was is added to `pauses`, in nanoseconds."""
+        """Prepare to lock `gate`; the time it is locked is added to `pauses`, in nanoseconds."""
         super().__init__()
         self._exclusive = gate.exclusive(owner=weakref.ref(self))
         self._pauses = pauses
@@ -150,20 +150,20 @@ class Pause(Hold):
         return self
 
     def end(self) -> None:
-        """Let updates go on; it may be called again."""
+        """Release the lock, so that updates continue; it may be called again."""
         if self.begun:
             self._pauses.append(self.nanoseconds)
             self.begun = 0
         self._exclusive.leave(None)
 
     def leave(self, error: BaseException | None) -> None:
-        """Let updates go on, if they do not yet."""
+        """Release the lock if it is still locked."""
         del error
         self.end()
 
 
 class SweepBatches:
-    """The turns of one sweep.
+    """The batches of one sweep.
 
     Attributes:
         removed: what is gone, in this order.
@@ -215,7 +215,7 @@ class SweepBatches:
                 ends the sweep.
         """
         with self.gate() as pause:
-            # With the gate held no update can commit, so after this the mark is that of the newest
+            # With the exclusive lock no update can commit, so the mark is now that of the newest
             # version: what is unmarked now is garbage for certain.
             self.tracker.catch_up()
             # Not synced: what a crash takes back are removals, and the garbage is found again.
@@ -283,7 +283,7 @@ class SweepBatches:
         return removed, touched
 
     def make_durable(self) -> None:
-        """Return when all that was removed is durable, and was told of. No session may be open.
+        """Wait until all deletions are durable and reported. No session may be open.
 
         An exception of a subscriber of events ends no collection: it is logged, and noted.
 
@@ -310,12 +310,12 @@ class SweepBatches:
         gate = self._context.gate
         removed: list[Node] = []
         while remaining and len(removed) < _BATCH_RECORDS_MAX:
-            # A piece goes whole or not at all: its records refer to each other, and a writer
+            # A batch is deleted whole or not at all: its records refer to each other, and a writer
             # between two halves could find one whose references are gone.
             garbage = self.tracker.still_garbage(remaining.popleft())
             sweep.remove(garbage)
             removed += garbage
-            # While no update waits, a longer turn delays none, and saves the next catching up.
+            # While no update waits, a larger batch delays none, and saves one catch-up.
             if gate.is_wanted and self._pause.nanoseconds > _BATCH_NANOSECONDS:
                 break
         sweep.finish()

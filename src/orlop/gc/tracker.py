@@ -114,7 +114,7 @@ class GraphTracker:
         return sorted(self._suspects)
 
     def reasons(self, garbage: Iterable[int]) -> Reasons:
-        """Return why these records go; to be asked before the first of them does."""
+        """Return why these records are deleted; to be called before the first deletion."""
         mark = self._mark
         if mark is None:
             mark = Mark(self.graph, self._context.transactor.clock.now(), self.yield_to_writers)
@@ -135,12 +135,12 @@ class GraphTracker:
         ]
 
     def holds(self, node: Node) -> bool:
-        """Tell whether the mark has reached a node."""
+        """Whether the mark has reached a node."""
         node_id = self.graph.find(node)
         return node_id is not None and self.has_reached(node_id)
 
     def has_reached(self, node_id: int) -> bool:
-        """Tell whether the mark has reached the node of an id."""
+        """Whether the mark has reached the node with this id."""
         return self._mark is not None and node_id in self._mark
 
     def catch_up(self) -> int:
@@ -242,7 +242,7 @@ class GraphTracker:
         self._follow(self._read_again(touched), hold=False)
 
     def catch_up_until_close(self) -> None:
-        """Catch up while updates go on, until little is left for when they wait."""
+        """Catch up while updates continue, until little is left for the exclusive lock."""
         for _ in range(_ROUNDS):
             if self.catch_up() <= _FEW_TOUCHED:
                 break

@@ -23,11 +23,11 @@ Item: TypeAlias = "tuple[bytes, bytes | None]"
 
 
 Path: TypeAlias = "tuple[bytes, ...]"
-"""Where a bucket lies: the names on the way to it from the outermost one, its own the last."""
+"""The path of a bucket: the names of its ancestors from the outermost one, its own the last."""
 
 
 Tree: TypeAlias = "dict[bytes, bytes | Tree]"
-"""All that a bucket holds: values, and nested buckets as trees; a copy, in key order."""
+"""The contents of a bucket: values, and nested buckets as trees; a copy, in key order."""
 
 
 class Cursor(Protocol):
@@ -55,7 +55,7 @@ class Cursor(Protocol):
         """Move to the previous item."""
 
     def delete(self) -> None:
-        """Delete the value that the cursor stands on; `next` then goes to its follower.
+        """Delete the value at the cursor; `next` then moves to the item after it.
 
         Nothing happens where it stands nowhere, or where the value is gone already.
 
@@ -120,7 +120,7 @@ class RecordBucket(ReadableBucket, Protocol):
         """
 
     def create_tree(self, name: bytes, tree: Tree) -> None:
-        """Create the nested bucket `name` with all that `tree` holds, at once.
+        """Create the nested bucket `name` with the contents of `tree`, at once.
 
         The keys of the tree may be in any order. Counters begin with 0.
 
@@ -135,7 +135,7 @@ class RecordBucket(ReadableBucket, Protocol):
         """
 
     def delete_bucket(self, name: bytes) -> None:
-        """Delete the nested bucket `name` with all that it holds.
+        """Delete the nested bucket `name` with its contents.
 
         Handles on it and on what it holds are of no use any more: BucketNotFoundError.
 
@@ -167,7 +167,7 @@ class Bucket(RecordBucket, Protocol):
         """Return the nested bucket `name`, created first where it is missing."""
 
     def move_bucket(self, name: bytes, target: Bucket) -> None:
-        """Move the nested bucket `name`, with all that it holds, into `target`.
+        """Move the nested bucket `name`, with its contents, into `target`.
 
         Handles on it stay good. `target` is a bucket of the same transaction.
 
@@ -181,7 +181,7 @@ class Bucket(RecordBucket, Protocol):
         """
 
     def cursor(self) -> Cursor:
-        """Return a cursor that stands nowhere yet."""
+        """Return a cursor without a position."""
 
     def items(self, start: bytes = b"") -> Iterator[Item]:
         """Iterate over the items in key order, from the first key that is `start` or greater.
@@ -190,14 +190,14 @@ class Bucket(RecordBucket, Protocol):
         """
 
     def tree(self, name: bytes) -> Tree | None:
-        """Return the nested bucket `name` with all that it holds; `None` where there is none.
+        """Return the contents of the nested bucket `name`; `None` if it does not exist.
 
         Raises:
             NestingTooDeepError: buckets lie in it deeper than the engine's limit.
         """
 
     def trees(self, start: bytes = b"") -> Iterator[tuple[bytes, Tree]]:
-        """Iterate over the nested buckets with all that they hold; values are passed over.
+        """Iterate over the nested buckets with their contents; values are skipped.
 
         They come in key order, from the first name that is `start` or greater.
 
@@ -212,7 +212,7 @@ class Bucket(RecordBucket, Protocol):
         """
 
     def next_sequence(self) -> int:
-        """Raise the counter by one and return it; after the greatest number comes 0.
+        """Increment the counter and return it; the greatest number wraps to 0.
 
         Raises:
             ReadOnlyError: the transaction only reads.
@@ -254,7 +254,7 @@ class Transaction(Protocol):
 
     @property
     def root(self) -> Bucket:
-        """The outermost bucket. It holds buckets only: `put` on it is refused."""
+        """The outermost bucket. It contains buckets only: `put` on it is refused."""
 
     def bucket(self, path: Path) -> Bucket | None:
         """Return the bucket at `path`, `None` where any part of it is missing; as step by step."""

@@ -39,7 +39,7 @@ class ValueTooLargeError(EngineError):
 
 
 class IncompatibleValueError(EngineError):
-    """A bucket was asked for where a plain value stands, or the other way round."""
+    """A plain value was found where a bucket was expected, or the other way round."""
 
 
 class BucketExistsError(EngineError):
@@ -51,7 +51,7 @@ class BucketNotFoundError(EngineError):
 
 
 class NestingTooDeepError(EngineError):
-    """A bucket would lie in more buckets than the engine's limit (bolt: 256)."""
+    """A bucket would be nested deeper than the engine's limit (bolt: 256)."""
 
 
 class TransactionClosedError(EngineError):

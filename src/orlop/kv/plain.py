@@ -18,7 +18,7 @@ class PlainBucket:
     __slots__ = ("_tree",)
 
     def __init__(self, tree: Tree) -> None:
-        """Read from `tree`, whose keys are in order."""
+        """Read from `tree`; its keys must be in order."""
         self._tree = tree
 
     def get(self, key: bytes) -> bytes | None:
@@ -82,7 +82,7 @@ class DraftBucket:
         self.tree.pop(key, None)
 
     def create_bucket(self, name: bytes) -> DraftBucket:
-        """Create the nested bucket `name`; see the contract for what is refused."""
+        """Create the nested bucket `name`; errors as in the contract."""
         self.create_tree(name, {})
         return self.create_bucket_if_absent(name)
 
@@ -103,7 +103,7 @@ class DraftBucket:
         return DraftBucket(value)
 
     def delete_bucket(self, name: bytes) -> None:
-        """Delete the nested bucket `name`; see the contract for what is refused."""
+        """Delete the nested bucket `name`; errors as in the contract."""
         there = self.tree.get(name)
         if there is None:
             raise BucketNotFoundError(f"there is no bucket {name!r}")

@@ -226,7 +226,7 @@ class ArchiveSection(io.RawIOBase):
 
 
 class SparseArchiveSection(io.RawIOBase):
-    """A sparse file of `size` bytes whose extents are stored one after the other in a section.
+    """A sparse file of `size` bytes; its extents are stored consecutively in a section.
 
     What no extent covers reads as zeros.
     """

@@ -36,7 +36,7 @@ def blob_name(digest: str) -> str:
 
 
 def _has_digest(file: BinaryIO, digest: str) -> bool:
-    """Whether what an open file has left to read has a digest."""
+    """Whether the rest of an open file has this digest."""
     running = digests.new_hash(digests.algorithm(digest))
     while chunk := file.read(CHUNK):
         running.update(chunk)

@@ -52,7 +52,7 @@ def root_files(layout: RootLayout, read_state: StateReader) -> RootFiles:
 
 
 def tracker_of_file(path: Path, read_state: StateReader) -> SessionTracker | None:
-    """Return the tracker of the root whose `meta.db` is opened as a bare file, if it has one."""
+    """Return the tracker of the root that a bare `meta.db` belongs to, if it has one."""
     if path.name != FILE_NAME or path.parent.name != METADATA_DIRECTORY:
         return None
     return SessionTracker(root_files(RootLayout(path.parent.parent), read_state))

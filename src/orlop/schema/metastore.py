@@ -225,7 +225,7 @@ def is_metastore(transaction: Transaction) -> bool:
 
 
 def foreign_to_metastore(transaction: Transaction) -> str:
-    """Return what a file is instead of a snapshotter's `metadata.db`, empty where it is one.
+    """Describe a file that is no snapshotter's `metadata.db`; empty if it is one.
 
     A file without any bucket is one, too: a snapshotter that has no snapshots yet.
     """

@@ -1,7 +1,7 @@
-"""What is done with a backend that lacks a capability: a plug-in, or one of an earlier version.
+"""Fallbacks for backends that lack a capability: plug-ins, or those of an earlier version.
 
-Nothing that it holds is deleted for that: data that it cannot name is left to it, and where it
-cannot be told what to keep, it is not cleaned.
+None of its data is deleted for that: data that it cannot list is left to it, and a backend that
+does not accept a list of data to keep is not cleaned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def leftovers_of(backend: ContentBackend | SnapshotBackend) -> Mapping[str, int]
 
 
 def clean_content(backend: ContentBackend, advance: Callable[[], None]) -> None:
-    """Let a content backend delete what was discarded.
+    """Call a content backend's cleanup, which deletes discarded data.
 
     Args:
         backend: the backend.
@@ -36,7 +36,7 @@ def clean_content(backend: ContentBackend, advance: Callable[[], None]) -> None:
 def clean_snapshots(
     backend: SnapshotBackend, keep: Collection[str], advance: Callable[[], None]
 ) -> None:
-    """Let a snapshot backend delete what was removed.
+    """Call a snapshot backend's cleanup, which deletes removed snapshots.
 
     Args:
         backend: the backend.

@@ -253,7 +253,7 @@ class Leftovers(Protocol):
 
 @runtime_checkable
 class DiscardableLeftovers(Leftovers, Protocol):
-    """A content backend that can discard what it has no name for."""
+    """A content backend that can discard leftovers."""
 
     def discard_leftover(self, name: str) -> None:
         """Take a leftover out of sight as `discard` a blob; NotFoundError where there is none."""

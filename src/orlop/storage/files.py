@@ -40,7 +40,7 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def read_available(stream: BinaryIO, size: int) -> bytes:
-    """Return what one call to the system reads, at most `size` bytes; nothing at the end.
+    """Return the bytes of one read system call, at most `size`; empty at the end.
 
     `read` of a buffered stream calls the system again for the rest, and a signal that came during
     the first call is handled when the second one returns: with a pipe perhaps never.

@@ -119,7 +119,7 @@ class LeaseStore(RecordStore):
             update.changes.deletions += 1
 
     def renew(self, lease_id: str, expires: timedelta) -> None:
-        """Let a lease end by itself `expires` from now, whatever was set before.
+        """Set a lease to expire after `expires` from now, replacing an earlier expiry.
 
         Raises:
             NotFoundError: there is none of that id.

@@ -94,7 +94,7 @@ def settle(
 def settle_interrupted(
     transactor: Transactions, snapshotter: str, backend: SnapshotBackend, claims: SnapshotClaims
 ) -> None:
-    """Settle the commits of this process whose updates were interrupted at their end.
+    """Settle the commits of this process that an exception interrupted.
 
     A handle may go on after an exception that ended both an update and its guards. The notes
     stay for the next cleanup: whether the interrupted update is durable may still be open.

@@ -61,7 +61,7 @@ class RecordStore:
 
 
 class ListedStore(RecordStore, Generic[R]):
-    """A store whose records are listed as they are stored."""
+    """A store that lists its records as they are stored."""
 
     __slots__ = ()
 

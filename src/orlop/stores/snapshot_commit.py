@@ -89,7 +89,7 @@ class Commit:
         )
 
     def restore(self, update: Update, bucket: Bucket, stored: SnapshotRecord) -> None:
-        """Move the files of the active snapshot to the committed one, whose data is missing.
+        """Move the active snapshot's files to the committed one that lacks its data.
 
         The record stays; for the errors see the store.
         """

@@ -52,12 +52,12 @@ BeforeSwap: TypeAlias = "Callable[[Path], None]"
 """Is called with the new file, which is complete and durable, before it takes the place."""
 
 UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[BeforeSwap | None]]"
-"""Makes a block that runs while the lock of a file is held."""
+"""Makes a block that runs while the file is locked."""
 
 
 @contextlib.contextmanager
 def _without_proof(_: Path) -> Iterator[BeforeSwap | None]:
-    """Return what stands for no block: the file is of no root."""
+    """Yield `None`: the file belongs to no root."""
     yield None
 
 
@@ -316,7 +316,7 @@ def _put_back_on_failure(old: Path, path: Path, home: HomeProcess) -> Iterator[N
 
 
 def _require_no_writers(old: Path, path: Path) -> None:
-    """Refuse to go on where another process has the file open that was at `path`."""
+    """Raise if another process has the replaced file of `path` open."""
     others = other_writers(old.stat())
     if others:
         raise LockedError(

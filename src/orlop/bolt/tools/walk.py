@@ -264,7 +264,7 @@ class PageWalk:
         return decode_freelist(*self.pager.read(page)), visit.span
 
     def forget(self, visit: Visit[_Ref]) -> None:
-        """Let the pages that a visit has claimed be reached by another reference."""
+        """Release the pages that a visit claimed, so that another reference may reach them."""
         self.reached[visit.claimed.start : visit.claimed.stop] = bytes(len(visit.claimed))
 
     def _read(self, visit: Visit[_Ref]) -> None:

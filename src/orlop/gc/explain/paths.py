@@ -32,7 +32,7 @@ class Step(NamedTuple):
 
 
 HoldingPath: TypeAlias = "tuple[Step, ...]"
-"""How a root holds a node: the root first, the node last."""
+"""A path from a root to a node: the root first, the node last."""
 
 
 class _Hop(NamedTuple):

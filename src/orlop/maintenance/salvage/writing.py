@@ -54,7 +54,7 @@ class Sink:
     def fill(
         self, spot: Spot, leaf: Leaf, is_gap: Callable[[BucketPath | None, bytes], bool]
     ) -> dict[bytes, bool]:
-        """Take the keys that were lost at the leaf's place, and no others."""
+        """Restore the keys of a leaf that were lost in its place, and no other keys."""
         bucket = self._opened(spot)
         if bucket is None:
             return {}
