@@ -51,13 +51,16 @@ __all__ = [
 ]
 
 REPLACE_BLOBS: Final = (
-    "orlop content verify names all that is damaged, orlop image import --verify puts it back"
+    "orlop content verify names all that is damaged, "
+    "orlop image import ARCHIVE --verify puts it back"
 )
 """The hint of errors about a stored blob that is not what its digest says."""
 
 RESTORE_SNAPSHOTS: Final = (
-    "orlop image import --unpack, or orlop image unpack, puts the files of an image's layers "
-    "back; any other snapshot has lost them: remove it (orlop snapshot rm) with what stands on it"
+    "orlop image unpack NAME --snapshotter SNAPSHOTTER, or where blobs are gone, too, "
+    "orlop image import ARCHIVE --name NAME --unpack SNAPSHOTTER, puts the files of an image's "
+    "layers back; any other snapshot has lost them: remove it (orlop snapshot rm) with what stands "
+    "on it"
 )
 """The hint of errors about a snapshot whose directory is gone."""
 

@@ -45,7 +45,7 @@ def assert_refused(lost: Path, call: Callable[[], object]) -> None:
     with pytest.raises(DataLossError, match="is missing") as caught:
         call()
     assert str(lost) in str(caught.value)
-    assert "orlop image import --unpack" in str(caught.value), "what to do"
+    assert "orlop image import ARCHIVE" in str(caught.value), "what to do"
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -13,7 +13,7 @@ from orlop.cli.parser import Argument, Context, Group, Option
 from orlop.cli.presentation import as_json
 from orlop.cli.session import session_of
 from orlop.database import Database
-from orlop.errors import AlreadyExistsError, NotFoundError
+from orlop.errors import AlreadyExistsError, InvalidArgumentError, NotFoundError
 from orlop.maintenance.decoding import decoded, readable
 from orlop.opening import refusals
 
@@ -153,11 +153,24 @@ def require_new(path: Path) -> None:
 
     Raises:
         AlreadyExistsError: it is.
+        InvalidArgumentError: it is among the data of a root.
     """
+    if any(_is_of_backend(one) for one in path.resolve().parents):
+        raise InvalidArgumentError(
+            f"{path} would lie among the blobs or snapshots of a root; name a file elsewhere"
+        )
     if path.is_symlink() and not path.exists():
         raise AlreadyExistsError(f"{path}, a link that leads nowhere; name a new file")
     if path.exists():
         raise AlreadyExistsError(f"{path}; name a new file")
+
+
+def _is_of_backend(directory: Path) -> bool:
+    """Whether this is a directory in which a root keeps blobs or the files of snapshots."""
+    return directory.name == "io.containerd.content.v1.content" or (
+        directory.name == "snapshots"
+        and directory.parent.name.startswith("io.containerd.snapshotter.v1.")
+    )
 
 
 def _fields(record: object) -> dict[str, object]:

@@ -202,7 +202,10 @@ class _Shown:
             yield f"the data of {node} stays until {place} is unmounted"
         if self._faults:
             yield ""
-            yield "the data of these is missing, or of another size (orlop image import --unpack):"
+            yield (
+                "the data of these is missing, or of another size "
+                "(orlop image import ARCHIVE --name NAME --unpack SNAPSHOTTER puts it back):"
+            )
             yield from table(
                 ("TYPE", "NAMESPACE", "KEY", "FAULT"),
                 [

@@ -14,7 +14,7 @@ from orlop.cli.lazy import LazyCommands
 from orlop.cli.output import Output, adapt_streams, write
 from orlop.cli.parser import Context, Group, HelpRequest, Option
 from orlop.cli.session import DEFAULT_TIMEOUT_SECONDS, Session, default_root
-from orlop.errors import InvalidArgumentError
+from orlop.errors import FailedPreconditionError, InvalidArgumentError
 
 app = Group(
     help="containerd's metadata layer: its database, its content and snapshots, its collector.",
@@ -96,7 +96,10 @@ def shared(
 def _check_namespace(name: str) -> None:
     from orlop.stores.namespaces import check_name  # noqa: PLC0415 -- needed only with -n
 
-    check_name(name)
+    try:
+        check_name(name)
+    except FailedPreconditionError as error:
+        raise InvalidArgumentError("the name of a namespace (-n) must not be empty") from error
 
 
 def in_front(arguments: list[str]) -> list[str]:

@@ -126,7 +126,11 @@ def _cuts(text: str) -> Iterator[tuple[str, str]]:
 
 def _unknown(text: str, namespace: str | None) -> NotFoundError:
     where = "any namespace" if namespace is None else f'namespace "{namespace}"'
-    return NotFoundError(f'"{text}" in {where}')
+    return NotFoundError(
+        f'"{text}" in {where}',
+        hint="a reference is a whole name or key, the beginning of a digest or an id, or the end "
+        "of an image's name from behind a /, with or without its tag",
+    )
 
 
 def _ambiguous(text: str, found: Iterable[Node]) -> InvalidArgumentError:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 _CHECK: Final = (
-    "orlop db check FILE lists the damage, orlop db salvage FILE NEW keeps what can be read"
+    "restore a backup if there is one; orlop db check FILE lists the damage, orlop db salvage FILE "
+    "NEW keeps what can be read"
 )
 
 

@@ -111,6 +111,10 @@ def statistics(path: Path) -> Statistics:
 
 def _counted(version: Version) -> Statistics:
     meta = version.meta
+    size = version.disk.size()
+    in_use = meta.high_water * meta.page_size
+    if size < in_use:
+        raise CorruptError(f"the file has {size} bytes, of {in_use} in use: it was cut")
     count = _Count(meta.page_size)
     listing = PageList(version.disk, meta)
     for page in listing.metas():
@@ -122,7 +126,7 @@ def _counted(version: Version) -> Statistics:
     # Those of the version before that the walk has not met: only it needs them.
     older = (each for each in version.metas if isinstance(each, Meta) and each != meta)
     pending = sum(page.kind != DAMAGED for each in older for page, _ in listing.nodes(each.root))
-    return _result(version.disk.size(), meta, count, pending)
+    return _result(size, meta, count, pending)
 
 
 def _result(size: int, meta: Meta, count: _Count, pending: int) -> Statistics:
