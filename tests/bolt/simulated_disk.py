@@ -79,6 +79,10 @@ class SimulatedDisk:
         self.crash_states.append((self.durable, self.pending))
         self.durable, self.pending = bytes(self._data), []
 
+    @property
+    def is_synced(self) -> bool:
+        return True
+
     def identity(self) -> object:
         return id(self)
 

@@ -268,7 +268,7 @@ class SlowReads:
         self.file = FileDisk.for_writing(path, timeout=0)
         self.size, self.write, self.grow = self.file.size, self.file.write, self.file.grow
         self.sync, self.identity, self.close = self.file.sync, self.file.identity, self.file.close
-        self.status = self.file.status
+        self.status, self.is_synced = self.file.status, self.file.is_synced
         self.may_go_on, self.is_waiting = threading.Event(), threading.Event()
 
     def read(self, offset: int, length: int) -> bytes:

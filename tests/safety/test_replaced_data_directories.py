@@ -80,6 +80,37 @@ def test_data_of_another_root_is_kept(tmp_path: Path, directory: str, way: str, 
     assert is_there(root, "a") == []
 
 
+@pytest.mark.parametrize("directory", [CONTENT, NATIVE, *DIRECTORIES, f"{CONTENT}/ingest"])
+def test_writes_stop_when_a_directory_is_replaced(tmp_path: Path, directory: str) -> None:
+    root, wrong = tmp_path / "root", tmp_path / "wrong"
+    make(root, "a")
+    database = orlop.open(root, sync=False)
+    add(database, "b")
+    (root / directory).rename(root / "aside")
+    shutil.copytree(root / "aside", root / directory)
+    with pytest.raises(orlop.OrlopError, match="replaced"):
+        add(database, "c")
+    with pytest.raises(orlop.OrlopError, match="replaced"):
+        database.namespace("default").leases.create("late")
+    database.close()
+    (root / directory).rename(wrong)
+    (root / "aside").rename(root / directory)
+    with orlop.open(root, sync=False) as database:
+        database.gc.run(confirmed=True)
+        assert database.faults() == {}
+    assert is_there(root, "a") + is_there(root, "b") == []
+
+
+def test_a_directory_that_the_first_data_makes_is_watched(tmp_path: Path) -> None:
+    with orlop.open(tmp_path, sync=False) as database:
+        add(database, "a")
+        blobs = tmp_path / CONTENT / "blobs/sha256"
+        blobs.rename(tmp_path / "aside")
+        blobs.mkdir()
+        with pytest.raises(orlop.OrlopError, match="replaced"):
+            add(database, "b")
+
+
 @pytest.mark.root
 @pytest.mark.parametrize("directory", [CONTENT, NATIVE, f"{NATIVE}/snapshots"])
 def test_a_mount_that_is_missing_at_the_first_collection_after_a_power_loss(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orlop.bolt.disk import Disk
     from orlop.bolt.node import BucketState
     from orlop.bolt.pager import Pager
+    from orlop.bolt.provenance import Provenance
 
 _ROOM_SHARE: Final = 256
 _ROOM_SHARE_OF_SMALL: Final = 32
@@ -251,13 +252,14 @@ class PageAllocator:
         spill.page(page, span, len(contents), [contents])
         return page
 
-    def grow(self) -> None:
+    def grow(self, provenance: Provenance) -> None:
         """Make room in the file for every page in use, durably, before one is written."""
         pages = self.high_water + self._extra_pages
         needed = pages * self.pager.page_size
         if needed > self.disk.size():
+            provenance.changing()
             self.disk.grow(_rounded_file_size(needed))
-            self.disk.sync()
+            provenance.sync()
 
 
 def write_version(
@@ -265,14 +267,13 @@ def write_version(
     meta: Meta,
     state: BucketState,
     dirty: Iterable[DirtyNodes],
-    stamp: bytes,
+    provenance: Provenance,
     *,
     oldest_reader: int,
 ) -> Meta:
     """Make the version after `meta` durable and return its meta.
 
-    The nodes in `dirty` lead to it. The `stamp` is written behind the meta; see
-    `orlop.bolt.provenance`.
+    The nodes in `dirty` lead to it. The stamp of `provenance` is written behind the meta.
 
     Raises:
         CorruptError: the file is damaged where it would be written.
@@ -292,11 +293,13 @@ def write_version(
         high_water=allocator.high_water,
         transaction=number,
     )
-    allocator.grow()
-    spill.write(allocator.disk)
-    allocator.disk.sync()
-    allocator.disk.write(number % 2 * meta.page_size, [new.encode(), stamp])
-    allocator.disk.sync()
+    allocator.grow(provenance)
+    spill.write(allocator.disk, provenance)
+    provenance.sync()
+    encoded = new.encode()
+    provenance.changing(is_meta=True)
+    allocator.disk.write(number % 2 * meta.page_size, [encoded, provenance.stamp])
+    provenance.sync()
     # Before anybody can name these pages, a reader of the new version or a writer that builds on
     # its nodes: the cache may know them as what they were in an older one.
     for node in spill.nodes:

@@ -53,6 +53,10 @@ class Disk(Readable, Protocol):
     Every method raises OSError where the system refuses. Any thread may read, write or close.
     """
 
+    @property
+    def is_synced(self) -> bool:
+        """Whether `sync` waits for the disk."""
+
     def write(self, offset: int, chunks: Sequence[bytes]) -> None:
         """Write the chunks one after the other from `offset` on; durable after `sync`."""
 
@@ -140,6 +144,11 @@ class FileDisk:
             return data if len(data) == length else self._read_on(data, offset, length)
         finally:
             users.remove(me)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether `sync` waits for the disk."""
+        return self._sync
 
     def _read_on(self, data: bytes, offset: int, length: int) -> bytes:
         """Read the rest after a short read, unless the file ends there or was closed."""

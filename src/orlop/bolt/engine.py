@@ -57,6 +57,7 @@ class BoltEngine:
         freelist_sync: bool | None = None,
         follower: Follower | None = None,
         before_create: Callable[[], None] | None = None,
+        before_write: Callable[[], None] | None = None,
         searching: SearchOptions = SEARCHING,
     ) -> None:
         """Take over `disk`, which the caller has locked.
@@ -64,6 +65,8 @@ class BoltEngine:
         Args:
             disk: a database; an empty one is filled first.
             before_create: is called before an empty file is filled; it may refuse that by raising.
+            before_write: is called when the follower has received how the file was found, right
+                before anything is written to it.
             freelist_sync: whether to keep a freelist in the file; None: as the file does.
             follower: is notified of the versions; None: no notifications.
             searching: how free pages are found in a file without a freelist.
@@ -80,11 +83,13 @@ class BoltEngine:
         meta = newest_meta(read_metas(disk.read))
         require_length(meta, disk.size())
         self._provenance = Provenance(disk, follower)
-        stamp = self._provenance.open(meta)
+        self._provenance.open(meta)
+        if before_write is not None:
+            before_write()
         # After a failed or interrupted sync the system may show a version that the disk
         # does not have. Nothing may be built on it before it is durable.
-        disk.write(meta.transaction % 2 * meta.page_size, [meta.encode(), stamp])
-        disk.sync()
+        disk.write(meta.transaction % 2 * meta.page_size, [meta.encode(), self._provenance.stamp])
+        self._provenance.sync()
         self._provenance.end_version(meta)
         keep = meta.freelist != NO_FREELIST if freelist_sync is None else freelist_sync
         self._pager = Pager(disk, meta.page_size)
@@ -299,8 +304,10 @@ class BoltEngine:
         # The newest version first: a reader that is not among the others yet will read that.
         newest = self._meta.transaction
         oldest = min(self._pinned(), default=newest)
-        stamp = self._provenance.begin_version(self._meta)
-        meta = write_version(self._allocator, self._meta, state, dirty, stamp, oldest_reader=oldest)
+        self._provenance.begin_version(self._meta)
+        meta = write_version(
+            self._allocator, self._meta, state, dirty, self._provenance, oldest_reader=oldest
+        )
         self._meta = meta
         self._provenance.end_version(meta)
         self._allocator.continue_search()

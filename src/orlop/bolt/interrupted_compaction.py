@@ -17,6 +17,7 @@ from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.kv.errors import LockedError, ReplacedError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 _HEX_DIGITS: Final = frozenset("0123456789abcdef")
@@ -29,8 +30,8 @@ def link_of_old(new: Path) -> Path:
     return new.with_name(new.name + _OLD)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Delete the files that an interrupted compaction or creation left beside a database.
+def find_leftovers(path: Path) -> list[Path]:
+    """Return what an interrupted compaction has left beside a database, or a creation of it.
 
     The name of the database is durable then: the compaction may have died between its rename and
     the sync, and a power loss would undo the rename and lose later writes to the new file.
@@ -43,24 +44,43 @@ def remove_leftovers(path: Path) -> None:
         ReplacedError: a process has written to the old file after the new one took its place.
     """
     path = path.resolve()
+    named = _named_leftovers(path)
+    if not named:
+        return []
+    sync_directory(path.parent)
+    current, found = path.stat(), []
+    for leftover in named:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            if not leftover.is_symlink() and leftover.is_file():
+                _require_removable(leftover, path, current)
+                found.append(leftover)
+    return found
+
+
+def remove_leftovers(leftovers: Iterable[Path]) -> None:
+    """Delete leftovers of a database. Where one is a link to it, its change time changes."""
+    for leftover in leftovers:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            leftover.unlink()
+
+
+def count_names(path: Path) -> int:
+    """Return how many names (hard links) a database has besides its leftovers."""
+    path = path.resolve()
+    links = [one for one in _named_leftovers(path) if one.is_file() and one.samefile(path)]
+    return path.stat().st_nlink - len([one for one in links if not one.is_symlink()])
+
+
+def _named_leftovers(path: Path) -> list[Path]:
     try:
-        names = os.listdir(path.parent)  # noqa: PTH208 (names)
-        current = path.stat()
+        names = sorted(os.listdir(path.parent))  # noqa: PTH208 (names)
     except OSError as error:
         reraise_interrupt(error)
-        return  # the directory cannot be read: whoever may read it removes them
-    leftovers = [name for name in sorted(names) if _is_leftover(name, path.name)]
-    if leftovers:
-        sync_directory(path.parent)
-    for name in leftovers:
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            leftover = path.with_name(name)
-            _remove(leftover, path, current)
+        return []  # the directory cannot be read: whoever may read it removes them
+    return [path.with_name(name) for name in names if _is_leftover(name, path.name)]
 
 
-def _remove(leftover: Path, path: Path, current: os.stat_result) -> None:
-    if leftover.is_symlink() or not leftover.is_file():
-        return
+def _require_removable(leftover: Path, path: Path, current: os.stat_result) -> None:
     status = leftover.stat()
     is_same = (status.st_dev, status.st_ino) == (current.st_dev, current.st_ino)
     if leftover.name.endswith(_OLD) and not is_same:
@@ -72,7 +92,6 @@ def _remove(leftover: Path, path: Path, current: os.stat_result) -> None:
                 f"old file since, which is {leftover.name} now: move it to {path} if what was "
                 "written is to be kept, else delete it"
             )
-    leftover.unlink()
 
 
 def _require_unused(leftover: Path, path: Path, status: os.stat_result) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from orlop.bolt.disk import FileDisk, create_file
@@ -85,13 +86,17 @@ def open_engine(
         create_file(path, empty_database(), mode)
     # What writes; readers start without.
     from orlop.bolt.engine import BoltEngine  # noqa: PLC0415
-    from orlop.bolt.interrupted_compaction import remove_leftovers  # noqa: PLC0415
+    from orlop.bolt.interrupted_compaction import find_leftovers, remove_leftovers  # noqa: PLC0415
 
     disk = FileDisk.for_writing(path, timeout=timeout, sync=sync)
     try:
-        remove_leftovers(path)
+        leftovers = find_leftovers(path)
         return BoltEngine(
-            disk, freelist_sync=freelist_sync, follower=follower, before_create=before_create
+            disk,
+            freelist_sync=freelist_sync,
+            follower=follower,
+            before_create=before_create,
+            before_write=partial(remove_leftovers, leftovers),
         )
     except BaseException:
         disk.close()

@@ -33,25 +33,31 @@ class Provenance:
         self._stamp = NO_STAMP
         self._changed: object = None
 
-    def open(self, meta: Meta) -> bytes:
-        """Take note of the newest version; return the stamp to write with it."""
+    @property
+    def stamp(self) -> bytes:
+        """The stamp of the version that is written next, or was written last."""
+        return self._stamp
+
+    def open(self, meta: Meta) -> None:
+        """Take note of the newest version, which is about to be written again."""
         self._stamp = read_stamp(self._disk, meta)
         if self._follower is None:
-            return self._stamp
+            return
         self._follower.opened(self._state(meta))
         if self._stamp == NO_STAMP:
             self._stamp = os.urandom(STAMP_SIZE)
         self._follower.writing(self._stamp.hex())
-        return self._stamp
+        self.changing(is_meta=True)
 
-    def begin_version(self, meta: Meta) -> bytes:
-        """Check that the file is still ours before a version is written; return its stamp.
+    def begin_version(self, meta: Meta) -> None:
+        """Check that the file is still ours before a version is written, and choose its stamp.
 
         Args:
             meta: the newest version.
 
         Raises:
-            ReplacedError: the file was replaced or changed by another program.
+            ReplacedError: the file, or another one of its root, was replaced or changed by another
+                program.
             OSError: it cannot be read.
         """
         status = self._disk.status()
@@ -68,7 +74,25 @@ class Provenance:
         else:
             self._stamp = os.urandom(STAMP_SIZE)
             self._follower.writing(self._stamp.hex())
-        return self._stamp
+
+    def changing(self, *, is_meta: bool = False) -> None:
+        """Take note that the file is about to change, by its new meta or before that.
+
+        A process may die at any point. From the last of these notes the next one knows up to when
+        the file was changed by this one.
+        """
+        if self._follower is not None:
+            status = self._disk.status()
+            if status is not None:
+                self._follower.changing(status.st_ctime_ns, is_meta=is_meta)
+
+    def sync(self) -> None:
+        """Wait until all that was written is durable, and take note of how the file is before."""
+        if self._follower is not None and self._disk.is_synced:
+            status = self._disk.status()
+            if status is not None:
+                self._follower.waiting(status.st_ctime_ns)
+        self._disk.sync()
 
     def end_version(self, meta: Meta) -> None:
         """Take note of a version that is durable."""

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from orlop.bolt.disk import Disk
     from orlop.bolt.node import Node
+    from orlop.bolt.provenance import Provenance
 
 _MAX_RUN_BYTES: Final = 1024 * 1024
 
@@ -72,7 +73,7 @@ class Spill:
         if found != length or length > size:
             raise CorruptError(f"a page takes {found} bytes but counted {length}; not written")
 
-    def write(self, disk: Disk) -> None:
+    def write(self, disk: Disk, provenance: Provenance) -> None:
         """Write all pages, in ascending order, in runs as long as they are adjacent."""
         run: list[bytes] = []
         start = end = 0
@@ -82,6 +83,7 @@ class Spill:
             span, chunks = self._pages[page]
             offset = page * self._page_size
             if run and (offset != end or end - start > _MAX_RUN_BYTES):
+                provenance.changing()
                 disk.write(start, run)
                 run = []
             if not run:
@@ -89,6 +91,7 @@ class Spill:
             run += chunks
             end += span * self._page_size
         if run:
+            provenance.changing()
             disk.write(start, run)
 
     def settle(self) -> None:

@@ -129,7 +129,11 @@ class Quarantine:
         directory = None if session is None else session.backend_directory(backend)
         if session is None or directory is None:
             return frozenset()
-        return read_suspects(directory, must_exist=session.has_suspects(backend))
+        digest = session.suspects_digest(backend)
+        is_trusted = digest and session.doubt(backend) is None
+        return read_suspects(
+            directory, must_exist=bool(digest), expected=digest if is_trusted else None
+        )
 
     def has_suspects(self, backend: str) -> bool:
         """Whether data of a backend may have a name that this metadata does not know."""
@@ -151,8 +155,8 @@ class Quarantine:
             return
         before = self.suspects(backend)
         since = self._clock.now().format_iso()
-        write_suspects(directory, before.union(inventory), why=why, since=since)
-        session.suspects_listed(backend)
+        digest = write_suspects(directory, before.union(inventory), why=why, since=since)
+        session.suspects_listed(backend, digest)
 
     def release(self, backend: str) -> None:
         """End the suspicion of all that is in a backend: a person has said so.

@@ -336,7 +336,18 @@ class Follower(Protocol):
         """Receive the state that was found, before anything is written."""
 
     def writing(self, stamp: str) -> None:
-        """Receive the stamp of the version that is about to be written."""
+        """Receive the stamp of the next version; raise to refuse that it is written."""
+
+    def changing(self, ctime_ns: int, *, is_meta: bool) -> None:
+        """Receive how the file is, right before it changes.
+
+        Args:
+            ctime_ns: when it changed last, in nanoseconds.
+            is_meta: whether the next change makes the version whose stamp was received the newest.
+        """
+
+    def waiting(self, ctime_ns: int) -> None:
+        """Receive how the file is, and stays until the disk has answered."""
 
     def durable(self, state: FileState) -> None:
         """Receive a version that is durable, before it is acknowledged."""

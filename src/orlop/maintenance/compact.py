@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orlop.bolt import read_file_state
+from orlop.bolt.interrupted_compaction import count_names
 from orlop.bolt.tools import compaction
 from orlop.bolt.tools.check import check_file
 from orlop.errors import FailedPreconditionError
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from orlop.bolt.tools.compaction import BeforeSwap, Compacted
+    from orlop.bolt.tools.compaction import Compacted, SwapFollower
 
 
 def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0) -> Compacted:
@@ -27,11 +28,11 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
     """
 
     @contextmanager
-    def under_lock(locked: Path) -> Iterator[BeforeSwap | None]:
+    def under_lock(locked: Path) -> Iterator[SwapFollower]:
         if output is None:
             _require_one_name(locked)
-        with proof_carried_over(locked, read_file_state) as before_swap:
-            yield before_swap
+        with proof_carried_over(locked, read_file_state) as follower:
+            yield follower
 
     return compaction.compact(
         path,
@@ -43,7 +44,7 @@ def compact(path: Path, *, output: Path | None = None, timeout: float | None = 0
 
 
 def _require_one_name(path: Path) -> None:
-    names = path.stat().st_nlink
+    names = count_names(path)
     if names > 1:
         raise FailedPreconditionError(
             f"{path} has {names} names (hard links): compacted, this name would be another file "

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.safety.shutdown_marker import UNKNOWN_BOOT, ShutdownMarker, boot_id
-from orlop.safety.witness import NO_STAMP, Witness
+from orlop.safety.suspects import SUSPECTS, digest_of_suspects
+from orlop.safety.witness import NO_SESSION, NO_STAMP, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -45,6 +46,19 @@ DOUBTS: Final = {
     LastShutdown.UNKNOWN: "{} is not as Orlop left it: another program wrote it, it was made anew, "
     "or a file or directory was replaced",
 }
+
+
+_SUSPECTS_CHANGED: Final = "the list of what must not be deleted, {}, is not as Orlop left it"
+
+_CLOCK_NANOSECONDS: Final = 1_000
+"""So much the time of a file may be rounded."""
+
+_CHANGE_NANOSECONDS_MAX: Final = 20_000_000
+"""So much later than its note a change is still taken for the one that was announced.
+
+The process may be delayed between the two. No program can be started in that time, work on the
+file, and put a copy back.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,18 +125,54 @@ def assess(
             ends[name] = assess_shutdown(
                 marker, witness, state, files.inodes(name), read_only=read_only
             )
+    return Assessment(ends, _doubts(files, ends, witnesses), witnesses, marker)
+
+
+def _doubts(
+    files: RootFiles, ends: Mapping[str, LastShutdown], witnesses: Mapping[str, Witness]
+) -> dict[str, str]:
+    """Return why data of each backend may not be deleted, where it may not."""
     # Data of a snapshotter is named by both databases. What has no witness proves nothing.
     above_end = ends[METADATA]
     if above_end is LastShutdown.NEW:
         above_end = LastShutdown.UNKNOWN
     above = DOUBTS.get(above_end, "").format(title(METADATA))
-    doubts: dict[str, str] = {}
+    doubts = {}
     for name, end in ends.items():
+        if end is LastShutdown.NEW:
+            continue
         own = DOUBTS.get(end, "").format(title(name))
-        noted = witnesses[name].doubt if name in witnesses else ""
-        if end is not LastShutdown.NEW and (own or above or noted):
-            doubts[name] = above or own or noted
-    return Assessment(ends, doubts, witnesses, marker)
+        why = (
+            above
+            or own
+            or _noted_doubt(name, witnesses)
+            or _changed_suspects(files, witnesses, name)
+        )
+        if why:
+            doubts[name] = why
+    return doubts
+
+
+def _noted_doubt(name: str, witnesses: Mapping[str, Witness]) -> str:
+    """Return the doubt about a backend that a session has noted, and that still lasts."""
+    witness, above = witnesses.get(name), witnesses.get(METADATA)
+    if witness is not None and witness.doubt:
+        return witness.doubt
+    if witness is not None and above is not None and witness.session != above.session:
+        return above.doubt  # the process died before that session reached this backend
+    return ""
+
+
+def _changed_suspects(files: RootFiles, witnesses: Mapping[str, Witness], name: str) -> str:
+    """Return why the list of suspects of a backend is not trusted; empty if it is.
+
+    One that cannot be read stops the cleanup by itself.
+    """
+    expected = witnesses[name].suspects if name in witnesses else ""
+    found = digest_of_suspects(files.backends[name]) if expected else None
+    if found is None or found == expected:
+        return ""
+    return _SUSPECTS_CHANGED.format(SUSPECTS)
 
 
 def assess_shutdown(
@@ -142,26 +192,23 @@ def assess_shutdown(
         inodes: of the directories with the data.
         read_only: another process may be writing at this moment.
     """
-    if marker is None or witness is None or not witness.session:
+    if witness is None or not _is_of_last_session(witness, marker):
         return LastShutdown.UNKNOWN
-    if witness.session not in {marker.session, *marker.previous}:
-        return LastShutdown.UNKNOWN
-    opened_on = {marker.boot} if marker.boot else set()
+    opened_on = {marker.boot} if marker and marker.boot else set()
     if witness.is_open:
         opened_on.add(witness.boot)
     if opened_on - {boot_id()} or UNKNOWN_BOOT in opened_on:
         return LastShutdown.UNCLEAN
     if not _has_its_directories(witness, inodes):
         return LastShutdown.UNKNOWN
-    is_compacted = is_as_compacted(witness, state)
     if not witness.is_open:
-        is_known = is_compacted or _is_as_closed(witness, state)
+        is_known = is_as_left(witness, state)
         return LastShutdown.CLEAN if is_known else LastShutdown.UNKNOWN
     if read_only and state is not None and state.inode == witness.inode:
         # A session may be writing at this moment, between the reading of the two files.
         is_known = state.version >= witness.note.version
     else:
-        is_known = is_compacted or _is_as_interrupted(witness, state)
+        is_known = is_as_left(witness, state)
     return LastShutdown.INTERRUPTED if is_known else LastShutdown.UNKNOWN
 
 
@@ -175,56 +222,46 @@ def _has_its_directories(witness: Witness, inodes: Mapping[str, int]) -> bool:
     return inodes == witness.directories
 
 
-def _is_as_closed(witness: Witness, state: FileState | None) -> bool:
-    """Whether a database is exactly as a session has left it at its close."""
-    if state is None:
-        return not witness.inode
-    if witness.boot == boot_id() and state.device != witness.device:
-        return False  # the numbers of devices may change when the machine starts
-    note = witness.note
-    return (state.inode, state.version, state.ctime_ns, state.size, state.stamp) == (
-        witness.inode,
-        note.version,
-        note.ctime_ns,
-        note.size,
-        note.stamp,
-    )
+def _is_of_last_session(witness: Witness, marker: ShutdownMarker | None) -> bool:
+    """Whether a witness was written by the last session of the root.
+
+    A session writes all witnesses, then the marker. If the process dies before that, the marker
+    names the session before, as the witnesses do that were not reached.
+    """
+    last = NO_SESSION if marker is None else marker.session
+    if witness.session == last:
+        return marker is not None
+    return witness.is_open and witness.note.previous == last
 
 
-def _is_as_interrupted(witness: Witness, state: FileState | None) -> bool:
-    """Whether a database is as a process that died on this boot can have left it."""
-    if state is None:
-        return not witness.inode
-    if (state.device, state.inode) != (witness.device, witness.inode):
-        # A database that was made, or made smaller, in that session is noted when it is durable.
-        return False
-    note = witness.note
-    if note.pending == NO_STAMP:
-        return (state.version, state.ctime_ns, state.stamp) == (
-            note.version,
-            note.ctime_ns,
-            note.stamp,
-        )
-    # A version was being written. Own writes set both times of the file to the same moment.
-    is_ours = state.stamp in {note.stamp, note.pending}
-    return is_ours and (state.ctime_ns in {note.ctime_ns, state.mtime_ns})
+def is_as_left(witness: Witness, state: FileState | None) -> bool:
+    """Whether a database is as the session of its witness has, or can have, left it.
 
-
-def is_as_compacted(witness: Witness, state: FileState | None) -> bool:
-    """Whether a database is as a compaction that was interrupted can have left it.
-
-    Links and renames change the change time of a file, but nothing else.
+    Where the process died, the file is as it was noted, or has changed right after the last note.
     """
     if state is None:
+        return not witness.inode
+    is_same_boot = witness.boot == boot_id()  # the numbers of devices may change with a boot
+    if is_same_boot and state.device != witness.device:
         return False
-    is_same_boot = witness.boot == boot_id()
+    note = witness.note
+    since_note = state.ctime_ns - note.changing_ns
+    is_in_time = -_CLOCK_NANOSECONDS <= since_note <= _CHANGE_NANOSECONDS_MAX
+    if state.inode == witness.inode:
+        is_noted = (state.version, state.stamp) == (note.version, note.stamp)
+        is_next = note.pending not in (NO_STAMP, note.stamp) and state.stamp == note.pending
+        if state.ctime_ns == note.ctime_ns:
+            return is_next or (is_noted and (witness.is_open or state.size == note.size))
+        # In a change that was announced, the pages of a version are written, or its meta.
+        if is_in_time and (is_noted if note.pending == NO_STAMP else state.stamp == note.pending):
+            return True
     found = _without_links(state, is_same_boot=is_same_boot)
     known = [_without_links(one, is_same_boot=is_same_boot) for one in witness.compacted]
-    return found in known
+    return is_in_time and found in known
 
 
 def _without_links(state: FileState, *, is_same_boot: bool) -> FileState:
-    """Return a state without its change time, and on another boot without the device number."""
+    """Return a state without what links and renames change, and the device on another boot."""
     return state._replace(ctime_ns=0, device=state.device if is_same_boot else 0)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.layout import FILE_NAME, METADATA_DIRECTORY, SNAPSHOTTER_DIRECTORY, RootLayout
 from orlop.safety.assessment import METADATA, RootFiles
-from orlop.safety.compaction import carried_over
+from orlop.safety.compaction import CarriedProof, carried_over
 from orlop.safety.write_session import SessionTracker
 
 if TYPE_CHECKING:
@@ -59,9 +59,7 @@ def tracker_of_file(path: Path, read_state: StateReader) -> SessionTracker | Non
 
 
 @contextmanager
-def proof_carried_over(
-    path: Path, read_state: StateReader
-) -> Iterator[Callable[[Path], None] | None]:
+def proof_carried_over(path: Path, read_state: StateReader) -> Iterator[CarriedProof]:
     """Carry the proof of a database over to the file that the block leaves in its place.
 
     Args:
@@ -71,6 +69,7 @@ def proof_carried_over(
     Raises:
         OSError: the witness cannot be written.
     """
+    nothing = CarriedProof(root_files(RootLayout(path.parent), read_state), METADATA, None)
     # The file, or a directory above it, may be a symbolic link, into a root or out of one.
     for place in (path.absolute(), path.resolve()):
         directory = place.parent
@@ -79,7 +78,7 @@ def proof_carried_over(
             name = directory.name.removeprefix(SNAPSHOTTER_DIRECTORY)
         files = root_files(RootLayout(directory.parent), read_state)
         if files.databases.get(name) == place:
-            with carried_over(files, name) as before_swap:
-                yield before_swap
+            with carried_over(files, name) as proof:
+                yield proof
             return
-    yield None
+    yield nothing

@@ -27,12 +27,10 @@ class ShutdownMarker:
 
     Attributes:
         session: its random id.
-        previous: the ids that the witnesses had before; a process may die before all are new.
         boot: the boot id of the machine while the session is open; empty after it has closed.
     """
 
     session: str
-    previous: tuple[str, ...] = ()
     boot: str = ""
 
     @classmethod
@@ -49,8 +47,7 @@ class ShutdownMarker:
     @classmethod
     def _parse(cls, document: Any) -> ShutdownMarker:
         found = document["period"]
-        previous = tuple(str(one) for one in found["previous"])
-        return cls(str(found["session"]), previous, str(found["boot"]))
+        return cls(str(found["session"]), str(found["boot"]))
 
     def write(self, directory: Path) -> None:
         """Replace the marker in a directory, durably.
@@ -58,7 +55,7 @@ class ShutdownMarker:
         Raises:
             OSError: it cannot be written.
         """
-        found = {"session": self.session, "previous": self.previous, "boot": self.boot}
+        found = {"session": self.session, "boot": self.boot}
         data = padded(json.dumps({"period": found}).encode())
         write_small(directory, MARKER, data, in_place=True)
 

@@ -7,6 +7,7 @@ says so, whatever an older version says, now or later.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 from typing import TYPE_CHECKING, Any, Final
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from orlop.errors import DataLossError
 from orlop.storage import files
 from orlop.storage.contract import ORLOP_DIRECTORY
-from orlop.storage.small_files import DamagedFileError, read_document, write_small
+from orlop.storage.small_files import DamagedFileError, read_document, read_small, write_small
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,25 +29,39 @@ Suspect = tuple[str, str]
 """The kind and the name of something in a backend."""
 
 
-def read_suspects(backend: Path, *, must_exist: bool) -> frozenset[Suspect]:
+def read_suspects(
+    backend: Path, *, must_exist: bool, expected: str | None = None
+) -> frozenset[Suspect]:
     """Return the suspects of a backend.
 
     Args:
         backend: its directory.
         must_exist: whether a missing list is damage, instead of an empty one.
+        expected: the digest that the list must have; `None`: any.
 
     Raises:
-        DataLossError: the list is missing, damaged, or cannot be read.
+        DataLossError: the list is missing, damaged, another one, or cannot be read.
     """
     path = backend / ORLOP_DIRECTORY / SUSPECTS
     try:
-        return read_document(path, _parse)
+        found = read_document(path, _parse)
     except FileNotFoundError as error:
         if not must_exist:
             return frozenset()
         raise _unusable(f"{path} is missing") from error
     except DamagedFileError as error:
         raise _unusable(str(error)) from error
+    if expected is not None and digest_of_suspects(backend) != expected:
+        raise _unusable(f"{path} is not the list that Orlop wrote last")
+    return found
+
+
+def digest_of_suspects(backend: Path) -> str | None:
+    """Return the digest of the list of suspects of a backend; `None` if it cannot be read."""
+    try:
+        return _digest(read_small(backend / ORLOP_DIRECTORY / SUSPECTS))
+    except OSError:
+        return None
 
 
 def may_be_named(session: WriteSession, backend: str, kind: str, name: str) -> bool:
@@ -76,14 +91,16 @@ def read_reason(backend: Path) -> str:
     return ""
 
 
-def write_suspects(backend: Path, suspects: Iterable[Suspect], *, why: str, since: str) -> None:
-    """Replace the list of suspects of a backend, durably.
+def write_suspects(backend: Path, suspects: Iterable[Suspect], *, why: str, since: str) -> str:
+    """Replace the list of suspects of a backend, durably; return its digest.
 
     Raises:
         OSError: it cannot be written.
     """
     document = {"why": why, "since": since, "suspects": sorted(suspects)}
-    write_small(backend / ORLOP_DIRECTORY, SUSPECTS, f"{json.dumps(document)}\n".encode())
+    data = f"{json.dumps(document)}\n".encode()
+    write_small(backend / ORLOP_DIRECTORY, SUSPECTS, data)
+    return _digest(data)
 
 
 def remove_suspects(backend: Path) -> None:
@@ -102,6 +119,10 @@ def remove_suspects(backend: Path) -> None:
 
 def _parse(document: Any) -> frozenset[Suspect]:
     return frozenset((str(kind), str(name)) for kind, name in document["suspects"])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
 
 
 def _unusable(state: str) -> DataLossError:

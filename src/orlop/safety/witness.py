@@ -5,6 +5,9 @@ and change time. So those are noted after each commit, with the version and with
 stamp that each version has behind its meta (`orlop.bolt.provenance`), and the next session
 compares them.
 
+Between a write and the note of the change time that it has caused, a process may die. So right
+before each write the time is noted: a file that has changed later than that can tell is not known.
+
 The notes are not synced: they serve after the death of a process. A power loss shows in the boot
 id, whatever they say.
 """
@@ -14,8 +17,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from orlop.concurrency.interrupts import suppress_os_errors
 from orlop.kv.contract import FileState
@@ -30,11 +34,19 @@ WITNESS: Final = "witness.json"
 
 NO_STAMP: Final = "0" * 32
 
+NO_SESSION: Final = "0" * 32
+"""The id before the first session of a root."""
+
+BEGUN: Final = "f" * 32
+"""In the place of the id of the session before, once the marker names this one."""
+
+_COARSE_CLOCK: Final = 5
+"""CLOCK_REALTIME_COARSE, which the module `time` does not name."""
+
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """The state of a database that a session noted last.
 
     Attributes:
@@ -42,7 +54,9 @@ class Note:
         ctime_ns: when the file changed last, in nanoseconds.
         size: of the file in bytes.
         stamp: of the newest version, in hex.
-        pending: the stamp of a version that is being written, else `NO_STAMP`.
+        pending: the stamp of a version whose meta is being written, else `NO_STAMP`.
+        changing_ns: the time right before the file was to change, in nanoseconds; 0: it was not to.
+        previous: the id of the session before, until the marker names this one; then `BEGUN`.
     """
 
     version: int = 0
@@ -50,12 +64,15 @@ class Note:
     size: int = 0
     stamp: str = NO_STAMP
     pending: str = NO_STAMP
+    changing_ns: int = 0
+    previous: str = BEGUN
 
     def encode(self) -> bytes:
         """Return the beginning of a witness; always as long, so that it can be overwritten."""
         return (
             f'{{"version": {self.version:20}, "ctime_ns": {self.ctime_ns:20}, '
-            f'"size": {self.size:20}, "stamp": "{self.stamp}", "pending": "{self.pending}"'
+            f'"size": {self.size:20}, "stamp": "{self.stamp}", "pending": "{self.pending}", '
+            f'"changing_ns": {self.changing_ns:20}, "previous": "{self.previous}"'
         ).encode()
 
 
@@ -71,7 +88,7 @@ class Witness:
         device: of the database file; it counts within one boot.
         inode: of the database file; 0 if there is none.
         doubt: why nothing here may be deleted, until the suspects are listed; empty: it may.
-        has_suspects: whether there must be a list of suspects.
+        suspects: the digest of the list of suspects that there must be; empty: there is none.
         directories: the inodes of the directories with the data, by their paths in the backend;
             those that are missing are left out. A mount or a move can bring other ones.
         compacted: while the database is being compacted, the states of the old file and of the new
@@ -85,7 +102,7 @@ class Witness:
     device: int = 0
     inode: int = 0
     doubt: str = ""
-    has_suspects: bool = False
+    suspects: str = ""
     directories: Mapping[str, int] = field(default_factory=dict)
     compacted: Sequence[FileState] = ()
 
@@ -108,6 +125,8 @@ class Witness:
             int(found["size"]),
             str(found["stamp"]),
             str(found["pending"]),
+            int(found.get("changing_ns", 0)),
+            str(found.get("previous", BEGUN)),
         )
         return cls(
             note,
@@ -117,7 +136,7 @@ class Witness:
             device=int(found["device"]),
             inode=int(found["inode"]),
             doubt=str(found["doubt"]),
-            has_suspects=found["has_suspects"] is not False,
+            suspects=_parse_suspects(found),
             directories={str(name): int(one) for name, one in found["directories"].items()},
             compacted=tuple(_parse_state(one) for one in found.get("compacted", ())),
         )
@@ -131,7 +150,7 @@ class Witness:
             "device": self.device,
             "inode": self.inode,
             "doubt": self.doubt,
-            "has_suspects": self.has_suspects,
+            "suspects": self.suspects,
             "directories": dict(self.directories),
             "compacted": [state._asdict() for state in self.compacted],
         }
@@ -139,10 +158,23 @@ class Witness:
 
     def with_state(self, state: FileState | None) -> Witness:
         """Return the witness of a database in a state; `None`: there is no database."""
+        previous = self.note.previous
         if state is None:
-            return replace(self, note=Note(), device=0, inode=0, compacted=())
-        note = Note(state.version, state.ctime_ns, state.size, state.stamp)
+            return replace(self, note=Note(previous=previous), device=0, inode=0, compacted=())
+        note = Note(state.version, state.ctime_ns, state.size, state.stamp, previous=previous)
         return replace(self, note=note, device=state.device, inode=state.inode, compacted=())
+
+
+def coarse_time_ns() -> int:
+    """Return the time on the clock that the times of files are read from, in nanoseconds."""
+    return time.clock_gettime_ns(_COARSE_CLOCK)
+
+
+def _parse_suspects(found: Any) -> str:
+    """Return the digest of the list; earlier versions noted only that there is one."""
+    if "has_suspects" in found:
+        return "" if found["has_suspects"] is False else "not known"
+    return str(found["suspects"])
 
 
 def _parse_state(found: Any) -> FileState:
@@ -155,9 +187,24 @@ class WitnessFile:
 
     def __init__(self, backend: Path, witness: Witness) -> None:
         """Keep a witness for the directory of a backend; nothing is written yet."""
-        self.witness = witness
-        self._backend = backend
+        self._directory = backend / ORLOP_DIRECTORY
+        self._path = str(self._directory / WITNESS)
+        self._witness = witness
+        self._note = witness.note
+        self._identity = (0, 0)
+        self._rest = b""
+        self._rest_offset = 0
         self._descriptor: int | None = None
+
+    @property
+    def witness(self) -> Witness:
+        """The witness as it was written or noted last."""
+        return replace(self._witness, note=self._note)
+
+    @property
+    def last_note(self) -> Note:
+        """The note of the witness."""
+        return self._note
 
     def write(self, witness: Witness) -> None:
         """Replace the file, durably.
@@ -166,11 +213,14 @@ class WitnessFile:
             OSError: it cannot be written.
         """
         self.release()
-        directory = self._backend / ORLOP_DIRECTORY
-        write_small(directory, WITNESS, witness.encode(), in_place=True)
-        self.witness = witness
-        if witness.is_open:
-            self._descriptor = os.open(directory / WITNESS, os.O_RDWR | os.O_CLOEXEC)
+        encoded = witness.encode()
+        write_small(self._directory, WITNESS, encoded, in_place=True)
+        self._witness, self._note = witness, witness.note
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        found = os.fstat(self._descriptor)
+        self._identity = found.st_dev, found.st_ino
+        self._rest_offset = len(witness.note.encode())
+        self._rest = encoded[self._rest_offset :]
 
     def note(self, note: Note) -> None:
         """Overwrite the note, without waiting for the disk.
@@ -178,30 +228,43 @@ class WitnessFile:
         Raises:
             OSError: it cannot be written.
         """
-        self.witness = replace(self.witness, note=note)
+        self._note = note
         if self._descriptor is not None:
             os.pwrite(self._descriptor, note.encode(), 0)
 
-    def is_ours(self) -> bool:
-        """Whether the file under the name of the witness is the one this session has written."""
+    def is_for(self, state: FileState) -> bool:
+        """Whether a state is one of the database that the witness names, but for its note."""
+        witness = self._witness
+        if witness.compacted:
+            return False
+        return (state.device, state.inode) == (witness.device, witness.inode)
+
+    def is_in_place(self) -> bool:
+        """Whether no other session has written a witness since; the note is not looked at."""
         if self._descriptor is None:
             return True  # it could not be written, and there is none
-        expected = self.witness.encode()
-        if os.pread(self._descriptor, len(expected) + 1, 0) != expected:
+        rest = os.pread(self._descriptor, len(self._rest) + 1, self._rest_offset)
+        if rest != self._rest:
             return False
-        with suppress_os_errors():
-            named = os.stat(self._backend / ORLOP_DIRECTORY / WITNESS)  # noqa: PTH116 (the pair with fstat)
-            ours = os.fstat(self._descriptor)
-            return (named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)
-        return False
+        try:
+            named = os.stat(self._path)  # noqa: PTH116 (a quarter of the time)
+        except OSError:
+            return False
+        return (named.st_dev, named.st_ino) == self._identity
+
+    def is_ours(self) -> bool:
+        """Whether the file under the name of the witness is the one this session has written."""
+        if not self.is_in_place():
+            return False
+        expected = self._note.encode()
+        return self._descriptor is None or os.pread(self._descriptor, len(expected), 0) == expected
 
     def remove(self) -> None:
         """Delete the file: without one the next session is in doubt."""
         self.release()
-        directory = self._backend / ORLOP_DIRECTORY
-        with suppress_os_errors():
-            (directory / WITNESS).unlink(missing_ok=True)
-            directory.rmdir()  # unless something else is in it
+        with contextlib.suppress(OSError):
+            (self._directory / WITNESS).unlink(missing_ok=True)
+            self._directory.rmdir()  # unless something else is in it
 
     def release(self) -> None:
         """Close the file and leave it as it is."""

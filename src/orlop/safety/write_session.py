@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import logging
+import os
 import secrets
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop.concurrency.forks import HomeProcess
 from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.concurrency.ownership import Mutex
 from orlop.errors import FailedPreconditionError
+from orlop.kv.errors import ReplacedError
 from orlop.safety.assessment import (
     DOUBTS,
     METADATA,
     LastShutdown,
     RootFiles,
     assess,
-    is_as_compacted,
     is_same_file,
     title,
 )
 from orlop.safety.shutdown_marker import MARKER, ShutdownMarker, boot_id
-from orlop.safety.witness import NO_STAMP, Note, Witness, WitnessFile
+from orlop.safety.witness import (
+    BEGUN,
+    NO_SESSION,
+    NO_STAMP,
+    Note,
+    Witness,
+    WitnessFile,
+    coarse_time_ns,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from orlop.kv import FileState, Follower
 
@@ -64,10 +73,13 @@ class WriteSession:
         self._initial_doubts = dict(found.doubts)
         self._witnesses = found.witnesses
         self._marker = found.marker
+        self._id = secrets.token_hex(_SESSION_BYTES)
+        self._previous = found.marker.session if found.marker else NO_SESSION
         self._witness_files: dict[str, WitnessFile] = {}
         self._watched: dict[str, None] = {}
         self._pending: dict[str, str] = {}
         self._identities: dict[Path, tuple[int, int]] = {}
+        self._data_directories: dict[str, dict[str, tuple[int, int] | None]] = {}
         self._mutex = Mutex()
         self._home = HomeProcess()
         self._is_kept = found.marker is not None
@@ -93,8 +105,12 @@ class WriteSession:
 
     def has_suspects(self, backend: str) -> bool:
         """Whether the witness of a backend says that there is a list of suspects."""
+        return bool(self.suspects_digest(backend))
+
+    def suspects_digest(self, backend: str) -> str:
+        """Return the digest of the list of suspects of a backend; empty if there is none."""
         witness = self._witnesses.get(backend)
-        return witness is not None and witness.has_suspects
+        return witness.suspects if witness is not None else ""
 
     def backend_directory(self, backend: str) -> Path | None:
         """Return the directory of a backend; `None` for one that this does not watch."""
@@ -103,22 +119,24 @@ class WriteSession:
     def begin(self) -> None:
         """Record durably that this session writes from now on.
 
+        All witnesses are written, then the marker. If the process dies in between, what was noted
+        by then, and found by this session, is so for the next one: nothing has changed.
+
         Where that fails (a full disk) the records are removed: the next session is in doubt then.
         """
         with self._mutex:
-            marker = ShutdownMarker(
-                secrets.token_hex(_SESSION_BYTES),
-                previous=tuple(sorted({one.session for one in self._witnesses.values()})),
-                boot=boot_id(),
-            )
+            marker = ShutdownMarker(self._id, boot=boot_id())
             for name in self._files.backends:
                 if name == METADATA or name in self._witnesses or self._files.has_data(name):
                     self._watch(name)
             try:
-                marker.write(self._files.marker_directory)
-                self._marker = marker
                 for name in self._watched:
                     self._begin_witness(name)
+                marker.write(self._files.marker_directory)
+                self._marker = marker
+                self._previous = BEGUN
+                for file in self._witness_files.values():
+                    file.note(file.last_note._replace(previous=BEGUN))
             except OSError as error:
                 reraise_interrupt(error)
                 self._give_up(error)
@@ -143,18 +161,42 @@ class WriteSession:
                         self._begin_witness(name)
             elif before is None:
                 self._take_state(name, state)
-            elif before != state and not self._is_link_removed(name, state):
+            elif before != state:
                 self._set_doubt(name, DOUBTS[LastShutdown.UNKNOWN].format(title(name)))
 
     def writing(self, name: str, stamp: str) -> None:
-        """Take note of the stamp of a version that is about to be written."""
+        """Take the stamp of the next version of a database.
+
+        Raises:
+            ReplacedError: data would go into another directory, or another session has begun with
+                this data.
+        """
         with self._mutex:
+            place = self._first_lost()
             self._pending[name] = stamp
+        if place is not None:
+            raise ReplacedError(
+                f"{place} was replaced or changed by another program while it was open: put the "
+                "right files in place and open the root again"
+            )
+
+    def changing(self, name: str, ctime_ns: int, *, is_meta: bool) -> None:
+        """Take note of the state of a database right before it changes."""
+        with self._mutex:
             file = self._file_to_note(name)
             if file is not None:
-                self._note(
-                    file, replace(file.witness, note=replace(file.witness.note, pending=stamp))
+                pending = self._pending.get(name, NO_STAMP) if is_meta else NO_STAMP
+                note = file.last_note._replace(
+                    ctime_ns=ctime_ns, pending=pending, changing_ns=coarse_time_ns()
                 )
+                self._note(file, note)
+
+    def waiting(self, name: str, ctime_ns: int) -> None:
+        """Take note of the state of a database while the disk is waited for."""
+        with self._mutex:
+            file = self._file_to_note(name)
+            if file is not None:
+                self._note(file, file.last_note._replace(ctime_ns=ctime_ns, changing_ns=0))
 
     def durable(self, name: str, state: FileState) -> None:
         """Take note of a durable version, before it is acknowledged."""
@@ -182,13 +224,18 @@ class WriteSession:
             "open the root again"
         )
 
-    def suspects_listed(self, backend: str) -> None:
-        """Take note that the suspects of a backend are listed durably: its doubt is over."""
-        self._settle(backend, has_suspects=True)
+    def suspects_listed(self, backend: str, digest: str) -> None:
+        """Take note that the suspects of a backend are listed durably: its doubt is over.
+
+        Args:
+            backend: a snapshotter, or `METADATA` for content.
+            digest: of the list.
+        """
+        self._settle(backend, digest)
 
     def suspects_released(self, backend: str) -> None:
         """Take note that a person has released the suspects of a backend."""
-        self._settle(backend, has_suspects=False)
+        self._settle(backend, "")
 
     def close(self) -> None:
         """Record durably that the session has ended, and in which state of the databases.
@@ -211,6 +258,16 @@ class WriteSession:
                 reraise_interrupt(error)
                 self._give_up(error)
             self._release()
+
+    def failed(self, name: str) -> None:
+        """Take note of how a database was left by a write that has failed."""
+        with self._mutex:
+            file, state = (
+                self._file_to_note(name),
+                self._files.state_of(self._files.databases[name]),
+            )
+            if file is not None and state is not None and file.is_for(state):
+                self._note(file, file.last_note._replace(ctime_ns=state.ctime_ns, changing_ns=0))
 
     def leave_open(self) -> None:
         """Leave the records as those of a session that still writes."""
@@ -238,43 +295,44 @@ class WriteSession:
         for path in (self._files.backends[name], self._files.databases[name].parent):
             with suppress_os_errors():
                 self._identities.setdefault(path, _identity(path))
+        backend = self._files.backends[name]
+        self._data_directories[name] = {
+            str(backend / directory): None for directory in self._files.directories[name]
+        }
         self._watch_directories(name)
 
     def _watch_directories(self, name: str) -> None:
         """Add the directories with the data of a backend that exist by now."""
-        for directory in self._files.directories[name]:
-            path = self._files.backends[name] / directory
-            if path not in self._identities:
-                with suppress_os_errors():
-                    self._identities[path] = _identity(path)
+        found = self._data_directories[name]
+        for path, identity in found.items():
+            if identity is None and os.access(path, os.F_OK):  # an exception costs more
+                with contextlib.suppress(OSError):
+                    found[path] = _identity(path)
 
     def _take_state(self, name: str, state: FileState) -> None:
         self._states[name] = state
         self._pending.pop(name, None)
         file = self._file_to_note(name)
-        if file is not None:
-            self._note(file, file.witness.with_state(state))
-
-    def _is_link_removed(self, name: str, state: FileState) -> bool:
-        """Whether a database differs only by removed leftovers of an interrupted compaction."""
-        file = self._witness_files.get(name)
-        return file is not None and is_as_compacted(file.witness, state)
+        if file is None:
+            return
+        if file.is_for(state):
+            note = Note(state.version, state.ctime_ns, state.size, state.stamp)
+            self._note(file, note._replace(previous=file.last_note.previous))
+        else:
+            file.write(file.witness.with_state(state))  # it was made in this session
 
     def _begin_witness(self, name: str) -> None:
-        before, state = self._witnesses.get(name), self._states[name]
-        witness = _open_witness(before, self._marker, self._doubts.get(name))
-        compacted = witness.compacted
-        if before is not None and before.boot != witness.boot and state is not None:
-            # The numbers of devices may change when the machine starts.
-            compacted = [one._replace(device=state.device) for one in compacted]
-        file = WitnessFile(self._files.backends[name], witness)
-        file.write(
-            replace(
-                witness.with_state(state),
-                directories=self._files.inodes(name),
-                compacted=compacted,
-            )
+        witness = Witness(
+            Note(previous=self._previous),
+            session=self._id,
+            boot=boot_id(),
+            is_open=True,
+            doubt=self._doubts.get(name) or "",
+            suspects=self.suspects_digest(name),
+            directories=self._files.inodes(name),
         )
+        file = WitnessFile(self._files.backends[name], witness)
+        file.write(witness.with_state(self._states[name]))
         self._witness_files[name] = file
         self._witnesses[name] = file.witness
 
@@ -285,49 +343,55 @@ class WriteSession:
     def _set_doubt(self, name: str, why: str) -> None:
         self._doubts[name] = why
         file = self._witness_files.get(name)
-        if file is None:
-            return
+        if file is None or not file.is_in_place():
+            return  # what another session has begun is not of this one, which is a doubt already
         try:
             file.write(replace(file.witness, doubt=why))
         except OSError as error:
             reraise_interrupt(error)
             self._give_up(error)
 
-    def _settle(self, backend: str, *, has_suspects: bool) -> None:
+    def _settle(self, backend: str, suspects: str) -> None:
         with self._mutex:
             file = self._witness_files.get(backend)
             if file is None:
                 return
-            file.write(replace(file.witness, doubt="", has_suspects=has_suspects))
+            file.write(replace(file.witness, doubt="", suspects=suspects))
             self._witnesses[backend] = file.witness
             self._doubts.pop(backend, None)
 
     def _file_to_note(self, name: str) -> WitnessFile | None:
         return self._witness_files.get(name) if self._home.is_here else None
 
-    def _note(self, file: WitnessFile, witness: Witness) -> None:
-        identity = witness.device, witness.inode, witness.compacted
-        if identity != (file.witness.device, file.witness.inode, file.witness.compacted):
-            file.write(witness)  # a database that was made in this session, or compacted before it
-            return
+    def _note(self, file: WitnessFile, note: Note) -> None:
         try:
-            file.note(witness.note)
+            file.note(note)
         except OSError as error:
             reraise_interrupt(error)
             # The database is ahead of its witness then: the next session is in doubt.
             _logger.warning("the witness of a database falls behind: %s", error)
 
+    def _first_lost(self) -> Path | None:
+        """Return a directory whose data is that of another session by now; `None`: none is."""
+        for name, directories in self._data_directories.items():
+            self._watch_directories(name)
+            for path, identity in directories.items():
+                if identity is not None and not _is_at(path, identity):
+                    return Path(path)
+            file = self._witness_files.get(name)
+            if file is not None and not file.is_in_place():
+                return self._files.backends[name]
+        return None
+
     def _first_replaced(self) -> Path | None:
         """Return a path that another file or directory has taken; `None` if none was."""
         for path, identity in self._identities.items():
-            try:
-                if _identity(path) != identity:
-                    return path
-            except OSError as error:
-                reraise_interrupt(error)
+            if not _is_at(path, identity):
                 return path
+        lost = self._first_lost()
+        if lost is not None:
+            return lost
         for name in self._watched:
-            self._watch_directories(name)
             file = self._witness_files.get(name)
             if file is not None and not file.is_ours():
                 return self._files.backends[name]
@@ -401,7 +465,11 @@ class SessionTracker:
 
         After a failed write the newest version is not known: the session is left open.
         """
-        if self.session is not None and name == METADATA:
+        if self.session is None:
+            return
+        if failed:
+            self.session.failed(name)
+        if name == METADATA:
             if failed:
                 self.session.leave_open()
             else:
@@ -420,6 +488,14 @@ class _Follower:
         if self.tracker.session is not None:
             self.tracker.session.writing(self.name, stamp)
 
+    def changing(self, ctime_ns: int, *, is_meta: bool) -> None:
+        if self.tracker.session is not None:
+            self.tracker.session.changing(self.name, ctime_ns, is_meta=is_meta)
+
+    def waiting(self, ctime_ns: int) -> None:
+        if self.tracker.session is not None:
+            self.tracker.session.waiting(self.name, ctime_ns)
+
     def durable(self, state: FileState) -> None:
         if self.tracker.session is not None:
             self.tracker.session.durable(self.name, state)
@@ -428,20 +504,13 @@ class _Follower:
         self.tracker.closing(self.name, failed=version is None)
 
 
-def _open_witness(
-    before: Witness | None, marker: ShutdownMarker | None, doubt: str | None
-) -> Witness:
-    return Witness(
-        note=Note(),
-        session=marker.session if marker else "",
-        boot=boot_id(),
-        is_open=True,
-        doubt=doubt or "",
-        has_suspects=before is not None and before.has_suspects,
-        compacted=before.compacted if before is not None and not doubt else (),
-    )
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
+def _identity(path: Path | str) -> tuple[int, int]:
+    status = os.stat(path)  # noqa: PTH116 (asked before each flush)
     return status.st_dev, status.st_ino
+
+
+def _is_at(path: Path | str, identity: tuple[int, int]) -> bool:
+    try:
+        return _identity(path) == identity
+    except OSError:
+        return False

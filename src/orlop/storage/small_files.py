@@ -43,7 +43,7 @@ def read_document(path: Path, parse: Callable[[Any], _T]) -> _T:
         DamagedFileError: it is damaged, cannot be read, or is no regular file.
     """
     try:
-        return parse(json.loads(_read(path)))
+        return parse(json.loads(read_small(path)))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except OSError as error:
@@ -61,7 +61,12 @@ def read_document(path: Path, parse: Callable[[Any], _T]) -> _T:
         raise DamagedFileError(f"{path} is damaged ({type(error).__name__}: {error})") from error
 
 
-def _read(path: Path) -> bytes:
+def read_small(path: Path) -> bytes:
+    """Return the contents of a file.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+    """
     descriptor = os.open(path, _READ)
     with os.fdopen(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -20,13 +20,18 @@ import contextlib
 import os
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from orlop.bolt.disk import FileDisk, create_file, sync_directory
 from orlop.bolt.engine import BoltEngine
 from orlop.bolt.file_lock import other_writers
 from orlop.bolt.initialization import empty_database, is_uninitialized, require_initialized
-from orlop.bolt.interrupted_compaction import link_of_old, remove_leftovers
+from orlop.bolt.interrupted_compaction import (
+    count_names,
+    find_leftovers,
+    link_of_old,
+    remove_leftovers,
+)
 from orlop.bolt.meta import NO_FREELIST, newest_meta, read_metas, require_length
 from orlop.bolt.pager import Pager
 from orlop.bolt.reachable import count_free
@@ -48,17 +53,32 @@ if TYPE_CHECKING:
 _TRANSACTION_BYTES = 8 * 1024 * 1024
 _ELEMENT_BYTES = 32
 
-BeforeSwap: TypeAlias = "Callable[[Path], None]"
-"""Is called with the new file, which is complete and durable, before it takes the place."""
+UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[SwapFollower]]"
+"""Makes a block that runs while the lock of a file is held."""
 
-UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[BeforeSwap | None]]"
-"""Makes a block that runs while the file is locked."""
+
+class SwapFollower(Protocol):
+    """Receives what a compaction does to the names of the files."""
+
+    def swapping(self, new: Path) -> None:
+        """Receive the new file, complete and durable, before it may take the place of the old."""
+
+    def linking(self) -> None:
+        """Receive that links are about to be made or removed, which sets times of the files."""
+
+
+class _NoFollower:
+    def swapping(self, new: Path) -> None:
+        """Receive the new file."""
+
+    def linking(self) -> None:
+        """Receive that links are about to be made or removed."""
 
 
 @contextlib.contextmanager
-def _without_proof(_: Path) -> Iterator[BeforeSwap | None]:
-    """Yield `None`: the file belongs to no root."""
-    yield None
+def _without_follower(_: Path) -> Iterator[SwapFollower]:
+    """Make a block that does nothing: the file is of no root."""
+    yield _NoFollower()
 
 
 WORTH_BYTES = 16 * 1024 * 1024
@@ -82,7 +102,7 @@ def compact(
     output: Path | None = None,
     timeout: float | None = 0,
     inspect: Callable[[Path], None] | None = None,
-    under_lock: UnderLock = _without_proof,
+    under_lock: UnderLock = _without_follower,
 ) -> Compacted:
     """Write the contents of a database anew, without free pages.
 
@@ -92,7 +112,7 @@ def compact(
         timeout: seconds to wait for the lock.
         inspect: is called with the new file before it gets its name, and may refuse it.
         under_lock: is entered with `path` once the lock is held, before anything is written, and
-            left when the new file is in its place. What it returns is called before that.
+            left when the new file is in its place.
 
     Raises:
         LockedError: another process holds the lock, or waits for it with the file open.
@@ -106,8 +126,11 @@ def compact(
     target = output or real
     disk = FileDisk.for_writing(path, timeout=timeout)
     try:
-        remove_leftovers(real)
-        with TemporaryName(target) as temporary, under_lock(path) as before_swap:
+        leftovers = find_leftovers(real)
+        with TemporaryName(target) as temporary, under_lock(path) as follower:
+            if leftovers:
+                follower.linking()
+                remove_leftovers(leftovers)
             before = disk.size()
             meta = _sound_meta(disk)
             create_file(temporary, empty_database(meta.page_size), 0o600)
@@ -117,9 +140,8 @@ def compact(
             _dress(temporary, real)
             after = temporary.stat().st_size
             if output is None:
-                if before_swap is not None:
-                    before_swap(temporary)
-                _swap(real, temporary)
+                follower.swapping(temporary)
+                _swap(real, temporary, follower)
             else:
                 os.link(temporary, output)
                 sync_directory(output.parent)
@@ -134,7 +156,7 @@ def compact_if_worth(
     timeout: float | None = None,
     least_bytes: int = WORTH_BYTES,
     least_share: float = WORTH_SHARE,
-    under_lock: UnderLock = _without_proof,
+    under_lock: UnderLock = _without_follower,
 ) -> Compacted | None:
     """Compact a file if enough of it is free; else return None.
 
@@ -151,14 +173,14 @@ def compact_if_worth(
     try:
         if is_uninitialized(disk):
             return None  # whoever opens it decides whether it may be filled
-        remove_leftovers(path)
+        find_leftovers(path)  # the opening or the compaction removes them
         size = disk.size()
         meta = _sound_meta(disk)
         unused = count_free(disk, Pager(disk, meta.page_size), meta)
         free = size - meta.bytes_in_use + unused * meta.page_size
     finally:
         disk.close()
-    if free < least_bytes or free < least_share * size or path.stat().st_nlink > 1:
+    if free < least_bytes or free < least_share * size or count_names(path) > 1:
         return None
     return compact(path, timeout=timeout, under_lock=under_lock)
 
@@ -179,6 +201,12 @@ class _Stamping:
 
     def writing(self, stamp: str) -> None:
         """Receive the stamp of the next version."""
+
+    def changing(self, ctime_ns: int, *, is_meta: bool) -> None:
+        """Receive how the file is before it changes."""
+
+    def waiting(self, ctime_ns: int) -> None:
+        """Receive how the file is before the disk is waited for."""
 
     def durable(self, state: FileState) -> None:
         """Receive a durable version."""
@@ -289,11 +317,12 @@ def _dress(path: Path, like: Path) -> None:
         os.close(descriptor)
 
 
-def _swap(path: Path, new: Path) -> None:
+def _swap(path: Path, new: Path, follower: SwapFollower) -> None:
     old, home = link_of_old(new), HomeProcess()
     try:
+        follower.linking()
         os.link(path, old)
-        with _put_back_on_failure(old, path, home):
+        with _put_back_on_failure(old, path, home, follower):
             new.replace(path)
             sync_directory(path.parent)
             _require_no_writers(old, path)
@@ -304,12 +333,15 @@ def _swap(path: Path, new: Path) -> None:
 
 
 @contextlib.contextmanager
-def _put_back_on_failure(old: Path, path: Path, home: HomeProcess) -> Iterator[None]:
+def _put_back_on_failure(
+    old: Path, path: Path, home: HomeProcess, follower: SwapFollower
+) -> Iterator[None]:
     """Give a file its name back where the block fails, if only by an interrupt."""
     try:
         yield
     except BaseException:
         if home.is_here:
+            follower.linking()
             old.replace(path)
             sync_directory(path.parent)
         raise
