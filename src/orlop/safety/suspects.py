@@ -12,6 +12,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any, Final
 
+from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import DataLossError
 from orlop.storage import files
 from orlop.storage.contract import ORLOP_DIRECTORY
@@ -60,7 +61,8 @@ def digest_of_suspects(backend: Path) -> str | None:
     """Return the digest of the list of suspects of a backend; `None` if it cannot be read."""
     try:
         return _digest(read_small(backend / ORLOP_DIRECTORY / SUSPECTS))
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return None
 
 

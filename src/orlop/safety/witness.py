@@ -246,11 +246,10 @@ class WitnessFile:
         rest = os.pread(self._descriptor, len(self._rest) + 1, self._rest_offset)
         if rest != self._rest:
             return False
-        try:
+        with suppress_os_errors():
             named = os.stat(self._path)  # noqa: PTH116 (a quarter of the time)
-        except OSError:
-            return False
-        return (named.st_dev, named.st_ino) == self._identity
+            return (named.st_dev, named.st_ino) == self._identity
+        return False
 
     def is_ours(self) -> bool:
         """Whether the file under the name of the witness is the one this session has written."""
@@ -262,7 +261,7 @@ class WitnessFile:
     def remove(self) -> None:
         """Delete the file: without one the next session is in doubt."""
         self.release()
-        with contextlib.suppress(OSError):
+        with suppress_os_errors():
             (self._directory / WITNESS).unlink(missing_ok=True)
             self._directory.rmdir()  # unless something else is in it
 

@@ -306,7 +306,7 @@ class WriteSession:
         found = self._data_directories[name]
         for path, identity in found.items():
             if identity is None and os.access(path, os.F_OK):  # an exception costs more
-                with contextlib.suppress(OSError):
+                with suppress_os_errors():
                     found[path] = _identity(path)
 
     def _take_state(self, name: str, state: FileState) -> None:
@@ -512,5 +512,6 @@ def _identity(path: Path | str) -> tuple[int, int]:
 def _is_at(path: Path | str, identity: tuple[int, int]) -> bool:
     try:
         return _identity(path) == identity
-    except OSError:
+    except OSError as error:
+        reraise_interrupt(error)
         return False
