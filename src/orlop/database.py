@@ -114,9 +114,7 @@ class Database:
         self._collector: Collector | None = None
         session = None if tracker is None else tracker.session
         if session is not None:
-            from orlop.safety.suspects import may_be_named  # noqa: PLC0415 (not to read)
-
-            self._environment.content_claims.is_suspect = partial(may_be_named, session, "")
+            self._environment.content_claims.is_suspect = partial(session.may_be_named, "")
         if not self.read_only:
             # From the first update on. What only reads makes it when it is asked for.
             self._audience.follow(self.gc.start())

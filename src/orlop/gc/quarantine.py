@@ -17,7 +17,7 @@ from whenever import Instant
 from orlop.concurrency.ownership import Mutex
 from orlop.errors import DataLossError
 from orlop.gc.items import BackendItem
-from orlop.safety.suspects import read_reason, read_suspects, remove_suspects, write_suspects
+from orlop.safety.suspects import read_reason, remove_suspects, write_suspects
 from orlop.safety.write_session import WriteSession
 from orlop.storage.small_files import DamagedFileError, read_document, write_small
 
@@ -125,15 +125,7 @@ class Quarantine:
         Raises:
             DataLossError: the list is missing, or damaged.
         """
-        session = self._session
-        directory = None if session is None else session.backend_directory(backend)
-        if session is None or directory is None:
-            return frozenset()
-        digest = session.suspects_digest(backend)
-        is_trusted = digest and session.doubt(backend) is None
-        return read_suspects(
-            directory, must_exist=bool(digest), expected=digest if is_trusted else None
-        )
+        return frozenset() if self._session is None else self._session.suspects(backend)
 
     def has_suspects(self, backend: str) -> bool:
         """Whether data of a backend may have a name that this metadata does not know."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from orlop.safety.write_session import WriteSession
-
 SUSPECTS: Final = "suspects.json"
 
 Suspect = tuple[str, str]
@@ -64,26 +62,6 @@ def digest_of_suspects(backend: Path) -> str | None:
     except OSError as error:
         reraise_interrupt(error)
         return None
-
-
-def may_be_named(session: WriteSession, backend: str, kind: str, name: str) -> bool:
-    """Whether lost metadata may have named data of a backend.
-
-    Args:
-        session: the write session of the root.
-        backend: a snapshotter, or nothing for content.
-        kind: of the data, as in a list of suspects.
-        name: of the data.
-    """
-    directory = session.backend_directory(backend)
-    if session.doubt(backend) is not None or directory is None:
-        return True
-    if not session.has_suspects(backend):
-        return False
-    try:
-        return (kind, name) in read_suspects(directory, must_exist=True)
-    except DataLossError:
-        return True
 
 
 def read_reason(backend: Path) -> str:

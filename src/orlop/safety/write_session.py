@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from orlop.concurrency.forks import HomeProcess
 from orlop.concurrency.interrupts import reraise_interrupt, suppress_os_errors
 from orlop.concurrency.ownership import Mutex
-from orlop.errors import FailedPreconditionError
+from orlop.errors import DataLossError, FailedPreconditionError
 from orlop.kv.errors import ReplacedError
 from orlop.safety.assessment import (
     DOUBTS,
@@ -25,6 +25,7 @@ from orlop.safety.assessment import (
     title,
 )
 from orlop.safety.shutdown_marker import MARKER, ShutdownMarker, boot_id
+from orlop.safety.suspects import read_suspects
 from orlop.safety.witness import (
     BEGUN,
     NO_SESSION,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from orlop.kv import FileState, Follower
+    from orlop.safety.suspects import Suspect
 
 _SESSION_BYTES: Final = 16
 _READ_ATTEMPTS: Final = 4
@@ -106,6 +108,37 @@ class WriteSession:
     def has_suspects(self, backend: str) -> bool:
         """Whether the witness of a backend says that there is a list of suspects."""
         return bool(self.suspects_digest(backend))
+
+    def suspects(self, backend: str) -> frozenset[Suspect]:
+        """Return the kinds and names that no collection of a backend may delete.
+
+        Raises:
+            DataLossError: the list is missing, damaged, or not the one that was written last.
+        """
+        directory = self.backend_directory(backend)
+        if directory is None:
+            return frozenset()
+        digest = self.suspects_digest(backend)
+        # In doubt the list is written again with all that is there.
+        expected = digest if digest and self.doubt(backend) is None else None
+        return read_suspects(directory, must_exist=bool(digest), expected=expected)
+
+    def may_be_named(self, backend: str, kind: str, name: str) -> bool:
+        """Whether lost metadata may have named data of a backend.
+
+        Args:
+            backend: a snapshotter, or `METADATA` for content.
+            kind: of the data, as in a list of suspects.
+            name: of the data.
+        """
+        if self.doubt(backend) is not None or self.backend_directory(backend) is None:
+            return True
+        if not self.has_suspects(backend):
+            return False
+        try:
+            return (kind, name) in self.suspects(backend)
+        except DataLossError:
+            return True
 
     def suspects_digest(self, backend: str) -> str:
         """Return the digest of the list of suspects of a backend; empty if there is none."""
