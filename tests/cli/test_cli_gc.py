@@ -125,7 +125,7 @@ def test_what_is_set_aside_is_listed_and_released(with_image: Orlop) -> None:
     lines = with_image("gc", "plan").lines
     assert any("which frees 5 B in the end" in line for line in lines)
     assert "this run would free 0 B of that; orlop gc run --release frees all" in lines
-    assert "5 B are set aside, and stay on disk" in lines
+    assert "5 B stay on disk, set aside" in lines
     assert with_image("gc", "run", "--json").document()["set_aside_bytes"] == 5
 
     [listed] = with_image("gc", "quarantine", "--json").document()["set_aside"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,6 @@ from cli.players import CONTENT, METADATA
 from orlop.cli.exit_codes import CORRUPT, NOT_FOUND, USAGE
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cli.players import Orlop
 
 
@@ -32,15 +31,14 @@ def test_statistics_of_a_cut_file_are_refused(with_image: Orlop, tmp_path: Path,
 
 @pytest.mark.parametrize(
     "place",
-    [CONTENT / "blobs" / "sha256" / "x", "io.containerd.snapshotter.v1.native/snapshots/1/x"],
+    [CONTENT / "blobs" / "sha256" / "x", Path("io.containerd.snapshotter.v1.native/snapshots/1/x")],
     ids=["blobs", "snapshots"],
 )
-def test_no_database_is_written_among_the_data_of_a_root(
-    with_image: Orlop, place: Path | str
-) -> None:
+def test_no_database_is_written_among_the_data_of_a_root(with_image: Orlop, place: Path) -> None:
     meta, target = with_image.root / METADATA, with_image.root / place
 
-    for line in (["salvage", meta, target], ["backup", target]):
+    lines: list[list[str | Path]] = [["salvage", meta, target], ["backup", target]]
+    for line in lines:
         assert "elsewhere" in with_image("db", *line, code=USAGE).err
     assert not target.exists()
 

@@ -194,9 +194,9 @@ class _Shown:
                 f"this run would free {human_size(self._freed_bytes)} of that; "
                 "orlop gc run --release frees all"
             )
-            yield f"{human_size(self._set_aside_bytes)} are set aside, and stay on disk"
+            yield f"{human_size(self._set_aside_bytes)} stay on disk, set aside"
         if self._doubt is not None:
-            what = "nothing is deleted there" if self._set_aside_bytes else "no data is deleted"
+            what = "that is not deleted" if self._set_aside_bytes else "no data is deleted"
             yield f"{what}, because {self._doubt}"
         for node, place in self._mounts.items():
             yield f"the data of {node} stays until {place} is unmounted"
