@@ -1,12 +1,12 @@
 """Exceptions of signal handlers that look like errors of the system.
 
-A handler may raise any exception in the main thread, also a `TimeoutError`, which is an OSError.
-Code that handles an OSError must not take it for an answer of the system: that has an errno.
+An alarm's handler mostly raises a `TimeoutError`, which is an OSError. Code that handles an OSError
+of its own calls must not take it for an answer of the system, which has an errno. Where a plug-in
+is called its exceptions count, whatever they are.
 """
 
 from __future__ import annotations
 
-import io
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,22 +14,18 @@ if TYPE_CHECKING:
 
 
 def reraise_interrupt(error: BaseException) -> None:
-    """Raise an OSError again that has no errno: a signal handler raised it.
+    """Raise a TimeoutError again that has no errno: a signal handler raised it.
 
     Raises:
-        OSError: the one that was given.
+        TimeoutError: the one that was given.
     """
     if is_interrupt(error):
         raise error
 
 
 def is_interrupt(error: BaseException) -> bool:
-    """Whether an OSError comes from a signal handler; one of the io module does not."""
-    return (
-        isinstance(error, OSError)
-        and error.errno is None
-        and not isinstance(error, io.UnsupportedOperation)
-    )
+    """Whether an error comes from a signal handler."""
+    return isinstance(error, TimeoutError) and error.errno is None
 
 
 class suppress_os_errors:  # noqa: N801 (it is used as a function, like contextlib.suppress)

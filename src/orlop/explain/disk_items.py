@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from orlop import digests
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.database import Database
 from orlop.errors import LostDatabaseError, NotFoundError
 from orlop.gc.items import BLOB_ITEM, INGEST_ITEM, LEFTOVER_ITEM, SNAPSHOT_ITEM, BackendItem
@@ -158,8 +157,7 @@ def _stores(root: Path) -> Iterator[Path]:
 def _is_same(one: Path, other: Path) -> bool:
     try:
         return one == other or one.samefile(other)
-    except OSError as error:
-        reraise_interrupt(error)
+    except OSError:
         return False  # one of them is not there
 
 
@@ -203,8 +201,7 @@ def _item_in_content(folder: Path, inside: tuple[str, ...]) -> DiskItem:
 def _ref(ingest: Path) -> str:
     try:
         ref = (ingest / "ref").read_text(encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        reraise_interrupt(error)
+    except OSError:
         return ""
     return ref if ingest_directory(ref) == ingest.name else ""
 

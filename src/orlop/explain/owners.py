@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import NotFoundError, OrlopError
 from orlop.explain.disk_items import STRANGER, WASTE, DiskItem, owned_at
 from orlop.gc.forecast import Forecast, Prospect
@@ -146,7 +145,6 @@ def _forecast(database: Database, item: DiskItem) -> Forecast:
     try:
         found = database.gc.forecast(item.snapshotter, item.is_unnamed_datum)
     except (OrlopError, OSError) as error:
-        reraise_interrupt(error)
         return Forecast(Prospect.UNKNOWN, str(error))
     return _forecast_of_unlisted(database, item) if found.prospect is Prospect.ABSENT else found
 

@@ -24,7 +24,6 @@ from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Flag, Mutex, start_thread
 from orlop.errors import AbortedError, FailedPreconditionError, OrlopError
 from orlop.gc.dirty_backends import shown
@@ -184,8 +183,7 @@ def clean(
             # Snapshotters move directories with their database locked: its close waits for that.
             with steps.moving() if name == CONTENT_BACKEND else nullcontext():
                 inventory.cleanup({one for one in unnamed if one not in garbage}, steps.advance)
-        except OSError as error:
-            reraise_interrupt(error)
+        except OSError:
             result.freed_bytes -= inventory.left(discarded)
             raise
     steps.advance()
@@ -555,7 +553,6 @@ class _Worker:
         try:
             clean(self._context, self.name, self._cleaned, self._scope, self._steps)
         except (OrlopError, OSError) as error:
-            reraise_interrupt(error)
             self._error = error
             _logger.warning(
                 "the cleanup of %s failed, and is tried again: %s", shown(self.name), error

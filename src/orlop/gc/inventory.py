@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import FailedPreconditionError, NotFoundError, OrlopError
 from orlop.gc.dirty_backends import shown
 from orlop.gc.items import (
@@ -455,7 +454,6 @@ def list_backends(context: CollectionContext) -> StoredItems:
         try:
             found.inventories[name] = list_backend(context, name)
         except (OrlopError, OSError) as error:
-            reraise_interrupt(error)
             found.fail(name, error)
         except Exception as error:
             _logger.exception("%s could not be read", shown(name))

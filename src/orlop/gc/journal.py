@@ -17,7 +17,6 @@ import stat
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Mutex
 from orlop.gc.node import CONTENT, SNAPSHOT, Node, split_snapshot
 from orlop.schema.codec.timestamps import format_rfc3339_nano, parse_rfc3339
@@ -130,7 +129,6 @@ class Journal:
             try:
                 self._append(lines)
             except OSError as error:
-                reraise_interrupt(error)
                 self.failures += 1
                 _logger.warning("the journal of collections cannot be written: %s", error)
 

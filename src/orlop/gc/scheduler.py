@@ -20,7 +20,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from orlop.clock import require_timeout
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.concurrency.ownership import Flag, Mutex, start_thread
 from orlop.errors import AbortedError, OrlopError, UnavailableError
 from orlop.gc.schedule_policy import SchedulePolicy, Settings
@@ -272,7 +271,6 @@ class Scheduler:
         try:
             found = self._find_nearest(self._clock.now())
         except (OrlopError, OSError) as error:
-            reraise_interrupt(error)
             found = None
             _logger.warning("when something expires could not be read: %s", error)
         taken = self._timer.now() - begun

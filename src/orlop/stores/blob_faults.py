@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from orlop import digests
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -30,7 +29,6 @@ def blob_fault(
     except NotFoundError as error:
         return fault_of(error, digest)
     except OSError as error:
-        reraise_interrupt(error)
         return f"the data cannot be read: {error.strerror}"
     if size is not None and found != size:
         return size_fault(found, size)
@@ -55,6 +53,5 @@ def _digest_fault(backend: ContentBackend, digest: str) -> str:
     except NotFoundError as error:
         return fault_of(error, digest)
     except OSError as error:
-        reraise_interrupt(error)
         return f"the data cannot be read: {error.strerror}"
     return "" if actual == digest else f"the data has the digest {actual}"

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from orlop import labels as label_names
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import (
     AlreadyExistsError,
     InvalidArgumentError,
@@ -275,8 +274,7 @@ class Creation:
     def _remove_made(self, backend_name: str) -> None:
         try:
             self.backend.remove(backend_name)
-        except (OrlopError, OSError) as error:
-            reraise_interrupt(error)
+        except (OrlopError, OSError):
             _logger.exception(
                 "snapshot %r of %s could not be removed; the next cleanup will",
                 backend_name,

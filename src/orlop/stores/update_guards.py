@@ -12,7 +12,6 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from orlop.concurrency.interrupts import reraise_interrupt
 from orlop.errors import AbortedError, FailedPreconditionError, NotFoundError, OrlopError
 from orlop.schema import namespaces, snapshots
 
@@ -48,7 +47,6 @@ class UpdateGuard(abc.ABC):
         try:
             self.agree()
         except (OrlopError, OSError) as failure:
-            reraise_interrupt(failure)
             _logger.warning("left to the next collection: %s", failure)
 
 
