@@ -11,7 +11,8 @@ import pytest
 import orlop
 from orlop.errors import ConflictError, NotFoundError
 from orlop.storage import copying
-from orlop.storage import snapshotter as backends
+from orlop.storage import restoring as backends
+from orlop.storage.snapshotter import DirectorySnapshotter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +113,7 @@ def test_a_copy_of_a_snapshot_that_was_made_again_is_not_used(
 def test_a_copy_of_another_number_is_refused(db: Database) -> None:
     lose(db, "native")
     backend = db.snapshot_backends["native"]
-    assert isinstance(backend, backends.DirectorySnapshotter)
+    assert isinstance(backend, DirectorySnapshotter)
     (lost, active) = sorted(
         (info.name for info in backend.walk()), key=lambda name: "again" in name
     )
