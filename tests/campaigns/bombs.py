@@ -1,4 +1,4 @@
-"""Small files that are endless, or as good as, for whoever follows every reference."""
+"""Small files that are endless, or nearly so, for a reader that follows every reference."""
 
 from __future__ import annotations
 

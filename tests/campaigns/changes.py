@@ -1,4 +1,4 @@
-"""Transactions at random, on a bucket and on what a test knows of it."""
+"""Random transactions, on a bucket and on a test's model of it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WEIGHTS = (60, 20, 3, 6, 2, 4, 4, 1)
 
 
 def change(root: Bucket, known: Contents, seed: random.Random, *, steps: int) -> None:
-    """Make `steps` changes or so, at least one, to a bucket and to what is known of it."""
+    """Make about `steps` changes, at least one, to a bucket and to its model."""
     # Always one that changes something, so that there is something to commit.
     _create(root, known, (), seed)
     root.set_sequence(known.sequence + 1)
@@ -58,7 +58,7 @@ def read(bucket: Bucket) -> Contents:
 
 
 def kept(known: Contents) -> Contents:
-    """Return what is known now, whatever comes."""
+    """Return a copy of the model, independent of later changes."""
     return copy.deepcopy(known)
 
 

@@ -1,4 +1,4 @@
-"""What the campaigns share."""
+"""Fixtures of the campaigns."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["bbolt", "metadata_driver", "session_folder"]
 def tally(
     request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> Iterator[Tally]:
-    """Return what counts the things that a test tries; the end of the run says how many."""
+    """Return a tally of the cases that a test tries, for the summary of the run."""
     tally = Tally()
     yield tally
     campaign = request.node.path.stem.removeprefix("test_").removesuffix("_campaign")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class LosingDisk(SimulatedDisk):
-    """A simulated disk whose system may forget.
+    """A simulated disk with a page cache that a failed sync may drop.
 
     Attributes:
         before_call: told the name of every call that writes, before it does anything.
@@ -49,7 +49,7 @@ class LosingDisk(SimulatedDisk):
         self._make_durable(self.pending)
 
     def _make_durable(self, writes: Writes) -> None:
-        """Keep what reached the disk; what did not is only in the system's memory from now on."""
+        """Keep the writes that reached the disk; the rest stays in the page cache only."""
         data = bytearray(self.durable)
         for offset, written in writes:
             apply_write(data, offset, written)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong.
+    """The fault to inject.
 
     Attributes:
         call: the name of the function in `os`.

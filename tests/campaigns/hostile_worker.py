@@ -57,7 +57,7 @@ FAILURES_MAX = 20
 
 
 class TooSlowError(BaseException):
-    """Somebody took more time than anything small may take."""
+    """An operation took longer than a small file allows."""
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
@@ -91,7 +91,7 @@ def own_files() -> Iterator[bytes]:
 
 
 def read_everything(bucket: Bucket) -> None:
-    """Read a bucket whole, whatever depth that leads to."""
+    """Read a whole bucket, to any depth."""
     pending = [bucket]
     while pending:
         bucket = pending.pop()
@@ -204,7 +204,7 @@ def take_stock(path: Path) -> None:
 
 
 def save(path: Path) -> None:
-    """Salvage the file: what comes of it is sound, and of a sound file it is everything."""
+    """Salvage the file: the result is sound, and complete if the file was sound."""
     target = path.with_suffix(".salvaged")
     target.unlink(missing_ok=True)
     salvage(path, target)
@@ -214,7 +214,7 @@ def save(path: Path) -> None:
 
 
 def compact_it(path: Path) -> None:
-    """Compact the file: what comes of it is sound, and of a sound file it is everything."""
+    """Compact the file: the result is sound, and complete if the file was sound."""
     before = None if check_file(path).faults else canonical(path)
     compact(path)
     assert check_file(path).faults == [], "what was compacted is damaged"
@@ -223,7 +223,7 @@ def compact_it(path: Path) -> None:
 
 
 def compare(path: Path) -> None:
-    """Look for what differs between the file and itself."""
+    """Compare the file with itself."""
     engines = [open_engine(path, read_only=True) for _ in range(2)]
     try:
         with engines[0].begin() as one, engines[1].begin() as other:
@@ -260,7 +260,7 @@ ACTIONS: dict[str, Callable[[Path], object]] = {
 
 
 def attack(path: Path, data: bytes, title: str, outcomes: Counter[str]) -> list[str]:
-    """Do everything with a file; return what went wrong."""
+    """Run all actions on a file; return the failures."""
     failures = []
     for name, action in ACTIONS.items():
         path.write_bytes(data)
@@ -290,7 +290,7 @@ def damaged(first: int, count: int) -> Iterator[tuple[str, bytes]]:
 
 
 def do_not_wait_for_the_disk() -> None:
-    """Let every sync return at once: nobody loses power here."""
+    """Make every sync return at once: no power loss is simulated here."""
     os.fsync = os.fdatasync = lambda _: None  # type: ignore[assignment]
 
 

@@ -1,8 +1,8 @@
-"""Signals whose handler raises, at any moment of what a program does with one handle.
+"""Signals with a raising handler, at any moment of a program's work with one handle.
 
 usage: interrupt_storm.py ROOT SEED TRIES [OPERATION ...]
 
-It prints what went wrong, one line each, and at last how many tries were interrupted.
+It prints each failure on a line, and at last how many tries were interrupted.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ SEVERAL: Final[list[Callable[[World], None]]] = [
 
 
 class AlarmError(Exception):
-    """What the handler raises."""
+    """The exception that the handler raises."""
 
 
 class Storm:
@@ -110,7 +110,7 @@ class Storm:
             world.check("closed")
 
     def prepare(self) -> None:
-        """Make what the next try is about: an image, and a snapshot that may go."""
+        """Create the objects of the next try: an image, and a snapshot that may be deleted."""
         world = self.world
         name = f"a{world.number}"
         world.image(name, world.put(world.data))
@@ -140,7 +140,7 @@ class Storm:
         return False
 
     def use(self) -> None:
-        """Go on with the handle: nothing of what is there is lost."""
+        """Continue to use the handle: no data is lost."""
         world = self.world
         world.db.gc.run(confirmed=True)
         world.check("collected")

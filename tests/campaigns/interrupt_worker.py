@@ -246,7 +246,7 @@ OPERATIONS: Final[dict[str, tuple[Callable[[World], None], Callable[[World], Non
 
 
 def try_point(world: World, operation: str, kind: str, target: int) -> Points:
-    """Interrupt an operation at one point, and look at what is left."""
+    """Interrupt an operation at one point, and check the state after it."""
     prepare, act = OPERATIONS[operation]
     prepare(world)
     points = world.points = Points(kind, target)
@@ -305,7 +305,7 @@ def use(world: World) -> None:
 
 
 def tidy(world: World) -> None:
-    """Remove what this try has made, so that the next one has as little to do."""
+    """Delete the records of this try, so that the next one has as little to do."""
     world.live.clear()
     for image in world.namespace.images.list():
         world.namespace.images.delete(image.name)

@@ -42,7 +42,7 @@ def bucket_name(thread: int) -> bytes:
 
 
 def write(bucket: Bucket, thread: int, number: int) -> None:
-    """Do what a thread's transaction of this number does."""
+    """Make the changes of a thread's transaction of this number."""
     key = b"key-%02d" % (number % RING)
     if number % 7 == 3:
         bucket.delete(key)
@@ -57,7 +57,7 @@ def write(bucket: Bucket, thread: int, number: int) -> None:
 
 
 def expected(thread: int, count: int) -> Contents:
-    """Return what a thread's bucket holds after its first `count` transactions."""
+    """Return the contents of a thread's bucket after its first `count` transactions."""
     found = Contents(sequence=count)
     for number in range(max(count - RING, 0) + 1, count + 1):
         if number % 7 != 3:

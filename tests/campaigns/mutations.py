@@ -73,7 +73,7 @@ class Victim:
         return int(struct.unpack_from(WORD[size], self.data, place)[0])
 
     def seal(self, slot: int) -> None:
-        """Make a meta's checksum right, so that what it says is believed."""
+        """Correct a meta's checksum, so that its fields are accepted."""
         place = slot * self.page_size + PAGE_HEADER.size
         value = _FNV_OFFSET
         for byte in self.data[place : place + META_FIELDS.size]:
@@ -278,7 +278,7 @@ MUTATIONS: tuple[Callable[[Victim], None], ...] = (
 
 
 def mutate(data: bytes, seed: random.Random) -> tuple[bytes, list[str]]:
-    """Return a damaged copy, and what was done to it."""
+    """Return a damaged copy, and the names of the mutations."""
     page_size = struct.unpack_from("<I", data, 24)[0]
     victim = Victim(bytearray(data), page_size, seed)
     names = []

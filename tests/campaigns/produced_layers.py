@@ -52,7 +52,7 @@ class Tree:
         self._plain = plain
 
     def make(self) -> None:
-        """Fill the folder, whose own attributes no layer carries."""
+        """Fill the folder; its own attributes are in no layer."""
         directories = [self._folder]
         files: list[Path] = []
         for number in range(self._random.randint(4, 14)):
@@ -108,12 +108,12 @@ class Tree:
 
 
 def is_plain(producer: tuple[str, ...]) -> bool:
-    """Whether a format keeps only what every tar header can say."""
+    """Whether a format keeps only the fields of a plain tar header."""
     return not _SHORT.isdisjoint(producer)
 
 
 def produce(producer: tuple[str, ...], folder: Path) -> bytes:
-    """Return a layer of what is in a folder, its entries in order."""
+    """Return a layer with the contents of a folder, its entries in order."""
     program, *options = producer
     names = sorted(path.name for path in folder.iterdir())
     if program == "python":

@@ -1,4 +1,4 @@
-"""What a campaign has tried, said at the end of the run.
+"""Counts of the cases that a campaign tried, printed at the end of the run.
 
 A count is a property of the test, so that it finds its way from the workers of a parallel run.
 """
@@ -24,17 +24,17 @@ class Tally:
         self._began = time.monotonic()
 
     def add(self, what: str, count: int = 1) -> None:
-        """Count `what` so many times more."""
+        """Add `count` to the count of `what`."""
         self.counts[what] = self.counts.get(what, 0) + count
 
     def as_property(self, campaign: str) -> dict[str, object]:
-        """Return what the end of the run needs of it."""
+        """Return the counts as a property for the summary of the run."""
         seconds = time.monotonic() - self._began
         return {"campaign": campaign, "counts": self.counts, "seconds": seconds}
 
 
 def summary(reports: Iterable[pytest.TestReport]) -> Iterator[str]:
-    """Iterate over the lines that say what all tests of a run have tried."""
+    """Iterate over the lines with the counts of all tests of a run."""
     counts: dict[str, dict[str, int]] = {}
     seconds: dict[str, float] = {}
     for report in reports:

@@ -225,7 +225,7 @@ class TarArchives:
         return self._summed(block, right=right)
 
     def _fill_extension(self, block: bytearray, magic: bytes) -> None:
-        """Fill what ustar, star and GNU keep in the last part of a block."""
+        """Fill the last part of a header block as ustar, star and GNU use it."""
         if self._one_in(3):
             prefix = self._random.choice((b"prefix", b"p" * 155, b"p" * 131, b"\xc3\xa9/x", b"12"))
             block[345 : 345 + len(prefix)] = prefix

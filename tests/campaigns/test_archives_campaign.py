@@ -1,4 +1,4 @@
-"""Archives and documents in every form, through Orlop and through what containerd reads with."""
+"""Archives and documents in every form, read by Orlop and by the readers of containerd."""
 
 from __future__ import annotations
 

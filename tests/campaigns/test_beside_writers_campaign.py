@@ -43,7 +43,7 @@ class Thing:
 
 @dataclass
 class Writer:
-    """One thread: what it has made, and how often it has looked."""
+    """One thread: the images it made, and the number of its checks."""
 
     namespace: Namespace
     number: int
@@ -60,7 +60,7 @@ class Writer:
             self.check(thing)
 
     def make(self) -> None:
-        """Make an image whose parts are complete before anything but a lease holds them."""
+        """Make an image; only a lease keeps its parts until they are complete."""
         name = f"image-{self.number}-{self.made}"
         self.made += 1
         with self.namespace.lease():

@@ -1,4 +1,4 @@
-"""What Orlop's collector leaves of random databases is what containerd's leaves."""
+"""Orlop's collector leaves the same records of random databases as containerd's."""
 
 from __future__ import annotations
 

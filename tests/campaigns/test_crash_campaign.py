@@ -44,7 +44,7 @@ SHARE_KEPT = 0.1
 
 
 class Workload:
-    """An engine on a losing disk, and what may be found on that disk.
+    """An engine on a losing disk, and the versions that may be found on that disk.
 
     Attributes:
         head: what the last transaction that ended has made of the database.
@@ -68,7 +68,7 @@ class Workload:
         self.disk.at_sync = self._lose_power
 
     def write(self) -> None:
-        """Begin a transaction on what the last one left, durable or not, and let it gather."""
+        """Begin a transaction on the last one's state, durable or not, and add it to the group."""
         if self.seed.random() < 0.1 and self.engine._groups.undurable is None:
             transaction = self.engine.begin(writable=True)
             change(transaction.root, kept(self.head), self.seed, steps=3)
@@ -78,7 +78,7 @@ class Workload:
         self.gathered = gather(self.engine, transaction)
 
     def flush(self) -> None:
-        """Make what has gathered durable; power is lost at every moment of it."""
+        """Make the open group durable; power is lost at every moment of it."""
         group, self.gathered = self.gathered, None
         assert group is not None
         self.in_flight = kept(self.head)
@@ -86,7 +86,7 @@ class Workload:
         self.acknowledged, self.in_flight = self.in_flight, None
 
     def read_beside(self) -> None:
-        """Read a version while others are written; it must not change."""
+        """Read a version while later ones are written; it must not change."""
         expected = kept(self.acknowledged)
         with self.engine.begin() as reader:
             self.write()
@@ -133,7 +133,7 @@ class Workload:
             self.survivors.append((data, found))
 
     def _lose_power_while_opening(self, data: bytes, expected: Contents) -> None:
-        """What is found before a second power loss, while opening, is found after it as well."""
+        """A second power loss, while opening, does not change the version that is found."""
 
         def lose(durable: bytes, pending: Writes) -> None:
             losses = power_losses(durable, pending, self.seed, samples=2, units=self.units)
@@ -146,7 +146,7 @@ class Workload:
         BoltEngine(LosingDisk(data, at_sync=lose))
 
     def _go_on(self, engine: BoltEngine, disk: LosingDisk, found: Contents) -> None:
-        """Whoever opens what a power loss has left can work with it."""
+        """A file after a power loss can be opened and written."""
         known = kept(found)
         with engine.begin(writable=True) as transaction:
             change(transaction.root, known, self.seed, steps=20)

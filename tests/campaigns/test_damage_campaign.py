@@ -67,7 +67,7 @@ class Images:
 
 
 class Damaged:
-    """A root, and what was damaged of it since it was whole."""
+    """A root, and the damage since it was whole."""
 
     def __init__(self, database: Database, images: Images, chosen: random.Random) -> None:
         self.database = database
@@ -145,7 +145,7 @@ class Damaged:
                 store.remove("look")
 
     def export(self, target: Path) -> str:
-        """Export an image; what is damaged of it is refused, and what is whole is not."""
+        """Export an image; it is refused if and only if it is damaged."""
         ns = self.database.namespace(self.chosen.choice(NAMESPACES))
         names = [image.name for image in ns.images.list()]
         if not names:
@@ -163,7 +163,7 @@ class Damaged:
         return f"exported {name}"
 
     def bring(self) -> str:
-        """Import an image again; afterwards nothing is damaged of what its import looks at."""
+        """Import an image again; afterwards no data that the import checks is damaged."""
         ns = self.database.namespace(self.chosen.choice(NAMESPACES))
         name = self.chosen.choice(sorted(self.images.archives))
         verify = self.chosen.random() < 0.6
@@ -203,7 +203,7 @@ class Damaged:
         ]
 
     def forget_repaired(self) -> None:
-        """Forget the damage of what is whole, by its bytes."""
+        """Forget the damage of data that is whole again, by its bytes."""
         for digest in list(self.blobs):
             file = blob_file(self.database, digest)
             whole = self.images.blobs.get(digest)
@@ -220,7 +220,7 @@ class Damaged:
                     self.snapshots.discard(node)
 
     def collect(self) -> str:
-        """Remove an image and collect; what is gone is not counted as freed."""
+        """Remove an image and collect; missing data is not counted as freed."""
         ns = self.database.namespace(self.chosen.choice(NAMESPACES))
         names = [image.name for image in ns.images.list()]
         if names:
@@ -233,7 +233,7 @@ class Damaged:
         return f"collect, without one of {names}"
 
     def sweep(self) -> None:
-        """Collect, and forget the damage of what is gone."""
+        """Collect, and forget the damage of deleted data."""
         statistics = self.database.gc.run()
         assert not statistics.failures
         named = {info.digest for one in self.namespaces() for info in one.content.walk()}

@@ -41,7 +41,7 @@ FORMS = ((1024, False), (4096, True), (1024, True), (4096, False))
 
 
 class Workload:
-    """Groups of writers and readers of two kinds, on a file whose system fails once."""
+    """Groups of writers and readers of two kinds, on a file with one failing system call."""
 
     def __init__(self, path: Path, calls: FaultyCalls, seed_number: int) -> None:
         self.path, self.calls = path, calls
@@ -152,7 +152,7 @@ class Workload:
 
 
 def put_larger_than_before(root: Bucket, known: Contents, number: int) -> None:
-    """Put what finds no room in the file, so that it grows in every workload."""
+    """Put a value that is too large for the free pages, so that every workload grows the file."""
     path, value = known.paths()[0], bytes([number]) * LARGE_BYTES * (number + 1)
     at(root, path).put(b"larger", value)
     known.at(path).values[b"larger"] = value

@@ -1,8 +1,8 @@
-"""Readers and writers in many threads write down what they saw; afterwards it is looked at.
+"""Readers and writers in many threads record their reads; the records are checked afterwards.
 
 Every writer takes the next number of a counter in the database, so that the order of all
 writes is known. A reader of version T must have seen, of each key, the last write that became
-durable with T or before; a writer, what the one before it had left.
+durable with T or before; a writer, the state that the one before it had left.
 
 Source: the idea is that of bbolt's concurrent test (tests of v1.4).
 """
@@ -55,7 +55,7 @@ def busy_switching() -> Iterator[None]:
 
 
 class SlowDisk(FileDisk):
-    """A file whose syncs take their time."""
+    """A file with slow syncs."""
 
     def sync(self) -> None:
         time.sleep(SYNC_SECONDS)
@@ -64,7 +64,7 @@ class SlowDisk(FileDisk):
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """A committed transaction: what it found, and what it made of it."""
+    """A committed transaction: the values it read, and those it wrote."""
 
     number: int
     version: int
@@ -84,7 +84,7 @@ class Reading:
 
 @dataclass(slots=True)
 class History:
-    """What all threads have seen."""
+    """The reads and writes of all threads."""
 
     writes: list[Write] = field(default_factory=list)
     readings: list[Reading] = field(default_factory=list)
@@ -170,7 +170,7 @@ def run(history: History, jobs: list[Callable[[], None]]) -> None:
 
 
 def states(history: History) -> dict[int, Values]:
-    """Return what each version held, after making sure that the writes form one order."""
+    """Return the contents of each version, after checking that the writes form one order."""
     writes = sorted(history.writes, key=lambda write: write.number)
     assert [write.number for write in writes] == list(range(1, len(writes) + 1))
     versions = [write.version for write in writes]

@@ -1,4 +1,4 @@
-"""Damaged files end in a typed error, in little time and memory, whatever is asked of them."""
+"""Every operation on a damaged file ends in a typed error, in little time and memory."""
 
 from __future__ import annotations
 

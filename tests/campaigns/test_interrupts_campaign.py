@@ -1,8 +1,8 @@
-"""Whatever exception arrives at whatever instruction: nothing is lost, nothing stays locked.
+"""Any exception at any instruction: nothing is lost, nothing stays locked.
 
-An operation is interrupted at a point; then the handle goes on rightly or says that it is of no
-use any more, it can be closed, and opened again at once, and all that was acknowledged is there,
-also after a collection.
+An operation is interrupted at a point; then the handle works correctly or reports that it is
+unusable, it can be closed, and opened again at once, and all acknowledged data is there, also
+after a collection.
 """
 
 from __future__ import annotations

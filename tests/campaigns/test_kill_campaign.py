@@ -1,4 +1,4 @@
-"""A process of eight writing threads is killed again and again; what it acknowledged is there."""
+"""A process of eight writing threads is killed repeatedly; acknowledged data is there."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_no_acknowledged_transaction_is_lost(
 
 
 def after(writer: Writer, path: Path, counts: dict[int, int], *, is_torn: bool) -> dict[int, int]:
-    """Look at what a killed writer has left; return how many transactions each thread has."""
+    """Check the file of a killed writer; return the number of transactions of each thread."""
     faults = [fault.message for fault in check_file(path).faults]
     if is_torn:
         faults = [fault for fault in faults if not fault.startswith("meta page")]

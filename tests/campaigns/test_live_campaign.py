@@ -57,7 +57,7 @@ pytestmark = [
 
 @dataclass(slots=True)
 class Witness:
-    """What the readings have shown so far."""
+    """The versions that readers have seen so far."""
 
     versions: dict[int, Contents] = field(default_factory=dict)
     newest: int = 0

@@ -173,7 +173,7 @@ def test_commands_beside_a_fast_writer(
 
 
 def large_root(root: Path, times: int) -> None:
-    """Make a root whose database has many namespaces with a thousand images each."""
+    """Make a root with many namespaces of a thousand images each in its database."""
     small = root / "small.db"
     (root / METADATA).parent.mkdir(parents=True)
     with Database.open_file(small, sync=False) as database, database.update():
@@ -187,7 +187,7 @@ def large_root(root: Path, times: int) -> None:
 
 @pytest.fixture
 def large(tmp_path: Path) -> Iterator[Orlop]:
-    """Return the command line, on a root whose database takes seconds to read."""
+    """Return the command line, on a root with a database that takes seconds to read."""
     orlop = Orlop(tmp_path / "root")
     large_root(orlop.root, 100 if is_long() else 20)
     yield orlop

@@ -1,4 +1,4 @@
-"""Snapshots whose updates end anywhere: killed, rolled back, or with a backend that fails.
+"""Snapshot updates that end anywhere: killed, rolled back, or with a failing backend.
 
 A seed chooses a history of one root: snapshots are made, committed, relabelled and removed in
 updates of several calls, which end well, by an error, or by the death of the process before one
@@ -52,7 +52,7 @@ class Planned(Exception):  # noqa: N818 -- what a block raises to be rolled back
 
 
 class World:
-    """What one process does with the root, and what of it is durable."""
+    """One process's work on the root, and the durable part of it."""
 
     def __init__(self, store: SnapshotStore, rng: random.Random, state: State) -> None:
         self._store = store
@@ -106,7 +106,7 @@ def write(mounts: Any, data: str) -> None:
 def session(
     root: Path, snapshotter: str, seed: int, state: State, tell: Callable[[State], None]
 ) -> None:
-    """Do some updates; `tell` gets what is durable, and before that what may be."""
+    """Make some updates; report each state to `tell` before it may be, and when it is, durable."""
     rng = random.Random(seed)
     with orlop.open(root, sync=False) as db:
         store = db.namespace("d").snapshots(snapshotter)
@@ -160,7 +160,7 @@ def arm(death: int) -> None:
 
 
 def found(db: Database, snapshotter: str) -> State:
-    """Return what is in each snapshot that the metadata names."""
+    """Return the contents of each snapshot that the metadata names."""
     store = db.namespace("d").snapshots(snapshotter)
     backend: Any = store.backend
     with db.view() as transaction:

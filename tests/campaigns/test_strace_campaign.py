@@ -1,4 +1,4 @@
-"""What the system is asked for at a commit, seen from outside: data, sync, meta, sync."""
+"""System calls of a commit, seen by strace: data, sync, meta, sync."""
 
 from __future__ import annotations
 

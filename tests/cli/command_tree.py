@@ -36,7 +36,7 @@ def commands(
 
 
 def minimal(path: tuple[str, ...], command: Command) -> list[str]:
-    """Return a command line of a command with only what it requires."""
+    """Return a command line with only the required arguments."""
     required = [
         one
         for one in command.parameters

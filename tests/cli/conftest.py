@@ -15,7 +15,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no variable of the person who runs the tests change an answer."""
+    """Remove environment variables of the user that could change an answer."""
     for name in ("CONTAINERD_NAMESPACE", "CONTAINERD_SNAPSHOTTER", "ORLOP_ROOT", "ORLOP_DEBUG"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "80")
@@ -42,7 +42,7 @@ def with_image(orlop: Orlop, greeting: Path) -> Orlop:
 
 @pytest.fixture
 def long_image(tmp_path: Path) -> Path:
-    """Return an archive whose import takes a while."""
+    """Return an archive that takes a while to import."""
     noise = random.Random(3).randbytes(8_000_000)
     image = Built()
     image.image(

@@ -1,4 +1,4 @@
-"""Reads what `ctr` listed when the golden databases were copied."""
+"""Reads the listings that `ctr` printed when the golden databases were copied."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LISTINGS = {
 
 @dataclass
 class Listings:
-    """The tables of one namespace, by what they list; a row by its column names."""
+    """The tables of one namespace, by the type of their records; rows by column names."""
 
     tables: dict[str, list[Row]] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""Who calls the command line in these tests, and the roots that it is called on."""
+"""The callers of the command line in these tests, and the roots that it is called on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTENT = Path("io.containerd.content.v1.content")
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command left: its exit code, and what it wrote."""
+    """The result of a command: its exit code, and its output."""
 
     code: int
     raw: bytes

@@ -1,4 +1,4 @@
-"""What cannot be imported: the right exit code, a line that helps, and nothing left of it."""
+"""Images that cannot be imported: exit code, one helpful line, and no leftovers."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def damaged_layer(path: Path) -> None:
 
 
 def wrong_chain(path: Path) -> None:
-    """Make an image whose config states other layers than there are."""
+    """Make an image with a config that lists other layers than it has."""
     image = built()
     config = {"architecture": "amd64", "os": "linux"}
     config |= {"rootfs": {"type": "layers", "diff_ids": ["sha256:" + "0" * 64] * 2}}  # type: ignore[dict-item]

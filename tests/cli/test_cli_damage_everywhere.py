@@ -1,4 +1,4 @@
-"""What is damaged ends every command that meets it with one exit code and one line."""
+"""Every command that reads damaged data ends with one exit code and one line."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ PAGE = 1272
 
 @pytest.fixture
 def damaged(orlop: Orlop, data: Path) -> Orlop:
-    """Return the command line, on a root whose database has a leaf of zeros."""
+    """Return the command line, on a root with a leaf of zeros in its database."""
     file = orlop.root / METADATA
     file.parent.mkdir(parents=True)
     packed = (data / "cases" / "files" / "zero-leaf.db.gz").read_bytes()

@@ -1,4 +1,4 @@
-"""A snapshotter whose database is damaged or lost: collections do the rest, and end as such."""
+"""A snapshotter with a damaged or lost database: collections do the rest and report it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any encoding, any name: what is written is never refused for its characters."""
+"""Any encoding, any name: output never fails because of its characters."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_json_gives_a_name_back(named: Orlop, name: str) -> None:
 
 
 def on_a_terminal(orlop: Orlop, *arguments: str) -> str:
-    """Return what a command writes to a terminal."""
+    """Return the output of a command to a terminal."""
     master, terminal = pty.openpty()
     ended = subprocess.run(
         [sys.executable, "-m", "orlop", *arguments],

@@ -307,7 +307,7 @@ def test_a_lock_that_another_process_holds(with_image: Orlop) -> None:
 
 
 def as_nobody(orlop: Orlop, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line without root's rights, whoever runs the tests."""
+    """Run the command line without root's rights, even if root runs the tests."""
     program = (
         "import contextlib, io, os, sys, tempfile\n"
         "from orlop.cli.main import main\n"

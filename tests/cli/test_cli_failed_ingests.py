@@ -32,7 +32,7 @@ OTHER = digests.from_bytes(b"other")
 
 
 class Failing(io.BytesIO):
-    """Data whose reading fails after some bytes."""
+    """Data that fails to be read after some bytes."""
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(DATA[:5])
@@ -52,7 +52,7 @@ class Failing(io.BytesIO):
 
 
 def left(orlop: Orlop) -> list[str]:
-    """Return what is there of ingests, in the metadata and on disk."""
+    """Return the ingests in the metadata and on disk."""
     folder = orlop.root / CONTENT / "ingest"
     files = [path.name for path in folder.iterdir()] if folder.exists() else []
     return orlop("content", "ingests", "--json").lines + files

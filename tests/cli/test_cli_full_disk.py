@@ -79,7 +79,7 @@ def inflating(tmp_path: Path) -> Path:
 
 
 def says_what_and_what_next(err: str) -> bool:
-    """Tell whether it is one line that names a place, the reason, and what to do."""
+    """Whether the text is one line that names the place, the reason and the remedy."""
     place, _, rest = err.removeprefix("orlop: ").partition(": ")
     return (
         err.count("\n") == 1
@@ -90,7 +90,7 @@ def says_what_and_what_next(err: str) -> bool:
 
 
 def remains(orlop: Orlop) -> list[str]:
-    """Return what database and disk hold, but for the database file."""
+    """Return the contents of database and disk, except the database file."""
     listed = [
         line
         for group in ("image", "content", "snapshot", "lease")

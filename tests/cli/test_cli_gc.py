@@ -1,4 +1,4 @@
-"""`orlop gc`: what it would remove, and what it removes."""
+"""`orlop gc`: plans, and the records and data that runs remove."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def places(one: dict[str, Any], group: str = "") -> list[str]:
 
 
 def test_every_object_that_a_daemon_made_can_be_labelled(root: Path) -> None:
-    """Open for writing, change what is there, and find everything else as it was."""
+    """Open for writing, change one record, and find everything else unchanged."""
     orlop = Orlop(root)
     before = {listing: orlop(*listing, "--json").objects() for listing in LISTINGS}
 

@@ -1,4 +1,4 @@
-"""What a newcomer runs into: refusals come with the right code, and say what to do."""
+"""First mistakes of a new user: refusals have the right exit code, and name the remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orlop image`: what comes in, under which names, and out again."""
+"""`orlop image`: imports, names of images, and exports."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ CALLS_OF_AN_IMPORT = 31
 
 
 def leftovers(orlop: Orlop) -> list[str]:
-    """Collect, then return what is there of blobs, ingests, snapshots and leases."""
+    """Collect, then return the remaining blobs, ingests, snapshots and leases."""
     orlop("gc", "run")
     images = orlop("image", "ls", "--json").objects()
     for image in images:

@@ -1,4 +1,4 @@
-"""The listings of the golden databases agree with what `ctr` said of them."""
+"""The listings of the golden databases agree with those of `ctr`."""
 
 from __future__ import annotations
 

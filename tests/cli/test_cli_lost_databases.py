@@ -1,4 +1,4 @@
-"""A database that is missing or empty in a root with data: one answer to all who need it."""
+"""A missing or empty database in a root with data: all commands give the same error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a message tells the user to do can be done: its commands and options exist."""
+"""Commands and options that messages recommend exist."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMMAND = re.compile(r"\borlop((?: (?:--)?[a-z][a-z-]*)+)")
 
 
 def texts(path: Path) -> Iterator[str]:
-    """Iterate over the texts in a module but its docstrings; `X` stands for what is filled in."""
+    """Iterate over a module's texts except docstrings; `X` replaces interpolated values."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     skipped = {
         id(node.body[0].value)

@@ -1,4 +1,4 @@
-"""The line that says how to mount a snapshot is one for the shell, whatever the root is called."""
+"""The mount command of a snapshot is valid shell for any path of the root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`orlop owner` of what no record names: it announces exactly what the next collection does."""
+"""`orlop owner` of unnamed data: its forecast equals the next collection's action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Databases of older and newer schemas: what works on them, and what is refused."""
+"""Databases of older and newer schemas: the commands that work, and those refused."""
 
 from __future__ import annotations
 

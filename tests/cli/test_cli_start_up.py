@@ -1,4 +1,4 @@
-"""`orlop --help` says what the modules say, and public names are there when they are used."""
+"""`orlop --help` agrees with the modules, and public names load when they are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people read: beginnings of digests, aligned tables, and sentences that are true."""
+"""Output for people: abbreviated digests, aligned tables, and correct sentences."""
 
 from __future__ import annotations
 

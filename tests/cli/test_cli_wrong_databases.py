@@ -1,4 +1,4 @@
-"""Another database in the place of a snapshotter's: refused by what needs it, and kept."""
+"""A foreign database in the place of a snapshotter's: refused where needed, and kept."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def oldest_form(_: Path, file: Path) -> None:
 
 
 def both_in_one(meta_db: Path, file: Path) -> None:
-    """Make what an earlier Orlop, or a containerd, makes of a `meta.db` in that place."""
+    """Make a copy of `meta.db` with the snapshotter's buckets that containerd would add to it."""
     shutil.copy(meta_db, file)
     with closing(open_engine(file)) as engine, engine.begin(writable=True) as transaction:
         schema = transaction.root.bucket(b"v1")

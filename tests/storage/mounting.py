@@ -1,4 +1,4 @@
-"""Mounts for tests: what a snapshotter returned, and small disks."""
+"""Mounts for tests: those that a snapshotter returned, and small disks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOUNT_OPTIONS_MAX = 4000
 
 @contextlib.contextmanager
 def mounted(mounts: Sequence[Mount], target: Path) -> Iterator[Path]:
-    """Mount what a snapshotter returned; skip the test where the kernel refuses."""
+    """Mount a snapshotter's mounts; skip the test if the kernel refuses."""
     target.mkdir(exist_ok=True)
     (mount,) = mounts
     kind = [] if mount.type == "bind" else ["-t", mount.type]

@@ -1,4 +1,4 @@
-"""containerd's own backends on what ours wrote, and ours on what those made of it."""
+"""Interchange with containerd's own backends: each reads and extends the other's data."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_snapshots(tmp_path: Path, daemon: Callable[..., Any], kind: str) -> Non
 
 
 def _plain(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what the daemon knows of snapshots, with what it leaves out where it is empty."""
+    """Return the daemon's snapshot records, with the empty fields that it omits."""
     empty = {"Parent": "", "Labels": {}}
     return {key: empty | info for key, info in found["snapshots"].items()}
 

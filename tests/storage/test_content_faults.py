@@ -26,7 +26,7 @@ DIGEST = digests.from_bytes(DATA)
 
 
 def finish(root: Path) -> None:
-    """Write the blob to its end, as whoever comes after the killed process would."""
+    """Write the blob to its end, as a successor of the killed process would."""
     content = LocalContent(root, clock=SystemClock())
     # What is there must be whole or resumable before anything is written.
     for blob in content.walk():

@@ -1,4 +1,4 @@
-"""What is discarded is out of sight at once, and its data goes with the cleanup."""
+"""Discarded data is invisible at once, and deleted by the cleanup."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_discarded_snapshots(snapshotter: NativeSnapshotter | OverlaySnapshotter
 
 
 def blocks(root: Path) -> int:
-    """Return what a tree takes on disk, in bytes; an inode with several names counts once."""
+    """Return the size of a tree on disk, in bytes; hard links count once."""
     seen = {}
     for place, _, names in os.walk(root):
         for path in (Path(place), *(Path(place, name) for name in names)):

@@ -1,4 +1,4 @@
-"""Labels that say whose the root of an overlay snapshot is."""
+"""Labels that set the owner of the root directory of an overlay snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is published is what was hashed: nobody else can write to it, and a change is seen."""
+"""A published blob has the hashed bytes: no other user can write to it; changes are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies on disk, and what must not happen there."""
+"""The content store's files on disk, and unsafe cases that it refuses."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def _labels(found: dict[bytes, Any], key: str) -> object:
 
 
 class SetClock:
-    """A clock that says what it was told to say."""
+    """A clock with a settable time."""
 
     def __init__(self) -> None:
         self.moment = Instant.from_utc(2026, 1, 1)

@@ -1,4 +1,4 @@
-"""Removal stops where something is mounted: what is mounted is another's."""
+"""Removal stops at mount points: mounted data belongs to another owner."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_what_is_mounted_after_the_table_was_read_is_not_entered(
 
 
 def test_a_directory_on_a_mount_of_its_own_is_removed(tree: Path) -> None:
-    """The directory of all snapshots may be a mount: what is in it is on one with it."""
+    """The directory of all snapshots may itself be a mount point."""
     with bound(tree.parent, tree.parent):
         remove_tree(tree)
         assert not tree.exists()

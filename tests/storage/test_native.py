@@ -1,4 +1,4 @@
-"""What is the native snapshotter's own."""
+"""Behaviour specific to the native snapshotter."""
 
 from __future__ import annotations
 

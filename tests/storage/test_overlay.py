@@ -1,4 +1,4 @@
-"""What is the overlay snapshotter's own."""
+"""Behaviour specific to the overlay snapshotter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Overlay mounts below roots whose path has what overlay's options give a meaning."""
+"""Overlay mounts below roots with special characters of overlay options in their path."""
 
 from __future__ import annotations
 

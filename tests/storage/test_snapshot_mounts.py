@@ -1,4 +1,4 @@
-"""The cases of containerd's snapshot suite that mount what they prepare, by their names.
+"""The cases of containerd's snapshot suite that mount prepared snapshots, by their names.
 
 Source: containerd, core/snapshots/testsuite.
 """
@@ -204,7 +204,7 @@ def test_128_layers_mount(layers: Layers) -> None:
 
 @pytest.mark.parametrize("kind", [NativeSnapshotter, OverlaySnapshotter])
 def test_full_disk(tmp_path: Path, kind: type[Snapshotter]) -> None:
-    """What cannot be made leaves nothing, and the snapshotter works on when there is room."""
+    """A failed creation leaves nothing, and the snapshotter works when there is space again."""
     with small_disk(tmp_path / "disk", "2m,nr_inodes=100") as disk:
         snapshotter = kind(disk / "root", open_for_writing, clock=SystemClock())
         snapshotter.prepare("key", "")

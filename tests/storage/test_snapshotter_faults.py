@@ -1,4 +1,4 @@
-"""A snapshotter whose process is killed: what the database names is there, and nothing else."""
+"""A killed snapshotter process: exactly the snapshots in the database exist."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def begin(kind: type[Snapshotter], root: Path) -> None:
 
 
 def check(kind: type[Snapshotter], root: Path) -> dict[str, SnapshotKind]:
-    """Check that every snapshot is whole, clean up, check again; return what there is."""
+    """Check that every snapshot is whole, clean up, check again; return the snapshots."""
     snapshotter = opened(kind, root)
     numbers = _check_whole(snapshotter)
     snapshotter.cleanup()

@@ -1,4 +1,4 @@
-"""What is synced, and before what: a database never names what a power loss could take."""
+"""Order of syncs: a database never names data that a power loss could lose."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def record(found: list[str], patch: pytest.MonkeyPatch) -> None:
 
 
 def without_repeats(synced: list[str]) -> list[str]:
-    """Return what was synced one after the other; a commit of a database syncs it repeatedly."""
+    """Return the synced paths without repeats; a commit of a database syncs repeatedly."""
     return [path for path, _ in groupby(synced)]
 
 

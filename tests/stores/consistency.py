@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def check_records(db: Database) -> None:
-    """Check that no record contradicts another, whatever the backends have."""
+    """Check that no record contradicts another, regardless of the backends."""
     with db.view() as transaction:
         backend_names: Counter[str] = Counter()
         for namespace in db.namespaces.list():

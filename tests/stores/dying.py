@@ -23,10 +23,10 @@ _METAS: Final = 2 * 4096
 
 
 def states(scenario: Callable[[], None], root: Path, folder: Path) -> Iterator[Path]:
-    """Run `scenario` in a fork and yield all that `root` was on the way, at last what it is now.
+    """Run `scenario` in a fork; yield a copy of `root` before each call, and its final state.
 
-    What is yielded may be changed, and is deleted afterwards. What is as it was before the
-    last call, for whoever opens it, is left out.
+    A copy may be changed, and is deleted afterwards. A copy that equals the one before the
+    last call is left out.
 
     Args:
         scenario: what changes `root`.

@@ -1,4 +1,4 @@
-"""Forked children of a test: what one reports, and what a directory is like before and after."""
+"""Forked children of a test: their results, and comparison of a directory before and after."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS_MAX: Final = 30.0
 
 
 def in_child(work: Callable[[], Any]) -> Any:
-    """Return what `work` returns in a forked child, which has to end by itself."""
+    """Return the result of `work` in a forked child, which has to exit by itself."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -61,7 +61,7 @@ def living_child() -> Iterator[int]:
 
 
 def tree_state(root: Path) -> dict[str, tuple[Any, ...]]:
-    """Return what a change to any file or directory below `root` would change."""
+    """Return the state of all files and directories below `root`, to detect changes."""
     found: dict[str, tuple[Any, ...]] = {}
     for path in (root, *sorted(root.rglob("*"))):
         status = path.lstat()

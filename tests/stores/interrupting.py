@@ -1,4 +1,4 @@
-"""What tests of interrupted commits share: a process that dies in one, and copies to try it on."""
+"""Helpers for tests of interrupted commits: a process that dies in one, and copies of its root."""
 
 from __future__ import annotations
 

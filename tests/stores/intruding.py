@@ -63,7 +63,7 @@ class IntrudedTransactions:
 def intruded(
     database: Database, name: str, at: int, intrude: Callable[[], object]
 ) -> tuple[Namespace, IntrudedTransactions]:
-    """Return a namespace whose transaction number `at` has `intrude` run just before it."""
+    """Return a namespace that runs `intrude` just before its transaction number `at`."""
     transactions: Any = IntrudedTransactions(database, at, intrude)
     environment = copy.copy(database.namespace(name).environment)
     environment.transactions = transactions

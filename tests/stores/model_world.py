@@ -1,7 +1,7 @@
-"""What the whole database should hold, as plain dictionaries: the model of its state machine.
+"""The expected contents of a database, as plain dictionaries: the model of its state machine.
 
-Each method does what the store's method of the same meaning does, or raises what that raises,
-and says so in a few lines, without lookups by anything but full scans.
+Each method has the effect, or raises the exception, of the corresponding method of a store, in
+a few lines, with full scans as the only lookups.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Space:
         return self.snapshots.get(key, ("", ""))[1] == LOST
 
     def without_loss(self) -> Space:
-        """Return what it would be if nothing were lost."""
+        """Return the state without the losses."""
         kept = {
             key: (parent, ACTIVE if kind == LOST else kind)
             for key, (parent, kind) in self.snapshots.items()
@@ -163,7 +163,7 @@ class Space:
         return replace(self, snapshots=kept)
 
     def collect(self, now: Instant) -> None:
-        """Remove what nothing holds, by going round until nothing more is held."""
+        """Delete unreachable things, found by a fixpoint iteration."""
         held = self._roots(now)
         while (more := held | {below for one in held for below in self._below(one)}) != held:
             held = more

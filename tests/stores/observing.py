@@ -1,4 +1,4 @@
-"""What a namespace holds, as its stores say it, in the form of the model."""
+"""The contents of a namespace, as its stores return them, in the form of the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def observed(ns: Namespace) -> Space:
-    """Return what the stores say."""
+    """Return the records of all stores."""
     space = Space()
     for image in ns.images.list():
         expire = image.labels.get("containerd.io/gc.expire")

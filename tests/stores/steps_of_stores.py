@@ -19,7 +19,7 @@ DIGEST = digest_of(DATA)
 
 @dataclass(frozen=True)
 class Step:
-    """A call, and what may be without its data if it is interrupted."""
+    """A call, and the records that may lack their data if it is interrupted."""
 
     name: str
     run: Callable[[Database, str], None]
@@ -28,7 +28,7 @@ class Step:
 
 
 def begin(db: Database) -> None:
-    """Make what the calls work on; a lease holds it, so that no collection hides a fault."""
+    """Create the records that the calls use; a lease keeps them from every collection."""
     ns = db.namespace("testing")
     ns.leases.create(LEASE)
     with ns.using_lease(LEASE):

@@ -16,7 +16,7 @@ COUNTER = "counter"
 
 
 def add_one(ns: orlop.Namespace) -> None:
-    """Read a number and write it plus one: lost, if anybody comes between."""
+    """Increment a stored number; the update is lost if another one interleaves."""
     with ns.environment.transactions.update():
         image = ns.images.get(COUNTER)
         ns.images.update(image, labels={"n": str(int(image.labels["n"]) + 1)})
@@ -49,7 +49,7 @@ def take_turn(ns: orlop.Namespace, key: str) -> None:
 
 
 def found(ns: orlop.Namespace) -> list[set[str]]:
-    """Return, store by store, who has made something."""
+    """Return the creators of the records, store by store."""
     return [
         {one.id for one in ns.leases.list()},
         {one.labels["by"] for one in ns.content.walk()},

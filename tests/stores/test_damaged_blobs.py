@@ -34,7 +34,7 @@ NOBODY = 65534
 
 @pytest.fixture(params=SEEN)
 def damage(ns: Namespace, db: Database, request: pytest.FixtureRequest) -> str:
-    """Damage the file of a blob that a namespace names; return what is to be said of it."""
+    """Damage the file of a blob that a namespace names; return the expected fault."""
     put(ns, a="b")
     damage, words = SEEN[str(request.param)]
     damage(blob_file(db, DIGEST))

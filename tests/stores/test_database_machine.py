@@ -67,7 +67,7 @@ class DatabaseMachine(RuleBasedStateMachine):
     def do(
         self, place: str, act: Act, *expected: Expect, lease: str | None = None, death: int | None
     ) -> None:
-        """Do it in the database and in the model; a crash may leave what any part has done."""
+        """Do it in the database and in the model; a crash may leave any part of it done."""
         stages = [copy.deepcopy(self.spaces[place])]
         wanted: type[Exception] | None = None
         for part in expected:
@@ -354,7 +354,7 @@ class DatabaseMachine(RuleBasedStateMachine):
         check_data(self.db, lost=self.lost())
 
     def lost(self) -> frozenset[str]:
-        """Return what may lack its data: what a crash interrupted between backend and metadata."""
+        """Return the snapshots that may lack data after a crash between backend and metadata."""
         keys = {
             key
             for space in self.spaces.values()

@@ -87,7 +87,7 @@ def test_all_of_an_update_is_told_in_order_once_it_is_durable(
 
 
 def test_deletions_are_counted_as_containerd_counts_them(db: Database, ns: Namespace) -> None:
-    """Those of images, blobs, snapshots, containers, leases and their resources; no others."""
+    """Only those of images, blobs, snapshots, containers, leases and their resources."""
     told: list[Changes] = []
     db.follow(told.append)
     with db.update():

@@ -1,4 +1,4 @@
-"""What `import orlop` gives."""
+"""The public names of `import orlop`."""
 
 from __future__ import annotations
 

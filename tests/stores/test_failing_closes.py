@@ -59,7 +59,7 @@ def break_after(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> li
 
 
 def used(root: Path) -> Database:
-    """Return an open database all of whose parts are in use."""
+    """Return an open database with all of its parts in use."""
     database = orlop.open(root)
     namespace = database.namespace("testing")
     for snapshotter in ("native", "overlayfs"):

@@ -1,8 +1,8 @@
-"""What is left when a process dies, or a backend fails, at any step of a call of a store.
+"""State after a process dies, or a backend fails, at any step of a store's method.
 
-Records never contradict each other. What they name is there, but for what the interrupted
-call was about to replace; and that can be done again or removed. What nothing names goes
-with the next collection.
+Records never contradict each other. Their data exists, except data that the interrupted call
+was about to replace; and that call can be repeated, or its record deleted. Unnamed data is
+deleted by the next collection.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def leased(db: Database, step: Step, snapshotter: str) -> None:
 
 
 def check(db: Database, step: Step, snapshotter: str) -> None:
-    """Check what is left, collect, check again; then do the same again, to its end."""
+    """Check, collect and check again; then repeat the interrupted call to its end."""
     check_records(db)
     check_data(db, lost=step.lost)
     with contextlib.suppress(OrlopError):

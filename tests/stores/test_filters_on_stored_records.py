@@ -1,4 +1,4 @@
-"""A filter chooses among stored records what it would choose among those that are read."""
+"""A filter selects the same records before and after they are decoded."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ FIELDS = [
 
 
 def quoted(text: str) -> str:
-    """Return a text as a filter has it; what is no UTF-8 as the escape of a byte."""
+    """Return a text in a filter's syntax, with bytes that are no UTF-8 escaped."""
     return '"' + text.replace("\udcff", "\\xff") + '"'
 
 
@@ -89,7 +89,7 @@ def attributes(record: Any, *paths: str) -> dict[tuple[str, ...], str]:
 
 
 def adaptor_of(texts: Mapping[tuple[str, ...], str], maps: Mapping[str, Any]) -> filters.Adaptor:
-    """Return what containerd's adaptors see of a record."""
+    """Return an adaptor with the fields that containerd's adaptors have."""
 
     def look_up(path: Sequence[str]) -> tuple[str, bool]:
         if path[0] in maps:

@@ -145,7 +145,7 @@ def _error_of(work: Callable[[], object]) -> object:
 
 
 def uses(db: Database) -> dict[str, Callable[[], object]]:
-    """Return what a child may try with the handle of its parent, by name."""
+    """Return the operations that a child tries with its parent's handle, by name."""
     ns = db.namespace("testing")
     native, content = db.snapshot_backends["native"], db.content_backend
     digest = next(iter(ns.content.walk())).digest

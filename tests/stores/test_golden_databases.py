@@ -1,4 +1,4 @@
-"""What real daemons wrote: every record reads, and what is written back is what was there."""
+"""Databases of real daemons: every record can be read, and is written back unchanged."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ STAGES = [
 
 
 def without_update_times(node: Tree) -> Tree:
-    """Leave out what an update changes: its time, and empty maps, which both sides delete."""
+    """Leave out the fields that an update changes: its time, and empty maps."""
     return {
         key: without_update_times(value) if isinstance(value, dict) else value
         for key, value in node.items()

@@ -1,4 +1,4 @@
-"""Cases of upstream's TestImagesCreateUpdateDelete that say what an update does and refuses."""
+"""Cases of upstream's TestImagesCreateUpdateDelete on effects and refusals of updates."""
 
 from __future__ import annotations
 

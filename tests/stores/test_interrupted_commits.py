@@ -266,7 +266,7 @@ def test_labels_that_a_rolled_back_update_told_the_backend_are_taken_back(
 def test_a_killed_process_that_went_on_from_nothing_leaves_the_active_snapshot(
     tmp_path: Path, snapshotter: str
 ) -> None:
-    """What stands on the committed snapshot is not taken for the data that is missing."""
+    """A child of the committed snapshot is not mistaken for its missing data."""
     root = tmp_path / "young"
     with orlop.open(root, sync=False) as db:
         store = store_of(db, snapshotter)

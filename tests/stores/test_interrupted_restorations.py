@@ -32,7 +32,7 @@ LOSSES = ("directory", "files", "emptied", "forgotten")
 
 @pytest.fixture(params=LOSSES)
 def root(tmp_path: Path, snapshotter: str, request: pytest.FixtureRequest) -> Path:
-    """Return a root whose `base` has lost its data, and an active `work` with a file."""
+    """Return a root with a `base` without its data, and an active `work` with a file."""
     root = tmp_path / "root"
     with orlop.open(root, sync=False) as db:
         store = store_of(db, snapshotter)

@@ -128,7 +128,7 @@ def test_an_error_at_the_end_of_a_block_ends_it_all_the_same(
 
 @pytest.mark.parametrize("seed", range(60))
 def test_any_order_of_begins_and_ends(db: Database, seed: int) -> None:
-    """A model of open blocks in several namespaces against what is in force and held."""
+    """Open lease blocks in several namespaces, compared with a model of leases in force."""
     draw = random.Random(seed)
     namespaces = [db.namespace(name) for name in ("one", "two")]
     for namespace in namespaces:

@@ -1,4 +1,4 @@
-"""A snapshot whose data is gone: its backend does not have it, and a lease keeps the record."""
+"""A snapshot without data: its backend does not have it, and a lease keeps the record."""
 
 from __future__ import annotations
 

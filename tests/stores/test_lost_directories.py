@@ -1,4 +1,4 @@
-"""Snapshots whose directories were deleted by hand: named, refused, and put back by a commit."""
+"""Snapshots with manually deleted directories: reported, refused, and restored by a commit."""
 
 from __future__ import annotations
 

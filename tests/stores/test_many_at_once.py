@@ -67,7 +67,7 @@ def test_eight_threads(tmp_path: Path, *, is_collected: bool) -> None:
 
 
 def test_threads_that_want_the_same(tmp_path: Path) -> None:
-    """One of them gets it; the others are told so, and nothing is left of what they began."""
+    """One thread succeeds; all other threads get an error and leave nothing behind."""
     with orlop.open(tmp_path / "root", timeout=60, sync=False) as db:
         ns = db.namespace("testing")
         ns.leases.create("l")
@@ -192,7 +192,7 @@ def test_an_interrupt_while_one_waits_for_ones_turn(ns: Namespace, db: Database)
 def test_an_interrupt_during_a_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, *, is_late: bool
 ) -> None:
-    """The handle says what is durable, or nothing at all."""
+    """The handle reports durable state only, or raises."""
     original = getattr(os, call)
     for step in range(20):
         root = tmp_path / str(step)

@@ -1,4 +1,4 @@
-"""Opening: the layout, versions, and refusals that say what to do."""
+"""Opening: the layout, versions, and error messages with a remedy."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Registry:
-    """A backend that finds what it is asked for by itself."""
+    """A remote snapshotter that has the requested snapshot already."""
 
     def __init__(self, inner: SnapshotBackend) -> None:
         self._inner = inner

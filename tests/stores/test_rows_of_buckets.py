@@ -1,4 +1,4 @@
-"""What records look like in the file, where no answer of a store shows it."""
+"""Details of the stored format of records that no method of a store shows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def stored(ns: Namespace, *path: str) -> Tree:
 
 
 def add(ns: Namespace, contents: bytes | Tree, *path: str) -> None:
-    """Put `contents` under `path` in a namespace, as somebody else could have."""
+    """Put `contents` under `path` in a namespace, as another program could."""
     for name in reversed(("v1", ns.name, *path)):
         contents = {name: contents}
     assert isinstance(contents, dict)

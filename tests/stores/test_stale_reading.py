@@ -1,4 +1,4 @@
-"""Reading a file that another process writes meanwhile: what does not count is read again."""
+"""Reading a file while another process writes it: stale reads are retried."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Changing:
-    """An engine whose file another process writes: the first readings do not count."""
+    """An engine that another process's writes make stale for the first reads."""
 
     def __init__(self, inner: kv.Engine, stale_readings: int) -> None:
         self._inner = inner

@@ -1,4 +1,4 @@
-"""Times and durations that callers give: right at any size, or refused by what they are."""
+"""Times and durations of any size: handled correctly, or refused by name."""
 
 from __future__ import annotations
 

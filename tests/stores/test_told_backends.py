@@ -1,4 +1,4 @@
-"""What the stores tell their backends and what not, when, and what a refusal of one leaves."""
+"""Calls of stores to backends: which and when, and the state after a backend refuses."""
 
 from __future__ import annotations
 

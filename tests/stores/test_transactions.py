@@ -1,4 +1,4 @@
-"""Transactions that are simply there: joining, refusing, dooming, and what is told after."""
+"""Context-local transactions: joining, refusing, dooming, and events after the commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where containerd's answer depends on more than what was given, and Orlop's does not."""
+"""Calls that depend on more than their arguments in containerd, but not in Orlop."""
 
 from __future__ import annotations
 

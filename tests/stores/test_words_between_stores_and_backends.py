@@ -1,4 +1,4 @@
-"""What the stores ask of their backends and when, and what they make of a refusal."""
+"""Calls of stores to backends: which and when, and the translation of refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a writer was opened with is verified, and older bytes are written on to only when asked."""
+"""Writers verify the size and digest given at open, and resume older bytes only on request."""
 
 from __future__ import annotations
 

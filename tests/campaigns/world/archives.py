@@ -1,4 +1,4 @@
-"""Small images of several platforms, some of whose layers are shared."""
+"""Small images of several platforms, with some shared layers."""
 
 from __future__ import annotations
 

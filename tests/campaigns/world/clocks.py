@@ -22,7 +22,7 @@ class WorldClock:
         self.latest = start.timestamp()
 
     def now(self) -> Instant:
-        """Return what the clock on the wall says."""
+        """Return the time of the wall clock."""
         return self._wall
 
     def elapsed(self) -> float:

@@ -87,7 +87,7 @@ DAEMON_WEIGHT: Final = 8
 
 
 class Step(NamedTuple):
-    """A step, and what decides all that it does."""
+    """A step, and the seed that decides all that it does."""
 
     name: str
     seed: int
@@ -95,7 +95,7 @@ class Step(NamedTuple):
 
 @dataclass
 class Outcome:
-    """What became of a history."""
+    """The outcome of a history."""
 
     failure: str = ""
     log: list[str] = field(default_factory=list)
@@ -226,7 +226,7 @@ def _end(world: World) -> None:
 
 
 def _check_whole(world: World) -> None:
-    """Check that each blob on disk is what its name says."""
+    """Check that each blob on disk matches its digest."""
     for path in (world.root / paths.CONTENT / "blobs").glob("sha256/*"):
         assert hashlib.sha256(path.read_bytes()).hexdigest() == path.name, f"{path} is damaged"
 

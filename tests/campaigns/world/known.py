@@ -1,4 +1,4 @@
-"""Faults that are known, and what is left out until they are mended."""
+"""Known faults, and the operations that are left out until they are fixed."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """What a process does, and how it ends.
+    """The actions of a process, and how it ends.
 
     Attributes:
         names: its operations.
@@ -119,7 +119,7 @@ def operate(world: World, name: str, rng: random.Random) -> bool:
 
 
 class AlarmError(Exception):
-    """What the handler of a signal raises."""
+    """The exception that a signal handler raises."""
 
 
 def interrupt(world: World, rng: random.Random) -> None:
@@ -173,7 +173,7 @@ def _comes_from_alarm(error: BaseException | None) -> bool:
 
 
 def _write_on(world: World, rng: random.Random) -> None:
-    """Write something, so that what was interrupted becomes durable or is refused with it."""
+    """Write, so that an interrupted update becomes durable or fails with it."""
     try:
         leases = world.namespace(NAMESPACES[0]).leases
         leases.delete(leases.create().id)

@@ -1,4 +1,4 @@
-"""What a user does with an open handle, each operation with its change to the model."""
+"""A user's operations on an open handle, each with its change to the model."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def import_image(world: World, rng: random.Random) -> None:
 def import_change(
     world: World, name: str, archive: Archive, architecture: str, snapshotter: str | None
 ) -> Change:
-    """Return what the import of a platform of an image does to the records."""
+    """Return the change of records by the import of one platform of an image."""
     manifest = archive.manifests[architecture]
     image, index = Node(name, IMAGE, archive.name), content_node(name, archive.index)
     below = [manifest.config, *manifest.layers]

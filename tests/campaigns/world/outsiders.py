@@ -1,4 +1,4 @@
-"""Others that work on the root: the command line in its own process, a real containerd."""
+"""Other programs that use the root: the command line in its own process, a real containerd."""
 
 from __future__ import annotations
 

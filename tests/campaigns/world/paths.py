@@ -45,7 +45,7 @@ def holds(root: Path, datum: BackendItem) -> bool:
 
 
 def copy_databases(root: Path, target: Path) -> None:
-    """Copy the databases and what Orlop notes beside them, with their times."""
+    """Copy the databases and Orlop's files beside them, with their times."""
     for name in DATABASES:
         if (root / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def remove_if_empty(path: Path) -> None:
 
 
 def put_back(source: Path, root: Path, names: list[str], manner: str) -> None:
-    """Put copies of some databases, or of the marks, in the place of what is there."""
+    """Replace some databases, or the shutdown markers, by copies."""
     for name in names:
         if name == MARKS:
             if (source / MARKS).exists():

@@ -1,4 +1,4 @@
-"""Forked processes of a history: they report what they do, and may die before any call."""
+"""Forked processes of a history: they report their actions, and may die before any call."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class HangError(AssertionError):
 
 @dataclass(slots=True)
 class Child:
-    """A forked process that says what it does to the model."""
+    """A forked process that reports its changes of the model."""
 
     pid: int
     pipe: int

@@ -31,7 +31,7 @@ class Node(NamedTuple):
 
 
 class BackendItem(NamedTuple):
-    """A file that holds data: its path below the root, and what is in it."""
+    """A data file: its path below the root, and its contents."""
 
     path: str
     contents: bytes
@@ -78,7 +78,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What an operation is about to do to the records.
+    """A change of records that an operation is about to make.
 
     Attributes:
         records: what it creates or replaces.
@@ -132,10 +132,10 @@ class Model:
         self._apply(self.pending.pop(token))
 
     def settle(self, token: int, seen: Mapping[Node, Seen]) -> None:
-        """Find out from the database what became of a change that was not acknowledged.
+        """Find out from the database whether an unacknowledged change was made.
 
         Raises:
-            AssertionError: neither what was there before nor what should come is there.
+            AssertionError: neither the old nor the new records are there.
         """
         change = self.pending.pop(token)
         if change.guard is not None:
@@ -174,7 +174,7 @@ class Model:
         )
 
     def give_up(self, token: int) -> None:
-        """Leave open what became of a change: of all that it touched the least is believed."""
+        """Leave the outcome of a change open: expect the least of all that it touched."""
         change = self.pending.pop(token)
         for node in change.gone:
             self.forget(node)

@@ -1,4 +1,4 @@
-"""Reads what a database says, by the layout of its keys and not through the collector."""
+"""Reads the records of a database by the layout of its keys, not through the collector."""
 
 from __future__ import annotations
 

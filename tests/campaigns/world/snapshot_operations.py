@@ -1,4 +1,4 @@
-"""What a user does with snapshots, each operation with its change to the model."""
+"""A user's operations on snapshots, each with its change to the model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The root of a history, the handle that is open on it, and what must be true of both."""
+"""The root of a history, the open handle on it, and the invariants of both."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class World:
         return self.newest is None
 
     def say(self, text: str) -> None:
-        """Note what is done, for the history of a failure."""
+        """Log an action, for the report of a failure."""
         with self.mutex:
             self.log.append(text)
 
@@ -200,7 +200,7 @@ class World:
 
     @contextmanager
     def attempt(self, change: Change, *may: type[OrlopError]) -> Iterator[None]:
-        """Do a change; what becomes of one that fails is found out from the database.
+        """Make a change; the outcome of a failed one is read from the database.
 
         Raises:
             RefusedError: it was refused with one of the errors of `may`, or may be in this state.
@@ -228,7 +228,7 @@ class World:
         return Change(records={node: record}, added=added)
 
     def settle(self, *tokens: int) -> None:
-        """Find out what became of changes that were not acknowledged."""
+        """Find out whether unacknowledged changes were made."""
         if not self.is_consistent:
             for token in tokens or [*self.model.pending]:
                 self.model.give_up(token)
@@ -238,7 +238,7 @@ class World:
             self.model.settle(token, seen)
 
     def see(self) -> dict[Node, Seen]:
-        """Read all records, beside whoever writes."""
+        """Read all records, while writers may be active."""
         if not (self.root / paths.META).exists():
             return {}
         with orlop.open(self.root, read_only=True, clock=self.clock) as database:
@@ -317,7 +317,7 @@ class World:
             self.model.forget(node)
 
     def keep_newest(self, names: list[str]) -> None:
-        """Take a copy of the newest databases of these names, before others take their place."""
+        """Copy the newest databases of these names, before they are replaced."""
         self.is_doubtful = True
         if self.newest is None:
             folder = self.folder / f"newest-{self.model.next()}"
@@ -341,7 +341,7 @@ class World:
         return Copy(folder, dict(self.model.records))
 
     def put_newest_back(self, manner: str) -> None:
-        """Put the newest databases in the place of what is there."""
+        """Restore the newest databases."""
         if self.newest is None:
             return
         self.say(f"  the newest databases are put back: {manner}")

@@ -1,4 +1,4 @@
-"""What people do to the files of a root: copies put back, files emptied or replaced."""
+"""Manual changes to the files of a root: copies restored, files emptied or replaced."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _nothing(world: World, rng: random.Random) -> Copy:
 
 
 def _put(world: World, rng: random.Random, copy: Copy, names: list[str]) -> str:
-    """Put copies in the place of what is there, and return in which manner."""
+    """Replace files by copies, and return the manner of it."""
     manner = rng.choice(paths.MANNERS)
     world.say(f"put back from {copy.folder.name}: {names}, {manner}")
     world.count("set-backs")
@@ -82,7 +82,7 @@ def _put(world: World, rng: random.Random, copy: Copy, names: list[str]) -> str:
 
 
 def _left(root: Path, records: dict[Node, Record]) -> dict[Node, Record]:
-    """Return the records whose data is still there."""
+    """Return the records that still have their data."""
     return {
         node: record
         for node, record in records.items()
@@ -98,7 +98,7 @@ def put_newest_back(world: World, rng: random.Random) -> None:
 
 
 def replace_under_handle(world: World, rng: random.Random) -> None:
-    """Replace files while a handle has them open; what it does then may be refused."""
+    """Replace files while a handle has them open; its operations may be refused then."""
     world.open()
     if not world.is_consistent:
         return
