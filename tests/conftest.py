@@ -1,4 +1,4 @@
-"""What all tests share: which real parts this machine has, and what is skipped without them.
+"""Fixtures of all tests: the real programs on this machine, and the skips without them.
 
 A test that needs a real part says which: `@pytest.mark.real("containerd", "ctr")`. Where one
 is missing it is skipped, and the reason names the Debian package that brings it. With
@@ -60,7 +60,7 @@ _BEGUN = pytest.StashKey[float]()
 
 
 def pytest_configure() -> None:
-    """Set what a process inherits and tests rely on, in each process that runs some."""
+    """Set the inherited process state that tests rely on, in each worker process."""
     # A handler, not SIG_DFL: a program that a test starts then begins with the system's default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGHUP, signal.SIGTERM):
@@ -113,7 +113,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what takes long, and skip what needs something that is not here."""
+    """Mark slow tests, and skip tests that need a program that is not installed."""
     listed = slow_tests.listed()
     for item in items:
         if mark := slow_tests.folder_mark(item.nodeid):
@@ -152,7 +152,7 @@ def pytest_runtest_makereport(
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say what the campaigns have tried. Here, since a run in parallel reads no other conftest."""
+    """Print the campaigns' tallies; here, since a parallel run reads no other conftest."""
     reports = [
         report
         for several in terminalreporter.stats.values()

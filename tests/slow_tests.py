@@ -34,7 +34,7 @@ def listed() -> frozenset[str]:
 
 
 def function_of(node_id: str) -> str:
-    """Return the name that the list has for a test, whatever its parameters."""
+    """Return the name of a test in the list, without its parameters."""
     return node_id.partition("[")[0].removeprefix("tests/")
 
 
@@ -50,7 +50,7 @@ def processor_seconds() -> float:
 
 
 def slowest(seconds: Mapping[str, float], seconds_max: float) -> list[str]:
-    """Return the fewest functions without which the others take at most `seconds_max`."""
+    """Return the fewest functions to skip so that the rest take at most `seconds_max`."""
     remaining = sum(seconds.values())
     found = []
     for name in sorted(seconds, key=lambda one: (-seconds[one], one)):

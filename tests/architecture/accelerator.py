@@ -1,4 +1,4 @@
-"""Which modules the accelerator compiles: what pyproject.toml says, and nobody else."""
+"""The list of compiled modules, read from pyproject.toml."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONSUMERS = {"all", "any", "bytes", "dict", "frozenset", "join", "list", "set", 
 
 
 def build_hook() -> dict[str, Any]:
-    """Return what pyproject.toml says of the hook that compiles."""
+    """Return the settings of the build hook for mypyc in pyproject.toml."""
     with (REPOSITORY / "pyproject.toml").open("rb") as file:
         wheel = tomllib.load(file)["tool"]["hatch"]["build"]["targets"]["wheel"]
     hook: dict[str, Any] = wheel["hooks"]["mypyc"]
@@ -39,13 +39,13 @@ def compiled_modules() -> dict[str, Path]:
 
 
 def files(pattern: str) -> set[Path]:
-    """Return what a pattern names: from the root where it begins with a slash, else anywhere."""
+    """Return the files of a pattern: from the root if it begins with a slash, else anywhere."""
     found = REPOSITORY.glob(pattern[1:] if pattern.startswith("/") else f"src/**/{pattern}")
     return set(found)
 
 
 def departures(tree: ast.Module) -> Iterator[str]:
-    """Yield what a compiled module would do otherwise than an interpreted one."""
+    """Yield the constructs that behave differently in a compiled module."""
     yield from _large_products(tree)
     at_once = {argument for node in ast.walk(tree) for argument in _taken_at_once(node)}
     for node in ast.walk(tree):

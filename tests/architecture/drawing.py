@@ -44,7 +44,7 @@ def picture() -> str:
 
 
 def part_graph() -> dict[str, set[str]]:
-    """Return which parts import which, without what follows from other imports."""
+    """Return the imports between parts, without transitive ones."""
     graph: dict[str, set[str]] = {}
     for module, imported in dependencies().items():
         below = graph.setdefault(part_of(module), set())

@@ -1,4 +1,4 @@
-"""The house as a table: which part lives on which floor, and what a module imports.
+"""The layers as a table: the floor of each part, and the imports of each module.
 
 A part is a package or module directly below `orlop`. Imports point down only, whatever
 form they take: at the top of a module, inside a function, for the type checker alone.
@@ -119,7 +119,7 @@ def floor_of(part: str) -> float | None:
 
 
 def imports_of(module: str, source: str, known: frozenset[str]) -> Iterator[Import]:
-    """Yield what `source`, the text of `module`, imports of the modules in `known`."""
+    """Yield the imports in `source`, the text of `module`, of modules in `known`."""
     for node in ast.walk(ast.parse(source)):
         for name in _names(node, known):
             if name == FACADE or name.startswith(f"{FACADE}."):
@@ -127,7 +127,7 @@ def imports_of(module: str, source: str, known: frozenset[str]) -> Iterator[Impo
 
 
 def dependencies() -> dict[str, set[str]]:
-    """Return the modules that each module imports, whatever form the import takes."""
+    """Return the modules that each module imports, by any form of import."""
     found = modules()
     known = frozenset(found)
     return {
@@ -148,7 +148,7 @@ def _module_of(name: str, known: frozenset[str]) -> str:
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Return the groups of modules that import each other, directly or through others."""
+    """Return the groups of modules that import each other, directly or indirectly."""
     reached = {module: _reachable(graph, module) for module in graph}
     groups = {
         tuple(sorted(other for other in reached[module] if module in reached[other]))

@@ -1,4 +1,4 @@
-"""The compiled modules are the ones that are named, and do what the interpreted ones do."""
+"""The compiled modules are the listed ones, and avoid constructs that compile differently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The public packages: each says what it offers, and documents and examples use nothing else."""
+"""The public packages: each has `__all__`, and documents and examples use nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def programs(source: Path) -> list[str]:
 
 
 def used_names(program: str) -> Iterator[tuple[str, str]]:
-    """Yield what a program uses of Orlop: a module, and a name in it or an empty one."""
+    """Yield the names of Orlop that a program uses: module, and name in it or an empty one."""
     for node in ast.walk(ast.parse(program)):
         if isinstance(node, ast.Import):
             yield from (
@@ -54,7 +54,7 @@ def used_names(program: str) -> Iterator[tuple[str, str]]:
 
 
 def private_uses(program: str) -> set[tuple[str, str]]:
-    """Return what a program uses of Orlop that is not public."""
+    """Return the private names of Orlop that a program uses."""
     return {
         (module, name)
         for module, name in used_names(program)

@@ -1,4 +1,4 @@
-"""What `make check` runs: no campaigns, no real parts, and nothing in the list of slow tests."""
+"""Tests of `make check`: no campaigns, no real programs, and none of the slow tests."""
 
 from __future__ import annotations
 

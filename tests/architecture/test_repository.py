@@ -1,4 +1,4 @@
-"""What holds for every file of the repository and no linter knows."""
+"""Rules for every file of the repository that no linter checks."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def text_files() -> list[Path]:
 
 
 def machine_paths(repository: Path) -> re.Pattern[str]:
-    """Return what a path of the machine with this checkout, or of a person's home, looks like."""
+    """Return a pattern of paths in this checkout's folders or in a home directory."""
     places = [place for place in (repository, repository.parent) if str(place) not in COMMON_PLACES]
     names = [re.escape(f"{place}/") for place in places]
     return re.compile(rf"(?<![\w.}}/-])(?:{'|'.join([*names, HOMES])})")

@@ -1,4 +1,4 @@
-"""What a program does not use it does not load: start-up is paid for by every command."""
+"""Start-up loads only the modules that a program uses, since every command pays for it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every test case of containerd that is about what Orlop does, with ours, or why there is none.
+"""Every containerd test case within Orlop's scope, with our test, or why there is none.
 
 An entry names tests as `folder/file::function` or `folder/file::function[id]`; several where one
 case of theirs is several of ours. An entry of type `Reason` says why there is none.

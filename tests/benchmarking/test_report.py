@@ -1,4 +1,4 @@
-"""What the table says of given values."""
+"""The report table for given values."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def crafted(
     high_water: int = 0,
     root: int = ROOT,
 ) -> SimulatedDisk:
-    """A file with these pages; what is not named holds zeros."""
+    """A file with these pages; all other pages are zeros."""
     high_water = high_water or max(pages) + 1
     data = bytearray(PAGE_SIZE * high_water)
     for slot in (0, 1):

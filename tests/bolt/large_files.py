@@ -119,7 +119,7 @@ def _nodes(pager: Pager, root: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _references(data: bytes) -> Iterator[tuple[int, int]]:
-    """Iterate over the page ids in a node: where each stands, and what it is."""
+    """Iterate over the page ids in a node, each with its offset."""
     kind, count = struct.unpack_from("<8xHH", data)
     is_branch = kind == 1
     element = BRANCH_ELEMENT if is_branch else LEAF_ELEMENT

@@ -30,8 +30,8 @@ def contents(bucket: Bucket) -> Model:
 
 
 def assert_sound_trees(transaction: BoltTransaction) -> None:
-    """What bbolt's writer takes for granted: no branch has fewer than two children, and every
-    key beside a child is exactly the child's first.
+    """Check the invariants that bbolt's writer relies on: no branch has fewer than two children,
+    and every key beside a child is exactly the child's first.
     """
     _assert_bucket(transaction.root, transaction)
 

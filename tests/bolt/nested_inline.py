@@ -12,7 +12,7 @@ _EMPTY = struct.pack("<QQ", 0, 0) + struct.pack("<QHHI", 0, 2, 0, 0)
 
 
 def nested_inline(depth: int) -> bytes:
-    """Return a file whose bucket `v1` lies inline and holds so many others, one in the other."""
+    """Return a file with an inline bucket `v1` and `depth` buckets nested in it."""
     length, heads = len(_EMPTY), []
     for _ in range(depth):
         heads.append(struct.pack("<QQ", 0, 0) + _leaf_head(b"a", length))

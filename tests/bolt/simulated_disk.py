@@ -1,4 +1,4 @@
-"""A disk in memory that can lose what was not synced, and fail on request."""
+"""A disk in memory that can lose unsynced writes, and fail on request."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def power_losses(
     *,
     units: Sequence[int] = (SECTOR_BYTES, 4096),
 ) -> Iterator[bytes]:
-    """What the disk may hold after a power loss: prefixes, subsets, reorderings, torn writes.
+    """Yield disks after a power loss: prefixes, subsets, reorderings, torn writes.
 
     Every prefix, and every subset where they are few; `samples` of everything else. Writes
     are torn at multiples of each of `units`, in bytes.

@@ -1,4 +1,4 @@
-"""What the contract promises of buckets, and what it refuses."""
+"""Buckets: the guarantees and the refusals of the contract."""
 
 from __future__ import annotations
 

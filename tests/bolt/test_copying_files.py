@@ -1,4 +1,4 @@
-"""What compaction is made of: copies in many transactions, compared, in the old file's dress."""
+"""The parts of compaction: copies in many transactions, comparison, attributes of the old file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Power is lost at every moment of a workload; what is left is a version that was."""
+"""Power is lost at every moment of a workload; the file then has one whole version."""
 
 from __future__ import annotations
 

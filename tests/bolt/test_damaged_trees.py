@@ -189,7 +189,7 @@ FREE = [2, 6, 7]
 
 
 def with_freelist(page: bytes) -> SimulatedDisk:
-    """A file whose pages 2, 6 and 7 are free, whatever its freelist on page 5 says."""
+    """A file with the free pages 2, 6 and 7, and `page` as its freelist on page 5."""
     pages = {3: buckets(3, {b"v1": 4}), 4: leaf(4, {b"k": b"1"}), 5: page}
     return crafted(pages, freelist=5, high_water=8)
 

@@ -1,4 +1,4 @@
-"""Files whose references lead in circles, or to one place again and again: reading them ends."""
+"""Files with cyclic or repeated references: reading them ends."""
 
 from __future__ import annotations
 

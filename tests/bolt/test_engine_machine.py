@@ -209,7 +209,7 @@ class SearchingMachine(EngineMachine):
     @precondition(lambda self: self.engine._allocator.search is None)
     @rule(numbers=st.lists(st.integers(0, 400), min_size=1, max_size=3), size=st.integers(0, 900))
     def put_in_an_opening_of_its_own(self, numbers: list[int], size: int) -> None:
-        """As a short command does it: what the end of the file has room for is not searched."""
+        """As a short command does: space at the end of the file makes a search unnecessary."""
         self.reopen(None)
         for number in numbers:
             self.put([], b"key-%04d" % number, bytes(size))

@@ -48,7 +48,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def refused(path: Path, error: type[Exception] = LockedError) -> str:
-    """Return with what a second opening is refused, at once."""
+    """Return the message with which a second opening is refused, at once."""
     began = time.monotonic()
     with pytest.raises(error) as raised:
         open_engine(path, timeout=TIMEOUT)

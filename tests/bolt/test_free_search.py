@@ -156,7 +156,7 @@ def test_a_reader_of_the_searched_version_keeps_its_pages_after_the_search() -> 
 
 
 def damaged() -> SimulatedDisk:
-    """A file with damage in a bucket that nobody needs to write."""
+    """A file with damage in a bucket that no writer needs."""
     return roomy(
         crafted(
             {
@@ -262,7 +262,7 @@ def wait_for(is_so: Callable[[], bool]) -> None:
 
 
 class SlowReads:
-    """A file whose search waits until it may go on."""
+    """A file with reads that wait until the test allows them."""
 
     def __init__(self, path: Path) -> None:
         self.file = FileDisk.for_writing(path, timeout=0)

@@ -1,4 +1,4 @@
-"""Many transactions, one flush: what is acknowledged is durable, and what fails fails together."""
+"""Group commit: acknowledged transactions are durable, and a group fails as a whole."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class GatedDisk(SimulatedDisk):
-    """A disk whose syncs wait for the test, and may fail."""
+    """A disk with syncs that wait for the test, and may fail."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ def engine(disk: GatedDisk) -> BoltEngine:
 
 
 class Writer(threading.Thread):
-    """Puts one key in a transaction of its own, and keeps what came of it."""
+    """Puts one key in a transaction of its own, and keeps the result or error."""
 
     def __init__(self, engine: BoltEngine, key: bytes, value: bytes = b"value") -> None:
         super().__init__(daemon=True)
@@ -118,7 +118,7 @@ def durable_keys(disk: SimulatedDisk) -> set[bytes]:
 
 
 def all_writers(engine: BoltEngine, disk: GatedDisk, count: int) -> tuple[Writer, list[Writer]]:
-    """One writer whose sync is held up, and `count` that build on it meanwhile."""
+    """One writer with a blocked sync, and `count` writers based on it meanwhile."""
     disk.hold()
     first = Writer(engine, b"first")
     assert disk.waiting.wait(20)

@@ -83,7 +83,7 @@ def commit_one(engine: BoltEngine) -> None:
 
 
 class InterruptedLock:
-    """A lock whose waiting ends in an interrupt, as by ctrl-C."""
+    """A lock that raises an interrupt instead of waiting, as by ctrl-C."""
 
     def __enter__(self) -> None:
         raise KeyboardInterrupt

@@ -42,7 +42,7 @@ def delete(engine: BoltEngine, numbers: range) -> None:
 
 
 def assert_agrees(disk: SimulatedDisk) -> int:
-    """The list names what cannot be reached, but for its own pages; return how many those are."""
+    """Check that the freelist and its own pages are the unreachable ones; count its own pages."""
     assert check_disk(SimulatedDisk(disk.durable)).faults == []
     meta, pager = meta_of(disk), Pager(disk, PAGE_SIZE)
     kept = kept_freelist(pager, meta)

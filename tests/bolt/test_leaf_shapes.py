@@ -1,4 +1,4 @@
-"""Leaves that are read by their shape hold what their elements say, or are refused."""
+"""Leaves that are read by their shape equal those read by element, or are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def page_of(stored: list[tuple[bytes, bytes, int]], *, cut: int = 0) -> bytes:
 
 
 def by_node(page: bytes) -> Tree | None:
-    """What the leaf holds; `None` if it is refused."""
+    """Return the contents of the leaf; `None` if it is refused."""
     try:
         node = decode_node(page, decode_header(page))
     except CorruptError:

@@ -1,4 +1,4 @@
-"""The lock between processes, and what a handle may do in which process and thread."""
+"""The lock between processes, and the use of a handle in other processes and threads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cache of decoded pages: what was asked for stays, and memory is bounded."""
+"""The cache of decoded pages: requested pages stay, and memory is bounded."""
 
 from __future__ import annotations
 

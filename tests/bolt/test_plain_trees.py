@@ -1,4 +1,4 @@
-"""Trees from damaged files: an error of the engine, or what walking finds."""
+"""Trees from damaged files: an error of the engine, or the same contents as a walk."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A page that is written again while somebody builds on what is written: nobody meets the old node.
+"""A page that is rewritten while a writer builds on it: no reader gets the old node from the cache.
 
-A writer may begin before the flush of what it builds on. When that is done, nodes in memory
-name pages in place of their children; what the cache held of those pages before is out of date.
+A writer may begin before the flush of the version it builds on. After that flush, nodes in memory
+refer to children by page; cache entries from before the write are out of date.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def values_seen(transaction: BoltTransaction) -> set[bytes | None]:
 
 @pytest.fixture
 def engine() -> BoltEngine:
-    """Return a database whose free pages are all in the cache, as they were once."""
+    """Return a database with old nodes of all its free pages in the cache."""
     engine = BoltEngine(SimulatedDisk(empty_database(PAGE_SIZE)))
     for number in range(6):
         with engine.begin(writable=True) as transaction:

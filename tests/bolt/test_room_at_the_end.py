@@ -1,4 +1,4 @@
-"""Room at the end of a file: who opens it again and again has it, and it never becomes longer."""
+"""Space at the end of a file: repeated openings find it, and the file does not grow."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_file_that_is_full_grows_by_a_step_and_then_no_more() -> None:
 
 
 def crowded_end(seed: random.Random) -> SimulatedDisk:
-    """A file with gaps, whose end is in use: by branches, large values and buckets in buckets."""
+    """A file with gaps, and with branches, large values and nested buckets at its end."""
     disk = gappy(seed)
     engine = BoltEngine(disk, freelist_sync=False)
     with engine.begin(writable=True) as transaction:

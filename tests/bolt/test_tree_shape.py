@@ -64,7 +64,7 @@ def _children(transaction: BoltTransaction, nodes: list[Node]) -> Iterator[Node]
 
 
 def shape(steps: list[Callable[[BoltBucket], None]]) -> Tree:
-    """Make the steps in one transaction each and return what has become of the bucket."""
+    """Run each step in a transaction of its own, and return the shape of the bucket."""
     engine = BoltEngine(SimulatedDisk(empty_database(PAGE_SIZE)))
     with engine.begin(writable=True) as transaction:
         transaction.root.create_bucket(b"bucket")

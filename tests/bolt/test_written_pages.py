@@ -1,4 +1,4 @@
-"""What a commit hands to the disk, and what it leaves in memory."""
+"""The writes of a commit to the disk, and the state that it leaves in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LARGE = bytes(3 << 20)
 
 @dataclass
 class WatchedDisk(SimulatedDisk):
-    """Keeps what each write was given."""
+    """Records the arguments of each write."""
 
     writes: list[tuple[int, list[bytes]]] = field(default_factory=list)
 

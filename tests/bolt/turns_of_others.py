@@ -1,8 +1,8 @@
-"""For how long an operation lets nobody else have their turn.
+"""Measures for how long an operation keeps the GIL without yielding.
 
-The interpreter hands its lock over where it also looks for signals. So a timer that counts the
-time of the processor sends a signal every millisecond, and the handler looks at such a clock:
-what others do on the machine does not count.
+The interpreter releases the GIL where it also checks for signals. So a timer of processor time
+sends a signal every millisecond, and the handler reads a clock of processor time: the load of
+other processes does not count.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ UNTOLD_SECONDS_MAX = 0.03
 
 
 def own_seconds() -> float:
-    """Return for how long this thread has computed; inside the system others go on anyway."""
+    """Return the user time of this thread in seconds; system calls release the GIL."""
     return resource.getrusage(resource.RUSAGE_THREAD).ru_utime
 
 
@@ -53,6 +53,6 @@ class Handler:
         self.whole += ended - begun
 
     def check(self) -> None:
-        """Refuse what kept others from their turn."""
+        """Check that no stretch without yielding was too long."""
         assert self.whole > 2 * UNTOLD_SECONDS_MAX, "too short to say anything"
         assert self.longest < UNTOLD_SECONDS_MAX

@@ -1,5 +1,5 @@
-"""A disk that can lose what a failed sync has promised nothing of, and that lets others work
-while it writes.
+"""A disk that can lose unsynced writes after a failed sync, and that runs other work during
+its writes.
 """
 
 from __future__ import annotations

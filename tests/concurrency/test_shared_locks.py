@@ -165,7 +165,7 @@ def test_who_is_owed_a_share_and_gives_up_stands_in_nobodys_way() -> None:
 
 
 def test_nobody_is_let_in_wrongly_and_nobody_waits_for_ever() -> None:
-    """Threads that take shares, the whole lock, and shares of what they have, with short waits."""
+    """Threads that take shares, the exclusive lock, and nested shares, with short waits."""
     lock = SharedLock("it")
     counting = threading.Lock()
     inside = {"shares": 0, "alone": 0}

@@ -1,4 +1,4 @@
-"""Turns end with their tickets, holds with their statements, and flags wake whoever waits."""
+"""Locks end with their tickets, holds with their statements, and flags wake all waiters."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ def play(driver: Driver, folder: Path, operations: list[dict[str, Any]]) -> Answ
 def compare(
     driver: Driver, folder: Path, operations: list[dict[str, Any]], answers: Answers, name: str
 ) -> None:
-    """Play on containerd what Orlop has answered; compare the answers, then the databases."""
+    """Replay Orlop's operations on containerd; compare the answers, then the databases."""
     expected = driver.run(folder / "containerd", operations)
     for place, (operation, answer, wanted) in enumerate(
         zip(operations, answers, expected, strict=True)

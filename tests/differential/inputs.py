@@ -212,7 +212,7 @@ class Inputs:
         return self.one_of(_ENVELOPES)
 
     def paths(self, fields: Sequence[str], maps: Sequence[str], *, flaw: bool = False) -> list[str]:
-        """Return what to update; with a `flaw`, something that cannot be."""
+        """Return the field paths of an update; with a `flaw`, perhaps an invalid one."""
         paths = []
         for _ in range(self.one_of((0, 1, 1, 1, 2, 3))):
             field = self.one_of((*fields, *maps, *maps))

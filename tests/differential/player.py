@@ -60,7 +60,7 @@ class Player:
         self.database.close()
 
     def answer(self, given: Operation) -> Answer:
-        """Return what the operation gives: `ok`, or `error` with the kind and `message`."""
+        """Return the answer to the operation: `ok`, or `error` with the kind and `message`."""
         if given["op"] == "transaction":
             return {"ok": self._transaction(given)}
         try:

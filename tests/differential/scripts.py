@@ -51,11 +51,11 @@ class Script:
         return self._draw(WEIGHTS)
 
     def look(self) -> None:
-        """Look at what there is."""
+        """Read the current records of all namespaces."""
         self._known = {name: look(self._player.database, name) for name in pool.NAMESPACES}
 
     def played(self, operation: Operation, answer: dict[str, Any]) -> None:
-        """Take note of what came of an operation."""
+        """Update the script's state with the answer to an operation."""
         if operation["op"] == "transaction":
             steps = zip(operation["steps"], answer["ok"], strict=False)
             for step, result in steps:
@@ -265,9 +265,9 @@ class Script:
                     )
 
     def _status_of(self, namespace: str, ref: str) -> IngestStatus | None:
-        """Return what the backend has under that reference, even if no ingest names it any more.
+        """Return the backend's ingest with that reference, even if no record names it any more.
 
-        What a shared ingest had written before is left to a cleanup.
+        Bytes that a shared ingest had written before are left to a cleanup.
         """
         try:
             return self._player.database.content_backend.status(f"{namespace}/1/{ref}")

@@ -1,4 +1,4 @@
-"""What surprises in containerd's stores, pinned against the real package.
+"""Surprising behaviour of containerd's stores, pinned against the real package.
 
 Each script is played on both sides; answers and databases must be equal, and the answers that
 the test is about are those written here.

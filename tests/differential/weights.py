@@ -1,4 +1,4 @@
-"""How often a script does what."""
+"""The frequency of each operation in a script."""
 
 from __future__ import annotations
 

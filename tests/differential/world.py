@@ -1,4 +1,4 @@
-"""What a script knows of the database that it works on, so that most operations hit something."""
+"""A script's view of its database, so that most operations use existing records."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Writer:
 
 @dataclass(slots=True)
 class Known:
-    """What one namespace holds."""
+    """The records of one namespace."""
 
     images: list[str] = field(default_factory=list)
     containers: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Known:
 
 
 def look(database: Database, namespace: str) -> Known:
-    """Return what a namespace holds."""
+    """Return the records of a namespace."""
     ns = database.namespace(namespace)
     with database.view():
         containers = ns.containers.list()

@@ -1,4 +1,4 @@
-"""The page on the architecture names what exists, and its picture is that of the imports."""
+"""The architecture page names existing modules, and its diagram matches the imports."""
 
 from __future__ import annotations
 

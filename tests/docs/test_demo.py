@@ -1,4 +1,4 @@
-"""The demo: what a visitor sees first."""
+"""The demo runs to its end, and leaves nothing behind."""
 
 from __future__ import annotations
 

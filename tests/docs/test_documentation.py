@@ -61,7 +61,7 @@ def test_documents_are_found_and_say_something() -> None:
 
 
 def make_daemon_root(directory: Path) -> None:
-    """Lay out what `/var/lib/containerd` holds on a node."""
+    """Create the layout of `/var/lib/containerd` on a node."""
     metadata = directory / "io.containerd.metadata.v1.bolt"
     metadata.mkdir(parents=True)
     snapshotter = directory / "io.containerd.snapshotter.v1.overlayfs"

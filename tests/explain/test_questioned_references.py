@@ -1,4 +1,4 @@
-"""What people type, and what it means."""
+"""The records that each abbreviated reference resolves to."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class DiskStore:
 
 
 class FaultyDisk(SimulatedDisk):
-    """A disk whose syncs can wait for the test, and fail."""
+    """A disk with syncs that can wait for the test, and fail."""
 
     def __init__(self, durable: bytes) -> None:
         super().__init__(durable)

@@ -1,4 +1,4 @@
-"""Buckets and counters that break one clause each. A class's name says what is wrong."""
+"""Buckets and counters that break one clause each; the class name is the fault."""
 
 from __future__ import annotations
 
@@ -321,7 +321,7 @@ class StartsBehindTheStart(WrappedBucket):
 
 
 class IteratesByPlace(WrappedBucket):
-    """As one would who keeps a number in the place of a key."""
+    """As an iterator that keeps an index instead of a key."""
 
     def items(self, start: bytes = b"") -> Iterator[Item]:
         place = 0

@@ -1,4 +1,4 @@
-"""Cursors that break one clause each. A class's name says what is wrong."""
+"""Cursors that break one clause each; the class name is the fault."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class IsLostByADelete(WrappedCursor):
 
 
 class WalksOverWhatWasThere(WrappedCursor):
-    """As one would who lists the bucket when the cursor is placed."""
+    """As a cursor that lists the bucket when it is placed."""
 
     def __init__(self, inner: Cursor, bucket: WrappedBucket) -> None:
         super().__init__(inner, bucket)

@@ -1,4 +1,4 @@
-"""Transactions, engines and stores that break one clause each. The names say what is wrong."""
+"""Transactions, engines and stores that break one clause each; the class name is the fault."""
 
 from __future__ import annotations
 
@@ -334,7 +334,7 @@ class LosesEveryTenthCommit(WrappedTransaction):
 
 
 class CommitsEveryPut(WrappedBucket):
-    """Others see a transaction that is half done."""
+    """Other transactions see an uncommitted part."""
 
     def put(self, key: bytes, value: bytes) -> None:
         super().put(key, value)

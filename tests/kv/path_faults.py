@@ -1,4 +1,4 @@
-"""Transactions that find the wrong bucket by its path. The names say what is wrong."""
+"""Transactions that find the wrong bucket by its path; the class name is the fault."""
 
 from __future__ import annotations
 

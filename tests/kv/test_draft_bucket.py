@@ -55,7 +55,7 @@ def test_a_draft_answers_and_ends_like_a_bucket_of_the_database(steps: list[Step
 
 
 def answer(bucket: RecordBucket, step: Step) -> object:
-    """Do one step; return what it returns, as something to compare, or how it is refused."""
+    """Run one step; return its result in a comparable form, or the error."""
     what, path, name, value = step
     try:
         for part in path:

@@ -1,4 +1,4 @@
-"""What was changed while it was read is read again, and not for ever."""
+"""Disturbed reads are retried, a limited number of times."""
 
 from __future__ import annotations
 

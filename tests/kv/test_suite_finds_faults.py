@@ -243,7 +243,7 @@ class WrappedSuite(ContractSuite, FailureSuite):
 
 
 class TestWrappedEngineWithoutFault(WrappedSuite):
-    """The wrappers themselves break nothing: what is found below is the fault."""
+    """The wrappers alone break no clause, so that failures below come from the faults."""
 
 
 FAULTS = [

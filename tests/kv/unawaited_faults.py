@@ -1,4 +1,4 @@
-"""Faults in commits that nobody waits for, and in the numbers of changes."""
+"""Faults in unawaited commits, and in the serial numbers of changes."""
 
 from __future__ import annotations
 

@@ -216,7 +216,7 @@ class WrappedStore(FaultyDiskStore):
 
 
 class Kinds(NamedTuple):
-    """Which wrapper is used for what."""
+    """The wrapper class for each kind of object."""
 
     store: type[WrappedStore] = WrappedStore
     engine: type[WrappedEngine] = WrappedEngine

@@ -1,4 +1,4 @@
-"""Files made to exhaust whoever reads them: memory, time and stack stay bounded."""
+"""Files made to exhaust their reader: memory, time and stack stay bounded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PAGE_SIZE = 4096
 
 
 def write_file(path: Path, *pages: bytes, root: int = 2) -> Path:
-    """Write a file whose pages, from 2 on, are these."""
+    """Write a file with these pages, from page 2 on."""
     body = b"".join(page.ljust(-(-len(page) // PAGE_SIZE) * PAGE_SIZE, b"\0") for page in pages)
     high_water = 2 + len(body) // PAGE_SIZE
     metas = (
@@ -35,7 +35,7 @@ def write_file(path: Path, *pages: bytes, root: int = 2) -> Path:
 
 
 def shared_leaf(count: int, size: int) -> bytes:
-    """Return a leaf whose elements all have the same bytes for their value."""
+    """Return a leaf with elements that share the bytes of their values."""
     span = 16 + 16 * count + 8 + size
     table = b"".join(
         struct.pack("<IIII", 0, (count - place) * 16, 8, size) for place in range(count)

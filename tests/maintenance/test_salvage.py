@@ -1,4 +1,4 @@
-"""Salvage: whatever is damaged, what lies outside of the damage is kept."""
+"""Salvage: all records outside of the damage are kept."""
 
 from __future__ import annotations
 

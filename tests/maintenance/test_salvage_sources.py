@@ -1,4 +1,4 @@
-"""Salvage: where what is missing comes from, and what the report says of it."""
+"""Salvage: the sources of missing records, and their lines in the report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A file in numbers, held to what was written into it and to what compaction makes of it."""
+"""Statistics of a file, checked against the data written and the compacted file."""
 
 from __future__ import annotations
 

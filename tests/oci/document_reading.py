@@ -1,4 +1,4 @@
-"""What Orlop keeps of a document of an image, in the form in which Go's decoder is asked for it."""
+"""The fields that Orlop reads of an image document, in the form that the Go oracle returns."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KINDS: dict[str, tuple[Kind, bool]] = {
 
 
 def read_document(kind: str, data: bytes) -> tuple[object, str]:
-    """Return what a document holds, but for what is empty, and the error, empty for none."""
+    """Return the non-empty fields of a document, and the error; empty for none."""
     schema, whole = KINDS[kind]
     try:
         return filled(decode(data, schema, "here", whole=whole)), ""

@@ -1,4 +1,4 @@
-"""Unpacks as an ordinary user, what the interpreter needs having been read by root.
+"""Unpacks as an ordinary user, after root has loaded the interpreter's files.
 
     python -m oci.ordinary_user layers FOLDER LAYER...
     python -m oci.ordinary_user image FOLDER ARCHIVE SNAPSHOTTER
@@ -51,7 +51,7 @@ def apply_all(folder: Path, names: list[str]) -> None:
 
 
 def import_and_collect(folder: Path, archive: str, snapshotter: str) -> dict[str, int]:
-    """Let an image come and go; return the modes of what was unpacked."""
+    """Import an image, delete it and collect; return the modes of the unpacked files."""
     with open_database(folder) as database:
         namespace = database.namespace("default")
         (image,) = oci.import_image(namespace, archive, unpack=snapshotter)
@@ -65,7 +65,7 @@ def import_and_collect(folder: Path, archive: str, snapshotter: str) -> dict[str
 
 
 def main() -> None:
-    """Become an ordinary user, and do what the arguments say."""
+    """Become an ordinary user, and run the command of the arguments."""
     command, folder, *arguments = sys.argv[1:]
     if command == "image":
         # The interpreter may lie where only root reads it: so all of it is read before.

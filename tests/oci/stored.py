@@ -1,4 +1,4 @@
-"""What the tests of import share: an image to bring in, and all that it leaves in a database."""
+"""Helpers for tests of import: an image, and the database records that it creates."""
 
 from __future__ import annotations
 

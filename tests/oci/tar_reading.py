@@ -1,4 +1,4 @@
-"""What Orlop reads of a tar archive, in the form in which Go's reader is asked for it."""
+"""The entries that Orlop reads of a tar archive, in the form that the Go oracle returns."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_archive(data: bytes) -> tuple[list[dict[str, Any]], str]:
 
 
 def comparable(found: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """Return what Go read, in the same form; sizes of what has no data say nothing."""
+    """Return Go's entries in the same form, without the sizes of entries without data."""
     entries = [
         {**one, "size": 0} if one["type"] in _WITHOUT_DATA else one for one in found["entries"]
     ]

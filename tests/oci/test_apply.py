@@ -1,4 +1,4 @@
-"""What layers do to a snapshot of plain directories, and that an overlay shows the same."""
+"""Layers applied to a snapshot of plain directories, and to an overlay with the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an import remembers is bounded by the number of things, not by the size of their texts."""
+"""The memory of an import is bounded by the number of its records, not by their texts."""
 
 from __future__ import annotations
 

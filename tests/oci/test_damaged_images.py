@@ -1,4 +1,4 @@
-"""Importing an image again puts back what is missing of it, and never says that it is there."""
+"""Importing an image again restores its missing data, and never reports that as present."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_all_blobs_of_a_root_can_be_put_back(
 
 
 def tree(directory: Path) -> dict[str, tuple[int, bytes | None]]:
-    """Return what is below a directory: modes, and the data of files."""
+    """Return the tree below a directory: modes, and the data of files."""
     return {
         str(path.relative_to(directory)): (
             path.lstat().st_mode,

@@ -55,7 +55,7 @@ CHANGES: Mapping[str, Callable[[bytes], bytes]] = {
 
 
 def files(document: str, change: Callable[[bytes], bytes]) -> dict[str, bytes]:
-    """Return an OCI archive whose `document` is changed, and whose digests fit."""
+    """Return an OCI archive with a changed `document` and correct digests."""
 
     def made(name: str, value: object) -> bytes:
         data = json.dumps(value).encode()

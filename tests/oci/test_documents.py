@@ -1,4 +1,4 @@
-"""Documents of images: what is refused, and how."""
+"""Documents of images: refused forms, and their errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an archive is written over, and what it calls its images."""
+"""Export: existing files at the target, and the image names in the archive."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_files_elsewhere_are_written(namespace: Namespace, root: Path, tmp_path:
 
 
 def documents(namespace: Namespace, name: str, path: Path) -> tuple[dict[str, str], Any]:
-    """Return the annotations of the one image in an archive, and what Docker reads."""
+    """Return the annotations of the one image in an archive, and Docker's manifest of it."""
     export_image(namespace, [name], path)
     with tarfile.open(path) as archive:
         index, saved = (archive.extractfile(one) for one in ("index.json", "manifest.json"))

@@ -28,7 +28,7 @@ CALLS = {
 
 
 class Prune:
-    """Collects whenever it is asked, unless it is at it, or updates wait for whoever asks."""
+    """Collects on each call, unless a run or an update is active."""
 
     def __init__(self, database: Database) -> None:
         self.database = database

@@ -1,4 +1,4 @@
-"""What holds an image while it comes in: leases, collections in between, several at once."""
+"""Leases keep an image during its import: collections in between, concurrent imports."""
 
 from __future__ import annotations
 

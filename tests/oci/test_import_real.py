@@ -1,4 +1,4 @@
-"""What Orlop makes of an archive, and writes again, against containerd: the same to the byte."""
+"""Import and export of an archive: byte for byte the same as containerd's."""
 
 from __future__ import annotations
 

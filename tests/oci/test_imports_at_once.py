@@ -1,4 +1,4 @@
-"""Imports of different platforms of one index at the same time: each holds what it brought."""
+"""Concurrent imports of different platforms of one index: each keeps its own data."""
 
 from __future__ import annotations
 

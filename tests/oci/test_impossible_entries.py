@@ -1,4 +1,4 @@
-"""What no file can have is refused by name, before the system is asked; and memory has a bound."""
+"""Entries that no file system can store are refused by name; memory is bounded."""
 
 from __future__ import annotations
 

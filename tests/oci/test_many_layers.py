@@ -32,7 +32,7 @@ with open_database(sys.argv[1]) as database:
 @pytest.mark.slow
 @pytest.mark.parametrize("snapshotter", ["overlayfs", "native"])
 def test_layers_take_few_open_files(tmp_path: Path, snapshotter: str) -> None:
-    """Each layer is over all others in one directory, and links to a file of the first."""
+    """Each layer overlays all earlier ones in one directory, and links to a file of the first."""
     layers = [layer(directory("usr"), directory("usr/lib"), entry("usr/lib/first"))]
     layers += [
         layer(

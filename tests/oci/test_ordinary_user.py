@@ -1,4 +1,4 @@
-"""Layers whose modes keep their owner out, unpacked by one who is not root: as root has them."""
+"""Layers with modes that exclude their owner: unpacked by an ordinary user as by root."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was asked for, and what could run here: which platforms of an index are taken."""
+"""The choice of platforms from an index: by request, or by this machine."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ class Oracle:
         return replace(self, page_size=page_size, freelist_sync=freelist_sync, sync=sync)
 
     def check(self, path: Path) -> list[str]:
-        """Return what bbolt's own check finds in the file: an empty list when all is well."""
+        """Return the faults that bbolt's own check finds in the file; empty if it is sound."""
         found: list[str] = json.loads(self._call("check", path))
         return found
 
@@ -83,11 +83,11 @@ class Oracle:
         return [json.loads(line) for line in self._call("run", path, script).splitlines()]
 
     def read_archives(self, folder: Path, archives: Iterable[bytes]) -> list[dict[str, Any]]:
-        """Return what Go's archive/tar reads of each archive; `folder` is for a file."""
+        """Return the entries that Go's archive/tar reads per archive; `folder` is for a file."""
         return self._read_batch("tar", folder, archives)
 
     def read_documents(self, folder: Path, documents: Iterable[bytes]) -> list[dict[str, Any]]:
-        """Return what Go's encoding/json reads of each document; `folder` is for a file.
+        """Return the fields that Go's encoding/json reads of each document; `folder` is for a file.
 
         A document begins with its kind and a NUL byte.
         """

@@ -13,7 +13,7 @@ TIMEOUT_SECONDS = 120
 
 
 def orlop(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run `orlop` with the arguments, whatever comes of it."""
+    """Run `orlop` with the arguments, and return its result for any exit code."""
     return subprocess.run(
         [sys.executable, "-m", "orlop", *arguments],
         capture_output=True,

@@ -51,7 +51,7 @@ EXPECTED_COMPLAINTS = re.compile(r"devmapper|cleaning up after shim|cleanup warn
 
 
 class DaemonError(Exception):
-    """The daemon or its client failed; the message holds what they said."""
+    """The daemon or its client failed; the message contains their output."""
 
 
 class Daemon:
@@ -124,7 +124,7 @@ class Daemon:
         self._process.wait()
 
     def ctr(self, *arguments: str | Path, namespace: str = "default", stdin: bytes = b"") -> str:
-        """Run `ctr` against the daemon and return what it printed.
+        """Run `ctr` against the daemon and return its output.
 
         Raises:
             DaemonError: it failed.
@@ -139,7 +139,7 @@ class Daemon:
     def try_ctr(
         self, *arguments: str | Path, namespace: str = "default", stdin: bytes = b""
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `ctr` against the daemon, whatever comes of it."""
+        """Run `ctr` against the daemon, and return its result for any exit code."""
         return subprocess.run(
             ["ctr", "--address", self.socket, "--namespace", namespace, *arguments],
             input=stdin,

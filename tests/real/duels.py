@@ -21,7 +21,7 @@ SHIFT = 500
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What the files of a duel look like; `page_size` is in bytes, 0 for the machine's own."""
+    """The form of a duel's files; `page_size` is in bytes, 0 for the machine's own."""
 
     page_size: int = 0
     freelist_sync: bool = True

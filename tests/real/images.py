@@ -29,7 +29,7 @@ class RealImage:
 
 
 def run(*arguments: str | Path) -> None:
-    """Run one of the tools and say what it said when it fails."""
+    """Run one of the tools; an error contains its output."""
     done = subprocess.run(
         list(map(str, arguments)),
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What bbolt takes for granted of a file and its own check does not look at.
+"""Invariants of a file that bbolt relies on and its own check does not verify.
 
 A walk over the pages, independent of the engine under test.
 

@@ -121,7 +121,7 @@ def play(
 
 
 def check(path: Path) -> list[str]:
-    """Return what Orlop's own check finds in the file."""
+    """Return the faults that Orlop's own check finds in the file."""
     return [str(fault) for fault in check_file(path).faults]
 
 
@@ -136,7 +136,7 @@ def dump(path: Path) -> dict[str, Any]:
 
 
 def canonical(transaction: kv.Transaction) -> dict[str, Any]:
-    """Return the canonical dump of what a transaction sees."""
+    """Return the canonical dump of a transaction's version."""
     found: dict[str, Any] = json.loads("".join(canonical_dump(transaction)))
     return found
 

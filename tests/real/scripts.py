@@ -182,7 +182,7 @@ class Script:
         return Operation("set_sequence", path, sequence=bucket.sequence)
 
     def _mistake(self, path: Path) -> Operation:
-        """Ask for what must be refused, and refused alike."""
+        """Make calls that both sides must refuse with the same error."""
         outer, name, inner = path[:-1], path[-1], self.contents.at(path)
         plain = self._old_key(inner)
         choices = [

@@ -1,4 +1,4 @@
-"""What bbolt's own check finds wrong with a file, ours finds too."""
+"""Every fault that bbolt's own check finds in a file, ours finds too."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ENDLESS_FOR_BBOLT = {broken_files.bucket_in_itself}
 
 
 def bbolts_answer(bbolt: Oracle, path: Path) -> list[str]:
-    """Return what bbolt finds; a crash of its check is an answer too."""
+    """Return bbolt's faults; a crash of its check counts as one."""
     try:
         return bbolt.check(path)
     except OracleError as error:

@@ -1,4 +1,4 @@
-"""What compaction and salvage write is sound to bbolt, and says the same."""
+"""Files written by compaction and salvage are sound for bbolt, with the same contents."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Debian's containerd on a root whose damage an import of Orlop has repaired: it is content."""
+"""Debian's containerd works on a root that an import of Orlop has repaired."""
 
 from __future__ import annotations
 

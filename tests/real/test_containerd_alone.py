@@ -1,4 +1,4 @@
-"""The harness itself: what the daemon does here without Orlop is what the other tests rest on."""
+"""The harness itself: behaviour of the daemon alone that the other tests rely on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What salvage leaves beside containerd's own bucket is of no interest to the daemon."""
+"""The daemon ignores the buckets that salvage adds beside containerd's own."""
 
 from __future__ import annotations
 

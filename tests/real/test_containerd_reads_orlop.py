@@ -1,4 +1,4 @@
-"""Debian's containerd on a root that Orlop filled: it finds what it would have made itself."""
+"""Debian's containerd on a root that Orlop filled: it finds the records it would write itself."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fill(root: Path, archive: Path, snapshotter: str) -> None:
 
 
 def content_of(daemon: Daemon) -> set[tuple[str, str, frozenset[str]]]:
-    """Return the blobs with their sizes and labels, whose order `ctr` leaves to chance."""
+    """Return the blobs with their sizes and labels, sorted, since `ctr` has no fixed order."""
     return {(row[0], row[1], frozenset(row[-1].split(","))) for row in daemon.rows("content", "ls")}
 
 

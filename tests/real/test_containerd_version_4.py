@@ -1,4 +1,4 @@
-"""containerd 1.6.20, whose schema is version 3, on a version 4 database with what is new in it.
+"""containerd 1.6.20, with schema version 3, on a version 4 database with its new records.
 
 What it does with a sandbox and with an image that expires stands in docs/differences.md; these
 tests are where that comes from.

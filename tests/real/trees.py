@@ -1,4 +1,4 @@
-"""What a directory tree looks like to whoever restores it: two trees are equal or say where not."""
+"""Comparison of directory trees by the attributes that a restore preserves."""
 
 from __future__ import annotations
 

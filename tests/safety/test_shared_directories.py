@@ -1,4 +1,4 @@
-"""Two roots that share the directory of a backend: neither deletes what the other has named."""
+"""Two roots that share a backend's directory: neither deletes data that the other has named."""
 
 from __future__ import annotations
 

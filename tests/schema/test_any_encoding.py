@@ -47,7 +47,7 @@ def test_envelopes_survive(type_url: str, value: bytes) -> None:
     st.binary(max_size=3),
 )
 def test_the_order_of_fields_does_not_matter(type_url: str, value: bytes, behind: bytes) -> None:
-    """Envelopes in the usual order are read in another way than all others."""
+    """Envelopes in the usual order have a fast path; all orders give the same result."""
     encoded = type_url.encode(errors="surrogateescape")
     fields = [encode_length_field(1, encoded), encode_length_field(2, value)]
 
@@ -55,7 +55,7 @@ def test_the_order_of_fields_does_not_matter(type_url: str, value: bytes, behind
 
 
 def outcome(data: bytes) -> ProtoAny | None:
-    """Return what is read, None where it is no envelope."""
+    """Return the decoded envelope; None if the data is none."""
     try:
         return decode_any(data)
     except DataLossError:

@@ -1,4 +1,4 @@
-"""What is missing or has the wrong shape hides itself, never its neighbours."""
+"""A missing or malformed part of a record does not hide its neighbours."""
 
 from __future__ import annotations
 

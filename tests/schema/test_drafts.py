@@ -1,4 +1,4 @@
-"""Records made in bulk are what their classes make."""
+"""Records built in bulk equal those built by their classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records that are read whole say what their buckets say, field by field."""
+"""Records read in bulk equal records read field by field from their buckets."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TREES: st.SearchStrategy[Tree] = st.recursive(
 
 
 def outcome(call: Callable[[], object]) -> object:
-    """Return what a call returns, or what it says of the damage that it found."""
+    """Return the result of a call, or the message of its DataLossError."""
     try:
         return call()
     except DataLossError as error:

@@ -1,4 +1,4 @@
-"""Single values: what is read where something else lies, and what a write leaves alone."""
+"""Single values: reads of values of another kind, and the data that a write leaves alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Prometheus reads: through its own parser."""
+"""The metrics page, read by Prometheus' own parser."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ class BucketSuite(Suite):
             expect_equal(transaction.root.sequence, 0, "a new database has counted nothing")
 
     def test_a_value_is_returned_as_it_was_put(self) -> None:
-        """Whatever its bytes."""
+        """Any bytes are kept."""
         every_byte = bytes(range(256))
         with self.bucket() as bucket:
             for value in (every_byte, b"\0", b"\0" * 100, b"\xff\xfe", b"a" * 5000):
@@ -74,7 +74,7 @@ class BucketSuite(Suite):
             expect_equal(contents(bucket), {b"key": b"value"}, "nothing was there to delete")
 
     def test_a_name_stands_for_a_value_or_for_a_bucket(self) -> None:
-        """Each is found as what it is, and what is missing as neither."""
+        """Each is found as its own kind only, and a missing name as neither."""
         with self.bucket() as bucket:
             bucket.put(b"value", b"1")
             bucket.create_bucket(b"bucket")
@@ -97,7 +97,7 @@ class BucketSuite(Suite):
             )
 
     def test_keys_are_ordered_bytewise(self) -> None:
-        """As unsigned bytes, a prefix first, whatever they would mean as text."""
+        """As unsigned bytes, a prefix first, regardless of any text encoding."""
         keys = [b"\0", b"\0\0", b"\0\1", b"\1", b"A", b"Z", b"a", b"a\0", b"aa", b"b"]
         keys += [b"\x7f", b"\x80", "ä".encode(), b"\xfe\xff", b"\xff", b"\xff\xff"]
         shuffled = random.Random(1).sample(keys, len(keys))  # noqa: S311 (a repeatable order)
@@ -131,7 +131,7 @@ class BucketSuite(Suite):
                 expect_equal(contents(opened(transaction)), model, "what was put is kept")
 
     def test_the_longest_key_is_kept(self) -> None:
-        """As a key and as the name of a bucket, beside others as long."""
+        """As a key and as the name of a bucket, beside keys of the same length."""
         length = self.limits.key_bytes or 32_768
         keys = [b"k" * (length - 1) + bytes([last]) for last in (1, 2, 3)]
         with self.engine() as engine:
@@ -196,7 +196,7 @@ class BucketSuite(Suite):
                 )
 
     def test_a_deleted_bucket_is_gone_with_all_it_holds(self) -> None:
-        """Made in this transaction or in an earlier one; others stay."""
+        """Created in this transaction or in an earlier one; other buckets stay."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 for name in (b"first", b"second"):
@@ -225,7 +225,7 @@ class BucketSuite(Suite):
             expect_equal(again.sequence, 0, "a bucket that is made again begins to count anew")
 
     def test_a_name_can_become_the_other_kind(self) -> None:
-        """When what it stood for has been deleted."""
+        """After the value or bucket of that name was deleted."""
         with self.bucket() as bucket:
             bucket.put(b"name", b"value")
             bucket.delete(b"name")

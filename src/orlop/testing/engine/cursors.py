@@ -173,7 +173,7 @@ class CursorSuite(Suite):
             expect_equal(forward.next(), None, "nothing greater is left")
 
     def test_what_is_put_in_front_of_a_cursor_is_met(self) -> None:
-        """And what is put behind it is not."""
+        """Items put behind the cursor are not returned."""
         with self.bucket() as bucket:
             _fill(bucket, [10, 20, 30])
             cursor = bucket.cursor()
@@ -218,7 +218,7 @@ class CursorSuite(Suite):
             )
 
     def test_a_cursor_goes_on_from_a_key_that_was_deleted_and_put_again(self) -> None:
-        """Its place is the key, whatever stands there."""
+        """The position of a cursor is the key, not the item."""
         with self.bucket() as bucket:
             _fill(bucket, range(5))
             cursor = bucket.cursor()
@@ -253,7 +253,7 @@ class IterationSuite(Suite):
             expect_equal(list(bucket.items()), [], "what was deleted is gone")
 
     def test_items_may_be_put_while_iterating(self) -> None:
-        """What lies ahead is met, what lies behind is not."""
+        """Items put ahead are returned, items put behind are not."""
         with self.bucket() as bucket:
             _fill(bucket, range(0, _MANY, 2))
             seen = []

@@ -105,7 +105,7 @@ class FailureSuite(ABC):
                 expect_equal(opened(reader).get(b"key"), b"after", "now it is durable")
 
     def test_who_has_seen_what_is_not_durable_answers_when_it_is(self) -> None:
-        """For what follows from it must not be undone. Where writers wait, none has seen it."""
+        """Its effects must not be undone. Where writers wait, no transaction has seen it."""
         with self.faulty_store() as store, closing(store.open()) as engine:
             with committing(engine) as bucket:
                 bucket.put(b"key", b"before")
@@ -125,7 +125,7 @@ class FailureSuite(ABC):
             second.result()
 
     def test_what_was_built_on_a_failure_fails_with_it(self) -> None:
-        """A commit and a rollback alike, where they have seen what could not be made durable."""
+        """Commits and rollbacks fail if they are based on a version that did not become durable."""
         for end in ("commit", "rollback"):
             with self.faulty_store() as store, closing(store.open()) as engine:
                 with committing(engine) as bucket:

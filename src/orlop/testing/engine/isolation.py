@@ -38,7 +38,7 @@ class IsolationSuite(Suite):
                         expect_equal(opened(reader).sequence, 0, "nor what is counted")
 
     def test_a_reader_stays_at_its_version(self) -> None:
-        """Whatever is committed after it: changes, deletions, much of both."""
+        """After later commits: changes, deletions, much of both."""
         with self.engine() as engine:
             model: Model = {b"key-%d" % number: b"x" * 200 for number in range(100)}
             with committing(engine) as bucket:

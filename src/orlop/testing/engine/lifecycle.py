@@ -99,7 +99,7 @@ class LifecycleSuite(Suite):
             )
 
     def test_open_readers_are_of_no_use_after_closing(self) -> None:
-        """Neither for what they have read before nor for anything else."""
+        """All reads are refused, also of keys that were read before."""
         with self.store() as store:
             with closing(store.open()) as engine, committing(engine) as bucket:
                 for number in range(_MANY):
@@ -140,7 +140,7 @@ class LifecycleSuite(Suite):
                 expect_equal(contents(reader.root), _PREPARED, "a rollback leaves nothing")
 
     def test_closing_waits_for_a_writer_of_another_thread(self) -> None:
-        """What that one commits is there; who begins later is refused."""
+        """Its commit is there; transactions that begin later are refused."""
         with _prepared(self) as store:
             engine = store.open()
             has_begun, may_end = threading.Event(), threading.Event()
@@ -163,7 +163,7 @@ class LifecycleSuite(Suite):
                 expect_equal(opened(reader).get(b"key"), b"changed", "a commit is kept")
 
     def test_an_engine_knows_whether_it_only_reads(self) -> None:
-        """One that does refuses writers, and reads what was there when it was opened."""
+        """A read-only engine refuses writers, and reads the version at its opening."""
         with _prepared(self) as store:
             with closing(store.open()) as engine:
                 expect_equal(engine.read_only, False, "this one writes")
@@ -192,7 +192,7 @@ class LifecycleSuite(Suite):
             expect_equal(_read(later, _whole), {NAME: {b"key": b"changed"}}, "a commit is seen")
 
     def test_what_a_handle_that_only_reads_takes_for_good_was_one_version(self) -> None:
-        """Where others write meanwhile, a reading may fail, and is then begun again."""
+        """While other processes write, a read may fail, and is then retried."""
         with (
             _prepared(self) as store,
             closing(store.open()) as engine,

@@ -63,7 +63,7 @@ class MovingSuite(Suite):
             )
 
     def test_handles_on_a_moved_bucket_stay_good(self) -> None:
-        """Whether they were got before or after; what they change is kept."""
+        """Handles from before and after the move: their changes are kept."""
         with _prepared(self) as (_, engine):
             with writing(engine) as transaction:
                 moved = opened(transaction, b"source", b"moved")
@@ -124,7 +124,7 @@ class MovingSuite(Suite):
                 expect_equal(contents(reader.root), before, "a rollback takes a move back")
 
     def test_what_cannot_move_is_refused(self) -> None:
-        """What is missing, and what is no bucket."""
+        """A missing bucket, and a value."""
         with _unchanged(self) as transaction:
             source, target = opened(transaction, b"source"), opened(transaction, b"target")
             expect_refusal(
@@ -159,7 +159,7 @@ class MovingSuite(Suite):
             expect_equal(contents(transaction.root), before, "a refusal changes nothing")
 
     def test_a_move_into_itself_is_refused(self) -> None:
-        """To where it lies, into itself, and into what it holds."""
+        """To its own parent, into itself, and into its nested buckets."""
         with _unchanged(self) as transaction:
             source = opened(transaction, b"source")
             moved = opened(transaction, b"source", b"moved")

@@ -85,7 +85,7 @@ class RefusalSuite(Suite):
                 )
 
     def test_a_bucket_is_not_created_twice(self) -> None:
-        """What it holds stays."""
+        """Its contents stay."""
         with _unchanged(self) as bucket:
             expect_refusal(
                 BucketExistsError,
@@ -170,7 +170,7 @@ class RefusalSuite(Suite):
             )
 
     def test_a_refusal_leaves_the_transaction_of_use(self) -> None:
-        """What was done before and after it is committed."""
+        """Changes before and after it are committed."""
         with self.engine() as engine:
             with writing(engine) as transaction:
                 bucket = transaction.root.create_bucket(NAME)

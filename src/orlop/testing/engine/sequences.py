@@ -61,7 +61,7 @@ class SequenceSuite(Suite):
                 expect_equal(found, [1, 2, 3, 4], "each bucket counts for itself")
 
     def test_a_counter_is_kept_over_commit_and_reopening(self) -> None:
-        """Also where it is all that has changed, and whatever is put beside it."""
+        """Also if it is the only change, or one among other changes."""
         with self.store() as store:
             with closing(store.open()) as engine:
                 with committing(engine) as bucket:

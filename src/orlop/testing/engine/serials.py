@@ -10,7 +10,7 @@ class SerialSuite(Suite):
     """Clauses on `serial` and `durable_serial`."""
 
     def test_each_change_has_the_next_number(self) -> None:
-        """From its end on; and not a reader, nor what was rolled back, nor what changed nothing."""
+        """From its end on; readers, rollbacks and empty commits get none."""
         with self.engine() as engine:
             with committing(engine):
                 first = engine.serial

@@ -50,7 +50,7 @@ class ThreadSuite(Suite):
     """Clauses on transactions in many threads."""
 
     def test_eight_threads_lose_no_update(self) -> None:
-        """Each reads what is there and writes one more."""
+        """Each increments a stored number."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 bucket.put(b"all", b"0")
@@ -71,7 +71,7 @@ class ThreadSuite(Suite):
                 expect_equal(bucket.sequence, _THREADS * _ROUNDS, "nor is a count")
 
     def test_a_reader_sees_all_of_a_transaction_or_nothing(self) -> None:
-        """While others move units from one bucket to the next, their sum never changes."""
+        """While other threads move units between buckets, their sum never changes."""
         with self.engine() as engine:
             for place in (b"one", b"other"):
                 with committing(engine, place) as bucket:

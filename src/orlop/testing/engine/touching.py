@@ -35,7 +35,7 @@ class TouchingSuite(Suite):
                 expect_equal(set(reader.touched), set(), "a reader touches nothing")
 
     def test_buckets_touch_themselves(self) -> None:
-        """One that is made or deleted, again and again; what it lies in is not touched by that."""
+        """One that is created or deleted, repeatedly; its parent is not touched by that."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 bucket.create_bucket(b"old").create_bucket(b"inner").put(b"key", b"value")
@@ -57,7 +57,7 @@ class TouchingSuite(Suite):
                 )
 
     def test_a_moved_bucket_touches_both_places(self) -> None:
-        """And what is changed inside it afterwards, the new one, whatever the handle."""
+        """Later changes inside it touch the new path, through any handle."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 bucket.create_bucket(b"source").create_bucket(b"moved").create_bucket(b"inner")

@@ -86,7 +86,7 @@ class TransactionSuite(Suite):
                 expect_equal(contents(reader.root), _CHANGED, "a block commits at its end")
 
     def test_an_exception_that_leaves_the_block_rolls_back(self) -> None:
-        """Of whatever kind; and it goes on its way."""
+        """An exception of any kind, which propagates."""
         with _prepared(self) as engine:
             for error in (ValueError("a fault"), KeyboardInterrupt()):
                 transaction = engine.begin(writable=True, timeout=PATIENCE_SECONDS)
@@ -185,7 +185,7 @@ class TransactionSuite(Suite):
                 expect_equal(contents(reader.root), _PREPARED, "none of it changed anything")
 
     def test_an_ended_writer_does_not_reach_the_next_one(self) -> None:
-        """What its handles are asked to do is refused, not done in another transaction."""
+        """Calls on its handles are refused, not run in another transaction."""
         with _prepared(self) as engine:
             with writing(engine) as transaction:
                 stale = opened(transaction)

@@ -98,7 +98,7 @@ class TreeSuite(Suite):
                 )
 
     def test_a_tree_is_created_with_all_it_holds(self) -> None:
-        """It reads as what was put one by one, can be changed, and reaches the disk."""
+        """It reads like items that were put one by one, can be changed, and is durable."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 bucket.create_tree(b"small", _SMALL)
@@ -153,7 +153,7 @@ class TreeSuite(Suite):
             yield b"new", {b"a": b"1", b"b": deep}, NestingTooDeepError
 
     def test_a_created_tree_touches_its_bucket(self) -> None:
-        """What it lies in, and what lies inside, is not named."""
+        """Its ancestors and its nested buckets are not reported."""
         with self.engine() as engine:
             with committing(engine) as bucket:
                 bucket.put(b"key", b"value")
