@@ -31,6 +31,8 @@ ENVIRONMENTS: dict[str, Mapping[str, str]] = {
     "C as it is": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
     "POSIX": {"LANG": "POSIX", "LC_ALL": "POSIX", "PYTHONUTF8": "0"},
 }
+FOREIGN = "\udcff\udc80"
+STAND_IN = "~Q"
 NAMES = (
     "käse",
     "猫",
@@ -76,10 +78,16 @@ NAME_IN_USE = re.compile(r"\{name\}")
 def named(tmp_path_factory: pytest.TempPathFactory) -> Orlop:
     """Return the command line on a root with all these names in it."""
     made = Orlop(tmp_path_factory.mktemp("named") / "root")
-    for name in NAMES:
+    for stored in NAMES:
+        # No command writes what is no UTF-8: another program did.
+        name = stored.replace(FOREIGN, STAND_IN)
         made("lease", "create", name, "--label", f"{name}={name}")
         made("lease", "add", name, "images", name)
         made("snapshot", "prepare", name, "--snapshotter", "native", "--label", f"a={name}")
+    native = made.root / "io.containerd.snapshotter.v1.native" / "metadata.db"
+    for file in (made.root / METADATA, native):
+        data = file.read_bytes()
+        file.write_bytes(data.replace(STAND_IN.encode(), os.fsencode(FOREIGN)))
     return made
 
 
