@@ -78,7 +78,7 @@ def data() -> Path:
 
 
 def is_missing(part: str) -> bool:
-    """Tell whether this machine lacks a part."""
+    """Return whether this machine lacks a part."""
     if part in SOURCES:
         return not SOURCES[part].is_dir()
     return shutil.which(part) is None

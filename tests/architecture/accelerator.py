@@ -82,7 +82,7 @@ def _large_products(tree: ast.Module) -> Iterator[str]:
 
 
 def _is_large(expression: ast.expr | None) -> bool:
-    """Tell whether an expression of numbers alone has a large value somewhere."""
+    """Return whether an expression of numbers alone has a large value somewhere."""
     if expression is None or any(isinstance(node, ast.Call) for node in ast.walk(expression)):
         return False
     numbers = [node for node in ast.walk(expression) if isinstance(node, (ast.BinOp, ast.Constant))]

@@ -1,4 +1,4 @@
-"""A file with inline buckets that lie in each other, as no writer makes it."""
+"""A file with inline buckets nested in each other, as no writer makes it."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def commit(engine: BoltEngine, name: bytes) -> None:
 
 
 class HeldRead:
-    """Lets the system's read wait in the middle, while the test looks on."""
+    """Blocks a read system call in the middle, while the test checks the state."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.is_under_way = threading.Event()

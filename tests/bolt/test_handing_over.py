@@ -1,4 +1,4 @@
-"""Long operations let threads and signals have their turn, compiled or not."""
+"""Long operations yield to threads and signals, compiled or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers that fail before anything is written, and those that wait for their turn meanwhile."""
+"""Writers that fail before anything is written, and those that wait for the lock meanwhile."""
 
 from __future__ import annotations
 

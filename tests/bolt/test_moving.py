@@ -1,4 +1,4 @@
-"""Moving buckets that hold buckets."""
+"""Moving buckets with nested buckets."""
 
 from __future__ import annotations
 

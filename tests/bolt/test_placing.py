@@ -1,4 +1,4 @@
-"""Where the pages of a version go: few places, side by side, and free ones before new ones."""
+"""Page allocation: contiguous runs, and free pages before new ones."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def read_everything(bucket: Bucket) -> None:
 
 
 def read_backwards(path: Path) -> None:
-    """Go over every bucket with a cursor, from the end."""
+    """Iterate over every bucket with a cursor, from the end."""
     engine = open_engine(path, read_only=True)
     try:
         with engine.begin() as transaction:
@@ -128,7 +128,7 @@ def read(path: Path) -> None:
 
 
 def read_as_trees(path: Path) -> None:
-    """Read every bucket with all that it holds, at once and one by one."""
+    """Read every bucket with its contents, at once and one by one."""
     engine = open_engine(path, read_only=True)
     try:
         with engine.begin() as transaction:

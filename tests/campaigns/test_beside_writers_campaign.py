@@ -33,7 +33,7 @@ GC = "containerd.io/gc."
 
 @dataclass
 class Thing:
-    """An image of a thread's own, with all that it holds."""
+    """An image of a thread's own, with its parts."""
 
     name: str
     blobs: dict[str, bytes]
@@ -77,7 +77,7 @@ class Writer:
             self.check(self.random.choice(self.things))
 
     def drop(self) -> None:
-        """Remove an image; its parts go with the next collections."""
+        """Remove an image; the next collections delete its parts."""
         if len(self.things) > 3:
             thing = self.things.pop(self.random.randrange(len(self.things)))
             if thing.lease:

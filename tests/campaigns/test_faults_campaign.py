@@ -62,7 +62,7 @@ class Workload:
         self.engine.close()
 
     def write_beside_a_reader(self, number: int) -> None:
-        """Write a group while an older version is held; it must not change."""
+        """Write a group while a reader has an older version; it must not change."""
         pinned = self.engine.begin()
         expected = kept(self.acknowledged)
         poisonings = self.poisonings
@@ -72,7 +72,7 @@ class Workload:
         pinned.rollback()
 
     def write_group(self, number: int) -> None:
-        """Let three transactions gather and become durable together."""
+        """Put three transactions in a group, which becomes durable as one."""
         group: Group | None = None
         for place in range(3):
             group = self.again(partial(self.write_one, number * 10 + place))

@@ -189,7 +189,7 @@ def lose_one(root: Path, snapshotter: str, state: State, rng: random.Random) -> 
 
 
 def agrees(found: State, told: State) -> bool:
-    """Tell whether a state is the one that was told.
+    """Return whether a state is the one that was told.
 
     A commit that was killed may have given files to what had lost its own, and the snapshot that
     had them has them still.

@@ -28,7 +28,7 @@ DAMAGES: dict[str, tuple[Callable[[bytes], bytes], int]] = {
 
 @pytest.fixture
 def garbage(orlop: Orlop, greeting: Path) -> str:
-    """Return the digest of a blob that nothing holds, beside an image with snapshots."""
+    """Return the digest of an unreachable blob, beside an image with snapshots."""
     orlop(
         "image", "import", greeting, "--quiet", "--unpack", "native", "--unpack", "overlayfs"
     )  # fmt: skip

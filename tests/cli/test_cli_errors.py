@@ -280,7 +280,7 @@ def test_a_truncated_archive_leaves_nothing(orlop: Orlop, greeting: Path, tmp_pa
 
 @contextmanager
 def holder_of(root: Path) -> Iterator[int]:
-    """Let another process hold the lock of a root; yield its id."""
+    """Make another process lock a root; yield its id."""
     program = "import orlop, sys; d = orlop.open(sys.argv[1]); print(flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", program, root], stdin=subprocess.PIPE, stdout=subprocess.PIPE

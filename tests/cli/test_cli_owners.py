@@ -29,7 +29,7 @@ SAID = {
 
 @pytest.fixture
 def store(orlop: Orlop) -> Orlop:
-    """A root with one held blob and one held snapshot, and no doubt."""
+    """A root with one reachable blob and one reachable snapshot, and no doubt."""
     with library.open(orlop.root) as database:
         ns = database.namespace("default")
         make_blob(ns, b"held", {"containerd.io/gc.root": "x"})

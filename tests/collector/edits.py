@@ -26,7 +26,7 @@ EXPIRED = "2001-01-01T00:00:00Z"
 
 
 def record_at(transaction: Transaction, node: Node) -> Bucket:
-    """Return the bucket of the record that a node stands for."""
+    """Return the bucket of a node's record."""
     folder, key = _place(transaction, node)
     found = folder.bucket(key)
     assert found is not None, node

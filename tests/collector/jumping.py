@@ -8,7 +8,7 @@ from collector.settable import START
 
 
 class JumpingClock:
-    """Stands still until time passes, or it is set."""
+    """Stopped until time passes, or it is set."""
 
     def __init__(self, moment: Instant = START) -> None:
         self.moment = moment

@@ -1,4 +1,4 @@
-"""Records, written as they stand: also such as no store would take."""
+"""Records, written without checks: also those that no store would accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Time for a scheduler that goes on only when a test says so."""
+"""A clock for a scheduler that only a test advances."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class SteppedTimer:
         self.advance(0)
 
     def advance(self, seconds: float) -> None:
-        """Let time go on, in the steps that the scheduler asks for."""
+        """Advance the time, in the steps that the scheduler asks for."""
         self._look_around(0)
         remaining = round(seconds * 10**9)
         while remaining > 0:

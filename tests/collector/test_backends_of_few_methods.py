@@ -109,7 +109,7 @@ class Earlier:
 
 
 def make_garbage(database: orlop.Database) -> Node:
-    """Make an ingest, a blob and a snapshot that nothing holds; return the blob."""
+    """Create an unreachable ingest, blob and snapshot; return the blob."""
     namespace = database.namespace("default")
     with namespace.content.writer("ref") as writer:
         writer.write(b"garbage")

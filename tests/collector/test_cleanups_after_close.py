@@ -27,7 +27,7 @@ LABELS = {"containerd.io/gc.root": "x"}
 
 
 class Gate:
-    """Holds the first call of a function up, until it is opened."""
+    """Blocks the first call of a function, until it is opened."""
 
     def __init__(self, function: Callable[[Path], None]) -> None:
         self._function = function
@@ -43,7 +43,7 @@ class Gate:
 
 @pytest.fixture
 def gate(monkeypatch: pytest.MonkeyPatch) -> Gate:
-    """Let the deletion of the first directory of a snapshot take long."""
+    """Make the deletion of the first directory of a snapshot take long."""
     found = Gate(removal.remove_tree)
     monkeypatch.setattr(directories, "remove_tree", found)
     monkeypatch.setattr(cleanup, "_CLOSING_SECONDS", 0.1)

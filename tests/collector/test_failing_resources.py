@@ -1,4 +1,4 @@
-"""Plug-ins that fail: each exception is contained, and nothing is lost that they may hold."""
+"""Failing plug-ins: each exception is contained, and data they may refer to is kept."""
 
 from __future__ import annotations
 

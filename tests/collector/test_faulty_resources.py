@@ -28,7 +28,7 @@ ERRORS = (
 
 
 class Scene:
-    """Two kinds of resources between healthy neighbours, with blobs that they hold or not."""
+    """Two kinds of resources between healthy neighbours, with blobs that they keep or not."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -71,7 +71,7 @@ class Scene:
         return {info.digest for info in self.ns.content.walk()}
 
     def check(self) -> None:
-        """Check that no lock is held, that nothing is lost, and that writing goes on."""
+        """Check that nothing is locked or lost, and that writing still works."""
         assert not any(one.is_locked for one in self.all)
         assert self.held <= self.blobs
         assert self.held <= set(blobs_on_disk(self.database))

@@ -1,4 +1,4 @@
-"""The same databases, collected by containerd's main and by us: the same records go."""
+"""The same databases, collected by containerd's main and by Orlop: the same deletions."""
 
 from __future__ import annotations
 

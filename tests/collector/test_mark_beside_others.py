@@ -1,4 +1,4 @@
-"""A first mark lets threads and signals have their turn, compiled or not."""
+"""A first mark yields to threads and signals, compiled or not."""
 
 from __future__ import annotations
 

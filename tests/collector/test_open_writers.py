@@ -47,7 +47,7 @@ def ns(database: Database) -> Namespace:
 
 
 def is_kept(database: Database) -> bool:
-    """Whether collections let the ingest be, and plans and explanations say so."""
+    """Whether collections keep the ingest, and plans and explanations say so."""
     plan = database.gc.plan()
     assert not database.gc.run(verify=True).failures
     assert not database.gc.run().failures

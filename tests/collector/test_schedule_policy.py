@@ -1,4 +1,4 @@
-"""When collections are due: against a plain loop that keeps every beat, and rule by rule."""
+"""When collections are due: against a plain loop over every interval, and rule by rule."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECOND = 10**9
 
 @dataclass
 class Loop:
-    """The rules of containerd as they stand in its documentation, with a timer for every beat."""
+    """The rules of containerd's documentation, with a timer for every interval."""
 
     settings: Settings
     next: int | None = None
@@ -39,7 +39,7 @@ class Loop:
         return self.settings.schedule_delay // timedelta(milliseconds=1) * MS
 
     def tick(self, now: int) -> bool:
-        """Let the timer expire; tell whether a collection begins."""
+        """Expire the timer; return whether a collection begins."""
         threshold = self.settings.mutation_threshold
         if (
             not self.requested

@@ -39,7 +39,7 @@ def write(database: Database, function: Callable[[Records], object]) -> None:
 
 
 def write_garbage(database: Database, count: int) -> None:
-    """Write a chain of blobs that nothing holds: the first refers to the second, and so on."""
+    """Write a chain of unreachable blobs: the first refers to the second, and so on."""
 
     def chain(records: Records) -> None:
         for number in range(count):
@@ -55,7 +55,7 @@ def version(database: Database) -> int:
 
 @pytest.fixture
 def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many records went in each turn."""
+    """The number of records deleted in each batch."""
     found: list[int] = []
     remove = SweepBatches._remove
 

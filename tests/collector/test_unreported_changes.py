@@ -1,4 +1,4 @@
-"""Changes that the collector is not told of: it finds out before it removes anything."""
+"""Unreported changes: the collector detects them before it deletes anything."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_image(records: Records) -> None:
 
 
 def write_garbage(database: Database) -> None:
-    """Write two blobs that nothing holds."""
+    """Write two unreachable blobs."""
 
     def blobs(records: Records) -> None:
         records.blob("ns1", BLOB)

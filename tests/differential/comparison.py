@@ -34,7 +34,7 @@ _SANDBOX_ID: Final = names.SANDBOX_ID
 
 
 def differ(ours: Answer, theirs: Answer) -> bool:
-    """Tell whether two answers differ in more than their messages."""
+    """Return whether two answers differ in more than their messages."""
     if "error" in ours and "error" in theirs:
         return ours["error"] != theirs["error"] and not _is_refused_by_both(ours, theirs)
     if "error" in ours or "error" in theirs:

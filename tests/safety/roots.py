@@ -31,7 +31,7 @@ PARTS: Final = {
 
 
 def add(database: Database, name: str) -> None:
-    """Add a blob and a snapshot that a label holds."""
+    """Add a blob and a snapshot that a label keeps."""
     ns = database.namespace("default")
     labels = {"containerd.io/gc.root": "x"}
     data = name.encode() * 100

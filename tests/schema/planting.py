@@ -13,7 +13,7 @@ Tree: TypeAlias = "dict[str, bytes | Tree]"
 
 
 def tree(bucket: Bucket) -> Tree:
-    """Return all that a bucket holds; keys are text, a nested bucket is a dictionary."""
+    """Return the contents of a bucket; keys are text, a nested bucket is a dictionary."""
     result: Tree = {}
     for key, value in bucket.items():
         nested = bucket.bucket(key) if value is None else None

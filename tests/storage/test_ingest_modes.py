@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(params=[0o000, 0o022, 0o077])
 def umask(request: pytest.FixtureRequest) -> Iterator[int]:
-    """Let the process have a umask."""
+    """Set the umask of the process."""
     before = os.umask(request.param)
     yield request.param
     os.umask(before)

@@ -36,7 +36,7 @@ def golden(data: Path, name: str) -> Path:
 
 
 def dump(path: Path) -> dict[bytes, Any]:
-    """Return all that a database holds, with the counters of its buckets under an empty key."""
+    """Return the contents of a database, with the counters of its buckets under an empty key."""
 
     def of(bucket: Bucket) -> dict[bytes, Any]:
         found: dict[bytes, Any] = {b"": bucket.sequence}

@@ -1,4 +1,4 @@
-"""A lost directory is given back: killed at any point, the files are somewhere, and go on."""
+"""Restoring a lost directory: after a kill at any point the files exist, and it can be repeated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that goes on by a second whenever it is asked."""
+"""A clock that advances by a second on each call."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class TickingClock:
         self.nanoseconds = start
 
     def now(self) -> Instant:
-        """Return the present moment, and let a second pass."""
+        """Return the current time, and advance it by a second."""
         moment = Instant.from_timestamp(self.nanoseconds, unit="nanosecond")
         self.nanoseconds += 1_000_000_000
         return moment

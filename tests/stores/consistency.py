@@ -62,7 +62,7 @@ def check_data(db: Database, *, lost: frozenset[str] = frozenset()) -> None:
 
 
 def check_nothing_unnamed(db: Database) -> None:
-    """Check that the backends hold nothing that no metadata names."""
+    """Check that the backends contain no unnamed data."""
     blobs: set[str] = set()
     refs: set[str] = set()
     for name in db.namespaces.list():

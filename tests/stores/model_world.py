@@ -43,7 +43,7 @@ class Space:
     containers: dict[str, str] = field(default_factory=dict)
     """The snapshot of each."""
     leases: dict[str, tuple[Instant | None, set[Thing]]] = field(default_factory=dict)
-    """When each expires, and what it holds."""
+    """The expiry and the resources of each lease."""
 
     def add_lease(self, name: str, expiry: Instant | None) -> None:
         if name in self.leases:

@@ -1,4 +1,4 @@
-"""A clock that tests own: it stands still until it is told to go on."""
+"""A clock for tests: it stops until it is advanced."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ START_NANOSECONDS = 1_771_234_567_123_456_789
 
 
 class StandingClock:
-    """Tells the same moment until `advance` is called."""
+    """Returns the same moment until `advance` is called."""
 
     def __init__(self) -> None:
         self._now = Instant.from_timestamp(START_NANOSECONDS, unit="nanosecond")

@@ -32,7 +32,7 @@ def count(ns: orlop.Namespace) -> int:
 
 
 def take_turn(ns: orlop.Namespace, key: str) -> None:
-    """Make one thing of each kind, held by a lease, and count."""
+    """Create one record of each type, kept by a lease, and count."""
     lease = ns.leases.create(key)
     with ns.using_lease(lease.id):
         with ns.content.writer(key) as writer:

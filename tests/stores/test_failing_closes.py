@@ -45,7 +45,7 @@ PARTS: Final = (
 
 
 def break_after(monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> list[str]:
-    """Let a method raise after it has done its work; return a list of its calls."""
+    """Make a method raise after its work; return a list of its calls."""
     calls: list[str] = []
     close: Callable[[], None] = getattr(owner, name)
 

@@ -108,7 +108,7 @@ def _copy(source: Path, target: Path) -> Path:
 
 
 class Failure:
-    """Lets a method fail before or after its work."""
+    """Makes a method fail before or after its work."""
 
     def __init__(self, error: BaseException, *, is_late: bool) -> None:
         self._error = error

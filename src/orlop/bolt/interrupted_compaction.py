@@ -31,7 +31,7 @@ def link_of_old(new: Path) -> Path:
 
 
 def find_leftovers(path: Path) -> list[Path]:
-    """Return what an interrupted compaction has left beside a database, or a creation of it.
+    """Return the files that an interrupted compaction or creation left beside a database.
 
     The name of the database is durable then: the compaction may have died between its rename and
     the sync, and a power loss would undo the rename and lose later writes to the new file.

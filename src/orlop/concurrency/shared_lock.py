@@ -1,4 +1,4 @@
-"""A readers-writer lock that starves neither side: the gate between updates and the sweep.
+"""A readers-writer lock that starves neither side, between updates and the sweep.
 
 A thread that waits for exclusive access goes before threads that come later, so that a stream of
 updates cannot starve the collector. Threads that waited for a share meanwhile go before the next
@@ -80,7 +80,7 @@ class SharedLock:
         self._before_waiting = function
 
     def shared(self, timeout: float | None = None) -> AbstractContextManager[None]:
-        """Hold a share while the block runs.
+        """Lock a share while the block runs.
 
         Args:
             timeout: how many seconds to wait at most; `None`: without end.
@@ -123,7 +123,7 @@ class SharedLock:
             )
 
     def begin_share(self, share: Share, timeout: float | None) -> None:
-        """Let a share be held, and wait for that; see `shared`."""
+        """Acquire a share, waiting for it; see `shared`."""
         with self._mutex:
             if self._may_share(share):
                 self._shares.append(share.entry)
@@ -135,7 +135,7 @@ class SharedLock:
             self._forget(self._waiting_for_share, share.entry)
 
     def end_share(self, share: Share) -> None:
-        """Give back a share; any thread may do so, and it need not be held."""
+        """Release a share, if it is locked; any thread may do so."""
         self._forget(self._shares, share.entry)
 
     def begin_exclusive(self, owner: Exclusive, timeout: float | None) -> None:

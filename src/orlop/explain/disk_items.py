@@ -33,7 +33,7 @@ WASTE: Final = "waste"
 STORE: Final = "store"
 """The kind of what belongs to a store itself, as its database does."""
 STRANGER: Final = "stranger"
-"""The kind of what lies in a store and is nothing of it."""
+"""The kind of foreign files in a store's directory."""
 
 _WASTE_PREFIXES: Final = (".gone-", ".new-", ".rm-")
 _OWN_OF_CONTENT: Final = frozenset({"blobs", "ingest", ORLOP_DIRECTORY})

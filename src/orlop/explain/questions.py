@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The answer for one record: the paths that hold it, or the reason why none does.
+    """The answer for one record: the paths that keep it, or the reason why none does.
 
     Attributes:
         node: what was asked about.
@@ -50,7 +50,7 @@ class Answer:
 
     @property
     def is_held(self) -> bool:
-        """Whether anything holds it."""
+        """Whether the record is reachable."""
         return bool(self.paths)
 
 
@@ -142,7 +142,7 @@ def referrers(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RootRecord:
-    """A record that holds itself.
+    """A record that is a root.
 
     Attributes:
         node: the record.

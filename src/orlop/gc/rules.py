@@ -201,7 +201,7 @@ class Comparison:
     nanoseconds: int
 
     def holds(self, used_at: int, now: int) -> bool:
-        """Tell whether it holds for a snapshot that was used at `used_at`.
+        """Return whether it holds for a snapshot that was used at `used_at`.
 
         Args:
             used_at: in nanoseconds since 1970.

@@ -1,4 +1,4 @@
-"""Ingests the blobs of an image: copied, verified, durable, and held by a lease.
+"""Ingests the blobs of an image: copied, verified, durable, and kept by a lease.
 
 `import_lease` holds imported blobs and snapshots until an image does. `labels_for` returns the
 labels by which a manifest or index refers to its children (`containerd.io/gc.ref.content.*`,
@@ -203,7 +203,7 @@ _LASTS = timedelta(hours=24)
 
 @contextmanager
 def import_lease(namespace: Namespace) -> Iterator[str]:
-    """Let a lease be in force while the block runs, and yield its id.
+    """Use a lease while the block runs, and yield its id.
 
     The one that is in force already is kept; else one is made, and deleted at the end.
     """

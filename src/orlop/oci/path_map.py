@@ -1,4 +1,4 @@
-"""A mapping from paths whose memory grows with the names in it, not with the length of paths.
+"""A mapping from paths that stores each name once, so that long paths take little memory.
 
 A layer may bring millions of directories that lie hundreds of levels deep: their paths as keys
 of a dictionary would take kilobytes each.
@@ -15,7 +15,7 @@ _Value = TypeVar("_Value")
 
 
 class _Node(Generic[_Value]):
-    """A path: its value, and what lies one level below it."""
+    """A path: its value, and its children."""
 
     __slots__ = ("below", "has_value", "value")
 

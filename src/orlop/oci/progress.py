@@ -1,4 +1,4 @@
-"""How import, unpacking and export tell how far they are."""
+"""Progress reports of import, unpacking and export."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Stage(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """A piece of work: one blob or layer.
+    """A unit of work: one blob or layer.
 
     Attributes:
         stage: what is being done.
@@ -33,10 +33,10 @@ class Work:
 
 
 class Progress(Protocol):
-    """The receiver of progress. Every piece of work is started, and finished unless it fails."""
+    """The receiver of progress. Every unit of work is started, and finished unless it fails."""
 
     def started(self, work: Work) -> None:
-        """A piece of work begins."""
+        """A unit of work begins."""
 
     def advanced(self, work: Work, done: int) -> None:
         """`done` of its bytes are read."""

@@ -261,7 +261,7 @@ def is_as_left(witness: Witness, state: FileState | None) -> bool:
 
 
 def _without_links(state: FileState, *, is_same_boot: bool) -> FileState:
-    """Return a state without what links and renames change, and the device on another boot."""
+    """Return a state without the fields that links, renames or a reboot change."""
     return state._replace(ctime_ns=0, device=state.device if is_same_boot else 0)
 
 

@@ -405,7 +405,7 @@ class WriteSession:
             _logger.warning("the witness of a database falls behind: %s", error)
 
     def _first_lost(self) -> Path | None:
-        """Return a directory whose data is that of another session by now; `None`: none is."""
+        """Return a data directory that is no longer the one of this session; `None` if none is."""
         for name, directories in self._data_directories.items():
             self._watch_directories(name)
             for path, identity in directories.items():

@@ -72,7 +72,7 @@ def resources(leases: ReadableBucket | None, lease_id: str) -> Iterator[LeaseRes
 
 
 def add_resource(leases: Bucket, lease_id: str, resource: LeaseResource) -> None:
-    """Note that a lease, which must be there, holds a resource; adding it twice is allowed."""
+    """Add a resource to a lease, which must exist; adding it twice is allowed."""
     bucket = leases.create_bucket_if_absent(names.to_bytes(lease_id))
     for name in _path(resource):
         bucket = bucket.create_bucket_if_absent(name)

@@ -96,7 +96,7 @@ class Blobs:
         return os.fdopen(blob, "rb")
 
     def delete(self, digest: str) -> None:
-        """Delete a blob; open readers of it go on reading.
+        """Delete a blob; open readers of it stay valid.
 
         Raises:
             InvalidArgumentError: this is no digest.
@@ -250,7 +250,7 @@ def _kind(mode: int) -> str:
 
 
 def _is_whole(descriptor: int, name: str, size: int | None) -> bool:
-    """Tell whether there is a plain file of that size; `None`: of no size."""
+    """Return whether there is a plain file of that size; `None`: of no size."""
     if size is None:
         return False
     try:

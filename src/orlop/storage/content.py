@@ -74,7 +74,7 @@ class LocalContent:
         return self._blobs.open(digest)
 
     def delete(self, digest: str) -> None:
-        """Delete a blob; open readers of it go on reading.
+        """Delete a blob; open readers of it stay valid.
 
         Raises:
             InvalidArgumentError: this is no digest.
@@ -84,7 +84,7 @@ class LocalContent:
         self._blobs.delete(digest)
 
     def discard(self, digest: str) -> None:
-        """Take a blob out of sight; its data goes with `cleanup`.
+        """Hide a blob; `cleanup` deletes its data.
 
         Raises:
             InvalidArgumentError: this is no digest.
@@ -126,7 +126,7 @@ class LocalContent:
             raise
 
     def status(self, ref: str) -> IngestStatus:
-        """Return how far `ref` has come.
+        """Return the progress of `ref`.
 
         Raises:
             NotFoundError: there is no such ingest.
@@ -138,7 +138,7 @@ class LocalContent:
         return self._ingests.statuses()
 
     def abort(self, ref: str) -> None:
-        """Drop the ingest `ref` with its data; a writer that holds it can only close then.
+        """Delete the ingest `ref` with its data; an open writer of it can only be closed then.
 
         Raises:
             NotFoundError: there is no such ingest.
@@ -147,7 +147,7 @@ class LocalContent:
         self._ingests.remove(ref)
 
     def discard_ingest(self, ref: str) -> None:
-        """Take an ingest out of sight; its data goes with `cleanup`.
+        """Hide an ingest; `cleanup` deletes its data.
 
         A writer that holds it can only close then.
 
@@ -162,7 +162,7 @@ class LocalContent:
         return self._ingests.leftovers()
 
     def discard_leftover(self, name: str) -> None:
-        """Take a leftover out of sight; its data goes with `cleanup`.
+        """Hide a leftover; `cleanup` deletes its data.
 
         Raises:
             NotFoundError: there is no leftover of that name: it may be an ingest again.

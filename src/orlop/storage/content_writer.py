@@ -92,7 +92,7 @@ class ContentWriter:
         return length
 
     def status(self) -> IngestStatus:
-        """Return how far the blob has come; also of a closed writer."""
+        """Return the progress of the blob; also of a closed writer."""
         return self._status
 
     def digest(self) -> str:

@@ -92,7 +92,7 @@ class BackendWriter(Protocol):
         """Append `data`; return how many bytes that was."""
 
     def status(self) -> IngestStatus:
-        """Return how far the blob has come."""
+        """Return the progress of the blob."""
 
     def digest(self) -> str:
         """Return the digest (sha256) of the bytes written so far."""
@@ -124,7 +124,7 @@ class BackendWriter(Protocol):
 
 
 class ContentBackend(Protocol):
-    """Where blobs lie, by digest."""
+    """The blobs on disk, by digest."""
 
     def info(self, digest: str) -> ContentInfo:
         """Return size and times of a blob; NotFoundError where there is none."""
@@ -139,7 +139,7 @@ class ContentBackend(Protocol):
         """Delete a blob; NotFoundError where there is none."""
 
     def discard(self, digest: str) -> None:
-        """Take a blob out of sight without waiting for the disk; its data goes with `cleanup`.
+        """Hide a blob without waiting for the disk; `cleanup` deletes its data.
 
         NotFoundError where there is none.
         """
@@ -154,7 +154,7 @@ class ContentBackend(Protocol):
         """
 
     def status(self, ref: str) -> IngestStatus:
-        """Return how far `ref` has come; NotFoundError where it is unknown."""
+        """Return the progress of `ref`; NotFoundError if it is unknown."""
 
     def statuses(self) -> Iterator[IngestStatus]:
         """Iterate over all ingests."""
@@ -213,7 +213,7 @@ class SnapshotBackend(Protocol):
         """Remove a snapshot; FailedPreconditionError where it has children."""
 
     def discard(self, keys: Sequence[str]) -> list[str]:
-        """Remove snapshots in that order, all at once; their files go with `cleanup`.
+        """Remove snapshots in that order, all at once; `cleanup` deletes their files.
 
         One that is not there, or on which others stand, is passed over.
 
@@ -351,13 +351,13 @@ class ReversibleCommits(SnapshotBackend, Protocol):
         """Return the commits that are noted."""
 
     def undo_commit(self, pending: PendingCommit) -> bool:
-        """Let a snapshot be active again; return whether it is.
+        """Make a snapshot active again; return whether it is.
 
         FailedPreconditionError where others stand on it.
         """
 
     def redo_commit(self, pending: PendingCommit) -> bool:
-        """Let a snapshot be committed after all; return whether it is."""
+        """Make a snapshot committed after all; return whether it is."""
 
     def end_commit(self, pending: PendingCommit) -> None:
         """Strike off the note on a commit."""

@@ -94,7 +94,7 @@ class SnapshotDirectories:
             directory.mkdir(_MODE)
 
     def is_free(self, number: str) -> bool:
-        """Tell whether a number is free: leftovers of a failed update keep theirs."""
+        """Return whether a number is free: leftovers of a failed update keep theirs."""
         for name in (number, f"{REMOVED_PREFIX}{number}"):
             if os.path.lexists(f"{self._path}/{name}"):
                 return False

@@ -270,7 +270,7 @@ def random_token() -> str:
 
 
 def is_missing(error: OSError) -> bool:
-    """Tell whether an error of opening says that there is no plain file of that name.
+    """Return whether an error of opening says that there is no plain file of that name.
 
     A symbolic link, where none is followed, counts as nothing.
     """

@@ -112,7 +112,7 @@ class Ingests:
         return self._resume(name, file, found)
 
     def status(self, ref: str) -> IngestStatus:
-        """Return how far `ref` has come.
+        """Return the progress of `ref`.
 
         Raises:
             NotFoundError: there is no such ingest.
@@ -265,7 +265,7 @@ class Ingests:
         remove_trees(leftovers, advance)
 
     def _is_empty(self, name: str) -> bool:
-        """Tell whether there is an ingest without a byte of data, and not a whole one."""
+        """Return whether there is an ingest without a byte of data, and not a whole one."""
         if self._read(name) is not None:
             return False
         try:
@@ -408,7 +408,7 @@ def _parse_time(descriptor: int, name: str) -> Instant | None:
 
 
 def _holds_no_data(entry: os.DirEntry[str]) -> bool:
-    """Tell whether a file in the directory of an ingest is one of ours, and no byte of data."""
+    """Return whether a file in the directory of an ingest is one of ours, and no byte of data."""
     if not entry.is_file(follow_symlinks=False):
         return False
     if entry.name == DATA:

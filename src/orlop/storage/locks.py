@@ -60,7 +60,7 @@ class ReferenceLocks:
             )
 
     def release(self, lock: ReferenceLock) -> None:
-        """Release a lock; it need not be held."""
+        """Release a lock, if it is locked."""
         self._claims.release(lock.ref, lock)
 
     def holds(self, ref: str) -> bool:

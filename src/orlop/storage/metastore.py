@@ -189,7 +189,7 @@ class Metastore:
             engine.close()
 
     def exists(self) -> bool:
-        """Tell whether there is a database. A file that is empty counts as none."""
+        """Return whether there is a database. A file that is empty counts as none."""
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             return self.path.stat().st_size > 0
         return False

@@ -138,12 +138,12 @@ _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def supports_index() -> bool:
-    """Tell whether the kernel knows the option `index`, which must be off then."""
+    """Return whether the kernel knows the option `index`, which must be off then."""
     return _INDEX.exists()
 
 
 def needs_userxattr(root: Path) -> bool:
-    """Tell whether mounts below `root` need the option `userxattr`.
+    """Return whether mounts below `root` need the option `userxattr`.
 
     They do in a user namespace, but for tmpfs, since Linux 5.11. Some distributions brought
     it to older kernels; containerd finds out by mounting, Orlop leaves it out there.

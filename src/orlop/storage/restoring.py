@@ -50,7 +50,7 @@ class RestorableSnapshotter(ReversibleSnapshotter):
 
     @abc.abstractmethod
     def discard(self, keys: Sequence[str]) -> list[str]:
-        """Remove snapshots whose files are deleted by the next cleanup; return their keys."""
+        """Remove snapshots; return their keys. The next cleanup deletes their files."""
 
     @abc.abstractmethod
     def _data(self, number: str) -> Path:

@@ -396,5 +396,5 @@ class Snapshots:
         return parent
 
     def _chain(self, parent: str) -> tuple[str, ...]:
-        """Return the ids of a parent and of all that it stands on, the nearest first."""
+        """Return the ids of a parent and of its ancestors, the nearest first."""
         return tuple(self.chain(parent))

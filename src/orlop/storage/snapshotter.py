@@ -66,7 +66,7 @@ class DirectorySnapshotter(RestorableSnapshotter):
 
     @abc.abstractmethod
     def _has_directory(self, kind: SnapshotKind, parent_id: str | None) -> bool:
-        """Tell whether a new snapshot gets a directory of its own."""
+        """Return whether a new snapshot gets a directory of its own."""
 
     @abc.abstractmethod
     def _fill(
@@ -238,7 +238,7 @@ class DirectorySnapshotter(RestorableSnapshotter):
             self._discard(number)
 
     def discard(self, keys: Sequence[str]) -> list[str]:
-        """Remove snapshots in that order, in one transaction; their files go with `cleanup`.
+        """Remove snapshots in that order, in one transaction; `cleanup` deletes their files.
 
         One that is not there, or on which others stand, is passed over.
 

@@ -82,7 +82,7 @@ class ContainerStore(ListedStore[Container]):
             )
 
     def delete(self, container_id: str) -> None:
-        """Delete a container; its resources go with the next collection.
+        """Delete a container; the next collection deletes unreachable resources.
 
         Raises:
             NotFoundError: there is none of that id.
@@ -125,7 +125,7 @@ def _masked(stored: Container, given: Container, path: str) -> Container:
 
 
 def _check(container: Container, stored: Container | None = None) -> None:
-    """Refuse a container that cannot be stored; what is `stored` so already may stay."""
+    """Refuse an invalid container; invalid labels that are `stored` already may stay."""
     identifiers.validate(container.id)
     check_keys(container.extensions, "container.Extensions")
     known = {} if stored is None else stored.labels

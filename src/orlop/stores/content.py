@@ -123,7 +123,7 @@ class ContentStore(RecordStore):
             )
 
     def delete(self, digest: str) -> None:
-        """Take the name of a blob away; the data goes with the next collection.
+        """Delete the record of a blob; the next collection deletes its data.
 
         Raises:
             NotFoundError: this namespace has none of that digest.
@@ -178,7 +178,7 @@ class ContentStore(RecordStore):
         return blob_fault(self.backend(), digest, self.info(digest).size, verify=verify)
 
     def status(self, ref: str) -> IngestStatus:
-        """Return how far the writing of a blob has come.
+        """Return the progress of an ingest.
 
         Raises:
             NotFoundError: there is no such ingest.
@@ -187,7 +187,7 @@ class ContentStore(RecordStore):
         return replace(self.backend().status(ingest.backend_ref), ref=ref)
 
     def statuses(self, *filters_: str) -> builtins.list[IngestStatus]:
-        """Return how far each ingest that any of the filters matches has come.
+        """Return the progress of each ingest that any of the filters matches.
 
         Raises:
             InvalidArgumentError: a filter cannot be understood.

@@ -108,7 +108,7 @@ class Opening:
         return self._registered(ContentWriter(self, backend_ref, started, backend_writer))
 
     def _registered(self, writer: ContentWriter) -> ContentWriter:
-        """Let the ingest of a writer be held while that is open; the gate is held so far."""
+        """Register an open writer, which protects its ingest; the caller has the shared lock."""
         self.scope.transactor.open_writers.add(writer)
         return writer
 
@@ -201,7 +201,7 @@ class ContentWriter:
         return self._backend_writer.digest()
 
     def status(self) -> IngestStatus:
-        """Return how far the blob has come."""
+        """Return the progress of the blob."""
         if self._backend_writer is not None:
             return replace(self._backend_writer.status(), ref=self._opening.ref)
         return IngestStatus(

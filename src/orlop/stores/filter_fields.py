@@ -107,7 +107,7 @@ CONTENT: Final = FilterFields({("digest",): _NAME}, {"labels": names.LABELS})
 
 
 class _Alternatives:
-    """A filter on stored records: all conditions of at least one list must hold."""
+    """A filter on stored records: all conditions of at least one list must be true."""
 
     __slots__ = ("_alternatives",)
 
@@ -140,7 +140,7 @@ class _Condition:
         self._takes_empty = takes_empty
 
     def holds(self, name: str, record: Tree) -> bool:
-        """Return whether the condition holds for a record."""
+        """Return whether the condition is true for a record."""
         if self._is_name:
             return self._selector.holds(name, present=True)
         bucket = record if self._outer is None else record.get(self._outer)

@@ -124,7 +124,7 @@ class ImageStore(ListedStore[Image]):
         return stored
 
     def delete(self, name: str, target: Descriptor | None = None) -> None:
-        """Delete an image; its resources go with the next collection.
+        """Delete an image; the next collection deletes unreachable resources.
 
         Args:
             name: the image.
@@ -195,7 +195,7 @@ def _masked(
 
 
 def _check(image: Image, stored: Image | None = None) -> None:
-    """Refuse an image that cannot be stored; what is `stored` so already may stay."""
+    """Refuse an invalid image; invalid labels that are `stored` already may stay."""
     labels, annotations = image.labels, image.target.annotations
     if stored is None:
         check_key(image.name, "the name of an image")

@@ -109,7 +109,7 @@ class LeaseStore(RecordStore):
             return leases.write(bucket, Lease(id=lease_id, labels=stored_labels, created_at=now))
 
     def delete(self, lease_id: str) -> None:
-        """Delete a lease; resources that nothing else refers to go with the next collection.
+        """Delete a lease; the next collection deletes resources that nothing else refers to.
 
         Raises:
             NotFoundError: there is none of that id.

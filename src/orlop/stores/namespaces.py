@@ -89,7 +89,7 @@ class NamespaceStore:
                 namespaces.delete_label(bucket, key)
 
     def delete(self, name: str) -> None:
-        """Delete an empty namespace. Leases, ingests, sandboxes and labels go with it.
+        """Delete an empty namespace, with its leases, ingests, sandboxes and labels.
 
         Raises:
             NotFoundError: there is none of that name.

@@ -121,7 +121,7 @@ def _masked(stored: Sandbox, given: Sandbox, path: str) -> Sandbox:
 
 
 def _check(sandbox: Sandbox, stored: Sandbox | None = None) -> None:
-    """Refuse a sandbox that cannot be stored; what is `stored` so already may stay."""
+    """Refuse an invalid sandbox; invalid labels that are `stored` already may stay."""
     identifiers.validate(sandbox.id)
     # The length of labels is not limited here: containerd does not limit it either.
     known = {} if stored is None else stored.labels

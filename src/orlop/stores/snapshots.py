@@ -272,7 +272,7 @@ class SnapshotStore(RecordStore):
             yield copy
 
     def remove(self, key: str) -> None:
-        """Remove a snapshot; its files go with the next collection.
+        """Remove a snapshot; the next collection deletes its files.
 
         Raises:
             NotFoundError: there is none of that key, or its parent is missing.

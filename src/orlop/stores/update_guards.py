@@ -35,7 +35,7 @@ class UpdateGuard(abc.ABC):
 
     @abc.abstractmethod
     def agree(self) -> None:
-        """Let the backend agree with the metadata."""
+        """Make the backend agree with the metadata."""
 
     def __enter__(self) -> Self:
         return self

@@ -40,7 +40,7 @@ def check_key(text: str, what: str) -> None:
 
 
 def new_entries(entries: Mapping[str, str], stored: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the entries that are not stored so: what a file has may stay as it is."""
+    """Return the entries that differ from stored ones, which need no new validation."""
     return {key: value for key, value in entries.items() if stored.get(key) != value}
 
 

@@ -8,7 +8,7 @@ from campaigns.world.records import Expiry
 
 
 class WorldClock:
-    """A clock that stands still between steps.
+    """A clock that is stopped between steps.
 
     Attributes:
         is_true: whether it was never set, so that other processes have the same time.
@@ -30,7 +30,7 @@ class WorldClock:
         return self._elapsed
 
     def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the time."""
         self._elapsed += seconds
         self.jump(seconds)
 
@@ -45,7 +45,7 @@ class WorldClock:
         return Expiry(self._wall.timestamp() + seconds, self._elapsed + seconds, handle)
 
     def is_in_force(self, expiry: Expiry | None, handle: int) -> bool:
-        """Tell whether something that expires is certainly in force still.
+        """Return whether something that expires is certainly in force still.
 
         A process that saw it being made can tell by the time that has passed; another one has
         only the clock on the wall.

@@ -107,7 +107,7 @@ def is_daemon_here() -> bool:
 
 
 def choose(seed: int) -> list[Step]:
-    """Return the steps that a seed stands for."""
+    """Return the steps of a seed."""
     rng = random.Random(seed)
     names = [one for one in STEPS if one not in OFF]
     has_daemon = seed % DAEMON_EVERY == DAEMON_EVERY - 1 and is_daemon_here()
@@ -232,7 +232,7 @@ def _check_whole(world: World) -> None:
 
 
 def _let_go(world: World) -> None:
-    """Let all that holds anything go."""
+    """Delete all roots."""
     world.clock.pass_time(YEARS)
     database = world.open()
     for name in database.namespaces.list():

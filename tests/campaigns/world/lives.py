@@ -166,7 +166,7 @@ def interrupt(world: World, rng: random.Random) -> None:
 
 
 def _comes_from_alarm(error: BaseException | None) -> bool:
-    """Tell whether an error is the signal's, or was raised while that was on its way."""
+    """Return whether an error is the signal's, or was raised while that was on its way."""
     while error is not None and not isinstance(error, AlarmError):
         error = error.__cause__ or error.__context__
     return error is not None
@@ -221,7 +221,7 @@ def _raiser(line: int) -> Callable[..., Any]:
 
 
 def at_once(world: World, rng: random.Random) -> None:
-    """Let several threads do something at the same time."""
+    """Run operations in several threads at the same time."""
     world.open()
     count = rng.choice((2, 3, 4))
     imports = "blob" if "threads: import" in OFF else "import"
@@ -262,7 +262,7 @@ def at_once(world: World, rng: random.Random) -> None:
 
 
 def cross_blocks(world: World, rng: random.Random) -> None:
-    """Let lease blocks begin and end in any order, with something made in between."""
+    """Begin and end lease blocks in any order, and create records in between."""
     for _ in range(rng.choice((2, 3))):
         begin_block(world, rng)
     while world.blocks:

@@ -76,7 +76,7 @@ def _choose_command(world: World, rng: random.Random) -> tuple[str, list[str], C
 
 
 def daemon(world: World, rng: random.Random) -> None:
-    """Let a real containerd work on the root, with collections of its own."""
+    """Run a real containerd on the root, with collections of its own."""
     # It deletes what only older databases name: that is no fault of ours.
     if not (world.clock.is_true and world.is_consistent and not world.model.foreign):
         raise RefusedError

@@ -37,7 +37,7 @@ def marker_path(snapshotter: str, directory: str, marker: str) -> str:
 
 
 def holds(root: Path, datum: BackendItem) -> bool:
-    """Tell whether data is on disk, whole."""
+    """Return whether data is on disk, whole."""
     try:
         return (root / datum.path).read_bytes() == datum.contents
     except OSError:
@@ -55,7 +55,7 @@ def copy_databases(root: Path, target: Path) -> None:
 
 
 def is_same(path: Path, other: Path) -> bool:
-    """Tell whether two files have the same contents, or neither is there."""
+    """Return whether two files have the same contents, or neither is there."""
     return _contents(path) == _contents(other)
 
 

@@ -58,7 +58,7 @@ UnderLock: TypeAlias = "Callable[[Path], AbstractContextManager[SwapFollower]]"
 
 
 class SwapFollower(Protocol):
-    """Receives what a compaction does to the names of the files."""
+    """Receives the renames and links of a compaction."""
 
     def swapping(self, new: Path) -> None:
         """Receive the new file, complete and durable, before it may take the place of the old."""

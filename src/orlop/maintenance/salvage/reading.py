@@ -1,4 +1,4 @@
-"""Reading around damage: an unreadable page is a loss, and the walk goes on."""
+"""Reading around damage: an unreadable page is a loss, and the walk continues."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class Reader:
                 visit.below = _followed(visit, take(spot, visit.node))
 
     def _forget(self, visit: Visit[Spot]) -> None:
-        """Let the pages of a failed visit be found by another reference."""
+        """Release the pages of a failed visit, so that another reference may reach them."""
         if visit.span > 1:
             self._overflow_budget -= visit.span * self._page_size
         # Pages may claim one another's overflow: it is not read more often than this.

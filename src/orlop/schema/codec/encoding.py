@@ -1,4 +1,4 @@
-"""How single values stand in the database: integers, times and the Any envelope.
+"""Encodings of single values: integers, times and the Any envelope.
 
 Source: Go's encoding/binary and time packages, google/protobuf/any.proto; containerd,
 core/metadata/boltutil.
