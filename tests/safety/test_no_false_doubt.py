@@ -89,3 +89,37 @@ def test_a_commit_that_is_broken_off(
         if is_done:
             return
     pytest.fail("it never went through")
+
+
+@pytest.mark.parametrize("is_before", [True, False])
+def test_an_interrupt_of_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_before: bool
+) -> None:
+    """What is noted of a database is interrupted around each write of a note."""
+    real = os.pwrite
+    with orlop.open(tmp_path, sync=False) as database:
+        add(database, "first")
+    for number in range(100):
+        calls = iter(range(number, -1, -1))
+
+        def write(descriptor: int, data: bytes, offset: int, calls: Iterator[int] = calls) -> int:
+            is_last = next(calls, None) == 0
+            if is_last and is_before:
+                raise KeyboardInterrupt
+            written = real(descriptor, data, offset)
+            if is_last:
+                raise KeyboardInterrupt
+            return written
+
+        monkeypatch.setattr(os, "pwrite", write)
+        with contextlib.suppress(KeyboardInterrupt), orlop.open(tmp_path, sync=False) as database:
+            with contextlib.suppress(KeyboardInterrupt, orlop.OrlopError):
+                add(database, str(number))
+            with contextlib.suppress(orlop.UnavailableError):  # the commit has failed
+                assert "replaced" not in str(database.gc.run().failures)
+        is_done = next(calls, None) is not None
+        monkeypatch.setattr(os, "pwrite", real)
+        assert doubts(tmp_path) is None, number
+        if is_done:
+            return
+    pytest.fail("it never went through")

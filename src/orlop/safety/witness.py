@@ -191,6 +191,7 @@ class WitnessFile:
         self._path = str(self._directory / WITNESS)
         self._witness = witness
         self._note = witness.note
+        self._written = (witness.note, witness.note)
         self._identity = (0, 0)
         self._rest = b""
         self._rest_offset = 0
@@ -216,11 +217,13 @@ class WitnessFile:
         encoded = witness.encode()
         write_small(self._directory, WITNESS, encoded, in_place=True)
         self._witness, self._note = witness, witness.note
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
-        found = os.fstat(self._descriptor)
-        self._identity = found.st_dev, found.st_ino
+        self._written = (witness.note, witness.note)
         self._rest_offset = len(witness.note.encode())
         self._rest = encoded[self._rest_offset :]
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        found = os.fstat(descriptor)
+        self._identity = found.st_dev, found.st_ino
+        self._descriptor = descriptor  # the last step: without it nothing is compared
 
     def note(self, note: Note) -> None:
         """Overwrite the note, without waiting for the disk.
@@ -228,9 +231,10 @@ class WitnessFile:
         Raises:
             OSError: it cannot be written.
         """
-        self._note = note
+        self._written = (self._note, note)  # an interrupt may leave either in the file
         if self._descriptor is not None:
             os.pwrite(self._descriptor, note.encode(), 0)
+        self._note = note
 
     def is_for(self, state: FileState) -> bool:
         """Whether a state is one of the database that the witness names, but for its note."""
@@ -255,8 +259,10 @@ class WitnessFile:
         """Whether the file under the name of the witness is the one this session has written."""
         if not self.is_in_place():
             return False
-        expected = self._note.encode()
-        return self._descriptor is None or os.pread(self._descriptor, len(expected), 0) == expected
+        if self._descriptor is None:
+            return True
+        found = os.pread(self._descriptor, self._rest_offset, 0)
+        return found in [note.encode() for note in self._written]
 
     def remove(self) -> None:
         """Delete the file: without one the next session is in doubt."""

@@ -66,6 +66,8 @@ STEPS: Final[dict[str, tuple[int, Callable[[World, random.Random], None]]]] = {
     "under handle": (2, tampering.replace_under_handle),
     "power loss": (1, tampering.lose_power),
     "move": (1, tampering.move_root),
+    "away": (2, tampering.leave_backend_out),
+    "older proof": (3, tampering.put_older_proof_back),
     "release": (1, tampering.release),
     "child": (1, tampering.child_lives_on),
     "command": (3, outsiders.command),
@@ -77,7 +79,9 @@ STEPS: Final[dict[str, tuple[int, Callable[[World, random.Random], None]]]] = {
 }
 """All steps, with how often they are chosen."""
 
-TAMPERING: Final = frozenset({"set back", "lose", "under handle", "power loss", "move", "copy"})
+TAMPERING: Final = frozenset(
+    {"set back", "lose", "under handle", "power loss", "move", "copy", "away", "older proof"}
+)
 
 
 DAEMON_EVERY: Final = 100

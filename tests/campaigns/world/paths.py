@@ -17,6 +17,8 @@ METADATA: Final = "io.containerd.metadata.v1.bolt"
 CONTENT: Final = "io.containerd.content.v1.content"
 SNAPSHOTTER: Final = "io.containerd.snapshotter.v1."
 
+BACKENDS: Final = (CONTENT, *(f"{SNAPSHOTTER}{name}" for name in SNAPSHOTTERS))
+
 META: Final = f"{METADATA}/meta.db"
 NATIVE: Final = f"{SNAPSHOTTER}native/metadata.db"
 OVERLAY: Final = f"{SNAPSHOTTER}overlayfs/metadata.db"

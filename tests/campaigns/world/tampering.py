@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+import orlop
 from campaigns.world import lives, paths
 from campaigns.world.state import Copy
+from orlop.errors import OrlopError
 
 if TYPE_CHECKING:
     import random
@@ -154,6 +157,48 @@ def move_root(world: World, rng: random.Random) -> None:
         away, world.root, symlinks=True, copy_function=shutil.copy2 if keeps else shutil.copy
     )
     shutil.rmtree(away)
+
+
+def leave_backend_out(world: World, rng: random.Random) -> None:
+    """Let a backend be away for one session, as a disk that is not mounted."""
+    world.close(rng)
+    places = [world.root / name for name in paths.BACKENDS if (world.root / name).exists()]
+    if not places:
+        return
+    place, away = rng.choice(places), world.folder / "away"
+    world.say(f"{place.name} is away for a session")
+    world.is_doubtful = True
+    place.rename(away)
+    with suppress(OrlopError), orlop.open(world.root, clock=world.clock, sync=False) as database:
+        if rng.random() < 0.5:
+            database.gc.run()
+    if place.exists():
+        shutil.rmtree(place)
+    away.rename(place)
+
+
+def put_older_proof_back(world: World, rng: random.Random) -> None:
+    """Put back older witnesses and lists of suspects, which were copied some steps before."""
+    world.close(rng)
+    kept = world.folder / "proof"
+    found = [
+        f"{backend}/.orlop/{name}"
+        for backend in paths.BACKENDS
+        for name in ("witness.json", "suspects.json")
+    ]
+    if kept.exists() and rng.random() < 0.7:
+        names = [name for name in paths.some(rng, tuple(found)) if (kept / name).exists()]
+        world.say(f"older proof is put back: {names}")
+        for name in names:
+            if (world.root / name).parent.exists():
+                shutil.copy2(kept / name, world.root / name)
+                world.is_doubtful = True
+        return
+    world.say("the proof is copied")
+    for name in found:
+        if (world.root / name).exists():
+            (kept / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(world.root / name, kept / name)
 
 
 def release(world: World, rng: random.Random) -> None:
