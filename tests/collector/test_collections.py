@@ -264,7 +264,7 @@ def test_what_is_removed_is_told(database: Database) -> None:
 
 
 def test_a_collection_is_refused_where_it_cannot_be(database: Database) -> None:
-    with database.update(), pytest.raises(FailedPreconditionError, match="gate"):
+    with database.update(), pytest.raises(FailedPreconditionError, match="lock between updates"):
         database.gc.run()
     assert database.root is not None
     with (

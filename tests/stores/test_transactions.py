@@ -292,7 +292,7 @@ def test_an_update_waits_for_the_gate(tmp_path: Path) -> None:
         sweeping.callback(thread.join)
         sweeping.callback(leave.set)
         assert entered.wait(10)
-        with pytest.raises(UnavailableError, match="gate"):
+        with pytest.raises(UnavailableError, match="lock between updates"):
             db.namespace("one").leases.create("a")
         assert db.namespace("one").leases.list() == [], "a view does not wait"
 
