@@ -251,22 +251,27 @@ def open_metadata(
 
     Raises: as `refusals` and `settle_schema`.
     """
-    with refusals(path):
-        if compact is not None and not options.read_only and path.exists():
-            compact(path, timeout=options.timeout)
-        engine = open_engine(
-            path,
-            read_only=options.read_only,
-            create=options.may_create,
-            timeout=options.timeout,
-            mode=FILE_MODE,
-            sync=options.sync,
-            follower=follower,
-            before_create=rules.check_metadata if rules else None,
-        )
-        with closed_on_failure(engine):
+    engine: Engine | None = None
+    try:
+        with refusals(path):
+            if compact is not None and not options.read_only and path.exists():
+                compact(path, timeout=options.timeout)
+            engine = open_engine(
+                path,
+                read_only=options.read_only,
+                create=options.may_create,
+                timeout=options.timeout,
+                mode=FILE_MODE,
+                sync=options.sync,
+                follower=follower,
+                before_create=rules.check_metadata if rules else None,
+            )
             settle_schema(engine, path, migrate=options.migrate, force=options.force)
-    return engine
+        return engine  # noqa: TRY300 (an interrupt of this line closes it, too)
+    except BaseException:
+        if engine is not None:
+            engine.close()
+        raise
 
 
 @contextmanager

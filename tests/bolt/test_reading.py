@@ -116,7 +116,7 @@ def test_a_backup_is_complete_sound_and_never_overwrites(
 @pytest.mark.parametrize("contents", [b"", b"no database", b"\0" * 16384, b"\xed" * 65536])
 def test_a_file_that_is_no_database_is_refused_for_reading(path: Path, contents: bytes) -> None:
     path.write_bytes(contents)
-    with pytest.raises(CorruptError, match="no bolt database"):
+    with pytest.raises(CorruptError, match=r"no (bolt )?database"):
         open_engine(path, read_only=True)
     assert check_file(path).faults
 
@@ -124,7 +124,7 @@ def test_a_file_that_is_no_database_is_refused_for_reading(path: Path, contents:
 @pytest.mark.parametrize("contents", [b"no database", b"\xed" * 65536])
 def test_a_file_that_is_no_database_is_refused_for_writing(path: Path, contents: bytes) -> None:
     path.write_bytes(contents)
-    with pytest.raises(CorruptError, match="no bolt database"):
+    with pytest.raises(CorruptError, match=r"no (bolt )?database"):
         open_engine(path, timeout=0)
     assert path.read_bytes() == contents
 

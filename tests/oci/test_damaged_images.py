@@ -158,7 +158,8 @@ def test_all_blobs_of_a_root_can_be_put_back(
     oci.import_image(namespace, archive, unpack="native")
     before = everything(namespace)
     assert database.root is not None
-    shutil.rmtree(database.root / damaging.CONTENT / "blobs")
+    for blob in (database.root / damaging.CONTENT / "blobs").glob("*/*"):
+        blob.unlink()
 
     oci.import_image(namespace, archive, unpack="native")
 

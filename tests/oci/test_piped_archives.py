@@ -158,6 +158,6 @@ def test_a_closed_standard_input_is_refused(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 2
-    assert "too short for a tar archive" in done.stderr
+    assert done.returncode == 8
+    assert "standard input: it is closed" in done.stderr
     assert "Traceback" not in done.stderr

@@ -13,7 +13,7 @@ Source: containerd, core/metadata/snapshot.go; spec/metadata.md 2.6.
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -80,6 +80,17 @@ class Creation:
 
     def run(self) -> tuple[Mount, ...]:
         """Create the snapshot and return its mounts; for the errors see the store."""
+        try:
+            return self._run()
+        except OrlopError:
+            raise
+        except BaseException:
+            # The backend may have the snapshot, which no update has noted: a cleanup is to look.
+            with suppress(OrlopError), self.scope.transactor.update(later=True) as update:
+                update.changes.snapshotters.add(self.snapshotter)
+            raise
+
+    def _run(self) -> tuple[Mount, ...]:
         with ExitStack() as claimed:
             reserved, mounts = self._made(claimed)
             now = self.scope.transactor.clock.now()
