@@ -6,7 +6,9 @@ import contextlib
 import errno
 import os
 import random
+import shutil
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +20,10 @@ from safety.roots import add
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+    from types import FrameType
+    from typing import Any
 
+OVERLAY = "io.containerd.snapshotter.v1.overlayfs"
 LONG = bool(os.environ.get("ORLOP_CAMPAIGN"))
 
 
@@ -121,5 +126,54 @@ def test_an_interrupt_of_a_note(
         monkeypatch.setattr(os, "pwrite", real)
         assert doubts(tmp_path) is None, number
         if is_done:
+            return
+    pytest.fail("it never went through")
+
+
+class Interrupt:
+    """Raises a KeyboardInterrupt at a line of the modules that keep the records of a session."""
+
+    def __init__(self, number: int) -> None:
+        self._left = number
+        self.is_raised = False
+
+    def trace(self, frame: FrameType, event: str, _: Any) -> Any:
+        if "/orlop/safety/" not in frame.f_code.co_filename:
+            return None
+        if event == "line" and not self.is_raised:
+            self._left -= 1
+            if self._left < 0:
+                self.is_raised = True
+                raise KeyboardInterrupt
+        return self.trace
+
+
+@pytest.mark.parametrize("is_moved_in", [False, True])
+def test_an_interrupt_of_the_first_opening_of_a_snapshotter(
+    tmp_path: Path, *, is_moved_in: bool
+) -> None:
+    """The handle opens its database again; only data that was moved there is doubtful then."""
+    other = tmp_path / "other"
+    with orlop.open(other, sync=False) as database:
+        database.namespace("default").snapshots("overlayfs").prepare("precious", "")
+    for number in range(0, 1000, 1 if LONG else 7):
+        root = tmp_path / str(number)
+        with orlop.open(root, sync=False) as database:
+            add(database, "first")
+            if is_moved_in:
+                shutil.copytree(other / OVERLAY, root / OVERLAY, dirs_exist_ok=True)
+            store = database.namespace("default").snapshots("overlayfs")
+            interrupt = Interrupt(number)
+            sys.settrace(interrupt.trace)
+            with contextlib.suppress(KeyboardInterrupt, orlop.OrlopError):
+                store.prepare("interrupted", "")
+            sys.settrace(None)
+            with contextlib.suppress(orlop.UnavailableError):  # the commit has failed
+                store.prepare("later", "")
+                statistics = database.gc.run(confirmed=True)
+                assert bool(statistics.set_aside) == is_moved_in, number
+        assert (doubts(root) is None) or is_moved_in, number
+        assert (root / OVERLAY / "snapshots" / "1" / "fs").exists() or not is_moved_in, number
+        if not interrupt.is_raised:
             return
     pytest.fail("it never went through")

@@ -183,8 +183,8 @@ class WriteSession:
         with self._mutex:
             before = self._states[name]
             if name not in self._watched:
+                # It is watched once all of this is done: after an interrupt all is done again.
                 self._states[name] = state
-                self._watch(name)
                 if self.ends.get(name) is LastShutdown.NEW and self._files.has_data(name):
                     # It was empty when the session began: the data was put there since, from
                     # outside (a directory that was moved or mounted there).
@@ -192,7 +192,8 @@ class WriteSession:
                 if self._marker is not None:
                     with suppress_os_errors():  # without one the next session is in doubt
                         self._begin_witness(name)
-            elif before is None:
+                self._watch(name)
+            elif before is None or self._is_own_write(name, before, state):
                 self._take_state(name, state)
             elif before != state:
                 self._set_doubt(name, DOUBTS[LastShutdown.UNKNOWN].format(title(name)))
@@ -322,9 +323,17 @@ class WriteSession:
         if self._marker is not None:
             replace(self._marker, boot="").write(self._files.marker_directory)
 
+    def _is_own_write(self, name: str, before: FileState, state: FileState) -> bool:
+        """Whether a database differs by the write of an opening that was interrupted.
+
+        An opening writes the newest version again, with a stamp that it has announced.
+        """
+        pending = self._pending.get(name, NO_STAMP)
+        is_same = is_same_file(state, before, pending) and state.version == before.version
+        return is_same and pending != NO_STAMP and state.stamp == pending
+
     def _watch(self, name: str) -> None:
         """Check from now on that a backend and its database are not replaced."""
-        self._watched[name] = None
         for path in (self._files.backends[name], self._files.databases[name].parent):
             with suppress_os_errors():
                 self._identities.setdefault(path, _identity(path))
@@ -333,6 +342,7 @@ class WriteSession:
             str(backend / directory): None for directory in self._files.directories[name]
         }
         self._watch_directories(name)
+        self._watched[name] = None
 
     def _watch_directories(self, name: str) -> None:
         """Add the directories with the data of a backend that exist by now."""

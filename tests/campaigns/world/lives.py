@@ -149,7 +149,6 @@ def interrupt(world: World, rng: random.Random) -> None:
             raise
         world.say("  interrupted")
         world.count("signals")
-        world.is_doubtful = world.is_doubtful or "no doubt after a signal" in OFF
     finally:
         _disarm()
         signal.signal(signal.SIGALRM, kept)
