@@ -10,7 +10,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from orlop.concurrency.ownership import Hold, Mutex, discard_entry, living
+from orlop.concurrency.ownership import Hold, Mutex, discard_entry, living, wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -190,11 +190,7 @@ class Claims:
             discard_entry(self._takings, taking.entry)
             wakers, self._wakers = self._wakers, []
         for waker in wakers:
-            if waker.locked():
-                try:
-                    waker.release()
-                except RuntimeError:
-                    continue  # it woke by itself
+            wake(waker)
 
     def begin_watch(self, watch: _Watch) -> None:
         """Add a watch; see `watch`."""

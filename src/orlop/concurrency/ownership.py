@@ -72,6 +72,15 @@ def is_below(top: FrameType | None, frame: FrameType) -> bool:
     return False
 
 
+def wake(waker: threading.Lock) -> None:
+    """Release a lock that a thread waits for, unless another thread has released it."""
+    if waker.locked():
+        try:
+            waker.release()
+        except RuntimeError:
+            return  # by another thread, just now
+
+
 class Mutex:
     """A lock for a block of a function, owned by the running call of that function.
 
@@ -131,10 +140,10 @@ class Mutex:
         """Wake the next in line. If that is missed, it finds out at its next poll."""
         try:
             waker = self._wakers.get(self._callers[0])
-            if waker is not None and waker.locked():
-                waker.release()
-        except (IndexError, RuntimeError):
-            return  # it has left the line, or is awake
+        except IndexError:
+            return  # it has left the line
+        if waker is not None:
+            wake(waker)
 
 
 def _discard(entries: list[Any], entry: object) -> None:
@@ -217,11 +226,8 @@ class Turn:
 
     def _wake_first(self) -> None:
         holder = self.holder
-        if holder is not None and holder.waker is not None and holder.waker.locked():
-            try:
-                holder.waker.release()
-            except RuntimeError:
-                return  # another thread has woken it
+        if holder is not None and holder.waker is not None:
+            wake(holder.waker)
 
 
 class Ticket:

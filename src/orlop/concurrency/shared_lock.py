@@ -19,7 +19,7 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from orlop.concurrency.ownership import Hold, Mutex, discard_entry, living
+from orlop.concurrency.ownership import Hold, Mutex, discard_entry, living, wake
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,11 +221,7 @@ class SharedLock:
     def _wake_all(self) -> None:
         wakers, self._wakers = self._wakers, []
         for waker in wakers:
-            if waker.locked():
-                try:
-                    waker.release()
-                except RuntimeError:
-                    continue  # it woke by itself
+            wake(waker)
 
 
 class _Held(Hold):

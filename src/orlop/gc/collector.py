@@ -245,7 +245,7 @@ class Collector:
         keeps = quarantine.keeper(stored.entries)
         faults = map(keeps.fault, (CONTENT_BACKEND, *self._context.snapshotters))
         doubt = quarantine.any_doubt or next(filter(None, faults), None)
-        going = deletable.intersection(datum for one in nodes for datum in one.data)
+        going = deletable.intersection(item for one in nodes for item in one.data)
         set_aside = frozenset(one for one in going if one in kept or keeps(one))
         return Plan(
             nodes=tuple(with_set_aside(nodes, set_aside)),

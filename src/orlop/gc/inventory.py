@@ -220,7 +220,7 @@ class SnapshotInventory:
 
     def data(self) -> list[BackendItem]:
         """Return all snapshots, in byte order of their keys, then leftovers."""
-        return [*(self._datum(one.name) for one in self._snapshots), *self._leftovers]
+        return [*(self._item(one.name) for one in self._snapshots), *self._leftovers]
 
     def entries(self, item: BackendItem) -> Collection[Suspect]:
         """Return the entries of a snapshot in a list of suspects: its key, and its directory.
@@ -270,7 +270,7 @@ class SnapshotInventory:
     def removable(self, garbage: Collection[BackendItem]) -> list[BackendItem]:
         """Return the garbage that can be deleted, children first."""
         names = {item.name for item in garbage if item.kind == SNAPSHOT_ITEM}
-        free = [self._datum(name) for name in leaves_first(self._snapshots, names)]
+        free = [self._item(name) for name in leaves_first(self._snapshots, names)]
         return free + [one for one in self._leftovers if one in garbage]
 
     def size(self, item: BackendItem) -> int:
@@ -285,7 +285,7 @@ class SnapshotInventory:
     def discard(self, data: Sequence[BackendItem]) -> list[BackendItem]:
         """Remove snapshots, all at once; return which this removed. Leftovers need no removal."""
         names = [one.name for one in data if one.kind == SNAPSHOT_ITEM]
-        removed = [self._datum(name) for name in self._backend.discard(names)] if names else []
+        removed = [self._item(name) for name in self._backend.discard(names)] if names else []
         return removed + [one for one in data if one.kind == LEFTOVER_ITEM]
 
     def cleanup(self, keep: Collection[BackendItem], advance: Callable[[], None]) -> None:
@@ -300,7 +300,7 @@ class SnapshotInventory:
             return True
         return False
 
-    def _datum(self, name: str) -> BackendItem:
+    def _item(self, name: str) -> BackendItem:
         return BackendItem(SNAPSHOT_ITEM, name, self._name)
 
 
