@@ -21,23 +21,12 @@ KINDS: Final = (KeyboardInterrupt, TimeoutError, MemoryError)
 _UNHEARD: Final = frozenset({"__del__", "_remove"})
 
 
-_CONTAINED: Final = frozenset({"_deliver", "settle_at_opening"})
-"""Functions that take any exception for one of a plug-in or a subscriber."""
-
-
-def _callers(frame: FrameType | None) -> Iterator[str]:
-    while frame is not None:
-        yield frame.f_code.co_name
-        frame = frame.f_back
-
-
 class Points:
     """Counts the points that the block passes, and raises at one of them.
 
     Attributes:
         passed: how many it has passed.
         where: where it raised; empty if it did not come that far.
-        is_contained: whether a plug-in or a subscriber is called there, which may raise anything.
     """
 
     def __init__(self, kind: str, target: int) -> None:
@@ -50,7 +39,6 @@ class Points:
         """
         self.passed = 0
         self.where = ""
-        self.is_contained = False
         self._kind = kind
         self._target = target
 
@@ -91,7 +79,4 @@ class Points:
         # What a destructor raises goes nowhere: then the next point is taken.
         if self.passed >= self._target > 0 and not self.where and code.co_name not in _UNHEARD:
             self.where = f"{event} {code.co_filename}:{frame.f_lineno} {code.co_name}"
-            stack = [*_callers(frame)]
-            self.where += " < " + " < ".join(stack[1:6])
-            self.is_contained = not _CONTAINED.isdisjoint(stack)
             raise self.exception("at a point that a test has chosen")

@@ -24,7 +24,7 @@ from campaigns.seeds import seeds
 from orlop.errors import OrlopError
 from orlop.records import SnapshotInfo, SnapshotKind
 from orlop.schema import snapshots
-from storage.killing import CALLS, KILLED
+from storage.killing import KILLED, arm
 from stores.consistency import check_data, check_nothing_unnamed, check_records
 from stores.damaging import snapshot_directory
 
@@ -140,23 +140,6 @@ def in_a_fork(run: Callable[[], None], death: int | None) -> bool:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code in {0, KILLED}, "the session failed by itself"
     return code == KILLED
-
-
-def arm(death: int) -> None:
-    remaining = death
-
-    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal remaining
-            if remaining == 0:
-                os._exit(KILLED)
-            remaining -= 1
-            return original(*arguments, **options)
-
-        return call
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
 
 
 def found(db: Database, snapshotter: str) -> State:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from whenever import Instant, TimeDelta
 
+import orlop
 from collector.settable import START
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from orlop import Database, Namespace
 
 
 class JumpingClock:
@@ -26,3 +36,19 @@ class JumpingClock:
 
     def jump(self, *, hours: float = 0, seconds: float = 0) -> None:
         self.moment += TimeDelta(hours=hours, seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> JumpingClock:
+    return JumpingClock()
+
+
+@pytest.fixture
+def database(tmp_path: Path, clock: JumpingClock) -> Iterator[Database]:
+    with orlop.open(tmp_path / "root", clock=clock, sync=False) as database:
+        yield database
+
+
+@pytest.fixture
+def ns(database: Database) -> Namespace:
+    return database.namespace("default")

@@ -12,7 +12,7 @@ import pytest
 from whenever import Instant
 
 import orlop
-from collector.jumping import JumpingClock
+from collector.jumping import JumpingClock, clock, database, ns
 from collector.making import make_blob, make_snapshot
 from collector.settable import SettableClock
 from orlop.clock import ObservedClock
@@ -24,30 +24,15 @@ from orlop.records import Descriptor, Image
 from orlop.schema.codec.timestamps import format_rfc3339
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from orlop import Database, Namespace
 
+__all__ = ["clock", "database", "ns"]
+
 JUMPS_HOURS = (1, 30, 24 * 365, 24 * 365 * 50)
 HOUR = timedelta(hours=1)
 BOOT = Instant.parse_iso("1970-01-01T00:10:00Z")
-
-
-@pytest.fixture
-def clock() -> JumpingClock:
-    return JumpingClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path, clock: JumpingClock) -> Iterator[Database]:
-    with orlop.open(tmp_path / "root", clock=clock, sync=False) as database:
-        yield database
-
-
-@pytest.fixture
-def ns(database: Database) -> Namespace:
-    return database.namespace("default")
 
 
 def there(namespace: Namespace, digest: str) -> bool:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import orlop
-from collector.jumping import JumpingClock
+from collector.jumping import JumpingClock, clock, database, ns
 from collector.making import blobs_on_disk, ingests_on_disk, make_blob
 from orlop import digests
 from orlop.errors import FailedPreconditionError, NotFoundError
@@ -19,31 +19,17 @@ from orlop.gc.node import INGEST, Node
 from storage.killing import KILLED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from orlop import Database, Namespace
     from orlop.stores.content_writer import ContentWriter
 
+__all__ = ["clock", "database", "ns"]
+
 DATA = b"a long upload"
 DIGEST = digests.from_bytes(DATA)
 INGEST_NODE = Node(INGEST, "default", "upload")
-
-
-@pytest.fixture
-def clock() -> JumpingClock:
-    return JumpingClock()
-
-
-@pytest.fixture
-def database(tmp_path: Path, clock: JumpingClock) -> Iterator[Database]:
-    with orlop.open(tmp_path / "root", clock=clock, sync=False) as database:
-        yield database
-
-
-@pytest.fixture
-def ns(database: Database) -> Namespace:
-    return database.namespace("default")
 
 
 def is_kept(database: Database) -> bool:

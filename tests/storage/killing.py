@@ -53,7 +53,7 @@ def _run(scenario: Callable[[], None], step: int) -> int:
     if child == 0:
         code = 1
         try:
-            _arm(step)
+            arm(step)
             scenario()
             code = 0
         finally:
@@ -62,18 +62,24 @@ def _run(scenario: Callable[[], None], step: int) -> int:
     return os.waitstatus_to_exitcode(status)
 
 
-def _arm(step: int) -> None:
-    remaining = step
+def arm(step: int) -> Callable[[], int]:
+    """Let this process die before the call of number `step`; the first one is 0.
+
+    Returns:
+        A function that returns the number of calls so far.
+    """
+    calls = 0
 
     def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal remaining
-            if remaining == 0:
+            nonlocal calls
+            calls += 1
+            if calls > step:
                 os._exit(KILLED)
-            remaining -= 1
             return original(*arguments, **options)
 
         return call
 
     for name in CALLS:
         setattr(os, name, wrapped(getattr(os, name)))
+    return lambda: calls

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from campaigns.world.known import OFF
 from campaigns.world.operations import OPERATIONS, begin_block, end_block
-from campaigns.world.processes import SECONDS_MAX, HangError, arm, fork, join
+from campaigns.world.processes import SECONDS_MAX, HangError, fork, join
 from campaigns.world.state import NAMESPACES, RefusedError
 from orlop.errors import OrlopError
-from storage.killing import KILLED
+from storage.killing import KILLED, arm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import orlop
 from campaigns.world.archives import PLATFORMS
 from campaigns.world.operations import import_change
-from campaigns.world.processes import arm, fork, join
+from campaigns.world.processes import fork, join
 from campaigns.world.records import CONTENT, IMAGE, Change, Node
 from campaigns.world.state import NAMESPACES, RefusedError
 from orlop import digests
 from orlop.cli.main import main
 from orlop.errors import UnavailableError
 from real.daemon import Daemon
+from storage.killing import arm
 
 if TYPE_CHECKING:
     import random

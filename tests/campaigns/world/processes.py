@@ -9,10 +9,9 @@ import struct
 import threading
 import traceback
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from campaigns.world.state import RefusedError
-from storage.killing import CALLS, KILLED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -106,26 +105,3 @@ def _take_over(world: World, data: bytes) -> None:
         last, data = message, data[_LENGTH.size + length :]
     if last:
         world.model, world.log, world.counts, world.handle = pickle.loads(last)  # noqa: S301 -- our own
-
-
-def arm(death: int) -> Callable[[], int]:
-    """Let this process die before one of the calls that change the disk, counted from now.
-
-    Returns:
-        What says how many calls there were so far.
-    """
-    calls = 0
-
-    def wrapped(original: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*arguments: Any, **options: Any) -> Any:
-            nonlocal calls
-            calls += 1
-            if calls > death:
-                os._exit(KILLED)
-            return original(*arguments, **options)
-
-        return call
-
-    for name in CALLS:
-        setattr(os, name, wrapped(getattr(os, name)))
-    return lambda: calls
