@@ -238,11 +238,11 @@ class SweepBatches:
     ) -> None:
         """Remove garbage durably while resources of other kinds take part.
 
-        The gate is held since they began, until this is durable: an update, which might wait for a
-        lock that a session has, would else keep this from the gate or from the writer's turn.
+        The shared lock is held since they began, until this is durable: an update, which might wait
+        for a lock that a session has, would else keep the sweep from that lock or from writing.
 
         Args:
-            pause: the gate, which is left when this is durable.
+            pause: the shared lock, which is released when this is durable.
             remaining: as for `run_batch`.
             reasons: as for `run_batch`.
             sessions: remove resources of other kinds, by type.
